@@ -1,0 +1,63 @@
+//! Where units of work come from.
+
+use std::future::Future;
+
+use crate::{DatabaseError, Owner, Synchronizer};
+
+/// A database that syncs can run on: it opens a unit of work for an owner.
+///
+/// Ready-made databases implement it with real transactions. Whoever implements only a cloneable
+/// [`Synchronizer`] has it already: each unit of work is a clone, and [`Mobync`](crate::Mobync) sees to
+/// it that those of one owner do not overlap (make one `Mobync` and clone it).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no database that mobync can sync with",
+    note = "a cloneable `mobync::Synchronizer` is one, and so are the ready-made databases"
+)]
+pub trait Database: Send + Sync + 'static {
+    /// The unit of work.
+    type Unit: Synchronizer;
+
+    /// Opens a unit of work for the owner.
+    ///
+    /// A unit opened to write must not overlap with another one of that owner, in this process or any
+    /// other; units of different owners should not wait for each other. A unit opened to read sees one
+    /// state, without the writes of units that have not been committed.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Busy`] if the owner's turn does not come in time, or [`DatabaseError::Failed`].
+    fn open(
+        &self,
+        owner: &Owner,
+        access: Access,
+    ) -> impl Future<Output = Result<Self::Unit, DatabaseError>> + Send;
+
+    /// Whether [`open`](Self::open) keeps the promise on overlapping by itself. Provided: yes.
+    /// If not, [`Mobync`](crate::Mobync) keeps it, within one process.
+    fn serialises(&self) -> bool {
+        true
+    }
+}
+
+/// What a unit of work is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Nothing will be written.
+    Read,
+    /// Something may be written.
+    Write,
+}
+
+impl<S> Database for S
+where
+    S: Synchronizer + Clone + Sync + 'static,
+{
+    type Unit = S;
+
+    async fn open(&self, _: &Owner, _: Access) -> Result<S, DatabaseError> {
+        Ok(self.clone())
+    }
+
+    fn serialises(&self) -> bool {
+        false
+    }
+}

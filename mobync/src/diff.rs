@@ -1,0 +1,117 @@
+//! One change of one object, in the seven fields of the wire and the log.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{DatabaseError, Record};
+
+/// Ids, models and owners are keys of tables; an index of PostgreSQL holds two of this size.
+const MAX_NAME_BYTES: usize = 1024;
+
+/// One change of one object: what a device sends, what the log keeps, what an answer brings.
+///
+/// ```
+/// use mobync::{Diff, Operation};
+///
+/// let diff: Diff = serde_json::from_str(
+///     r#"{"id": "5a0c", "owner": "ada", "logical_clock": 0, "utc_timestamp": 1583020800000,
+///         "type": "create", "model": "tasks", "json_data": "{\"id\": \"t1\", \"name\": \"Milk\"}"}"#,
+/// )?;
+/// assert_eq!(diff.operation, Operation::Create);
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Diff {
+    /// Names the diff; chosen by the device, unique per owner.
+    pub id: String,
+    /// Who it belongs to. Of an incoming diff it is ignored: the authenticated owner counts.
+    pub owner: String,
+    /// The tick of the sync that accepted it, from 0. Of an incoming diff it is ignored.
+    pub logical_clock: i64,
+    /// Milliseconds since 1970 on the device's clock when the change was made.
+    pub utc_timestamp: i64,
+    /// What the change does (`type` on the wire).
+    #[serde(rename = "type")]
+    pub operation: Operation,
+    /// The object's model, the name of a table.
+    pub model: String,
+    /// A JSON object encoded as a string, with the object's `id`: the whole record of a create, the
+    /// changed fields of an update, the id alone of a delete.
+    pub json_data: String,
+}
+
+/// What a [`Diff`] does to its object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// Makes the object.
+    Create,
+    /// Writes some of its fields.
+    Update,
+    /// Removes it.
+    Delete,
+}
+
+impl Operation {
+    /// The operation's name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Create => "create",
+            Self::Update => "update",
+            Self::Delete => "delete",
+        }
+    }
+
+    /// The operation of that name, if there is one.
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Create, Self::Update, Self::Delete]
+            .into_iter()
+            .find(|operation| operation.as_str() == name)
+    }
+}
+
+impl fmt::Display for Operation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Diff {
+    /// The place of the entry in the order in which a log is read: tick, timestamp, id.
+    pub fn order(&self) -> (i64, i64, &str) {
+        (self.logical_clock, self.utc_timestamp, &self.id)
+    }
+
+    /// The diff as a record of the diffs model, with the seven columns.
+    pub fn into_record(self) -> Record {
+        Record::new(self.id)
+            .with("owner", self.owner)
+            .with("logical_clock", self.logical_clock)
+            .with("utc_timestamp", self.utc_timestamp)
+            .with("type", self.operation.as_str())
+            .with("model", self.model)
+            .with("json_data", self.json_data)
+    }
+
+    /// The diff that a record of the diffs model holds.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if one of the seven columns is missing or of another type.
+    pub fn from_record(record: Record) -> Result<Self, DatabaseError> {
+        serde_json::from_value(record.into()).map_err(DatabaseError::failed)
+    }
+}
+
+/// Whether a string can name a diff, an object, a model or an owner; if not, why.
+pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
+    if name.is_empty() {
+        Err("must not be empty")
+    } else if name.len() > MAX_NAME_BYTES {
+        Err("must not be longer than 1024 bytes")
+    } else if name.contains('\0') {
+        Err("must not have a NUL in it")
+    } else {
+        Ok(())
+    }
+}

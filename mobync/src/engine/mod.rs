@@ -1,0 +1,295 @@
+//! `Mobync`: a database, rules and settings; every sync passes through it.
+
+mod pending;
+mod settings;
+mod sync;
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::Instrument;
+use uuid::Uuid;
+
+pub(crate) use self::pending::Pending;
+pub(crate) use self::settings::Settings;
+use self::sync::{Attempt, Source};
+use crate::{
+    Access, Change, Database, Diff, Error, NoRules, Operation, Owner, Record, Rules, SyncResponse,
+    locks::OwnerLocks, merge::Request, protocol::check_count,
+};
+
+/// Offline-first sync on a database.
+///
+/// It is made once from a database, and then given to a framework's adapter or called by hand; cheap
+/// to clone. See the [crate's front page](crate) for a whole program.
+///
+/// ```
+/// use mobync::{Diff, Mobync, Operation, Owner, memory::MemoryDatabase};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let create = Diff {
+///     id: "5a0c".to_owned(),
+///     owner: String::new(),
+///     logical_clock: 0,
+///     utc_timestamp: 1_583_020_800_000,
+///     operation: Operation::Create,
+///     model: "tasks".to_owned(),
+///     json_data: r#"{"id": "t1", "name": "Milk"}"#.to_owned(),
+/// };
+/// let answer = mobync.apply(0, vec![create], &Owner::new("ada")?).await?;
+/// assert_eq!((answer.logical_clock, answer.diffs.len()), (1, 0));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Mobync<D, R = NoRules> {
+    database: Arc<D>,
+    rules: Arc<R>,
+    settings: Arc<Settings>,
+    locks: OwnerLocks,
+}
+
+impl<D, R> Clone for Mobync<D, R> {
+    fn clone(&self) -> Self {
+        Self {
+            database: Arc::clone(&self.database),
+            rules: Arc::clone(&self.rules),
+            settings: Arc::clone(&self.settings),
+            locks: self.locks.clone(),
+        }
+    }
+}
+
+impl<D: Database> Mobync<D> {
+    /// Sync on that database, with default settings and without rules.
+    pub fn new(database: D) -> Self {
+        Self {
+            database: Arc::new(database),
+            rules: Arc::new(NoRules),
+            settings: Arc::default(),
+            locks: OwnerLocks::default(),
+        }
+    }
+}
+
+impl<D: Database, R> Mobync<D, R> {
+    /// Has the application's rules asked about every new diff of a device.
+    #[must_use]
+    pub fn rules<N: Rules<D::Unit>>(self, rules: N) -> Mobync<D, N> {
+        let Self { database, settings, locks, .. } = self;
+        Mobync { database, rules: Arc::new(rules), settings, locks }
+    }
+
+    /// The name of the model that keeps the log; `diffs` by default.
+    #[must_use]
+    pub fn diffs_model(self, name: impl Into<String>) -> Self {
+        self.set(|settings| settings.diffs_model = name.into())
+    }
+
+    /// How far past the server's clock a device's may be; 5 minutes by default. A timestamp further
+    /// ahead counts, and is stored, as the server's time.
+    #[must_use]
+    pub fn allowed_drift(self, drift: Duration) -> Self {
+        let millis = i64::try_from(drift.as_millis()).unwrap_or(i64::MAX);
+        self.set(|settings| settings.allowed_drift = millis)
+    }
+
+    /// The greatest number of diffs in one request; 10,000 by default.
+    #[must_use]
+    pub fn max_diffs(self, most: usize) -> Self {
+        self.set(|settings| settings.max_diffs = most)
+    }
+
+    /// Whether the first refused diff fails its whole request, with 403 or 422; no by default: it is
+    /// refused alone, and undone on the device, so that nothing blocks a device for ever.
+    #[must_use]
+    pub fn all_or_nothing(self, all_or_nothing: bool) -> Self {
+        self.set(|settings| settings.all_or_nothing = all_or_nothing)
+    }
+
+    /// Where the server's time comes from, in milliseconds since 1970; the system's clock by default.
+    /// For tests.
+    #[must_use]
+    pub fn time(self, now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        self.set(|settings| settings.time = settings::Time(Arc::new(now)))
+    }
+
+    /// The database.
+    pub fn database(&self) -> &D {
+        &self.database
+    }
+
+    pub(crate) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn set(mut self, change: impl FnOnce(&mut Settings)) -> Self {
+        change(Arc::make_mut(&mut self.settings));
+        self
+    }
+}
+
+impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
+    /// Applies a device's pending diffs, and returns what the device has not seen.
+    ///
+    /// `logical_clock` is the clock of the device's last successful sync, in ticks (0 on a new
+    /// device). Everything happens in one unit of work of the database, or nothing does.
+    ///
+    /// # Errors
+    /// [`Error::InvalidRequest`] or [`Error::InvalidDiff`] if the clock or a diff breaks a rule of the
+    /// wire format, [`Error::PayloadTooLarge`] if there are too many diffs, [`Error::ClockAhead`] if
+    /// the device's clock is greater than the owner's, [`Error::UnknownModel`] or
+    /// [`Error::UnknownField`] if the database has no such, [`Error::Internal`] or [`Error::Busy`] if
+    /// it fails. Where requests are [all or nothing](Self::all_or_nothing), also
+    /// [`Error::Forbidden`], [`Error::InvalidValue`] and [`Error::Constraint`].
+    pub async fn apply(
+        &self,
+        logical_clock: i64,
+        diffs: Vec<Diff>,
+        owner: &Owner,
+    ) -> Result<SyncResponse, Error> {
+        let sync = async {
+            if logical_clock < 0 {
+                let reason = "logical_clock must not be negative".to_owned();
+                return Err(Error::InvalidRequest(reason));
+            }
+            check_count(diffs.len(), self.settings.max_diffs)?;
+            self.sync(Source::Device { since: logical_clock }, &diffs, owner).await
+        };
+        observe(logical_clock, diffs.len(), sync).await
+    }
+
+    /// Makes changes on behalf of the backend, which all of the owner's devices receive.
+    ///
+    /// They are applied as if a device that has seen everything had made them now, in that order, all
+    /// or none, without asking the rules. The answer's `logical_clock` is the owner's clock after it,
+    /// and its `message` says if a change had no effect, because its object is not there.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply); [`Error::InvalidValue`] or [`Error::Constraint`] for the first change
+    /// that the database rejects.
+    ///
+    /// # Examples
+    /// ```
+    /// use mobync::{Change, Mobync, Owner, Record, memory::MemoryDatabase};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mobync = Mobync::new(MemoryDatabase::new());
+    /// let ada = Owner::new("ada")?;
+    /// let welcome = Record::new("t1").with("name", "Welcome!").with("done", false);
+    /// mobync.write(&ada, [Change::create("tasks", welcome)]).await?;
+    ///
+    /// let new_device = mobync.apply(0, Vec::new(), &ada).await?;
+    /// assert_eq!(new_device.diffs[0].model, "tasks");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn write(
+        &self,
+        owner: &Owner,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<SyncResponse, Error> {
+        let now = self.settings.now();
+        let diffs: Vec<Diff> =
+            changes.into_iter().map(|change| diff_of(change, owner, now)).collect();
+        observe(-1, diffs.len(), self.sync(Source::Server, &diffs, owner)).await
+    }
+
+    async fn sync(
+        &self,
+        source: Source,
+        diffs: &[Diff],
+        owner: &Owner,
+    ) -> Result<SyncResponse, Error> {
+        let request = Request::new(diffs)?;
+        let _turn =
+            if self.database.serialises() { None } else { Some(self.locks.lock(owner).await) };
+        let access = if request.is_empty() { Access::Read } else { Access::Write };
+        let mut verdicts = HashMap::new();
+        loop {
+            let unit = self.database.open(owner, access).await.map_err(Error::of_database)?;
+            let attempt = Attempt {
+                owner,
+                request: &request,
+                rules: &*self.rules,
+                settings: &self.settings,
+                source,
+                verdicts: &mut verdicts,
+            };
+            // Each attempt that does not come to an end adds one verdict, on one of the diffs.
+            if let Some(answer) = attempt.run(unit).await? {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+/// Runs a sync in its span, and logs how it failed.
+async fn observe(
+    clock: i64,
+    pushed: usize,
+    sync: impl Future<Output = Result<SyncResponse, Error>>,
+) -> Result<SyncResponse, Error> {
+    let span = tracing::info_span!(
+        "sync",
+        clock,
+        pushed,
+        known = tracing::field::Empty,
+        accepted = tracing::field::Empty,
+        dropped = tracing::field::Empty,
+        refused = tracing::field::Empty,
+        returned = tracing::field::Empty,
+        duration_us = tracing::field::Empty,
+    );
+    async {
+        let started = Instant::now();
+        let answer = sync.await;
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        tracing::Span::current().record("duration_us", micros);
+        match &answer {
+            Ok(_) => tracing::debug!("synced"),
+            Err(error) => log_failure(error),
+        }
+        answer
+    }
+    .instrument(span)
+    .await
+}
+
+/// Logs a failure with its cause, as loud as it deserves.
+pub(crate) fn log_failure(error: &Error) {
+    let cause = std::error::Error::source(error);
+    match error {
+        Error::Internal(_) => tracing::error!(code = error.code(), cause, "sync failed"),
+        Error::Busy { .. } => tracing::warn!(code = error.code(), cause, "sync failed"),
+        _ => tracing::info!(code = error.code(), "sync refused"),
+    }
+}
+
+fn diff_of(change: Change, owner: &Owner, now: i64) -> Diff {
+    let (operation, model, record) = match change {
+        Change::Create { model, record } => (Operation::Create, model, record),
+        Change::Update { model, changes } => (Operation::Update, model, changes),
+        Change::Delete { model, id } => (Operation::Delete, model, Record::new(id)),
+    };
+    Diff {
+        id: mint(),
+        owner: owner.as_str().to_owned(),
+        logical_clock: 0,
+        utc_timestamp: now,
+        operation,
+        model,
+        json_data: serde_json::Value::from(record).to_string(),
+    }
+}
+
+/// An id for a diff of the server's own.
+fn mint() -> String {
+    Uuid::now_v7().to_string()
+}

@@ -1,0 +1,50 @@
+//! What an application can set.
+
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) diffs_model: String,
+    /// In milliseconds.
+    pub(crate) allowed_drift: i64,
+    pub(crate) max_diffs: usize,
+    pub(crate) all_or_nothing: bool,
+    pub(crate) time: Time,
+}
+
+/// Where the time comes from, in milliseconds since 1970.
+#[derive(Clone)]
+pub(crate) struct Time(pub(crate) Arc<dyn Fn() -> i64 + Send + Sync>);
+
+impl Settings {
+    pub(crate) fn now(&self) -> i64 {
+        (self.time.0)().max(0)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            diffs_model: "diffs".to_owned(),
+            allowed_drift: 5 * 60 * 1000,
+            max_diffs: 10_000,
+            all_or_nothing: false,
+            time: Time(Arc::new(system_time)),
+        }
+    }
+}
+
+fn system_time() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
+}
+
+impl fmt::Debug for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Time")
+    }
+}

@@ -1,0 +1,380 @@
+//! One sync in one unit of work.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Pending, Settings, mint};
+use crate::{
+    DatabaseError, Diff, Error, Operation, Owner, ReadFilter, Refusal, Refused, Rules,
+    SyncResponse, Synchronizer, View, Window, WindowQuery,
+    merge::{Merge, Now, Outcome, Request, Rows, Step},
+};
+
+/// Who makes the changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A device that has seen what came before this tick.
+    Device { since: i64 },
+    /// The backend, which has seen everything.
+    Server,
+}
+
+/// Whether a diff may be done; if not, why.
+pub(super) type Verdict = Result<(), Reason>;
+
+/// Why a diff is refused.
+#[derive(Clone, Debug)]
+pub(super) struct Reason {
+    code: &'static str,
+    message: String,
+}
+
+/// A sync that has not begun.
+pub(super) struct Attempt<'a, R> {
+    pub(super) owner: &'a Owner,
+    pub(super) request: &'a Request<'a>,
+    pub(super) rules: &'a R,
+    pub(super) settings: &'a Settings,
+    pub(super) source: Source,
+    /// What earlier attempts have found out, and this one does not ask again.
+    pub(super) verdicts: &'a mut HashMap<usize, Verdict>,
+}
+
+impl<R> Attempt<'_, R> {
+    /// The answer; or none, if the attempt has found out something on a diff that it should have
+    /// known before, so that it must be repeated in a new unit of work.
+    pub(super) async fn run<S>(self, mut unit: S) -> Result<Option<SyncResponse>, Error>
+    where
+        S: Synchronizer,
+        R: Rules<S>,
+    {
+        let Self { owner, request, settings, .. } = self;
+        let log = &*settings.diffs_model;
+        let since = match self.source {
+            Source::Device { since } => since,
+            Source::Server => unit.clock(owner, log).await.map_err(Error::of_database)?,
+        };
+        let mut objects = request.objects();
+        let mut window = self.window(&mut unit, since, &objects).await?;
+        let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
+        if !misnamed.is_empty() {
+            objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
+            window = self.window(&mut unit, since, &objects).await?;
+        }
+
+        let now = Now { utc: settings.now(), drift: settings.allowed_drift };
+        let mut merge =
+            Merge::new(since, request, &objects, &window, now).map_err(Error::of_database)?;
+        self.check_schema(&unit, &merge, &window)?;
+        let doubtful = merge.doubtful_first_creates();
+        if !doubtful.is_empty() {
+            let created = unit.created_before(owner, log, &doubtful, window.start);
+            let created = created.await.map_err(Error::of_database)?;
+            merge.resolve_first_creates(&created);
+        }
+
+        let known = request.len() - merge.new_diffs();
+        let mut sync = Sync {
+            attempt: self,
+            unit,
+            merge,
+            pending: Pending::default(),
+            steps: HashMap::new(),
+            waiting: HashSet::new(),
+            foreseen: HashMap::new(),
+            refused: BTreeMap::new(),
+        };
+        if sync.walk().await? == Walked::Again {
+            return Ok(None);
+        }
+        sync.finish(known).await.map(Some)
+    }
+
+    async fn window<S: Synchronizer>(
+        &self,
+        unit: &mut S,
+        since: i64,
+        objects: &[(&str, &str)],
+    ) -> Result<Window, Error> {
+        let (log, ids) = (&*self.settings.diffs_model, &*self.request.ids());
+        let query = WindowQuery { log, since, ids, objects };
+        let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
+        if window.clock < since {
+            // The window may not know how far behind the server is; a person wants to.
+            window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
+            return Err(Error::ClockAhead { device: since, server: window.clock });
+        }
+        Ok(window)
+    }
+
+    /// Device and server must agree about the models and fields of all new diffs.
+    fn check_schema<S: Synchronizer>(
+        &self,
+        unit: &S,
+        merge: &Merge<'_>,
+        window: &Window,
+    ) -> Result<(), Error> {
+        for place in (0..self.request.len()).filter(|place| !merge.is_known(*place)) {
+            let Some(diff) = self.request.diff(place) else { continue };
+            let known = if diff.model == self.settings.diffs_model
+                || window.unknown_models.contains(&diff.model)
+            {
+                Err(DatabaseError::unknown_model(&diff.model))
+            } else {
+                unit.check_schema(&diff.model, &self.request.fields(place))
+            };
+            known.map_err(|error| Error::of_diff(&diff.id, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// A sync under way.
+struct Sync<'a, S, R> {
+    attempt: Attempt<'a, R>,
+    unit: S,
+    merge: Merge<'a>,
+    pending: Pending,
+    /// The steps whose changes are pending, and the objects that these are of.
+    steps: HashMap<usize, Step<'a>>,
+    waiting: HashSet<usize>,
+    /// Deletes that were asked about before their turn, and whether they will be refused.
+    foreseen: HashMap<usize, bool>,
+    refused: BTreeMap<usize, Reason>,
+}
+
+/// How far a walk through the diffs came.
+#[derive(Debug, PartialEq, Eq)]
+enum Walked {
+    ToTheEnd,
+    /// It must be repeated in a new unit of work: there is one more verdict.
+    Again,
+}
+
+impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
+    /// Does the new diffs, one after the other.
+    async fn walk(&mut self) -> Result<Walked, Error> {
+        for place in self.merge.steps() {
+            let object = self.merge.object_of(place).unwrap_or_default();
+            if self.waiting.contains(&object) && self.flush().await? == Walked::Again {
+                return Ok(Walked::Again);
+            }
+            let Some(verdict) = self.ask(place).await? else { return Ok(Walked::Again) };
+            if self.foreseen.get(&place).is_some_and(|refused| *refused != verdict.is_err()) {
+                self.attempt.verdicts.insert(place, verdict);
+                return Ok(Walked::Again);
+            }
+            match verdict {
+                Err(reason) => {
+                    // What came before must be known, for the first refusal is the one to tell.
+                    if self.attempt.settings.all_or_nothing {
+                        self.flush().await?;
+                        return Err(self.forbidden(place, reason));
+                    }
+                    self.refuse(place, reason);
+                }
+                Ok(()) => {
+                    if self.look_ahead(place).await? == Walked::Again {
+                        return Ok(Walked::Again);
+                    }
+                    self.take(place, object)?;
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    /// Plans a diff that is allowed; its change waits for others to go out with.
+    fn take(&mut self, place: usize, object: usize) -> Result<(), Error> {
+        let Some(step) = self.merge.plan(place) else { return Ok(()) };
+        match self.merge.change(&step).map_err(Error::of_database)? {
+            None => self.merge.settle(step, false, mint),
+            Some(change) => {
+                self.pending.push(place, change);
+                self.steps.insert(place, step);
+                self.waiting.insert(object);
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse(&mut self, place: usize, reason: Reason) {
+        if let Some(step) = self.steps.remove(&place).or_else(|| self.merge.plan(place)) {
+            self.merge.settle(step, true, mint);
+        }
+        self.refused.insert(place, reason);
+    }
+
+    /// A create that meets a living object goes apart, if a delete follows that is not refused: so
+    /// that delete is asked about before its turn.
+    async fn look_ahead(&mut self, create: usize) -> Result<Walked, Error> {
+        while let Some(delete) = self.merge.parts_until(create) {
+            let Some(verdict) = self.ask(delete).await? else { return Ok(Walked::Again) };
+            self.foreseen.insert(delete, verdict.is_err());
+            if verdict.is_ok() {
+                break;
+            }
+            self.merge.foresee_refusal(delete);
+        }
+        Ok(Walked::ToTheEnd)
+    }
+
+    /// Asks the database's and the application's rules about a diff; none if what they looked at
+    /// had to be written first, and that ended this attempt.
+    async fn ask(&mut self, place: usize) -> Result<Option<Verdict>, Error> {
+        if let Some(verdict) = self.attempt.verdicts.get(&place) {
+            return Ok(Some(verdict.clone()));
+        }
+        let Some(diff) = self.attempt.request.diff(place) else { return Ok(Some(Ok(()))) };
+        if self.attempt.source == Source::Server {
+            return Ok(Some(Ok(())));
+        }
+        let owner = self.attempt.owner;
+        if self.unit.validates() {
+            if self.flush().await? == Walked::Again {
+                return Ok(None);
+            }
+            let allowed = match diff.operation {
+                Operation::Create => self.unit.validate_create(owner, diff).await,
+                Operation::Update => self.unit.validate_update(owner, diff).await,
+                Operation::Delete => self.unit.validate_delete(owner, diff).await,
+            };
+            if !allowed.map_err(|error| Error::of_diff(&diff.id, error.into()))? {
+                return Ok(Some(Err(Reason::forbidden(format!(
+                    "You are not allowed to {} this in {}.",
+                    diff.operation, diff.model
+                )))));
+            }
+        }
+        let verdict = self.ask_rules(diff).await;
+        if self.settle_written()? == Walked::Again {
+            return Ok(None);
+        }
+        match verdict {
+            Ok(()) => Ok(Some(Ok(()))),
+            Err(Refusal::Forbidden(sentence)) => {
+                Ok(Some(Err(Reason::forbidden(sentence.into_owned()))))
+            }
+            Err(Refusal::Failed(error)) => Err(Error::of_database(error)),
+        }
+    }
+
+    async fn ask_rules(&mut self, diff: &Diff) -> Result<(), Refusal> {
+        let Attempt { rules, owner, .. } = &self.attempt;
+        let view = &mut View { unit: &mut self.unit, owner, pending: &mut self.pending };
+        match diff.operation {
+            Operation::Create => rules.create(owner, diff, view).await,
+            Operation::Update => rules.update(owner, diff, view).await,
+            Operation::Delete => rules.delete(owner, diff, view).await,
+        }
+    }
+
+    /// Writes what waits, and settles it.
+    async fn flush(&mut self) -> Result<Walked, Error> {
+        let flushed = self.pending.flush(&mut self.unit, self.attempt.owner).await;
+        let walked = self.settle_written()?;
+        match flushed {
+            Err(error) if !self.pending.is_broken() => Err(Error::of_database(error)),
+            _ => Ok(walked),
+        }
+    }
+
+    /// Settles what was written, now that it is known what the database rejects.
+    fn settle_written(&mut self) -> Result<Walked, Error> {
+        for (place, rejection) in self.pending.take_written() {
+            self.waiting.clear();
+            match rejection {
+                None => {
+                    if let Some(step) = self.steps.remove(&place) {
+                        self.merge.settle(step, false, mint);
+                    }
+                }
+                Some(error) => {
+                    let reason = self.rejected(place, error)?;
+                    if self.pending.is_broken() {
+                        self.attempt.verdicts.insert(place, Err(reason));
+                        return Ok(Walked::Again);
+                    }
+                    self.refuse(place, reason);
+                }
+            }
+        }
+        Ok(Walked::ToTheEnd)
+    }
+
+    /// Why the database rejected a diff, if that is no reason to fail the whole request.
+    fn rejected(&self, place: usize, error: DatabaseError) -> Result<Reason, Error> {
+        let attempt = &self.attempt;
+        let alone = attempt.source != Source::Server && !attempt.settings.all_or_nothing;
+        if alone && error.is_rejection() {
+            let code = if matches!(error, DatabaseError::Constraint { .. }) {
+                "constraint"
+            } else {
+                "invalid_value"
+            };
+            return Ok(Reason { code, message: error.to_string() });
+        }
+        Err(Error::of_diff(attempt.request.diff(place).map_or("", |diff| &diff.id), error))
+    }
+
+    fn forbidden(&self, place: usize, reason: Reason) -> Error {
+        let diff_id = self.attempt.request.diff(place).map(|diff| diff.id.clone());
+        Error::Forbidden { diff_id, reason: reason.message.into() }
+    }
+
+    /// Writes the log, commits, and answers.
+    async fn finish(mut self, known: usize) -> Result<SyncResponse, Error> {
+        let rows = self.rows().await.map_err(Error::of_database)?;
+        let Self { attempt, mut unit, merge, refused, .. } = self;
+        let new = merge.new_diffs();
+        let Outcome { clock, log, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
+        if !log.is_empty() {
+            let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, &log);
+            appended.await.map_err(Error::of_database)?;
+            unit.commit().await.map_err(|error| Error::of_database(error.into()))?;
+        }
+
+        let span = tracing::Span::current();
+        span.record("known", known).record("accepted", new - idle - refused.len());
+        span.record("dropped", idle).record("refused", refused.len());
+        span.record("returned", diffs.len());
+
+        let mut answer = SyncResponse::new(clock, diffs);
+        if idle > 0 {
+            answer.message = format!(
+                "{idle} of {new} changes had no effect, because their object is not there."
+            );
+        }
+        let diff_id = |place| attempt.request.diff(place).map(|diff| diff.id.clone());
+        answer.refused = refused
+            .into_iter()
+            .filter_map(|(place, Reason { code, message })| {
+                Some(Refused { diff_id: diff_id(place)?, code: code.to_owned(), message })
+            })
+            .collect();
+        Ok(answer)
+    }
+
+    /// The rows of objects of which more goes back than the window tells.
+    async fn rows(&mut self) -> Result<Rows, DatabaseError> {
+        let mut ids: HashMap<&str, Vec<&str>> = HashMap::new();
+        let needed = self.merge.rows();
+        for (model, id) in &needed {
+            ids.entry(model).or_default().push(id);
+        }
+        let mut rows = Rows::new();
+        for (model, ids) in ids {
+            let filters = [ReadFilter::any_of("id", ids)];
+            let records = self.unit.read(self.attempt.owner, model, &filters).await;
+            for record in records.map_err(Into::into)? {
+                rows.insert((model.to_owned(), record.id().to_owned()), record);
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl Reason {
+    fn forbidden(message: String) -> Self {
+        Self { code: "forbidden", message }
+    }
+}

@@ -1,0 +1,246 @@
+//! Everything that can fail: one error for a sync, one for a database.
+
+mod database;
+
+use std::{borrow::Cow, time::Duration};
+
+use ::http::StatusCode;
+
+pub(crate) use self::database::BoxError;
+pub use self::database::DatabaseError;
+
+/// Why a sync failed. Nothing of it was applied.
+///
+/// Every error has a [`code`](Self::code) for programs, a [`status`](Self::status) for HTTP and one
+/// sentence for people ([`Display`](std::fmt::Display)):
+///
+/// | status | code | when |
+/// | --- | --- | --- |
+/// | 400 | `invalid_json` | the body is not JSON, or JSON that two readers could take differently |
+/// | 400 | `invalid_request` | JSON that is no object, or a missing or mistyped member |
+/// | 400 | `invalid_diff` | a diff that breaks a rule of the wire format |
+/// | 401 | `unauthenticated` | no token, an empty one, or one that the auth closure does not take |
+/// | 403 | `forbidden` | the auth closure forbids; or a rule does, where requests are all or nothing |
+/// | 405 | `method_not_allowed` | the method is not POST |
+/// | 409 | `clock_ahead` | the device's clock is greater than the server's |
+/// | 413 | `payload_too_large` | the body is over the limit, or has too many diffs |
+/// | 415 | `unsupported_media_type` | the body is not `application/json`, or is compressed |
+/// | 422 | `unknown_model`, `unknown_field` | device and server disagree about the schema |
+/// | 422 | `invalid_value`, `constraint` | the database refuses a diff, where requests are all or nothing |
+/// | 500 | `internal` | the database failed; the cause is in [`source`](std::error::Error::source) |
+/// | 503 | `busy` | the database is locked or its pool is empty; try again |
+///
+/// ```
+/// let error = mobync::Error::ClockAhead { device: 9, server: 4 };
+/// assert_eq!((error.status().as_u16(), error.code()), (409, "clock_ahead"));
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The body is not JSON, or JSON that two readers could take differently.
+    #[error("The body is not valid JSON: {0}.")]
+    InvalidJson(String),
+    /// JSON that is no object, or a missing or mistyped member.
+    #[error("The request is not valid: {0}.")]
+    InvalidRequest(String),
+    /// A diff that breaks a rule of the wire format.
+    #[error("{}: {reason}.", name(diff_id.as_deref()))]
+    InvalidDiff {
+        /// The diff's id, if it has a usable one.
+        diff_id: Option<String>,
+        /// What is wrong and where.
+        reason: String,
+    },
+    /// No token, an empty one, or one that the auth closure does not take.
+    #[error("{0}")]
+    Unauthenticated(Cow<'static, str>),
+    /// The auth closure forbids; or a rule does, where requests are all or nothing.
+    #[error("{reason}")]
+    Forbidden {
+        /// The diff to blame, if it is one.
+        diff_id: Option<String>,
+        /// The sentence that the person reads.
+        reason: Cow<'static, str>,
+    },
+    /// The method is not POST.
+    #[error("Only POST is allowed here, with a sync request as its body.")]
+    MethodNotAllowed,
+    /// The body is not `application/json`, or has a content encoding that nothing in front decoded.
+    #[error("{0}")]
+    UnsupportedMediaType(&'static str),
+    /// The body is over the limit, or has too many diffs.
+    #[error("{0}")]
+    PayloadTooLarge(String),
+    /// The device's clock is greater than the owner's on this server: the server lost history, or
+    /// the device talks to the wrong one.
+    #[error(
+        "The device's clock is {device}, but the server's is only {server}: the server lost \
+         history, or it is not the one that the device synced with before."
+    )]
+    ClockAhead {
+        /// The clock of the request, in ticks.
+        device: i64,
+        /// The owner's clock on this server, in ticks.
+        server: i64,
+    },
+    /// The database has no such model.
+    #[error("{}: there is no model \"{}\" on this server.", name(Some(diff_id)), shorten(model))]
+    UnknownModel {
+        /// The diff that names it.
+        diff_id: String,
+        /// The model.
+        model: String,
+    },
+    /// The model has no such field.
+    #[error(
+        "{}: the model {model} has no field \"{}\"{}.",
+        name(Some(diff_id)),
+        shorten(field),
+        list(known)
+    )]
+    UnknownField {
+        /// The diff that names it.
+        diff_id: String,
+        /// The model.
+        model: String,
+        /// The field.
+        field: String,
+        /// The fields that the model has, where the database tells.
+        known: Vec<String>,
+    },
+    /// A value that its field cannot hold, where requests are all or nothing.
+    #[error("{}: {reason}", name(Some(diff_id)))]
+    InvalidValue {
+        /// The diff that has it.
+        diff_id: String,
+        /// The sentence that the person reads.
+        reason: String,
+    },
+    /// A broken constraint of the database, where requests are all or nothing.
+    #[error("{}: {reason}", name(Some(diff_id)))]
+    Constraint {
+        /// The diff that breaks it.
+        diff_id: String,
+        /// The sentence that the person reads.
+        reason: String,
+    },
+    /// The database or the auth closure failed. The client hears nothing of the cause.
+    #[error("The server failed; nothing was changed. Try again later.")]
+    Internal(#[source] BoxError),
+    /// The database is locked, its pool is empty, or a time limit ran out.
+    #[error("The server is busy; nothing was changed. Try again in a moment.")]
+    Busy {
+        /// After how long to try again.
+        retry_after: Duration,
+        /// What was waited for.
+        source: BoxError,
+    },
+}
+
+impl Error {
+    /// The stable snake_case code that programs look at.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidJson(_) => "invalid_json",
+            Self::InvalidRequest(_) => "invalid_request",
+            Self::InvalidDiff { .. } => "invalid_diff",
+            Self::Unauthenticated(_) => "unauthenticated",
+            Self::Forbidden { .. } => "forbidden",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedMediaType(_) => "unsupported_media_type",
+            Self::PayloadTooLarge(_) => "payload_too_large",
+            Self::ClockAhead { .. } => "clock_ahead",
+            Self::UnknownModel { .. } => "unknown_model",
+            Self::UnknownField { .. } => "unknown_field",
+            Self::InvalidValue { .. } => "invalid_value",
+            Self::Constraint { .. } => "constraint",
+            Self::Internal(_) => "internal",
+            Self::Busy { .. } => "busy",
+        }
+    }
+
+    /// The HTTP status.
+    pub const fn status(&self) -> StatusCode {
+        match self {
+            Self::InvalidJson(_) | Self::InvalidRequest(_) | Self::InvalidDiff { .. } => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::ClockAhead { .. } => StatusCode::CONFLICT,
+            Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::UnknownModel { .. }
+            | Self::UnknownField { .. }
+            | Self::InvalidValue { .. }
+            | Self::Constraint { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The id of the diff to blame, where it is one.
+    pub fn diff_id(&self) -> Option<&str> {
+        match self {
+            Self::InvalidDiff { diff_id, .. } | Self::Forbidden { diff_id, .. } => {
+                diff_id.as_deref()
+            }
+            Self::UnknownModel { diff_id, .. }
+            | Self::UnknownField { diff_id, .. }
+            | Self::InvalidValue { diff_id, .. }
+            | Self::Constraint { diff_id, .. } => Some(diff_id),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn invalid_diff(diff_id: &str, reason: impl Into<String>) -> Self {
+        Self::InvalidDiff { diff_id: Some(diff_id.to_owned()), reason: reason.into() }
+    }
+
+    /// What a database's error means for a sync in which no diff is to blame for it.
+    pub(crate) fn of_database(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Busy(source) => {
+                Self::Busy { retry_after: Duration::from_secs(1), source }
+            }
+            DatabaseError::Failed(source) => Self::Internal(source),
+            other => Self::Internal(other.into()),
+        }
+    }
+
+    /// What a database's error means where one diff is to blame for it.
+    pub(crate) fn of_diff(diff_id: &str, error: DatabaseError) -> Self {
+        let diff_id = diff_id.to_owned();
+        match error {
+            DatabaseError::UnknownModel { model } => Self::UnknownModel { diff_id, model },
+            DatabaseError::UnknownField { model, field, known } => {
+                Self::UnknownField { diff_id, model, field, known }
+            }
+            DatabaseError::InvalidValue { .. } => {
+                Self::InvalidValue { diff_id, reason: error.to_string() }
+            }
+            DatabaseError::Constraint { .. } => {
+                Self::Constraint { diff_id, reason: error.to_string() }
+            }
+            other => Self::of_database(other),
+        }
+    }
+}
+
+/// A client's text as far as an error message quotes it.
+pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
+    const MOST: usize = 64;
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
+        None => Cow::Borrowed(text),
+    }
+}
+
+fn name(diff_id: Option<&str>) -> String {
+    diff_id.map_or_else(|| "A diff".to_owned(), |id| format!("Diff {}", shorten(id)))
+}
+
+fn list(fields: &[String]) -> String {
+    if fields.is_empty() { String::new() } else { format!(" (it has {})", fields.join(", ")) }
+}

@@ -1,0 +1,53 @@
+//! From an answer or an error to a response.
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::{Error, SyncResponse, protocol::Failure};
+
+/// The response that says how a sync went, with all its headers.
+///
+/// ```
+/// use mobync::{Error, http::respond};
+///
+/// let response = respond(Err(&Error::ClockAhead { device: 9, server: 4 }));
+/// assert_eq!(response.status(), 409);
+/// assert_eq!(response.headers()["content-type"], "application/json");
+/// ```
+pub fn respond(outcome: Result<&SyncResponse, &Error>) -> Response<Bytes> {
+    let error = match outcome {
+        Ok(answer) => return json(StatusCode::OK, answer),
+        Err(error) => error,
+    };
+    let mut response = json(error.status(), &Failure::from(error));
+    let headers = response.headers_mut();
+    match error {
+        Error::MethodNotAllowed => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("POST"));
+        }
+        Error::Unauthenticated(_) => {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        Error::Busy { retry_after, .. } => {
+            // Whole seconds, rounded up: 0 would be an invitation to hammer.
+            let seconds = retry_after.as_millis().div_ceil(1000).max(1);
+            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        _ => {}
+    }
+    response
+}
+
+fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
+    // Strings, integers and booleans: there is nothing in it that JSON could not say.
+    let body = serde_json::to_vec(body).unwrap_or_default();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = status;
+    let length = response.body().len().into();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_LENGTH, length);
+    response
+}

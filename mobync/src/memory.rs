@@ -1,0 +1,85 @@
+//! The ready-made database in memory: for tests, demos and first steps.
+
+mod space;
+mod unit;
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use self::space::Space;
+pub use self::unit::MemoryUnit;
+use crate::{Access, Database, DatabaseError, Owner, Record, locks::OwnerLocks};
+
+/// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
+///
+/// A unit of work that is dropped leaves nothing behind, and owners do not see each other.
+///
+/// ```
+/// use mobync::memory::MemoryDatabase;
+///
+/// let anything = MemoryDatabase::new();
+/// let strict = MemoryDatabase::new().model("tasks", ["name", "created_time", "done"]);
+/// # let _ = (anything, strict);
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDatabase {
+    models: Arc<BTreeMap<String, Vec<String>>>,
+    spaces: Arc<Mutex<HashMap<Owner, Space>>>,
+    locks: OwnerLocks,
+}
+
+impl MemoryDatabase {
+    /// An empty database, which takes any model with any fields until a [`model`](Self::model) is
+    /// declared.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Declares a model with its fields, `id` apart. From the first one on, models and fields that
+    /// are not declared are unknown.
+    #[must_use]
+    pub fn model<F: Into<String>>(
+        mut self,
+        name: impl Into<String>,
+        fields: impl IntoIterator<Item = F>,
+    ) -> Self {
+        let fields = fields.into_iter().map(Into::into).collect();
+        Arc::make_mut(&mut self.models).insert(name.into(), fields);
+        self
+    }
+
+    /// The owner's records of a model, by id.
+    pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
+        self.spaces().get(owner).map(|space| space.records(model)).unwrap_or_default()
+    }
+
+    fn check_model(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
+        if self.models.is_empty() {
+            return Ok(());
+        }
+        let known = self.models.get(model).ok_or_else(|| DatabaseError::unknown_model(model))?;
+        match fields.iter().find(|field| !known.iter().any(|known| known == **field)) {
+            None => Ok(()),
+            Some(field) => Err(DatabaseError::unknown_field(model, *field, known)),
+        }
+    }
+
+    fn spaces(&self) -> MutexGuard<'_, HashMap<Owner, Space>> {
+        self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Database for MemoryDatabase {
+    type Unit = MemoryUnit;
+
+    async fn open(&self, owner: &Owner, access: Access) -> Result<MemoryUnit, DatabaseError> {
+        let turn = match access {
+            // Each read happens at once, under the mutex.
+            Access::Read => None,
+            Access::Write => Some(self.locks.lock(owner).await),
+        };
+        Ok(MemoryUnit::new(self.clone(), owner.clone(), turn))
+    }
+}

@@ -1,0 +1,217 @@
+//! What goes back: the difference between the life that the device holds and the one that is alive.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    Merge,
+    entry::encode,
+    life::{Life, Origin, Stamp},
+    object::Object,
+};
+use crate::{Diff, Operation, Owner, Record};
+
+/// Rows of objects whose life is older than the window, by model and id.
+pub type Rows = HashMap<(String, String), Record>;
+
+/// What a sync leaves behind.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The owner's clock after the sync, in ticks.
+    pub clock: i64,
+    /// The entries to add to the log.
+    pub log: Vec<Diff>,
+    /// What goes back to the device, in the order in which it is to be applied.
+    pub diffs: Vec<Diff>,
+    /// How many new diffs had no effect because their object is not there.
+    pub idle: usize,
+}
+
+impl<'a> Merge<'a> {
+    /// The objects (model, id) whose rows are needed to [`finish`](Self::finish): values older than
+    /// the window go back where a change was refused.
+    pub fn rows(&self) -> Vec<(&str, &str)> {
+        let needed = self.objects.iter().filter(|object| object.needs_row());
+        needed.map(|object| (object.model, &*object.id)).collect()
+    }
+
+    /// What is logged and what goes back, once all steps are settled.
+    ///
+    /// `mint` makes ids for diffs of the server's own.
+    pub fn finish(self, owner: &Owner, rows: &Rows, mint: impl FnMut() -> String) -> Outcome {
+        let new = self.log.is_empty();
+        let clock = if new { self.clock } else { self.clock.saturating_add(1) };
+        let mut answer =
+            Answer { owner, tick: clock.saturating_sub(1).max(0), now: self.now.utc, mint };
+        let mut diffs = Vec::new();
+        for object in &self.objects {
+            let row = if object.needs_row() { object.row_in(rows) } else { None };
+            answer.object(object, row, &mut diffs);
+        }
+        diffs.sort_by(|left, right| left.order().cmp(&right.order()));
+        Outcome { clock, log: self.log_entries(owner), diffs, idle: self.idle }
+    }
+
+    fn log_entries(&self, owner: &Owner) -> Vec<Diff> {
+        let mut entries = Vec::with_capacity(self.log.len());
+        for logged in &self.log {
+            let Some(object) = self.objects.get(logged.object) else { continue };
+            let sent = logged.diff.as_ref().ok().and_then(|sent| self.request.entries.get(*sent));
+            let whole = sent.filter(|sent| {
+                sent.diff.operation != Operation::Delete && sent.fields.len() == logged.fields.len()
+            });
+            entries.push(Diff {
+                id: match (&logged.diff, sent) {
+                    (Err(minted), _) => minted.clone(),
+                    (Ok(_), sent) => sent.map(|sent| sent.diff.id.clone()).unwrap_or_default(),
+                },
+                owner: owner.as_str().to_owned(),
+                logical_clock: self.clock,
+                utc_timestamp: logged.at,
+                operation: logged.operation,
+                model: object.model.to_owned(),
+                json_data: match whole {
+                    Some(sent) => sent.diff.json_data.clone(),
+                    None => {
+                        let fields = logged.fields.iter();
+                        encode(&object.id, fields.map(|(name, value)| (&**name, value.get())))
+                    }
+                },
+            });
+        }
+        entries
+    }
+}
+
+impl Object<'_> {
+    fn needs_row(&self) -> bool {
+        let Some(life) = self.alive.and_then(|alive| self.life(alive)) else { return false };
+        let unwritten = |(name, took): (_, &bool)| !took && !life.fields.contains_key(name);
+        life.is_older()
+            && (self.held != self.alive || self.deleted || self.named.iter().any(unwritten))
+    }
+
+    fn row_in<'r>(&self, rows: &'r Rows) -> Option<&'r Record> {
+        rows.get(&(self.model.to_owned(), self.id.clone().into_owned()))
+    }
+}
+
+/// Values that go back, by field, each as JSON text.
+type Values<'v> = BTreeMap<&'v str, String>;
+
+struct Answer<'o, M> {
+    owner: &'o Owner,
+    /// The tick and the time of diffs of the server's own.
+    tick: i64,
+    now: i64,
+    mint: M,
+}
+
+impl<M: FnMut() -> String> Answer<'_, M> {
+    /// The table "what goes back" of the protocol.
+    fn object(&mut self, object: &Object<'_>, row: Option<&Record>, diffs: &mut Vec<Diff>) {
+        let held = object.held.and_then(|held| object.life(held));
+        let alive = object.alive.and_then(|alive| object.life(alive));
+        match (held, alive) {
+            (None, None) => {}
+            (None, Some(alive)) => diffs.push(self.create(object, alive, row)),
+            (Some(held), None) => diffs.push(self.delete(object, held)),
+            (Some(_), Some(alive)) if object.held == object.alive => {
+                diffs.extend(self.update(object, alive, row));
+            }
+            (Some(held), Some(alive)) => {
+                let delete = self.delete(object, held);
+                let mut create = self.create(object, alive, row);
+                let place = |diff: &Diff| (diff.logical_clock, diff.utc_timestamp);
+                if place(&create) <= place(&delete) {
+                    create.logical_clock = delete.logical_clock;
+                    create.utc_timestamp = delete.utc_timestamp.saturating_add(1);
+                }
+                diffs.extend([delete, create]);
+            }
+        }
+    }
+
+    /// A create with every written field of the life; of one older than the window, with its row.
+    fn create(&mut self, object: &Object<'_>, life: &Life<'_>, row: Option<&Record>) -> Diff {
+        let values = written(life, row);
+        self.diff(object, Operation::Create, life.began.as_ref(), values)
+    }
+
+    fn delete(&mut self, object: &Object<'_>, life: &Life<'_>) -> Diff {
+        self.diff(object, Operation::Delete, life.ended.as_ref(), Values::new())
+    }
+
+    /// An update of what others wrote last, and of what the request's diffs named without success;
+    /// behind a delete that was undone, also of what they did not name. None where that is nothing.
+    fn update(
+        &mut self,
+        object: &Object<'_>,
+        life: &Life<'_>,
+        row: Option<&Record>,
+    ) -> Option<Diff> {
+        let mut back: Vec<&str> = Vec::new();
+        let unseen = life.fields.iter().filter(|(_, written)| written.writer.is_unseen());
+        back.extend(unseen.map(|(name, _)| &**name));
+        let failed = object.named.iter().filter(|(_, took)| !**took);
+        back.extend(failed.map(|(name, _)| &**name));
+        let all = if object.deleted { written(life, row) } else { Values::new() };
+        back.extend(all.keys().filter(|name| !object.named.contains_key(**name)));
+        if back.is_empty() {
+            return None;
+        }
+
+        let last = back.iter().filter_map(|name| life.fields.get(*name)?.unseen.as_ref()).max();
+        let mut values = Values::new();
+        for name in back {
+            values.insert(name, value(life, row, name));
+        }
+        Some(self.diff(object, Operation::Update, last, values))
+    }
+
+    fn diff(
+        &mut self,
+        object: &Object<'_>,
+        operation: Operation,
+        stamp: Option<&Stamp<'_>>,
+        values: Values<'_>,
+    ) -> Diff {
+        let (id, logical_clock, utc_timestamp) = match stamp {
+            Some(stamp) if stamp.origin != Origin::Own => {
+                (stamp.id.clone().into_owned(), stamp.tick, stamp.at)
+            }
+            _ => ((self.mint)(), self.tick, self.now),
+        };
+        let fields = values.iter().map(|(name, value)| (*name, value.as_str()));
+        Diff {
+            id,
+            owner: self.owner.as_str().to_owned(),
+            logical_clock,
+            utc_timestamp,
+            operation,
+            model: object.model.to_owned(),
+            json_data: encode(&object.id, fields),
+        }
+    }
+}
+
+/// Every field of the life that was written, with its value.
+fn written<'v>(life: &'v Life<'_>, row: Option<&'v Record>) -> Values<'v> {
+    match row {
+        Some(row) if life.is_older() => {
+            row.fields().iter().map(|(name, value)| (name.as_str(), value.to_string())).collect()
+        }
+        _ => {
+            let fields = life.fields.iter();
+            fields.map(|(name, written)| (&**name, written.value.get().to_owned())).collect()
+        }
+    }
+}
+
+/// The value that stands in a field of the life; null where there is none.
+fn value(life: &Life<'_>, row: Option<&Record>, name: &str) -> String {
+    match (life.fields.get(name), row.and_then(|row| row.get(name))) {
+        (Some(written), _) => written.value.get().to_owned(),
+        (None, Some(value)) => value.to_string(),
+        (None, None) => "null".to_owned(),
+    }
+}

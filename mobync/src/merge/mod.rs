@@ -1,0 +1,243 @@
+//! The merge: what a device's diffs do, and what it gets back.
+//!
+//! Pure functions over the request and the log's window: no I/O, no async, no system clock. The words
+//! are those of the [protocol](crate::protocol::document): *lives*, what a device *holds*, how fields
+//! *meet*, what goes *back*.
+//!
+//! The engine walks a request through a [`Merge`] one diff at a time, for whether a diff is refused is
+//! known only when rules and database were asked:
+//!
+//! 1. [`Merge::new`] replays the window, and then the diffs that the log already knows;
+//! 2. for each of [`steps`](Merge::steps), [`plan`](Merge::plan) says what the diff would do to the
+//!    database, and [`settle`](Merge::settle) hears whether it was refused;
+//! 3. [`finish`](Merge::finish) says what is logged and what goes back.
+
+mod answer;
+mod entry;
+mod life;
+mod object;
+mod request;
+mod step;
+
+use std::collections::{HashMap, HashSet};
+
+pub(crate) use self::entry::object_of;
+pub use self::{
+    answer::{Outcome, Rows},
+    request::Request,
+    step::{Effect, Step},
+};
+use self::{
+    entry::Entry,
+    life::Stamp,
+    object::{Object, Past},
+    step::Logged,
+};
+use crate::{DatabaseError, Operation, Window};
+
+/// The time on the server, and how far past it a device's clock may be, in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Now {
+    /// Milliseconds since 1970.
+    pub utc: i64,
+    /// A timestamp further ahead than this counts as `utc`.
+    pub drift: i64,
+}
+
+/// The merge of one request.
+#[derive(Debug)]
+pub struct Merge<'a> {
+    request: &'a Request<'a>,
+    now: Now,
+    clock: i64,
+    objects: Vec<Object<'a>>,
+    /// The place of each of the request's diffs' objects in `objects`.
+    object_of: Vec<usize>,
+    /// Whether the log has the diff already.
+    known: Vec<bool>,
+    /// Objects whose updates count as made behind their create, if that is their very first.
+    first_creates: Vec<usize>,
+    older_log: bool,
+    log: Vec<Logged<'a>>,
+    idle: usize,
+}
+
+impl<'a> Merge<'a> {
+    /// Replays the window for a device whose clock is `since`, and then those of the request's diffs
+    /// that are in it.
+    ///
+    /// `window` is the answer to the query of the request's ids and these objects.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if an entry of the log cannot be read.
+    pub fn new(
+        since: i64,
+        request: &'a Request<'a>,
+        queried: &[(&str, &str)],
+        window: &'a Window,
+        now: Now,
+    ) -> Result<Self, DatabaseError> {
+        let sent: HashMap<&str, usize> = request
+            .entries
+            .iter()
+            .enumerate()
+            .map(|(sent, entry)| (&*entry.diff.id, sent))
+            .collect();
+        let mut entries: Vec<_> = window.entries.iter().collect();
+        entries.sort_by_key(|entry| entry.order());
+
+        let mut places = HashMap::new();
+        let mut pasts: Vec<Vec<Past<'a>>> = Vec::new();
+        let mut objects = Vec::new();
+        let mut place_of = |model: &'a str, id: &std::borrow::Cow<'a, str>, pasts: &mut Vec<_>| {
+            *places.entry((model, id.clone())).or_insert_with(|| {
+                objects.push(Object::new(model, id.clone()));
+                pasts.push(Vec::new());
+                objects.len() - 1
+            })
+        };
+
+        let mut object_of = vec![None; request.entries.len()];
+        for diff in entries {
+            let entry = Entry::of_log(diff)?;
+            let sent = sent.get(diff.id.as_str()).copied();
+            let place = place_of(&diff.model, &entry.object, &mut pasts);
+            if let Some(object_of) = sent.and_then(|sent| object_of.get_mut(sent)) {
+                *object_of = Some(place);
+            }
+            if let Some(past) = pasts.get_mut(place) {
+                past.push(Past { entry, sent });
+            }
+        }
+        let known: Vec<bool> = object_of.iter().map(Option::is_some).collect();
+        let object_of = object_of
+            .into_iter()
+            .zip(&request.entries)
+            .map(|(place, new)| {
+                place.unwrap_or_else(|| place_of(&new.diff.model, &new.object, &mut pasts))
+            })
+            .collect();
+
+        let existing = existing_of(queried, window);
+        let mut behind = vec![None; request.entries.len()];
+        for (object, past) in objects.iter_mut().zip(&pasts) {
+            let exists = existing.contains(&(object.model, &*object.id));
+            object.replay(past, since, exists, &mut behind);
+        }
+
+        let mut merge = Self {
+            request,
+            now,
+            clock: window.clock,
+            objects,
+            object_of,
+            known,
+            first_creates: Vec::new(),
+            older_log: window.start > 0,
+            log: Vec::new(),
+            idle: 0,
+        };
+        merge.recall(pasts, &behind);
+        merge.look_ahead();
+        Ok(merge)
+    }
+
+    /// Lets the known diffs count, in the order sent: they are the device's past.
+    fn recall(&mut self, pasts: Vec<Vec<Past<'a>>>, behind: &[Option<usize>]) {
+        let mut stored: HashMap<usize, Entry<'a>> = HashMap::new();
+        for past in pasts.into_iter().flatten() {
+            if let Some(sent) = past.sent {
+                stored.insert(sent, past.entry);
+            }
+        }
+        let sent = self.request.entries.iter().zip(&self.object_of).zip(behind).enumerate();
+        for (place, ((entry, object), behind)) in sent {
+            let Some(stored) = stored.get(&place) else { continue };
+            let Some(object) = self.objects.get_mut(*object) else { continue };
+            object.recall(entry, stored, *behind);
+        }
+    }
+
+    /// Notes what a diff must know of those behind it: the deletes, and the first creates.
+    fn look_ahead(&mut self) {
+        let mut updated = HashSet::new();
+        let mut created = HashSet::new();
+        for (place, entry) in self.request.entries.iter().enumerate() {
+            let Some((false, at)) = self.known.get(place).zip(self.object_of.get(place)) else {
+                continue;
+            };
+            let Some(object) = self.objects.get_mut(*at) else { continue };
+            match entry.diff.operation {
+                Operation::Update => {
+                    updated.insert(*at);
+                }
+                Operation::Create => {
+                    if created.insert(*at) && updated.contains(at) && object.lives.is_empty() {
+                        self.first_creates.push(*at);
+                    }
+                }
+                Operation::Delete => object.deletes.push_back(place),
+            }
+        }
+    }
+
+    /// The place of a diff's object among the objects of this merge.
+    pub fn object_of(&self, diff: usize) -> Option<usize> {
+        self.object_of.get(diff).copied()
+    }
+
+    /// Whether the log has the diff already, so that it does nothing again.
+    pub fn is_known(&self, diff: usize) -> bool {
+        self.known.get(diff).is_some_and(|known| *known)
+    }
+
+    /// How many of the request's diffs are new.
+    pub fn new_diffs(&self) -> usize {
+        self.known.iter().filter(|known| !**known).count()
+    }
+
+    /// The objects (model, id) of which must be known whether they have a create in the log before
+    /// the window; hardly ever any.
+    pub fn doubtful_first_creates(&self) -> Vec<(&str, &str)> {
+        let doubtful = if self.older_log { &*self.first_creates } else { &[] };
+        let objects = doubtful.iter().filter_map(|place| self.objects.get(*place));
+        objects.map(|object| (object.model, &*object.id)).collect()
+    }
+
+    /// Hears for each of [`doubtful_first_creates`](Self::doubtful_first_creates) whether it has one.
+    pub fn resolve_first_creates(&mut self, created: &[bool]) {
+        let mut created = created.iter();
+        self.first_creates.retain(|_| created.next() != Some(&true));
+    }
+
+    /// The new diffs, by their places in the request, in the order in which they take effect.
+    pub fn steps(&self) -> Vec<usize> {
+        let mut steps = Vec::with_capacity(self.known.len());
+        // An update that stands before its object's very first create counts as made behind it.
+        let mut waiting: HashMap<usize, Vec<usize>> =
+            self.first_creates.iter().map(|object| (*object, Vec::new())).collect();
+        let sent = self.request.entries.iter().zip(&self.object_of).enumerate();
+        for (place, (entry, object)) in sent.filter(|(place, _)| !self.is_known(*place)) {
+            match (entry.diff.operation, waiting.get_mut(object)) {
+                (Operation::Update, Some(updates)) => updates.push(place),
+                (Operation::Create, Some(_)) => {
+                    steps.push(place);
+                    steps.extend(waiting.remove(object).unwrap_or_default());
+                }
+                _ => steps.push(place),
+            }
+        }
+        steps
+    }
+
+    fn own_stamp(&self, diff: usize, at: i64) -> Stamp<'a> {
+        let id = self.request.entries.get(diff).map_or("", |entry| &entry.diff.id);
+        Stamp { tick: self.clock, at, id: id.into(), origin: life::Origin::Own }
+    }
+}
+
+/// Those of the queried objects that are there.
+fn existing_of<'q>(queried: &[(&'q str, &'q str)], window: &Window) -> HashSet<(&'q str, &'q str)> {
+    let queried = queried.iter().zip(&window.existing);
+    queried.filter_map(|(object, exists)| exists.then_some(*object)).collect()
+}

@@ -1,0 +1,215 @@
+//! What the log's window tells of one object.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, VecDeque},
+};
+
+use super::{
+    entry::Entry,
+    life::{Life, Origin, Stamp},
+};
+use crate::Operation;
+
+/// One object during a sync. Lives are named by their place in `lives`.
+#[derive(Clone, Debug)]
+pub(super) struct Object<'a> {
+    pub(super) model: &'a str,
+    pub(super) id: Cow<'a, str>,
+    pub(super) lives: Vec<Life<'a>>,
+    pub(super) alive: Option<usize>,
+    pub(super) held: Option<usize>,
+    /// The life apart that the request is in, up to its next delete.
+    pub(super) apart: Option<usize>,
+    /// The greatest timestamp of the request's diffs so far.
+    pub(super) floor: i64,
+    /// The fields that the request's diffs name, those behind its last delete: whether the last
+    /// one took its field.
+    pub(super) named: BTreeMap<Cow<'a, str>, bool>,
+    /// Whether the request has deleted the object, or tried to.
+    pub(super) deleted: bool,
+    /// The request's new deletes that are still to come and are not refused.
+    pub(super) deletes: VecDeque<usize>,
+}
+
+/// An entry of the window, and which of the request's diffs it is, if it is one.
+#[derive(Debug)]
+pub(super) struct Past<'a> {
+    pub(super) entry: Entry<'a>,
+    pub(super) sent: Option<usize>,
+}
+
+/// The standing of the life that a device holds.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Held {
+    Nothing,
+    Alive(usize),
+    Ended,
+}
+
+impl<'a> Object<'a> {
+    pub(super) fn new(model: &'a str, id: Cow<'a, str>) -> Self {
+        Self {
+            model,
+            id,
+            lives: Vec::new(),
+            alive: None,
+            held: None,
+            apart: None,
+            floor: -1,
+            named: BTreeMap::new(),
+            deleted: false,
+            deletes: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn holds(&self) -> Held {
+        match self.held {
+            None => Held::Nothing,
+            Some(life) if self.alive == Some(life) => Held::Alive(life),
+            Some(_) => Held::Ended,
+        }
+    }
+
+    pub(super) fn begin(&mut self, life: Life<'a>) -> usize {
+        self.lives.push(life);
+        self.lives.len() - 1
+    }
+
+    pub(super) fn life(&self, life: usize) -> Option<&Life<'a>> {
+        self.lives.get(life)
+    }
+
+    /// Reads the object's entries, which are in the order of the log, up to now, and stops at the
+    /// device's clock to see what it holds.
+    ///
+    /// `behind` is told, for each entry that is one of the request's creates, the life that a device
+    /// holds behind it.
+    pub(super) fn replay(
+        &mut self,
+        past: &[Past<'a>],
+        since: i64,
+        exists: bool,
+        behind: &mut [Option<usize>],
+    ) {
+        if was_alive(past).unwrap_or(exists) {
+            self.alive = Some(self.begin(Life::default()));
+        }
+        // On a new device nothing is, not even what began before there was a log.
+        let held_at = |alive| if since == 0 { None } else { alive };
+        let mut held = None;
+        for Past { entry, sent } in past {
+            let diff = entry.diff;
+            if diff.logical_clock >= since && held.is_none() {
+                held = Some(held_at(self.alive));
+            }
+            let origin = match sent {
+                Some(_) => Origin::Own,
+                None if diff.logical_clock < since => Origin::Seen,
+                None => Origin::Unseen,
+            };
+            let stamp = Stamp {
+                tick: diff.logical_clock,
+                at: diff.utc_timestamp,
+                id: Cow::Borrowed(&diff.id),
+                origin,
+            };
+            let began = self.follow(entry, stamp);
+            if let Some(behind) = sent.and_then(|sent| behind.get_mut(sent)) {
+                *behind = began.or(self.alive);
+            }
+        }
+        self.apart = None;
+        self.held = held.unwrap_or_else(|| held_at(self.alive));
+    }
+
+    /// Lets one of the request's known diffs count, `stored` in the log; behind it, if it is a create
+    /// made while nothing was held, the device holds `behind`.
+    pub(super) fn recall(&mut self, sent: &Entry<'a>, stored: &Entry<'_>, behind: Option<usize>) {
+        self.floor = self.floor.max(stored.diff.utc_timestamp);
+        match sent.diff.operation {
+            Operation::Delete => return self.let_go(),
+            Operation::Create if self.held.is_none() => self.held = behind,
+            Operation::Create | Operation::Update => {}
+        }
+        if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
+            // Refused then: the server's delete, a millisecond later, is the device's past, too.
+            let ended = behind.and_then(|life| self.life(life)?.ended.as_ref());
+            let end = ended.filter(|end| end.tick == stored.diff.logical_clock).map(|end| end.at);
+            self.floor = self.floor.max(end.unwrap_or_default());
+        }
+        for (name, _) in &sent.fields {
+            let took = stored.fields.iter().any(|(stored, _)| stored == name);
+            self.named.insert(name.clone(), took);
+        }
+    }
+
+    /// After a delete the device holds nothing, and what it wrote before is gone from it.
+    pub(super) fn let_go(&mut self) {
+        self.held = None;
+        self.deleted = true;
+        self.named.clear();
+    }
+
+    /// Does what one entry of the log says, and returns the life it began, if it did.
+    fn follow(&mut self, entry: &Entry<'a>, stamp: Stamp<'a>) -> Option<usize> {
+        match entry.diff.operation {
+            Operation::Create => {
+                let mut life = Life::begin(stamp.clone());
+                life.write(&entry.fields, &stamp);
+                let began = self.begin(life);
+                match self.alive {
+                    None => self.alive = Some(began),
+                    Some(_) => self.apart = Some(began),
+                }
+                return Some(began);
+            }
+            Operation::Update => {
+                if let Some(life) = self.current() {
+                    life.write(&entry.fields, &stamp);
+                }
+            }
+            Operation::Delete => {
+                if let Some(life) = self.current() {
+                    life.ended = Some(stamp);
+                }
+                if self.apart.take().is_none() {
+                    self.alive = None;
+                }
+            }
+        }
+        None
+    }
+
+    /// The life that the log's next update or delete is of.
+    fn current(&mut self) -> Option<&mut Life<'a>> {
+        self.apart.or(self.alive).and_then(|life| self.lives.get_mut(life))
+    }
+}
+
+/// Whether the object was alive before its first entry, told from the first one that depends on it;
+/// none where no entry does, so that it was as it is now.
+fn was_alive(mut past: &[Past<'_>]) -> Option<bool> {
+    while let [first, later @ ..] = past {
+        past = match first.entry.diff.operation {
+            Operation::Create => match ends_in_tick(first, later) {
+                // Begun and ended in one request: behind it everything is as before it.
+                Some(behind) => behind,
+                None => return Some(false),
+            },
+            Operation::Update if first.entry.fields.is_empty() => later,
+            Operation::Update | Operation::Delete => return Some(true),
+        };
+    }
+    None
+}
+
+/// What follows the delete that ends the life begun by `first`, if it is of the same tick.
+fn ends_in_tick<'p, 'a>(first: &Past<'_>, later: &'p [Past<'a>]) -> Option<&'p [Past<'a>]> {
+    let tick = first.entry.diff.logical_clock;
+    let end = later
+        .iter()
+        .take_while(|past| past.entry.diff.logical_clock == tick)
+        .position(|past| past.entry.diff.operation == Operation::Delete)?;
+    later.get(end + 1..)
+}

@@ -1,0 +1,104 @@
+//! A request's diffs, checked and laid open.
+
+use std::collections::{HashMap, HashSet, hash_map::Entry as Slot};
+
+use super::entry::{Entry, object_of};
+use crate::{DatabaseError, Diff, Error, Window, protocol::check_diff};
+
+/// The diffs that a device sends, checked, without repetitions.
+#[derive(Clone, Debug)]
+pub struct Request<'a> {
+    pub(super) entries: Vec<Entry<'a>>,
+}
+
+impl<'a> Request<'a> {
+    /// Checks the diffs.
+    ///
+    /// # Errors
+    /// [`Error::InvalidDiff`] for the first one that breaks a rule of the wire format, or has the id
+    /// of another one without being equal to it.
+    pub fn new(diffs: &'a [Diff]) -> Result<Self, Error> {
+        let mut first: HashMap<&str, &Diff> = HashMap::with_capacity(diffs.len());
+        let mut entries = Vec::with_capacity(diffs.len());
+        for diff in diffs {
+            match first.entry(&diff.id) {
+                Slot::Vacant(slot) => {
+                    check_diff(diff)?;
+                    slot.insert(diff);
+                    entries.push(Entry::read(diff).map_err(|cause| {
+                        Error::invalid_diff(&diff.id, format!("json_data is not valid: {cause}"))
+                    })?);
+                }
+                Slot::Occupied(slot) if same(slot.get(), diff) => {}
+                Slot::Occupied(_) => {
+                    let reason = "another diff of the request has the same id";
+                    return Err(Error::invalid_diff(&diff.id, reason));
+                }
+            }
+        }
+        Ok(Self { entries })
+    }
+
+    /// How many diffs there are, repetitions apart.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none, so that nothing will be written.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The ids of the diffs.
+    pub fn ids(&self) -> Vec<&'a str> {
+        self.entries.iter().map(|entry| entry.diff.id.as_str()).collect()
+    }
+
+    /// The objects (model, id) that the diffs name, each once.
+    pub fn objects(&self) -> Vec<(&str, &str)> {
+        let mut named = HashSet::with_capacity(self.entries.len());
+        let objects = self.entries.iter().map(|entry| (entry.diff.model.as_str(), &*entry.object));
+        objects.filter(|object| named.insert(*object)).collect()
+    }
+
+    /// The objects that the log names for known diffs of this request, where the request names
+    /// another one. Only a client that uses an id twice has any.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if an entry of the log cannot be read.
+    pub fn misnamed_objects(
+        &self,
+        window: &Window,
+    ) -> Result<Vec<(String, String)>, DatabaseError> {
+        let sent: HashMap<&str, &Entry<'_>> =
+            self.entries.iter().map(|entry| (entry.diff.id.as_str(), entry)).collect();
+        let mut misnamed = Vec::new();
+        for stored in &window.entries {
+            if let Some(sent) = sent.get(stored.id.as_str()) {
+                let object = object_of(stored)?;
+                if stored.model != sent.diff.model || object != sent.object {
+                    misnamed.push((stored.model.clone(), object));
+                }
+            }
+        }
+        Ok(misnamed)
+    }
+
+    /// The fields that one of the diffs names; none of a delete.
+    pub fn fields(&self, place: usize) -> Vec<&str> {
+        let fields = self.entries.get(place).map(|entry| &*entry.fields).unwrap_or_default();
+        fields.iter().map(|(name, _)| &**name).collect()
+    }
+
+    /// One of the diffs, as sent.
+    pub fn diff(&self, place: usize) -> Option<&'a Diff> {
+        self.entries.get(place).map(|entry| entry.diff)
+    }
+}
+
+/// Equal as sent, but for what the server ignores.
+fn same(left: &Diff, right: &Diff) -> bool {
+    (left.utc_timestamp, left.operation) == (right.utc_timestamp, right.operation)
+        && left.model == right.model
+        && left.json_data == right.json_data
+}

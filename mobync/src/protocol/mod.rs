@@ -1,0 +1,19 @@
+//! What goes over the wire: the request, the answer, and the rules that they must keep.
+
+mod check;
+mod json;
+mod request;
+mod response;
+
+pub(crate) use self::{
+    check::check_diff,
+    request::{Envelope, check_count},
+    response::Failure,
+};
+pub use self::{
+    request::SyncRequest,
+    response::{Refused, SyncResponse},
+};
+
+#[doc = include_str!("../../PROTOCOL.md")]
+pub mod document {}

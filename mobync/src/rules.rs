@@ -1,0 +1,137 @@
+//! The application's own rules on top of a database.
+
+use std::{borrow::Cow, future::Future};
+
+use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine::Pending};
+
+/// What an application allows, diff by diff.
+///
+/// Every new diff of a device is asked about, whatever it would do, in the order in which the diffs
+/// take effect. What is refused does nothing, alone, and is undone on the device; the person reads the
+/// sentence. Each method allows everything unless it is written. Seldom, a diff is asked about twice,
+/// so answer by what is there and count nothing.
+///
+/// ```
+/// use mobync::{Diff, Owner, ReadFilter, Refusal, Rules, Synchronizer, View};
+///
+/// struct AtMostAHundredTasks;
+///
+/// impl<S: Synchronizer> Rules<S> for AtMostAHundredTasks {
+///     async fn create(
+///         &self,
+///         _owner: &Owner,
+///         diff: &Diff,
+///         view: &mut View<'_, S>,
+///     ) -> Result<(), Refusal> {
+///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= 100 {
+///             return Err(Refusal::because("You can have 100 tasks; delete one first."));
+///         }
+///         Ok(())
+///     }
+/// }
+/// ```
+pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
+    /// Whether the owner may make this create.
+    ///
+    /// # Errors
+    /// [`Refusal`] if not, or if the database failed.
+    fn create(
+        &self,
+        owner: &Owner,
+        diff: &Diff,
+        view: &mut View<'_, S>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = (owner, diff, view);
+        async { Ok(()) }
+    }
+
+    /// Whether the owner may make this update.
+    ///
+    /// # Errors
+    /// [`Refusal`] if not, or if the database failed.
+    fn update(
+        &self,
+        owner: &Owner,
+        diff: &Diff,
+        view: &mut View<'_, S>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = (owner, diff, view);
+        async { Ok(()) }
+    }
+
+    /// Whether the owner may make this delete.
+    ///
+    /// # Errors
+    /// [`Refusal`] if not, or if the database failed.
+    fn delete(
+        &self,
+        owner: &Owner,
+        diff: &Diff,
+        view: &mut View<'_, S>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send {
+        let _ = (owner, diff, view);
+        async { Ok(()) }
+    }
+}
+
+/// Everything is allowed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoRules;
+
+impl<S: Synchronizer> Rules<S> for NoRules {}
+
+/// Why a rule does not let a diff pass.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The rule forbids it; the person reads the sentence.
+    Forbidden(Cow<'static, str>),
+    /// The rule could not tell, for the database failed; so does the sync.
+    Failed(DatabaseError),
+}
+
+impl Refusal {
+    /// The rule forbids the diff; `sentence` is what the person reads.
+    pub fn because(sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::Forbidden(sentence.into())
+    }
+}
+
+impl From<DatabaseError> for Refusal {
+    fn from(error: DatabaseError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// The owner's part of the database as a rule sees it: in the sync's own unit of work, with the
+/// request's earlier diffs done.
+#[derive(Debug)]
+pub struct View<'v, S> {
+    pub(crate) unit: &'v mut S,
+    pub(crate) owner: &'v Owner,
+    pub(crate) pending: &'v mut Pending,
+}
+
+impl<S: Synchronizer> View<'_, S> {
+    /// The owner's records of the model that meet all of the filters, in any order.
+    ///
+    /// # Errors
+    /// Those of the database; pass them on with `?`.
+    pub async fn read(
+        &mut self,
+        model: &str,
+        filters: &[ReadFilter],
+    ) -> Result<Vec<Record>, DatabaseError> {
+        // Writes wait to go out together until somebody looks.
+        self.pending.flush(self.unit, self.owner).await?;
+        self.unit.read(self.owner, model, filters).await.map_err(Into::into)
+    }
+
+    /// The owner's record of that id, if it is there.
+    ///
+    /// # Errors
+    /// Those of the database; pass them on with `?`.
+    pub async fn find(&mut self, model: &str, id: &str) -> Result<Option<Record>, DatabaseError> {
+        Ok(self.read(model, &[ReadFilter::equal("id", id)]).await?.pop())
+    }
+}

@@ -1,0 +1,141 @@
+//! The log read through nothing but `Synchronizer::read`.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::{DatabaseError, Diff, Operation, Owner, ReadFilter, Synchronizer};
+
+/// What a sync asks of the log and the objects, all at once so that a database can answer at once.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowQuery<'a> {
+    /// The name of the diffs model.
+    pub log: &'a str,
+    /// The device's clock, in ticks.
+    pub since: i64,
+    /// The ids of the request's diffs.
+    pub ids: &'a [&'a str],
+    /// The objects (model, id) that the request names, each once.
+    pub objects: &'a [(&'a str, &'a str)],
+}
+
+/// What a sync needs of the log, from one snapshot.
+#[derive(Clone, Debug, Default)]
+pub struct Window {
+    /// The owner's clock, in ticks. Where it is less than the query's `since`, any lesser value does.
+    pub clock: i64,
+    /// The query's `since`, or the tick of the first log entry that has one of the query's ids,
+    /// whichever is less.
+    pub start: i64,
+    /// The log's entries from `start` on, in any order.
+    pub entries: Vec<Diff>,
+    /// For each of the query's objects, in that order, whether it is there.
+    pub existing: Vec<bool>,
+    /// Those of the query's models that the database does not have.
+    pub unknown_models: Vec<String>,
+}
+
+pub(super) async fn read_window<S: Synchronizer + ?Sized>(
+    unit: &mut S,
+    owner: &Owner,
+    query: WindowQuery<'_>,
+) -> Result<Window, DatabaseError> {
+    let WindowQuery { log, since, ids, objects } = query;
+    let mut start = since;
+    if !ids.is_empty() {
+        let known = [ReadFilter::any_of("id", ids.iter().copied())];
+        for entry in read_log(unit, owner, log, &known).await? {
+            start = start.min(entry.logical_clock);
+        }
+    }
+    let from_start = [ReadFilter::greater_or_equal("logical_clock", start)];
+    let entries = read_log(unit, owner, log, &from_start).await?;
+    let clock = match entries.iter().map(|entry| entry.logical_clock).max() {
+        Some(last) => last.saturating_add(1),
+        None if has_tick(unit, owner, log, start.saturating_sub(1)).await? => start,
+        None => 0,
+    };
+
+    let mut window = Window { clock, start, entries, ..Window::default() };
+    let mut ids_of: HashMap<&str, Vec<&str>> = HashMap::new();
+    for (model, id) in objects {
+        ids_of.entry(model).or_default().push(id);
+    }
+    let mut found: HashMap<&str, HashSet<String>> = HashMap::new();
+    for (model, ids) in ids_of {
+        match unit.read(owner, model, &[ReadFilter::any_of("id", ids)]).await.map_err(Into::into) {
+            Ok(records) => {
+                found.insert(
+                    model,
+                    records.into_iter().map(|record| record.into_parts().0).collect(),
+                );
+            }
+            Err(DatabaseError::UnknownModel { .. }) => window.unknown_models.push(model.to_owned()),
+            Err(error) => return Err(error),
+        }
+    }
+    let exists = |(model, id): &(&str, &str)| found.get(model).is_some_and(|ids| ids.contains(*id));
+    window.existing = objects.iter().map(exists).collect();
+    Ok(window)
+}
+
+/// No tick is left out, so the clock is the first one without an entry: doubling, then halving.
+pub(super) async fn probe_clock<S: Synchronizer + ?Sized>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+) -> Result<i64, DatabaseError> {
+    let (mut clock_at_least, mut step) = (0, 1);
+    while has_tick(unit, owner, log, clock_at_least + step - 1).await? {
+        clock_at_least += step;
+        step *= 2;
+    }
+    while step > 1 {
+        step /= 2;
+        if has_tick(unit, owner, log, clock_at_least + step - 1).await? {
+            clock_at_least += step;
+        }
+    }
+    Ok(clock_at_least)
+}
+
+pub(super) async fn find_creates<S: Synchronizer + ?Sized>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+    objects: &[(&str, &str)],
+    tick: i64,
+) -> Result<Vec<bool>, DatabaseError> {
+    let models: HashSet<&str> = objects.iter().map(|(model, _)| *model).collect();
+    let creates = [
+        ReadFilter::less("logical_clock", tick),
+        ReadFilter::any_of("model", models),
+        ReadFilter::equal("type", Operation::Create.as_str()),
+    ];
+    let mut created = HashSet::new();
+    for entry in read_log(unit, owner, log, &creates).await? {
+        let object = crate::merge::object_of(&entry)?;
+        created.insert((entry.model, object));
+    }
+    let is_created =
+        |(model, id): &(&str, &str)| created.contains(&((*model).to_owned(), (*id).to_owned()));
+    Ok(objects.iter().map(is_created).collect())
+}
+
+async fn has_tick<S: Synchronizer + ?Sized>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+    tick: i64,
+) -> Result<bool, DatabaseError> {
+    let filters = [ReadFilter::equal("logical_clock", tick)];
+    Ok(!unit.read(owner, log, &filters).await.map_err(Into::into)?.is_empty())
+}
+
+async fn read_log<S: Synchronizer + ?Sized>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+    filters: &[ReadFilter],
+) -> Result<Vec<Diff>, DatabaseError> {
+    let records = unit.read(owner, log, filters).await.map_err(Into::into)?;
+    records.into_iter().map(Diff::from_record).collect()
+}
