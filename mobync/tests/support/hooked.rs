@@ -1,0 +1,221 @@
+//! Any database with a hook before each of its calls, to make it fail or reject.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
+use mobync::{
+    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, Window,
+    WindowQuery,
+};
+
+/// What may go wrong.
+pub trait Hook: Clone + Send + Sync + 'static {
+    /// Before every call, by its name.
+    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        let _ = name;
+        Ok(())
+    }
+
+    /// Before every change.
+    fn change(&self, change: &Change) -> Result<(), DatabaseError> {
+        let _ = change;
+        Ok(())
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Hooked<D, H> {
+    pub inner: D,
+    pub hook: H,
+}
+
+#[derive(Debug)]
+pub struct HookedUnit<U, H> {
+    inner: U,
+    hook: H,
+}
+
+impl<D: Database, H: Hook> Database for Hooked<D, H> {
+    type Unit = HookedUnit<D::Unit, H>;
+
+    async fn open(&self, owner: &Owner, access: Access) -> Result<Self::Unit, DatabaseError> {
+        self.hook.call("open")?;
+        Ok(HookedUnit { inner: self.inner.open(owner, access).await?, hook: self.hook.clone() })
+    }
+
+    fn serialises(&self) -> bool {
+        self.inner.serialises()
+    }
+}
+
+impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
+    type Error = DatabaseError;
+
+    async fn read(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        filters: &[ReadFilter],
+    ) -> Result<Vec<Record>, DatabaseError> {
+        self.hook.call("read")?;
+        self.inner.read(owner, model, filters).await.map_err(Into::into)
+    }
+
+    async fn create(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        record: Record,
+    ) -> Result<(), DatabaseError> {
+        self.hook.call("create")?;
+        self.hook.change(&Change::create(model, record.clone()))?;
+        self.inner.create(owner, model, record).await.map_err(Into::into)
+    }
+
+    async fn update(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        changes: Record,
+    ) -> Result<(), DatabaseError> {
+        self.hook.call("update")?;
+        self.hook.change(&Change::update(model, changes.clone()))?;
+        self.inner.update(owner, model, changes).await.map_err(Into::into)
+    }
+
+    async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
+        self.hook.call("delete")?;
+        self.hook.change(&Change::delete(model, id))?;
+        self.inner.delete(owner, model, id).await.map_err(Into::into)
+    }
+
+    async fn validate_create(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        self.hook.call("validate_create")?;
+        self.inner.validate_create(owner, diff).await.map_err(Into::into)
+    }
+
+    async fn validate_update(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        self.hook.call("validate_update")?;
+        self.inner.validate_update(owner, diff).await.map_err(Into::into)
+    }
+
+    async fn validate_delete(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        self.hook.call("validate_delete")?;
+        self.inner.validate_delete(owner, diff).await.map_err(Into::into)
+    }
+
+    async fn commit(self) -> Result<(), DatabaseError> {
+        self.hook.call("commit")?;
+        self.inner.commit().await.map_err(Into::into)
+    }
+
+    fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
+        self.inner.check_schema(model, fields)
+    }
+
+    fn validates(&self) -> bool {
+        self.inner.validates()
+    }
+
+    fn survives_rejection(&self) -> bool {
+        self.inner.survives_rejection()
+    }
+
+    async fn clock(&mut self, owner: &Owner, log: &str) -> Result<i64, DatabaseError> {
+        self.hook.call("clock")?;
+        self.inner.clock(owner, log).await
+    }
+
+    async fn window(
+        &mut self,
+        owner: &Owner,
+        query: WindowQuery<'_>,
+    ) -> Result<Window, DatabaseError> {
+        self.hook.call("window")?;
+        self.inner.window(owner, query).await
+    }
+
+    async fn created_before(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        objects: &[(&str, &str)],
+        tick: i64,
+    ) -> Result<Vec<bool>, DatabaseError> {
+        self.hook.call("created_before")?;
+        self.inner.created_before(owner, log, objects, tick).await
+    }
+
+    async fn append(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        entries: &[Diff],
+    ) -> Result<(), DatabaseError> {
+        self.hook.call("append")?;
+        self.inner.append(owner, log, entries).await
+    }
+}
+
+/// Rejects a change that has the value `"bad"` (it is no value) or `"orphan"` (its parent is gone) in
+/// any field, and a delete of an object named `kept`.
+#[derive(Clone, Copy, Debug)]
+pub struct Picky;
+
+impl Hook for Picky {
+    fn change(&self, change: &Change) -> Result<(), DatabaseError> {
+        let record = match change {
+            Change::Create { record, .. } => record,
+            Change::Update { changes, .. } => changes,
+            Change::Delete { id, .. } if id == "kept" => {
+                return Err(DatabaseError::constraint("kept_children"));
+            }
+            Change::Delete { .. } => return Ok(()),
+        };
+        for (field, value) in record.fields() {
+            if value == "bad" {
+                return Err(DatabaseError::invalid_value(field, "must not be bad"));
+            }
+            if value == "orphan" {
+                return Err(DatabaseError::constraint("tasks_parent"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Fails at the n-th call from now.
+#[derive(Clone, Debug, Default)]
+pub struct Faulty {
+    left: Arc<AtomicUsize>,
+    busy: bool,
+}
+
+impl Faulty {
+    /// Fails in `calls` calls' time; 0 is the next one.
+    pub fn after(calls: usize) -> Self {
+        Self { left: Arc::new(AtomicUsize::new(calls + 1)), busy: false }
+    }
+
+    pub fn busy_after(calls: usize) -> Self {
+        Self { busy: true, ..Self::after(calls) }
+    }
+
+    /// Whether it has failed.
+    pub fn has_struck(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 0
+    }
+}
+
+impl Hook for Faulty {
+    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        let count_down = |left: usize| left.checked_sub(1);
+        match self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count_down) {
+            Ok(1) if self.busy => Err(DatabaseError::busy(format!("{name}: locked"))),
+            Ok(1) => Err(DatabaseError::failed(format!("{name}: disk on fire"))),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! What the tests share: changes made by devices, a server to sync with, a database of seven methods.
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+
+pub mod device;
+pub mod hooked;
+pub mod plain;
+mod server;
+
+use mobync::{Diff, Operation, Owner};
+use serde_json::{Map, Value, json};
+
+pub use self::{
+    device::Device,
+    hooked::{Faulty, Hooked, Picky},
+    plain::Plain,
+    server::{Forbid, Server},
+};
+
+/// A time long after 1970, in milliseconds, which the tests' timestamps count from.
+pub const T0: i64 = 1_700_000_000_000;
+
+pub fn owner(name: &str) -> Owner {
+    Owner::new(name).unwrap()
+}
+
+pub fn ada() -> Owner {
+    owner("ada")
+}
+
+/// A change of the object `id` of the model `tasks`.
+pub fn create(id: &str, fields: Value) -> Sent {
+    Sent::new(Operation::Create, id, fields)
+}
+
+pub fn update(id: &str, fields: Value) -> Sent {
+    Sent::new(Operation::Update, id, fields)
+}
+
+pub fn delete(id: &str) -> Sent {
+    Sent::new(Operation::Delete, id, json!({}))
+}
+
+/// A diff under construction.
+#[derive(Clone, Debug)]
+pub struct Sent(pub Diff);
+
+impl Sent {
+    fn new(operation: Operation, object: &str, fields: Value) -> Self {
+        let mut data = Map::from_iter([("id".to_owned(), json!(object))]);
+        data.extend(fields.as_object().cloned().unwrap());
+        Self(Diff {
+            id: format!("{operation}-{object}-{}", uuid::Uuid::now_v7()),
+            owner: "a constant".to_owned(),
+            logical_clock: 0,
+            utc_timestamp: T0,
+            operation,
+            model: "tasks".to_owned(),
+            json_data: Value::Object(data).to_string(),
+        })
+    }
+
+    /// Made so many milliseconds after [`T0`].
+    pub fn at(mut self, millis: i64) -> Self {
+        self.0.utc_timestamp = T0 + millis;
+        self
+    }
+
+    pub fn id(mut self, id: &str) -> Self {
+        self.0.id = id.to_owned();
+        self
+    }
+
+    pub fn model(mut self, model: &str) -> Self {
+        self.0.model = model.to_owned();
+        self
+    }
+}
+
+pub fn diffs(sent: impl IntoIterator<Item = Sent>) -> Vec<Diff> {
+    sent.into_iter().map(|sent| sent.0).collect()
+}
+
+/// What a diff says, as one line: `update t1 {"done":true}`.
+pub fn line(diff: &Diff) -> String {
+    let mut data: Map<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
+    let id = data.remove("id").unwrap();
+    let id = id.as_str().unwrap();
+    if data.is_empty() {
+        format!("{} {id}", diff.operation)
+    } else {
+        format!("{} {id} {}", diff.operation, Value::Object(data))
+    }
+}
+
+pub fn lines(diffs: &[Diff]) -> Vec<String> {
+    diffs.iter().map(line).collect()
+}
