@@ -1,0 +1,182 @@
+//! A database that fails at any of its calls: the sync fails whole, and the retry succeeds once.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
+
+use mobync::{
+    Change, Database, Diff, Mobync, Owner, Record, Refusal, Rules, Synchronizer, View,
+    memory::MemoryDatabase,
+};
+use serde_json::json;
+use support::{Faulty, Forbid, Hooked, Plain, Sent, Server, ada, create, delete, diffs, update};
+
+/// A request that uses every call there is: it reads a row back, and asks for a first create.
+fn request() -> Vec<Sent> {
+    vec![
+        create("t1", json!({"a": 1})),
+        update("t1", json!({"a": 2})).at(1),
+        update("old", json!({"a": 3})).at(2),
+        update("old", json!({"b": 9})).at(3).id("forbidden-b"),
+        update("t2", json!({"a": 5})).at(4),
+        create("t2", json!({"a": 4})).at(5),
+        delete("older").at(6),
+    ]
+}
+
+async fn fails_at_every_call<D: Database>(new: impl Fn() -> D, busy: bool)
+where
+    D: Clone,
+{
+    for calls in 0.. {
+        let inner = new();
+        let server = Server::new(inner.clone());
+        server.sync(0, [create("old", json!({"a": 0, "b": 0})), create("older", json!({}))]).await;
+        server.sync(1, [create("other", json!({}))]).await;
+        let before = (server.rows().await, server.log().await);
+
+        let hook = if busy { Faulty::busy_after(calls) } else { Faulty::after(calls) };
+        let faulty = Server::new(Hooked { inner, hook: hook.clone() }).forbidding();
+        let sent = request();
+        let outcome = faulty.try_sync(2, sent.clone()).await;
+        if !hook.has_struck() {
+            assert!(calls > 6, "{calls} calls only");
+            assert!(outcome.is_ok());
+            return;
+        }
+        let status = outcome.unwrap_err().status().as_u16();
+        assert_eq!(status, if busy { 503 } else { 500 }, "call {calls}");
+        assert_eq!((server.rows().await, server.log().await), before, "call {calls}");
+
+        let retry = faulty.sync(2, sent.clone()).await;
+        assert_eq!((retry.logical_clock, retry.refused.len()), (3, 1), "call {calls}");
+        let again = faulty.sync(2, sent).await;
+        assert_eq!(again.logical_clock, 3, "exactly once");
+        let rows = [r#"old {"a":3,"b":0}"#, "other {}", r#"t1 {"a":2}"#, r#"t2 {"a":5}"#];
+        assert_eq!(server.rows().await, rows);
+        assert_eq!(server.log().await.len(), 3 + 7);
+    }
+}
+
+/// The seven methods on rows that all handles share.
+#[derive(Clone, Debug, Default)]
+struct SharedPlain(std::sync::Arc<Plain>);
+
+impl Database for SharedPlain {
+    type Unit = Plain;
+
+    async fn open(
+        &self,
+        _: &mobync::Owner,
+        _: mobync::Access,
+    ) -> Result<Plain, mobync::DatabaseError> {
+        Ok(Plain::clone(&self.0))
+    }
+
+    fn serialises(&self) -> bool {
+        false
+    }
+}
+
+#[tokio::test]
+async fn a_memory_database_that_fails_at_any_call_leaves_nothing_behind() {
+    fails_at_every_call(MemoryDatabase::new, false).await;
+    fails_at_every_call(MemoryDatabase::new, true).await;
+}
+
+#[tokio::test]
+async fn a_database_of_seven_methods_that_fails_at_any_call_leaves_nothing_behind() {
+    fails_at_every_call(SharedPlain::default, false).await;
+    fails_at_every_call(SharedPlain::default, true).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody() {
+    for diff in 0..7 {
+        let server = Server::new(MemoryDatabase::new());
+        let waiting = server.mobync.clone().rules(WaitsAt(diff, AtomicUsize::new(0)));
+        let owner = ada();
+        let sync = waiting.apply(0, diffs(request()), &owner);
+        assert!(tokio::time::timeout(Duration::from_secs(9), sync).await.is_err(), "{diff}");
+        assert!(server.log().await.is_empty() && server.rows().await.is_empty(), "{diff}");
+        assert_eq!(server.sync(0, request()).await.logical_clock, 1);
+    }
+}
+
+/// Reads, so that what is pending is written, and waits for ever at the n-th diff.
+#[derive(Debug)]
+struct WaitsAt(usize, AtomicUsize);
+
+impl WaitsAt {
+    async fn ask<S: Synchronizer>(&self, view: &mut View<'_, S>) -> Result<(), Refusal> {
+        view.read("tasks", &[]).await?;
+        if self.1.fetch_add(1, Ordering::SeqCst) == self.0 {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+impl<S: Synchronizer> Rules<S> for WaitsAt {
+    async fn create(&self, _: &Owner, _: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.ask(view).await
+    }
+
+    async fn update(&self, _: &Owner, _: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.ask(view).await
+    }
+
+    async fn delete(&self, _: &Owner, _: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.ask(view).await
+    }
+}
+
+#[tokio::test]
+async fn the_backend_writes_for_an_owner_and_all_devices_receive_it() {
+    let server = Server::new(MemoryDatabase::new());
+    server.sync(0, [create("t1", json!({"a": 1})).at(9_999_999)]).await;
+    let changes = [
+        Change::create("tasks", Record::new("t2").with("a", 2)),
+        Change::update("tasks", Record::new("t1").with("a", 3)),
+        Change::update("tasks", Record::new("t1").with("b", 4)),
+        Change::delete("tasks", "t9"),
+    ];
+    let answer = server.mobync.write(&ada(), changes).await.unwrap();
+    assert_eq!((answer.logical_clock, answer.diffs.len()), (2, 0));
+    assert_eq!(answer.message, "1 of 4 changes had no effect, because their object is not there.");
+    let mut back = server.back(1, []).await;
+    back.sort();
+    assert_eq!(back, [r#"create t2 {"a":2}"#, r#"update t1 {"a":3,"b":4}"#]);
+    let ids: Vec<_> = server.log().await.into_iter().map(|entry| entry.id).skip(1).collect();
+    let versions = ids.iter().map(|id| uuid::Uuid::parse_str(id).unwrap().get_version_num());
+    assert!(versions.eq([7; 4]));
+}
+
+#[tokio::test]
+async fn a_backends_write_is_all_or_nothing_and_asks_no_rules() {
+    let picky = Hooked { inner: MemoryDatabase::new(), hook: support::Picky };
+    let mobync = Mobync::new(picky).rules(Forbid);
+    let changes = [
+        Change::create("tasks", Record::new("t1").with("a", 1)),
+        Change::create("tasks", Record::new("t2").with("a", "bad")),
+    ];
+    let error = mobync.write(&ada(), changes).await.unwrap_err();
+    assert_eq!((error.status().as_u16(), error.code()), (422, "invalid_value"));
+    assert_eq!(mobync.write(&ada(), []).await.unwrap().logical_clock, 0);
+    let hostile = [Change::create("diffs", Record::new("t1"))];
+    assert_eq!(mobync.write(&ada(), hostile).await.unwrap_err().code(), "unknown_model");
+}
+
+#[tokio::test]
+async fn a_backends_write_finds_the_clock_through_the_seven_methods() {
+    let server = Server::new(Plain::default());
+    for tick in 0..20 {
+        let change = Change::create("tasks", Record::new(format!("t{tick}")));
+        let answer = server.mobync.write(&ada(), [change]).await.unwrap();
+        assert_eq!(answer.logical_clock, tick + 1);
+    }
+}
