@@ -72,12 +72,13 @@ mod tests {
     #[tokio::test]
     async fn owners_do_not_wait_for_each_other_and_one_owner_does() {
         let locks = OwnerLocks::default();
-        let ada = locks.lock(&owner("ada")).await;
+        let ada = owner("ada");
+        let held = locks.lock(&ada).await;
         let _bob = locks.lock(&owner("bob")).await;
-        let again = locks.lock(&owner("ada"));
+        let again = locks.lock(&ada);
         assert!(tokio::time::timeout(Duration::from_millis(20), again).await.is_err());
-        drop(ada);
-        locks.lock(&owner("ada")).await;
+        drop(held);
+        locks.lock(&ada).await;
     }
 
     #[tokio::test]
@@ -86,8 +87,9 @@ mod tests {
         for number in 0..1000 {
             locks.lock(&owner(&format!("owner{number}"))).await;
         }
-        let held = locks.lock(&owner("ada")).await;
-        let waiting = locks.lock(&owner("ada"));
+        let ada = owner("ada");
+        let held = locks.lock(&ada).await;
+        let waiting = locks.lock(&ada);
         assert!(tokio::time::timeout(Duration::from_millis(5), waiting).await.is_err());
         assert_eq!(locks.map().len(), 1);
         drop(held);

@@ -44,6 +44,7 @@ on_every_database! {
     a_refused_delete_of_an_object_older_than_the_window_goes_back_with_its_row
     a_create_behind_a_refused_delete_gets_back_what_it_does_not_name
     a_refused_delete_ends_no_life_apart
+    a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request
     a_refused_update_in_a_life_apart_leaves_no_trace_but_its_receipt
     a_rule_is_asked_about_a_diff_that_would_do_nothing
     any_one_diff_of_a_request_can_be_rejected
@@ -231,6 +232,23 @@ async fn a_refused_delete_ends_no_life_apart(server: Server<impl Database, Forbi
     ];
     assert_eq!(server.back(0, apart).await, [r#"create t1 {"a":2}"#]);
     assert_eq!(server.rows().await, [r#"t1 {"a":2}"#]);
+}
+
+async fn a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request(
+    server: Server<impl Database, Forbid>,
+) {
+    let sent = [
+        create("t1", json!({"a": 1})),
+        forbidden(delete("t1").at(1)),
+        create("t1", json!({"a": 2})).at(2),
+        delete("t1").at(3),
+    ];
+    assert_eq!(server.back(0, sent.clone()).await, [r#"create t1 {"a":1}"#]);
+    server.sync(1, [create("t2", json!({}))]).await;
+    // The create of t1 is the request's own: what goes back bears the server's time.
+    assert_eq!(server.back(0, sent).await, ["create t2", r#"create t1 {"a":1}"#]);
+    assert!(server.back(1, [update("t1", json!({"a": 3})).at(9)]).await == ["create t2"]);
+    assert_eq!(server.rows().await, [r#"t1 {"a":3}"#, "t2 {}"]);
 }
 
 async fn a_refused_update_in_a_life_apart_leaves_no_trace_but_its_receipt(

@@ -17,6 +17,7 @@ pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// With feature `tower` it is a `tower::Service`, for axum, hyper and whatever else speaks that.
 ///
 /// ```
+/// use bytes::Bytes;
 /// use http::Request;
 /// use http_body_util::Full;
 /// use mobync::{Mobync, Owner, http::Endpoint, memory::MemoryDatabase};
@@ -30,7 +31,7 @@ pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// let request = Request::post("/sync")
 ///     .header("content-type", "application/json")
 ///     .header("authorization", "Bearer ada")
-///     .body(Full::from(r#"{"logical_clock": 0, "diffs": []}"#))?;
+///     .body(Full::<Bytes>::from(r#"{"logical_clock": 0, "diffs": []}"#))?;
 /// let response = endpoint.handle(request).await;
 /// assert_eq!(response.status(), 200);
 /// # Ok(())

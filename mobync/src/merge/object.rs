@@ -204,12 +204,12 @@ fn was_alive(mut past: &[Past<'_>]) -> Option<bool> {
     None
 }
 
-/// What follows the delete that ends the life begun by `first`, if it is of the same tick.
+/// What follows the delete that ends the life begun by `first`, if it is of the same tick. Behind
+/// another create it would be that one's.
 fn ends_in_tick<'p, 'a>(first: &Past<'_>, later: &'p [Past<'a>]) -> Option<&'p [Past<'a>]> {
     let tick = first.entry.diff.logical_clock;
-    let end = later
-        .iter()
-        .take_while(|past| past.entry.diff.logical_clock == tick)
-        .position(|past| past.entry.diff.operation == Operation::Delete)?;
-    later.get(end + 1..)
+    let next = later.iter().position(|past| past.entry.diff.operation != Operation::Update)?;
+    let end = &later.get(next)?.entry.diff;
+    let ends = end.operation == Operation::Delete && end.logical_clock == tick;
+    if ends { later.get(next + 1..) } else { None }
 }

@@ -1,0 +1,110 @@
+//! What handlers of your own take.
+
+use axum::{
+    RequestExt,
+    extract::{FromRef, FromRequest, Request},
+};
+use mobync::{
+    Error, Owner, SyncRequest,
+    http::{Received, SharedAuth, receive},
+};
+
+use crate::SyncError;
+
+/// A sync request and whose it is, by the [`SharedAuth`] in the router's state.
+///
+/// The body may be as large as axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) lets it:
+/// 2 MB unless another limit is set. Mount the handler with [`any`](axum::routing::any), and methods
+/// other than POST are answered as the protocol has it, too.
+///
+/// ```
+/// use axum::{Router, extract::{FromRef, State}, routing::any};
+/// use mobync::{Mobync, Owner, http::SharedAuth, memory::MemoryDatabase};
+/// use mobync_axum::{Answer, Authenticated, SyncError};
+///
+/// #[derive(Clone, FromRef)]
+/// struct App {
+///     mobync: Mobync<MemoryDatabase>,
+///     auth: SharedAuth,
+/// }
+///
+/// async fn sync(
+///     State(mobync): State<Mobync<MemoryDatabase>>,
+///     Authenticated { owner, request }: Authenticated,
+/// ) -> Result<Answer, SyncError> {
+///     let answer = mobync.apply(request.logical_clock, request.diffs, &owner).await?;
+///     Ok(Answer(answer))
+/// }
+///
+/// let app = App {
+///     mobync: Mobync::new(MemoryDatabase::new()),
+///     auth: SharedAuth::new(|credentials| async move { Ok(Owner::new(credentials.token()?)?) }),
+/// };
+/// let router: Router = Router::new().route("/sync", any(sync)).with_state(app);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// Who is asking.
+    pub owner: Owner,
+    /// What the device sent.
+    pub request: SyncRequest,
+}
+
+impl<S> FromRequest<S> for Authenticated
+where
+    S: Send + Sync,
+    SharedAuth: FromRef<S>,
+{
+    type Rejection = SyncError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, SyncError> {
+        let auth = SharedAuth::from_ref(state);
+        let received = receive_limited(request).await?;
+        // How many diffs are too many is for the `Mobync` to say, which the handler calls.
+        let (owner, request) = received.authenticate(&auth, usize::MAX).await?;
+        Ok(Self { owner, request })
+    }
+}
+
+/// A sync request, for handlers that find out by themselves who is asking.
+///
+/// Its limit, and how to mount its handler, are as for [`Authenticated`].
+///
+/// ```
+/// use axum::{Extension, Router, extract::State, routing::any};
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+/// use mobync_axum::{Answer, SyncBody, SyncError};
+///
+/// async fn sync(
+///     State(mobync): State<Mobync<MemoryDatabase>>,
+///     Extension(owner): Extension<Owner>, // left there by a middleware
+///     SyncBody(request): SyncBody,
+/// ) -> Result<Answer, SyncError> {
+///     Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+/// }
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let router: Router = Router::new().route("/sync", any(sync)).with_state(mobync);
+/// ```
+#[derive(Clone, Debug)]
+pub struct SyncBody(pub SyncRequest);
+
+impl<S: Send + Sync> FromRequest<S> for SyncBody {
+    type Rejection = SyncError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, SyncError> {
+        let received = receive_limited(request).await?;
+        Ok(Self(received.into_request()?))
+    }
+}
+
+/// Receives within axum's own limit, which is all that counts here.
+async fn receive_limited(request: Request) -> Result<Received, Error> {
+    receive(request.with_limited_body(), usize::MAX).await.map_err(|error| match error {
+        // The core names its own limit, and axum does not tell what its is.
+        Error::PayloadTooLarge(_) => Error::PayloadTooLarge(
+            "The body is larger than this server takes: send fewer diffs at once.".to_owned(),
+        ),
+        other => other,
+    })
+}

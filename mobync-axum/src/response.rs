@@ -1,0 +1,55 @@
+//! What handlers of your own return.
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use mobync::{
+    Error, SyncResponse,
+    http::{AuthError, respond},
+};
+
+/// The answer to a sync that went well, as a response.
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use mobync::SyncResponse;
+/// use mobync_axum::Answer;
+///
+/// let response = Answer(SyncResponse::new(7, Vec::new())).into_response();
+/// assert_eq!(response.status(), 200);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Answer(pub SyncResponse);
+
+impl IntoResponse for Answer {
+    fn into_response(self) -> Response {
+        respond(Ok(&self.0)).map(Body::from)
+    }
+}
+
+/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+///
+/// ```
+/// use axum::response::IntoResponse;
+/// use mobync::Error;
+/// use mobync_axum::SyncError;
+///
+/// let response = SyncError(Error::ClockAhead { device: 9, server: 4 }).into_response();
+/// assert_eq!(response.status(), 409);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SyncError(#[from] pub Error);
+
+impl From<AuthError> for SyncError {
+    fn from(error: AuthError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for SyncError {
+    fn into_response(self) -> Response {
+        respond(Err(&self.0)).map(Body::from)
+    }
+}
