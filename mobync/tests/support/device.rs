@@ -21,6 +21,10 @@ impl Device {
         device
     }
 
+    pub fn has(&self, id: &str) -> bool {
+        self.0.contains_key(id)
+    }
+
     /// Applies changes in their order: a create replaces, what is not there is not changed.
     pub fn apply(&mut self, diffs: &[Diff]) {
         for diff in diffs.iter().filter(|diff| diff.model == "tasks") {

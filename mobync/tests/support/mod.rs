@@ -5,6 +5,7 @@
 pub mod device;
 pub mod hooked;
 pub mod plain;
+pub mod pure;
 mod server;
 
 use mobync::{Diff, Operation, Owner};

@@ -1,0 +1,314 @@
+//! One object in one request: section 4 of the protocol.
+
+use super::replay::{Life, alive, lives, open_apart};
+use super::{Change, Entry, Fields, Key, Kind};
+use std::collections::BTreeSet;
+
+/// What a request brings for one object.
+pub struct Request<'a> {
+    /// The device's clock, `k` in the text.
+    pub clock: i64,
+    /// What new diffs are stamped with.
+    pub tick: i64,
+    /// The greatest tick there is after this request, N - 1 in the text.
+    pub last_tick: i64,
+    pub now: i64,
+    pub drift: i64,
+    /// The ids of all the request's diffs, known and new.
+    pub ids: &'a BTreeSet<String>,
+    /// The ids of those that are refused.
+    pub refused: BTreeSet<String>,
+    /// The known diffs of this object, as sent, in the order sent.
+    pub known: Vec<&'a Change>,
+    /// The new diffs of this object, in the order sent.
+    pub new: Vec<&'a Change>,
+    pub columns: Vec<String>,
+}
+
+/// What came of it.
+pub struct Merged {
+    /// The object's log with the new entries at its end.
+    pub log: Vec<Entry>,
+    /// What goes back.
+    pub back: Vec<Entry>,
+    pub idle: usize,
+}
+
+/// The object while the request's diffs are done one by one.
+struct Work<'a> {
+    request: Request<'a>,
+    key: Key,
+    log: Vec<Entry>,
+    /// The life the device holds, named by the place of the entry that began it.
+    holds: Option<usize>,
+    /// The greatest timestamp among the request's diffs so far.
+    latest: Option<i64>,
+    idle: usize,
+}
+
+impl<'a> Request<'a> {
+    /// Does the request's diffs of one object, whose log so far is given.
+    pub fn merge(mut self, key: Key, log: Vec<Entry>) -> Merged {
+        self.known = first_create(&self.known, &log);
+        self.new = first_create(&self.new, &log);
+        let new = self.new.clone();
+        let mut work = Work { request: self, key, log, holds: None, latest: None, idle: 0 };
+        work.hold_the_past();
+        for (position, change) in new.iter().enumerate() {
+            work.apply(change, &new[position + 1..]);
+        }
+        let back = work.back();
+        Merged { log: work.log, back, idle: work.idle }
+    }
+}
+
+/// *First create*: updates that stand before the create of the object's very first life go right behind it.
+/// `changes` are all known or all new. Known ones moved when they were new, if they did: then the log, too, has
+/// them behind the create.
+fn first_create<'a>(changes: &[&'a Change], log: &[Entry]) -> Vec<&'a Change> {
+    let place =
+        |change: &Change| log.iter().position(|entry| entry.id.as_ref() == Some(&change.id));
+    let began_first = log.iter().position(|entry| entry.kind == Kind::Create);
+    let is_first = |change: &&Change| change.kind == Kind::Create && place(change) == began_first;
+    let Some(create) = changes.iter().position(is_first) else {
+        return changes.to_vec();
+    };
+    let moves = |change: &&&Change| change.kind == Kind::Update && place(change) >= began_first;
+    let (updates, others): (Vec<&Change>, Vec<&Change>) = changes[..create].iter().partition(moves);
+    [&others[..], &[changes[create]], &updates, &changes[create + 1..]].concat()
+}
+
+impl Work<'_> {
+    /// What the device holds before its new diffs, and the timestamps of its known ones.
+    fn hold_the_past(&mut self) {
+        let seen: Vec<Entry> =
+            self.log.iter().filter(|entry| entry.tick < self.request.clock).cloned().collect();
+        self.holds = alive(&lives(&seen)).map(|life| life.began);
+
+        for change in self.request.known.clone() {
+            let place = self.place(&change.id).expect("a known diff is in the log");
+            match change.kind {
+                Kind::Create if self.holds.is_none() => {
+                    let behind = lives(&self.log[..=place]);
+                    let began = behind.iter().find(|life| life.began == place);
+                    self.holds = began.or(alive(&behind)).map(|life| life.began);
+                }
+                Kind::Delete => self.holds = None,
+                Kind::Create | Kind::Update => {}
+            }
+            self.latest = self.latest.max(Some(self.log[place].at));
+            // A refused create has the server's delete right behind it.
+            if let Some(next) = self.log.get(place + 1).filter(|next| next.id.is_none())
+                && self.log[place].kind == Kind::Create
+            {
+                self.latest = self.latest.max(Some(next.at));
+            }
+        }
+    }
+
+    /// Does one new diff; `rest` are the new ones behind it.
+    fn apply(&mut self, change: &Change, rest: &[&Change]) {
+        if self.request.refused.contains(&change.id) {
+            self.refuse(change);
+            return;
+        }
+
+        let lives = lives(&self.log);
+        let alive = alive(&lives);
+        let held = self.holds.map(|began| self.life(&lives, began));
+        let receipt = (Kind::Update, Fields::new());
+
+        // What is logged, or the receipt of a diff that has nothing to do anything to.
+        let logged = if open_apart(&lives).is_some() {
+            match change.kind {
+                Kind::Create | Kind::Update => Some((Kind::Update, change.fields.clone())),
+                Kind::Delete => Some((Kind::Delete, Fields::new())),
+            }
+        } else {
+            match (change.kind, held, alive) {
+                (_, Some(held), _) if held.ended.is_some() => None,
+                (Kind::Create, None, None) => Some((Kind::Create, change.fields.clone())),
+                (Kind::Create, None, Some(_)) if self.delete_follows(rest) => {
+                    Some((Kind::Create, change.fields.clone()))
+                }
+                (Kind::Create | Kind::Update, _, Some(life)) => {
+                    Some((Kind::Update, self.meet(change, life)))
+                }
+                (Kind::Update, None, None) => None,
+                (Kind::Delete, Some(_), _) => Some((Kind::Delete, Fields::new())),
+                (Kind::Delete, None, _) => None,
+                (_, Some(_), None) => {
+                    unreachable!("a held life that has not ended is the one alive")
+                }
+            }
+        };
+
+        // What the device holds then.
+        match change.kind {
+            Kind::Create if held.is_none() => {
+                let begins = matches!(logged, Some((Kind::Create, _)));
+                let last = open_apart(&lives).or(alive).map(|life| life.began);
+                self.holds = if begins { Some(self.log.len()) } else { last };
+            }
+            Kind::Delete => self.holds = None,
+            Kind::Create | Kind::Update => {}
+        }
+
+        self.idle += usize::from(logged.is_none());
+        let (kind, fields) = logged.unwrap_or(receipt);
+        let at = self.time(change);
+        self.append(Some(change.id.clone()), at, kind, fields);
+    }
+
+    /// A refused diff does nothing, but what the device did to itself by it is remembered.
+    fn refuse(&mut self, change: &Change) {
+        let at = self.time(change);
+        let id = Some(change.id.clone());
+        if change.kind == Kind::Create && self.holds.is_none() {
+            self.holds = Some(self.log.len());
+            self.append(id, at, Kind::Create, Fields::new());
+            self.append(None, at + 1, Kind::Delete, Fields::new());
+        } else {
+            self.append(id, at, Kind::Update, Fields::new());
+        }
+        if change.kind == Kind::Delete {
+            self.holds = None;
+        }
+    }
+
+    /// The fields of the diff that take theirs.
+    fn meet(&self, change: &Change, life: &Life) -> Fields {
+        let at = self.time(change);
+        let loses = |name: &String| {
+            life.fields
+                .get(name)
+                .is_some_and(|stands| self.is_unseen(stands.by) && self.log[stands.by].at > at)
+        };
+        change
+            .fields
+            .iter()
+            .filter(|(name, _)| !loses(name))
+            .map(|(n, v)| (n.clone(), v.clone()))
+            .collect()
+    }
+
+    /// The timestamp that counts for a new diff and is stored.
+    fn time(&self, change: &Change) -> i64 {
+        let too_late = change.at > self.request.now.saturating_add(self.request.drift);
+        let at = if too_late { self.request.now } else { change.at };
+        self.latest.map_or(at, |latest| at.max(latest + 1))
+    }
+
+    fn append(&mut self, id: Option<String>, at: i64, kind: Kind, fields: Fields) {
+        let (model, object) = self.key.clone();
+        self.latest = self.latest.max(Some(at));
+        self.log.push(Entry { id, tick: self.request.tick, at, kind, model, object, fields });
+    }
+
+    /// What goes back.
+    fn back(&self) -> Vec<Entry> {
+        let lives = lives(&self.log);
+        let alive = alive(&lives);
+        match self.holds.map(|began| self.life(&lives, began)) {
+            None => alive.map(|life| self.create(life)).into_iter().collect(),
+            Some(held) => match held.ended {
+                Some(ended) => {
+                    let delete = self.returned(Some(ended), Kind::Delete, Fields::new());
+                    let mut create = alive.map(|life| self.create(life));
+                    if let Some(create) = &mut create
+                        && (create.tick, create.at) <= (delete.tick, delete.at)
+                    {
+                        create.tick = delete.tick;
+                        create.at = delete.at + 1;
+                    }
+                    [delete].into_iter().chain(create).collect()
+                }
+                None => self.update(held).into_iter().collect(),
+            },
+        }
+    }
+
+    fn create(&self, life: &Life) -> Entry {
+        let mut fields = life.values();
+        let older = self.log[life.began].tick < self.request.clock;
+        if older {
+            for column in &self.request.columns {
+                fields.entry(column.clone()).or_default();
+            }
+        }
+        self.returned((!older).then_some(life.began), Kind::Create, fields)
+    }
+
+    /// What the device lacks of the life that it holds and that is alive.
+    fn update(&self, life: &Life) -> Option<Entry> {
+        let mut diffs = self.request.known.clone();
+        diffs.extend(&self.request.new);
+        let delete = diffs.iter().rposition(|change| change.kind == Kind::Delete);
+        let counting = &diffs[delete.map_or(0, |place| place + 1)..];
+
+        let mut names: BTreeSet<&String> = BTreeSet::new();
+        for (name, written) in &life.fields {
+            let named = counting.iter().any(|change| change.fields.contains_key(name));
+            if self.is_unseen(written.by) || delete.is_some() && !named {
+                names.insert(name);
+            }
+        }
+        for change in counting {
+            for name in change.fields.keys() {
+                let last = counting
+                    .iter()
+                    .rfind(|other| other.fields.contains_key(name))
+                    .expect("this one");
+                let place = self.place(&last.id).expect("every diff is in the log");
+                if !self.log[place].fields.contains_key(name) {
+                    names.insert(name);
+                }
+            }
+        }
+        if names.is_empty() {
+            return None;
+        }
+
+        let value = |name: &String| {
+            life.fields.get(name).map(|written| written.value.clone()).unwrap_or_default()
+        };
+        let fields: Fields = names.iter().map(|name| ((*name).clone(), value(name))).collect();
+        let wrote_one =
+            |place: &&usize| self.log[**place].fields.keys().any(|name| names.contains(name));
+        let writer = life.writers.iter().filter(|place| self.is_unseen(**place)).rfind(wrote_one);
+        Some(self.returned(writer.copied(), Kind::Update, fields))
+    }
+
+    /// A diff of the answer that bears id, tick and timestamp of an entry, or those of the server's own.
+    fn returned(&self, place: Option<usize>, kind: Kind, fields: Fields) -> Entry {
+        let (model, object) = self.key.clone();
+        let (id, tick, at) = match place.map(|place| &self.log[place]) {
+            Some(entry) if !self.is_own(entry) => (entry.id.clone(), entry.tick, entry.at),
+            _ => (None, self.request.last_tick, self.request.now),
+        };
+        Entry { id, tick, at, kind, model, object, fields }
+    }
+
+    fn delete_follows(&self, rest: &[&Change]) -> bool {
+        rest.iter()
+            .any(|change| change.kind == Kind::Delete && !self.request.refused.contains(&change.id))
+    }
+
+    /// One of the request's own diffs, known or new.
+    fn is_own(&self, entry: &Entry) -> bool {
+        entry.id.as_ref().is_some_and(|id| self.request.ids.contains(id))
+    }
+
+    fn is_unseen(&self, place: usize) -> bool {
+        let entry = &self.log[place];
+        entry.tick >= self.request.clock && !self.is_own(entry)
+    }
+
+    fn place(&self, id: &str) -> Option<usize> {
+        self.log.iter().position(|entry| entry.id.as_deref() == Some(id))
+    }
+
+    fn life<'l>(&self, lives: &'l [Life], began: usize) -> &'l Life {
+        lives.iter().find(|life| life.began == began).expect("a held life is in the log")
+    }
+}

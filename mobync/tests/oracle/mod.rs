@@ -1,0 +1,237 @@
+//! An oracle for the protocol: one owner's complete log, read from its beginning for every question.
+//!
+//! Written from the protocol's text alone and kept slow and obvious: it has no window, no index and no row
+//! that could be wrong, only the log. Nothing here is checked for validity (section 1): inputs are valid.
+//!
+//! Readings of the text, where it leaves room:
+//!
+//! * A known diff's object and model are those of its log entry. Its *type* and the fields it *names* are those
+//!   of the request: the log says what a diff did (a delete that did nothing is an update there), while what the
+//!   device holds follows from what it meant. The fields it *took*, and its timestamp, are those of the log.
+//! * Known diffs come before the new ones wherever they stand, for everything in section 4: for what the device
+//!   holds, for the one millisecond, and for which diffs are behind the request's last delete.
+//! * "A delete follows in the request" means a new one that is not refused.
+//! * A returned create of a life that began before the window (`tick < k`) bears an id of the server's own: a
+//!   server that reads only the window does not know who began it.
+//! * The timestamp is first held against the server's clock (section 5), then moved by the one millisecond.
+//! * A refused create that begins the object's very first life counts for *first create*, too. Known diffs are in
+//!   the order sent, but for those that *first create* moved when they were new: a retry is answered alike.
+//! * A returned update bears the id of the last unseen entry of the life that wrote one of the returned fields,
+//!   also where the value it wrote was overwritten since.
+//! * A life apart in which a refused delete is followed by a refused create ends with the server's delete; what
+//!   follows it finds a life that has ended.
+
+// Each test file uses a part of this module.
+#![allow(dead_code)]
+
+pub mod device;
+mod merge;
+mod replay;
+
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The fields of an object or of a diff, without `id`.
+pub type Fields = BTreeMap<String, Value>;
+/// Model and id of an object.
+pub type Key = (String, String);
+/// Rows by model and id.
+pub type Objects = BTreeMap<Key, Fields>;
+
+/// The type of a diff.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Kind {
+    Create,
+    Update,
+    Delete,
+}
+
+/// A diff as a device sends it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    pub id: String,
+    /// `utc_timestamp`, in milliseconds.
+    pub at: i64,
+    pub kind: Kind,
+    pub model: String,
+    pub object: String,
+    /// As sent, without `id`; those of a delete are ignored.
+    pub fields: Fields,
+}
+
+/// A diff in the log or in an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// `None`: an id of the server's own. For the order (tick, at, id) it sorts before every other id; real ids
+    /// of the server's own fall anywhere, so callers must normalise ties. They are between objects only: no two
+    /// entries of one object have the same tick and timestamp.
+    pub id: Option<String>,
+    /// `logical_clock`.
+    pub tick: i64,
+    /// `utc_timestamp`.
+    pub at: i64,
+    pub kind: Kind,
+    pub model: String,
+    pub object: String,
+    pub fields: Fields,
+}
+
+/// What a sync answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// What the device stores and sends next time.
+    pub clock: i64,
+    /// To be applied in this order.
+    pub entries: Vec<Entry>,
+    /// Id and code of the new diffs that were refused, in the order sent.
+    pub refused: Vec<(String, &'static str)>,
+    /// How many new diffs, not refused ones, fell on a table cell that says "receipt".
+    pub idle: usize,
+}
+
+/// The device's clock is ahead of the server's (409).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale;
+
+/// One owner on the server.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    /// How far in the future a timestamp may be, in milliseconds.
+    pub drift: i64,
+    /// All columns of a model without `id`, where they matter: a create that goes back "with its row" has null
+    /// for those no diff has written. Models that are not here have no others than the written ones.
+    pub columns: BTreeMap<String, Vec<String>>,
+    log: Vec<Entry>,
+}
+
+impl Default for Oracle {
+    fn default() -> Self {
+        Oracle { drift: 300_000, columns: BTreeMap::new(), log: Vec::new() }
+    }
+}
+
+impl Change {
+    /// Model and id of the object.
+    pub fn key(&self) -> Key {
+        (self.model.clone(), self.object.clone())
+    }
+}
+
+impl Entry {
+    /// Model and id of the object.
+    pub fn key(&self) -> Key {
+        (self.model.clone(), self.object.clone())
+    }
+
+    /// An update without fields: the diff did nothing.
+    pub fn is_receipt(&self) -> bool {
+        self.kind == Kind::Update && self.fields.is_empty()
+    }
+
+    fn order(&self) -> (i64, i64, &Option<String>) {
+        (self.tick, self.at, &self.id)
+    }
+}
+
+/// Rows without their nulls: what no diff has written and what was set to null is the same to a database
+/// without defaults.
+pub fn without_nulls(objects: &Objects) -> Objects {
+    let mut objects = objects.clone();
+    for fields in objects.values_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    objects
+}
+
+impl Oracle {
+    /// The log in the order of (tick, at, id).
+    pub fn log(&self) -> &[Entry] {
+        &self.log
+    }
+
+    /// One more than the greatest tick in the log; 0 when it is empty.
+    pub fn clock(&self) -> i64 {
+        self.log.iter().map(|entry| entry.tick + 1).max().unwrap_or(0)
+    }
+
+    /// The current rows, with the fields that a diff has written.
+    pub fn objects(&self) -> Objects {
+        let keys: BTreeSet<Key> = self.log.iter().map(Entry::key).collect();
+        let row = |key: Key| {
+            let lives = replay::lives(&self.log_of(&key));
+            replay::alive(&lives).map(|life| (key, life.values()))
+        };
+        keys.into_iter().filter_map(row).collect()
+    }
+
+    /// One request: the device's clock, its diffs in the order sent, and the server's now. `refuse` says with
+    /// which code the application or the database refuses a new diff; it is asked once for each, in the order sent.
+    pub fn sync(
+        &mut self,
+        clock: i64,
+        changes: &[Change],
+        now: i64,
+        refuse: impl Fn(&Change) -> Option<&'static str>,
+    ) -> Result<Answer, Stale> {
+        if clock > self.clock() {
+            return Err(Stale);
+        }
+
+        // The same id twice in one request: the first counts.
+        let mut ids = BTreeSet::new();
+        let sent: Vec<&Change> =
+            changes.iter().filter(|change| ids.insert(change.id.clone())).collect();
+
+        let is_new = |change: &&&Change| self.entry(&change.id).is_none();
+        let new: Vec<&Change> = sent.iter().filter(is_new).copied().collect();
+        let refused: Vec<(String, &'static str)> =
+            new.iter().filter_map(|change| Some((change.id.clone(), refuse(change)?))).collect();
+
+        let tick = self.clock();
+        let after = if new.is_empty() { tick } else { tick + 1 };
+
+        // Everything is per object.
+        let mut keys: BTreeSet<Key> = self.log.iter().map(Entry::key).collect();
+        keys.extend(new.iter().map(|change| change.key()));
+
+        let mut answer = Answer { clock: after, entries: Vec::new(), refused, idle: 0 };
+        let mut accepted = Vec::new();
+        for key in keys {
+            let log = self.log_of(&key);
+            let before = log.len();
+            let of_this = |id: &str| self.entry(id).is_some_and(|entry| entry.key() == key);
+            let known = sent.iter().filter(|change| of_this(&change.id)).copied().collect();
+            let new = new.iter().filter(|change| change.key() == key).copied().collect();
+            let columns = self.columns.get(&key.0).cloned().unwrap_or_default();
+            let request = merge::Request {
+                clock,
+                tick,
+                last_tick: after - 1,
+                now,
+                drift: self.drift,
+                ids: &ids,
+                refused: answer.refused.iter().map(|(id, _)| id.clone()).collect(),
+                known,
+                new,
+                columns,
+            };
+            let merged = request.merge(key, log);
+            accepted.extend_from_slice(&merged.log[before..]);
+            answer.idle += merged.idle;
+            answer.entries.extend(merged.back);
+        }
+
+        self.log.extend(accepted);
+        self.log.sort_by(|a, b| a.order().cmp(&b.order()));
+        answer.entries.sort_by(|a, b| a.order().cmp(&b.order()));
+        Ok(answer)
+    }
+
+    fn entry(&self, id: &str) -> Option<&Entry> {
+        self.log.iter().find(|entry| entry.id.as_deref() == Some(id))
+    }
+
+    fn log_of(&self, key: &Key) -> Vec<Entry> {
+        self.log.iter().filter(|entry| entry.key() == *key).cloned().collect()
+    }
+}

@@ -1,0 +1,166 @@
+//! A server made of the pure merge and two maps: no database, no async.
+
+use std::collections::{BTreeMap, HashSet};
+
+use mobync::{
+    Change, Diff, Operation, Window,
+    merge::{Merge, Now, Request, Rows},
+};
+
+use super::{T0, ada, line};
+
+/// Objects by model and id.
+pub type Objects = BTreeMap<(String, String), mobync::Record>;
+
+/// One owner's objects and log.
+#[derive(Clone, Debug, Default)]
+pub struct PureServer {
+    pub objects: Objects,
+    pub log: Vec<Diff>,
+    minted: usize,
+}
+
+/// What goes back, and the clock.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PureAnswer {
+    pub clock: i64,
+    pub diffs: Vec<Diff>,
+    pub refused: Vec<String>,
+}
+
+impl PureAnswer {
+    /// What is said of each object, in order. Which entries' ids that bears may differ: those before
+    /// the window are not known.
+    fn said(&self) -> (i64, BTreeMap<String, Vec<String>>, &[String]) {
+        let mut said: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for diff in &self.diffs {
+            let data: serde_json::Value = serde_json::from_str(&diff.json_data).unwrap();
+            said.entry(data["id"].to_string()).or_default().push(line(diff));
+        }
+        (self.clock, said, &self.refused)
+    }
+}
+
+impl PureServer {
+    pub fn clock(&self) -> i64 {
+        self.log.iter().map(|entry| entry.logical_clock + 1).max().unwrap_or_default()
+    }
+
+    /// A sync whose diffs `refuse` may refuse, at a time that stands still.
+    ///
+    /// It must make no difference whether the merge is shown the window or the whole log.
+    pub fn sync(
+        &mut self,
+        since: i64,
+        diffs: &[Diff],
+        refuse: impl Fn(&Diff) -> bool,
+    ) -> PureAnswer {
+        let request = Request::new(diffs).unwrap();
+        let ids: HashSet<&str> = request.ids().into_iter().collect();
+        let known = self.log.iter().filter(|entry| ids.contains(&*entry.id));
+        let start = known.map(|entry| entry.logical_clock).chain([since]).min().unwrap();
+
+        let mut whole = self.clone();
+        let answer_of_whole = whole.sync_from(0, since, &request, &refuse);
+        let answer = self.sync_from(start, since, &request, &refuse);
+        assert_eq!(answer_of_whole.said(), answer.said());
+        assert_eq!((whole.log, &whole.objects), (self.log.clone(), &self.objects));
+        answer
+    }
+
+    fn sync_from(
+        &mut self,
+        start: i64,
+        since: i64,
+        request: &Request<'_>,
+        refuse: impl Fn(&Diff) -> bool,
+    ) -> PureAnswer {
+        let objects = request.objects();
+        let mut window = self.window(start, &objects);
+        let misnamed = request.misnamed_objects(&window).unwrap();
+        let misnamed = misnamed.iter().map(|(model, id)| (&**model, &**id));
+        let objects: Vec<_> = objects.into_iter().chain(misnamed).collect();
+        window = self.window(start, &objects);
+        let now = Now { utc: T0 + 60_000, drift: 300_000 };
+        let mut merge = Merge::new(since, request, &objects, &window, now).unwrap();
+        let doubtful = merge.doubtful_first_creates();
+        let created: Vec<bool> =
+            doubtful.iter().map(|(model, id)| self.was_created(model, id, window.start)).collect();
+        merge.resolve_first_creates(&created);
+
+        let mut refused = Vec::new();
+        for place in merge.steps() {
+            let diff = request.diff(place).unwrap();
+            if !refuse(diff) {
+                while let Some(delete) = merge.parts_until(place) {
+                    if !refuse(request.diff(delete).unwrap()) {
+                        break;
+                    }
+                    merge.foresee_refusal(delete);
+                }
+            }
+            let step = merge.plan(place).unwrap();
+            if refuse(diff) {
+                refused.push(diff.id.clone());
+            } else if let Some(change) = merge.change(&step).unwrap() {
+                self.write(change);
+            }
+            let minted = &mut self.minted;
+            merge.settle(step, refuse(diff), || mint(minted));
+        }
+
+        let rows: Rows = merge
+            .rows()
+            .into_iter()
+            .map(|(model, id)| (model.to_owned(), id.to_owned()))
+            .filter_map(|object| Some((object.clone(), self.objects.get(&object)?.clone())))
+            .collect();
+        let minted = &mut self.minted;
+        let outcome = merge.finish(&ada(), &rows, || mint(minted));
+        self.log.extend(outcome.log);
+        self.log.sort_by(|left, right| left.order().cmp(&right.order()));
+        PureAnswer { clock: outcome.clock, diffs: outcome.diffs, refused }
+    }
+
+    fn window(&self, start: i64, objects: &[(&str, &str)]) -> Window {
+        let entries = self.log.iter().filter(|entry| entry.logical_clock >= start);
+        let exists = |(model, id): &(&str, &str)| {
+            self.objects.contains_key(&((*model).to_owned(), (*id).to_owned()))
+        };
+        Window {
+            clock: self.clock(),
+            start,
+            entries: entries.cloned().collect(),
+            existing: objects.iter().map(exists).collect(),
+            unknown_models: Vec::new(),
+        }
+    }
+
+    fn was_created(&self, model: &str, id: &str, before: i64) -> bool {
+        self.log.iter().any(|entry| {
+            let data: serde_json::Value = serde_json::from_str(&entry.json_data).unwrap();
+            (entry.operation, &*entry.model) == (Operation::Create, model)
+                && data["id"] == id
+                && entry.logical_clock < before
+        })
+    }
+
+    fn write(&mut self, change: Change) {
+        let key = (change.model().to_owned(), change.id().to_owned());
+        match change {
+            Change::Create { record, .. } => {
+                let before = self.objects.insert(key, record);
+                assert!(before.is_none(), "a create of what is there");
+            }
+            Change::Update { changes, .. } => self.objects.get_mut(&key).unwrap().apply(changes),
+            Change::Delete { .. } => {
+                self.objects.remove(&key).unwrap();
+            }
+        }
+    }
+}
+
+fn mint(minted: &mut usize) -> String {
+    *minted += 1;
+    format!("minted-{minted}")
+}
