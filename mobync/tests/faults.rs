@@ -28,10 +28,7 @@ fn request() -> Vec<Sent> {
     ]
 }
 
-async fn fails_at_every_call<D: Database>(new: impl Fn() -> D, busy: bool)
-where
-    D: Clone,
-{
+async fn fails_at_every_call<D: Database + Clone>(new: impl Fn() -> D, busy: bool) {
     for calls in 0.. {
         let inner = new();
         let server = Server::new(inner.clone());

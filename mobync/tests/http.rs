@@ -1,5 +1,6 @@
 //! The endpoint from the outside: the reference flow, the error table, and hostile bodies.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 mod support;
 

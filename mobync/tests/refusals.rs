@@ -372,6 +372,20 @@ async fn a_rule_sees_the_requests_earlier_diffs_done() {
     assert_eq!(mobync.database().records(&ada(), "tasks").len(), 2);
 }
 
+/// Its rule on deletes alone.
+struct OnDelete;
+
+impl<S: Synchronizer> Rules<S> for OnDelete {
+    async fn delete(
+        &self,
+        owner: &Owner,
+        diff: &Diff,
+        view: &mut View<'_, S>,
+    ) -> Result<(), Refusal> {
+        MembersOnly.delete(owner, diff, view).await
+    }
+}
+
 #[tokio::test]
 async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
     let mobync = Mobync::new(MemoryDatabase::new());
@@ -388,17 +402,6 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
     assert_eq!(answer.refused.len(), 1, "the create came before the joining: {:?}", answer.refused);
 
     // The same with a create that is allowed, for the rule on creates is off.
-    struct OnDelete;
-    impl<S: Synchronizer> Rules<S> for OnDelete {
-        async fn delete(
-            &self,
-            owner: &Owner,
-            diff: &Diff,
-            view: &mut View<'_, S>,
-        ) -> Result<(), Refusal> {
-            MembersOnly.delete(owner, diff, view).await
-        }
-    }
     let mobync = Mobync::new(MemoryDatabase::new());
     mobync.apply(0, diffs([create("t1", json!({"a": 1}))]), &ada()).await.unwrap();
     let mobync = mobync.rules(OnDelete);

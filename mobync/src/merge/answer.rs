@@ -26,7 +26,7 @@ pub struct Outcome {
     pub idle: usize,
 }
 
-impl<'a> Merge<'a> {
+impl Merge<'_> {
     /// The objects (model, id) whose rows are needed to [`finish`](Self::finish): values older than
     /// the window go back where a change was refused.
     pub fn rows(&self) -> Vec<(&str, &str)> {
@@ -134,11 +134,11 @@ impl<M: FnMut() -> String> Answer<'_, M> {
     /// A create with every written field of the life; of one older than the window, with its row.
     fn create(&mut self, object: &Object<'_>, life: &Life<'_>, row: Option<&Record>) -> Diff {
         let values = written(life, row);
-        self.diff(object, Operation::Create, life.began.as_ref(), values)
+        self.diff(object, Operation::Create, life.began.as_ref(), &values)
     }
 
     fn delete(&mut self, object: &Object<'_>, life: &Life<'_>) -> Diff {
-        self.diff(object, Operation::Delete, life.ended.as_ref(), Values::new())
+        self.diff(object, Operation::Delete, life.ended.as_ref(), &Values::new())
     }
 
     /// An update of what others wrote last, and of what the request's diffs named without success;
@@ -165,7 +165,7 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         for name in back {
             values.insert(name, value(life, row, name));
         }
-        Some(self.diff(object, Operation::Update, last, values))
+        Some(self.diff(object, Operation::Update, last, &values))
     }
 
     fn diff(
@@ -173,7 +173,7 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         object: &Object<'_>,
         operation: Operation,
         stamp: Option<&Stamp<'_>>,
-        values: Values<'_>,
+        values: &Values<'_>,
     ) -> Diff {
         let (id, logical_clock, utc_timestamp) = match stamp {
             Some(stamp) if stamp.origin != Origin::Own => {

@@ -75,29 +75,12 @@ impl<'a> Merge<'a> {
     pub fn plan(&self, diff: usize) -> Option<Step<'a>> {
         let (entry, object) = self.at(diff)?;
         let at = self.stored_at(entry, object);
-        let (effect, fields) = match self.effect(entry.diff.operation, object) {
+        let (effect, fields) = match effect(entry.diff.operation, object) {
             Effect::Meet(life) => (Effect::Meet(life), object.life(life)?.meet(&entry.fields, at)),
             effect @ (Effect::Begin | Effect::Apart) => (effect, entry.fields.clone()),
             effect @ (Effect::End(_) | Effect::Receipt) => (effect, Fields::new()),
         };
         Some(Step { diff, at, effect, fields })
-    }
-
-    /// The table "its new diffs" of the protocol.
-    fn effect(&self, operation: Operation, object: &Object<'_>) -> Effect {
-        use Operation::{Create, Delete, Update};
-
-        if object.apart.is_some() {
-            return Effect::Apart;
-        }
-        match (operation, object.holds(), object.alive) {
-            (Create, Held::Nothing, None) => Effect::Begin,
-            (Create, Held::Nothing, Some(_)) if !object.deletes.is_empty() => Effect::Apart,
-            (Create | Update, Held::Nothing, Some(life)) => Effect::Meet(life),
-            (Create | Update, Held::Alive(life), _) => Effect::Meet(life),
-            (Delete, Held::Alive(life), _) => Effect::End(life),
-            (Update | Delete, Held::Nothing, _) | (_, Held::Ended, _) => Effect::Receipt,
-        }
     }
 
     /// A clock far ahead counts as the server's, and no diff as earlier than the one before it.
@@ -239,6 +222,23 @@ impl<'a> Merge<'a> {
             Effect::End(_) => Some(Change::delete(model, id)),
             Effect::Meet(_) | Effect::Apart | Effect::Receipt => None,
         })
+    }
+}
+
+/// The table "its new diffs" of the protocol.
+fn effect(operation: Operation, object: &Object<'_>) -> Effect {
+    use Operation::{Create, Delete, Update};
+
+    if object.apart.is_some() {
+        return Effect::Apart;
+    }
+    match (operation, object.holds(), object.alive) {
+        (Create, Held::Nothing, None) => Effect::Begin,
+        (Create, Held::Nothing, Some(_)) if !object.deletes.is_empty() => Effect::Apart,
+        (Create | Update, Held::Nothing, Some(life)) => Effect::Meet(life),
+        (Create | Update, Held::Alive(life), _) => Effect::Meet(life),
+        (Delete, Held::Alive(life), _) => Effect::End(life),
+        (Update | Delete, Held::Nothing, _) | (_, Held::Ended, _) => Effect::Receipt,
     }
 }
 

@@ -64,10 +64,11 @@ struct Members<'a> {
 /// [`Error::InvalidDiff`] that names the diff and the member.
 pub(super) fn read_diff(place: usize, json: &RawValue) -> Result<Diff, Error> {
     let fault = |diff_id, reason| Error::InvalidDiff { diff_id, reason };
-    let members: Members<'_> = match json.get().starts_with('{') {
-        true => serde_json::from_str(json.get()).map_err(|cause| fault(None, cause.to_string()))?,
-        false => return Err(fault(None, format!("diffs[{place}] must be an object"))),
-    };
+    if !json.get().starts_with('{') {
+        return Err(fault(None, format!("diffs[{place}] must be an object")));
+    }
+    let members: Members<'_> =
+        serde_json::from_str(json.get()).map_err(|cause| fault(None, cause.to_string()))?;
     let id = members.id.and_then(string).filter(|id| check_name(id).is_ok());
     members.read().map_err(|reason| fault(id, format!("diffs[{place}]: {reason}")))
 }

@@ -50,7 +50,8 @@ impl Device {
     pub fn rows(&self) -> Vec<String> {
         let rows = self.0.iter().map(|(id, fields)| {
             let fields = fields.iter().filter(|(_, value)| !value.is_null());
-            let fields = Map::from_iter(fields.map(|(name, value)| (name.clone(), value.clone())));
+            let fields: Map<_, _> =
+                fields.map(|(name, value)| (name.clone(), value.clone())).collect();
             format!("{id} {}", Value::Object(fields))
         });
         rows.collect()

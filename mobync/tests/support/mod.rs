@@ -1,6 +1,7 @@
 //! What the tests share: changes made by devices, a server to sync with, a database of seven methods.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 pub mod device;
 pub mod hooked;
@@ -68,12 +69,12 @@ impl Sent {
     }
 
     pub fn id(mut self, id: &str) -> Self {
-        self.0.id = id.to_owned();
+        id.clone_into(&mut self.0.id);
         self
     }
 
     pub fn model(mut self, model: &str) -> Self {
-        self.0.model = model.to_owned();
+        model.clone_into(&mut self.0.model);
         self
     }
 }
