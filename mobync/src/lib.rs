@@ -1,4 +1,4 @@
-//! Offline-first sync for any Rust backend.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod database;

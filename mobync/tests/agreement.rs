@@ -1,7 +1,6 @@
 //! The merge agrees with an oracle that was written from the protocol's text alone, on every request.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-#[allow(unreachable_pub, missing_debug_implementations, reason = "a module of its own")]
 mod oracle;
 mod support;
 

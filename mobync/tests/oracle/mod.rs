@@ -23,8 +23,13 @@
 //! * In a life apart everything is "logged as it is" up to its delete, so a refused create there is a receipt, also
 //!   behind a refused delete: a delete of the server's own would end the life apart too early.
 
-// Each test file uses a part of this module.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    missing_debug_implementations,
+    clippy::expect_used,
+    clippy::pedantic,
+    reason = "kept plain"
+)]
 
 pub mod device;
 mod merge;
