@@ -27,5 +27,5 @@ pub use self::{
     protocol::{Refused, SyncRequest, SyncResponse},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
-    synchronizer::{Change, Rejection, Synchronizer, Window, WindowQuery},
+    synchronizer::{Change, Rejection, Synchronizer, Window, WindowQuery, Write},
 };

@@ -102,8 +102,8 @@ impl PureServer {
             let step = merge.plan(place).unwrap();
             if refuse(diff) {
                 refused.insert(place, diff.id.clone());
-            } else if let Some(change) = merge.change(&step).unwrap() {
-                self.write(change);
+            } else if let Some(write) = merge.write(&step) {
+                self.write(write.to_change().unwrap());
             }
             let minted = &mut self.minted;
             merge.settle(step, refuse(diff), || mint(minted));
