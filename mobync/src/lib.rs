@@ -12,9 +12,15 @@ mod locks;
 pub mod memory;
 pub mod merge;
 mod owner;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod protocol;
 mod record;
 mod rules;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod sql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod synchronizer;
 
 pub use self::{

@@ -22,6 +22,8 @@ mod step;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use self::entry::object_of;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::entry::push_string;
 pub use self::{
     answer::{Outcome, Rows},
     request::Request,
