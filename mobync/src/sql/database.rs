@@ -10,7 +10,7 @@ use crate::{Access, Database, DatabaseError, Owner};
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
 /// Its pool may be the application's own, and the other way round: see [`pool`](Self::pool).
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct SqlDatabase<D: Dialect> {
     pub(super) dialect: D,
     pub(super) pool: Pool<D::Db>,
@@ -46,6 +46,16 @@ impl<D: Dialect> SqlDatabase<D> {
             D::execute(&mut transaction, &statement, &[]).await.map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)
+    }
+}
+
+impl<D: Dialect> Clone for SqlDatabase<D> {
+    fn clone(&self) -> Self {
+        Self {
+            dialect: self.dialect.clone(),
+            pool: self.pool.clone(),
+            schema: Arc::clone(&self.schema),
+        }
     }
 }
 

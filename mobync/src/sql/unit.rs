@@ -1,6 +1,9 @@
 //! One unit of work on a database that speaks SQL.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{
     Arg, Dialect, Turn,
@@ -276,16 +279,21 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         let schema = Arc::clone(&self.schema);
         let log = &schema.log;
         let mut created = HashSet::new();
-        let models: HashSet<&str> = objects.iter().map(|(model, _)| *model).collect();
-        for model in models {
+        let mut ids_of: HashMap<&str, Vec<&str>> = HashMap::new();
+        for (model, id) in objects {
+            ids_of.entry(model).or_default().push(id);
+        }
+        for (model, ids) in ids_of {
             let sql = format!(
-                "SELECT {id} FROM {table} AS t WHERE {owned}t.logical_clock < $2 \
-                 AND t.type = 'create' AND t.model = $3",
+                "SELECT {id} FROM {table} AS t WHERE {owned}t.type = 'create' AND {is_of_one} \
+                 AND t.model = $3 AND t.logical_clock < $4",
                 id = D::object_id(),
                 table = log.table,
                 owned = log.owned(),
+                is_of_one = D::is_of_one(2),
             );
-            let args = [Arg::Text(owner.as_str()), Arg::Integer(tick), Arg::Text(model)];
+            let args =
+                [Arg::Text(owner.as_str()), Arg::Texts(ids), Arg::Text(model), Arg::Integer(tick)];
             let ids = self.read_texts(log, &sql, &args).await?;
             created.extend(ids.into_iter().map(|id| (model, id)));
         }

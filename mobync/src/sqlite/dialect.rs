@@ -118,6 +118,7 @@ impl Dialect for Sqlite {
     fn set_up(log: &str) -> Vec<String> {
         let table = quote(log);
         let index = quote(&format!("{log}_owner_logical_clock"));
+        let creates = quote(&format!("{log}_creates"));
         vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id TEXT NOT NULL, owner TEXT NOT NULL, \
@@ -126,6 +127,10 @@ impl Dialect for Sqlite {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            format!(
+                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
+                 (owner, json_extract(json_data, '$.id')) WHERE type = 'create'"
+            ),
         ]
     }
 
@@ -160,6 +165,10 @@ impl Dialect for Sqlite {
 
     fn object_id() -> &'static str {
         "json_extract(t.json_data, '$.id')"
+    }
+
+    fn is_of_one(parameter: usize) -> String {
+        format!("{} IN (SELECT value FROM json_each(${parameter}))", Self::object_id())
     }
 
     fn record(model: &Model) -> String {

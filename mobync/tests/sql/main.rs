@@ -6,6 +6,7 @@
 mod support;
 
 mod constraints;
+mod costs;
 mod import;
 mod names;
 mod setup;

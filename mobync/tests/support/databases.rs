@@ -61,6 +61,7 @@ pub async fn postgres() -> Made<PostgresDatabase> {
 
 /// Each scenario on each database, under the scenario's name. `$server` makes the server from the
 /// database.
+#[allow(unused_macros, reason = "not every test file has scenarios")]
 macro_rules! on_every_database {
     ($server:expr; $($scenario:ident)*) => {
         on_every_database!(@ $server; [memory seven_methods sqlite postgres] [$($scenario)*]);
@@ -77,4 +78,5 @@ macro_rules! on_every_database {
         }
     };
 }
+#[allow(unused_imports, reason = "not every test file has scenarios")]
 pub(crate) use on_every_database;
