@@ -33,6 +33,7 @@ pub trait Database: Send + Sync + 'static {
 
     /// The name of the model that keeps the log, unless [`Mobync`](crate::Mobync) is told another.
     /// Provided: `diffs`.
+    #[allow(clippy::unnecessary_literal_bound, reason = "others keep the name in themselves")]
     fn diffs_model(&self) -> &str {
         "diffs"
     }

@@ -1,4 +1,18 @@
 //! The ready-made database on PostgreSQL: your own tables, real transactions, any number of servers.
+//!
+//! [`sql`](crate::sql) is the guide: tables, types, scaling, the SQL of the library's own tables.
+//!
+//! ```no_run
+//! use mobync::{Mobync, postgres::PostgresDatabase};
+//!
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! let url = "postgres://app@localhost/app";
+//! let database = PostgresDatabase::builder().table("tasks").connect(url).await?;
+//! database.set_up().await?;
+//! let mobync = Mobync::new(database);
+//! # Ok(())
+//! # }
+//! ```
 
 mod dialect;
 mod error;

@@ -1,4 +1,18 @@
-//! The ready-made database on SQLite: embedded, a file beside the program, no set-up.
+//! The ready-made database on SQLite: embedded, a file beside the program.
+//!
+//! [`sql`](crate::sql) is the guide: tables, types, the SQL of the library's own tables.
+//!
+//! ```no_run
+//! use mobync::{Mobync, sqlite::SqliteDatabase};
+//!
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! let url = "sqlite://app.sqlite";
+//! let database = SqliteDatabase::builder().table("tasks").connect(url).await?;
+//! database.set_up().await?;
+//! let mobync = Mobync::new(database);
+//! # Ok(())
+//! # }
+//! ```
 
 mod dialect;
 mod error;

@@ -37,7 +37,7 @@ fn go_together(left: &Write<'_>, right: &Write<'_>) -> bool {
         && left.fields().map(|(name, _)| name).eq(right.fields().map(|(name, _)| name))
 }
 
-impl<'w> Batch<'_, 'w> {
+impl Batch<'_, '_> {
     /// The same in two halves, if it is more than one write.
     pub(super) fn halves(self) -> Option<[Self; 2]> {
         let middle = self.writes.len() / 2;

@@ -1,7 +1,5 @@
-//! What the ready-made databases that speak SQL share; each one adds its own SQL.
-//!
-//! You name the tables of your own schema; their columns are read from the database, and it converts
-//! JSON to their types. See [`postgres`](crate::postgres) and [`sqlite`](crate::sqlite).
+// What the two databases share; the rest of their SQL is in `postgres` and `sqlite`.
+#![doc = include_str!("../../DATABASES.md")]
 
 mod batch;
 mod builder;

@@ -1,5 +1,7 @@
 //! Every database there is, each empty and with the models that the scenarios use.
 
+#![allow(clippy::unused_async, reason = "some databases are made at once, others are not")]
+
 use mobync::{memory::MemoryDatabase, postgres::PostgresDatabase, sqlite::SqliteDatabase};
 use sqlx::AssertSqlSafe;
 use tempfile::TempDir;
