@@ -16,6 +16,7 @@
 
 mod dialect;
 mod error;
+mod writer;
 
 use std::time::Duration;
 

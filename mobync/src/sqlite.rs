@@ -16,6 +16,7 @@
 
 mod dialect;
 mod error;
+mod group;
 
 use std::time::Duration;
 

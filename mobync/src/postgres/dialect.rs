@@ -4,16 +4,16 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, Connection, PgConnection, PgPool, Row, Transaction,
+    AssertSqlSafe, PgConnection, PgPool, Row,
     postgres::{PgArguments, PgPoolOptions},
     query::{Query, QueryAs},
 };
 
-use super::error::explain;
+use super::{error::explain, writer::Transaction};
 use crate::{
     DatabaseError, Diff, Owner,
     merge::push_string,
-    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, Turn, quote},
+    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote},
 };
 
 /// The name of PostgreSQL among the types of this crate.
@@ -46,6 +46,7 @@ fn literal(text: &str) -> String {
 
 impl Dialect for Postgres {
     type Db = sqlx::Postgres;
+    type Writer = Transaction;
 
     const SURVIVES: bool = false;
 
@@ -64,7 +65,7 @@ impl Dialect for Postgres {
         pool: &PgPool,
         log: &Model,
         owner: &Owner,
-    ) -> Result<(Transaction<'static, sqlx::Postgres>, Turn), DatabaseError> {
+    ) -> Result<Self::Writer, DatabaseError> {
         // One round trip: whoever writes the owner's row first goes first, in all processes. The next
         // statement sees what was committed by those before.
         let sql = format!(
@@ -76,8 +77,8 @@ impl Dialect for Postgres {
         );
         let mut tries = pool.num_idle() + 1;
         loop {
-            match pool.begin_with(AssertSqlSafe(sql.clone())).await {
-                Ok(transaction) => return Ok((transaction, None)),
+            match Transaction::begin(pool, &sql).await {
+                Ok(transaction) => return Ok(transaction),
                 // An idle connection that is dead since the database was restarted.
                 Err(sqlx::Error::Io(_)) if tries > 1 => tries -= 1,
                 Err(error) => return Err(explain(log, error)),
@@ -286,6 +287,10 @@ impl Dialect for Postgres {
         ]
     }
 
+    async fn command(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    }
+
     async fn execute(
         connection: &mut PgConnection,
         sql: &str,
@@ -328,7 +333,7 @@ impl Dialect for Postgres {
         column: &Column,
         json: &str,
     ) -> Result<bool, sqlx::Error> {
-        let mut savepoint = connection.begin().await?;
+        Self::command(connection, "SAVEPOINT mobync_value").await?;
         let mut row = String::from("{");
         push_string(&mut row, &column.name);
         row = format!("{row}:{json}}}");
@@ -337,8 +342,8 @@ impl Dialect for Postgres {
             column.quoted(),
             model.table
         );
-        let converted = sqlx::query(AssertSqlSafe(sql)).bind(row).fetch_all(&mut *savepoint).await;
-        savepoint.rollback().await?;
+        let converted = sqlx::query(AssertSqlSafe(sql)).bind(row).fetch_all(&mut *connection).await;
+        Self::command(connection, "ROLLBACK TO SAVEPOINT mobync_value").await?;
         match converted {
             Ok(_) => Ok(true),
             Err(sqlx::Error::Database(_)) => Ok(false),

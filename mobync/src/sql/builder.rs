@@ -106,10 +106,11 @@ impl<D: Dialect> Builder<D> {
     ///
     /// # Errors
     /// [`SchemaError`]
-    pub async fn pool(self, pool: Pool<D::Db>) -> Result<SqlDatabase<D>, SchemaError> {
+    pub async fn pool(mut self, pool: Pool<D::Db>) -> Result<SqlDatabase<D>, SchemaError> {
         let mut connection = pool.acquire().await?;
         let connection: &mut <D::Db as Database>::Connection = &mut connection;
         connection.ping().await?;
+        self.dialect.learn(connection).await?;
         let mut models = BTreeMap::new();
         for table in self.tables {
             let found = D::find(connection, &table).await?;

@@ -63,15 +63,14 @@ impl<D: Dialect> Database for SqlDatabase<D> {
     type Unit = SqlUnit<D>;
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<SqlUnit<D>, DatabaseError> {
-        let (session, turn) = match access {
-            Access::Read => (Session::Reading(self.pool.clone()), None),
+        let session = match access {
+            Access::Read => Session::Reading(self.pool.clone()),
             Access::Write => {
-                let (transaction, turn) =
-                    Box::pin(self.dialect.begin(&self.pool, &self.schema.log, owner)).await?;
-                (Session::Writing(transaction), turn)
+                let begun = self.dialect.begin(&self.pool, &self.schema.log, owner);
+                Session::Writing(Box::pin(begun).await?)
             }
         };
-        Ok(SqlUnit::new(Arc::clone(&self.schema), session, turn))
+        Ok(SqlUnit::new(Arc::clone(&self.schema), session))
     }
 
     fn diffs_model(&self) -> &str {

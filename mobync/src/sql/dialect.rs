@@ -3,8 +3,7 @@
 use std::{fmt::Debug, future::Future};
 
 use serde_json::Value;
-use sqlx::{Database, Pool, Transaction};
-use tokio::sync::OwnedSemaphorePermit;
+use sqlx::{Database, Pool};
 
 use super::{Column, Model, Table};
 use crate::{DatabaseError, Diff, Owner};
@@ -37,8 +36,15 @@ pub struct Found {
     pub(crate) unique: Vec<Vec<String>>,
 }
 
-/// What a writer holds while it writes, besides its transaction.
-pub(crate) type Turn = Option<OwnedSemaphorePermit>;
+/// A transaction that is written through; dropped without a commit, it undoes what was written.
+#[doc(hidden)]
+#[allow(missing_docs, reason = "not meant to be used outside")]
+pub trait Writer<Db: Database>: Send {
+    /// None only behind the end.
+    fn connection(&mut self) -> Option<&mut Db::Connection>;
+
+    fn commit(self, log: &Model) -> impl Future<Output = Result<(), DatabaseError>> + Send;
+}
 
 /// An SQL database that sync can run on. Implemented by [`Postgres`](crate::postgres::Postgres) and
 /// [`Sqlite`](crate::sqlite::Sqlite); it is not meant to be implemented outside.
@@ -46,6 +52,7 @@ pub(crate) type Turn = Option<OwnedSemaphorePermit>;
 #[allow(missing_docs, reason = "not meant to be used outside")]
 pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     type Db: Database;
+    type Writer: Writer<Self::Db> + Debug;
 
     /// Whether a transaction is as before, and goes on, behind a statement that failed.
     const SURVIVES: bool;
@@ -61,7 +68,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         pool: &Pool<Self::Db>,
         log: &Model,
         owner: &Owner,
-    ) -> impl Future<Output = Result<(Transaction<'static, Self::Db>, Turn), DatabaseError>> + Send;
+    ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
+
+    /// Looks at what concerns the whole database, when it is built.
+    fn learn(
+        &mut self,
+        connection: &mut Connection<Self>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        let _ = connection;
+        async { Ok(()) }
+    }
 
     /// What the database says of a table, if there is one.
     fn find(
@@ -107,6 +123,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// [`entries`](Self::entries).
     fn append(log: &Model) -> String;
     fn entries(entries: &[Diff]) -> Vec<Arg<'_>>;
+
+    /// Runs statements without parameters, in one round trip.
+    fn command(
+        connection: &mut Connection<Self>,
+        sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     fn execute(
         connection: &mut Connection<Self>,

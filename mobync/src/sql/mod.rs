@@ -22,6 +22,6 @@ pub use self::{
     unit::SqlUnit,
 };
 pub(crate) use self::{
-    dialect::{Arg, Found, LogRow, Turn},
+    dialect::{Arg, Found, LogRow, Writer},
     schema::{Column, Kind, Model, quote},
 };

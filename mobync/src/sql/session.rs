@@ -1,16 +1,20 @@
 //! A connection, or a transaction, that statements go through.
 
-use sqlx::{Acquire, Connection, Database, Pool, Transaction, pool::PoolConnection};
+use sqlx::{Database, Pool, pool::PoolConnection};
 
-use super::{Arg, Dialect, LogRow, Model};
+use super::{Arg, Dialect, LogRow, Model, Writer};
 use crate::DatabaseError;
+
+const SAVEPOINT: &str = "SAVEPOINT mobync_statement";
+const RELEASE: &str = "RELEASE SAVEPOINT mobync_statement";
+const UNDO: &str = "ROLLBACK TO SAVEPOINT mobync_statement; RELEASE SAVEPOINT mobync_statement";
 
 /// Where the statements of a unit of work go.
 #[derive(Debug)]
-pub(super) enum Session<Db: Database> {
+pub(super) enum Session<D: Dialect> {
     /// Nothing will be written: each statement sees the state of its time, on any connection.
-    Reading(Pool<Db>),
-    Writing(Transaction<'static, Db>),
+    Reading(Pool<D::Db>),
+    Writing(D::Writer),
 }
 
 /// Runs the statement on the session's connection. Idle connections of the pool may be dead since the
@@ -18,8 +22,8 @@ pub(super) enum Session<Db: Database> {
 macro_rules! on_connection {
     ($session:expr, $connection:ident => $run:expr) => {
         match $session {
-            Session::Writing(transaction) => {
-                let $connection = &mut **transaction;
+            Session::Writing(writer) => {
+                let $connection = writer.connection().ok_or(sqlx::Error::WorkerCrashed)?;
                 $run.await
             }
             Session::Reading(pool) => {
@@ -40,8 +44,8 @@ macro_rules! on_connection {
     };
 }
 
-impl<Db: Database> Session<Db> {
-    pub(super) async fn log_rows<D: Dialect<Db = Db>>(
+impl<D: Dialect> Session<D> {
+    pub(super) async fn log_rows(
         &mut self,
         sql: &str,
         args: &[Arg<'_>],
@@ -49,7 +53,7 @@ impl<Db: Database> Session<Db> {
         on_connection!(self, connection => D::log_rows(connection, sql, args))
     }
 
-    pub(super) async fn texts<D: Dialect<Db = Db>>(
+    pub(super) async fn texts(
         &mut self,
         sql: &str,
         args: &[Arg<'_>],
@@ -58,33 +62,36 @@ impl<Db: Database> Session<Db> {
     }
 
     /// Reads behind a savepoint, so that a transaction goes on if the statement fails.
-    pub(super) async fn attempt_texts<D: Dialect<Db = Db>>(
+    pub(super) async fn attempt_texts(
         &mut self,
         model: &Model,
         sql: &str,
         args: &[Arg<'_>],
     ) -> Result<Vec<String>, DatabaseError> {
         let failed = |error| D::explain(model, error);
-        let Self::Writing(transaction) = self else {
-            return self.texts::<D>(sql, args).await.map_err(failed);
-        };
-        let mut savepoint = transaction.begin().await.map_err(failed)?;
-        match D::texts(&mut savepoint, sql, args).await {
-            Ok(texts) => savepoint.commit().await.map(|()| texts).map_err(failed),
-            Err(error) => {
-                savepoint.rollback().await.map_err(failed)?;
-                Err(failed(error))
-            }
+        if matches!(self, Self::Reading(_)) {
+            return self.texts(sql, args).await.map_err(failed);
         }
+        let connection = self.writing()?;
+        D::command(connection, SAVEPOINT).await.map_err(failed)?;
+        let texts = D::texts(connection, sql, args).await.map_err(failed);
+        let end = if texts.is_ok() { RELEASE } else { UNDO };
+        D::command(connection, end).await.map_err(failed)?;
+        texts
     }
 
     /// The transaction's connection.
     ///
     /// # Errors
     /// If the unit was opened to read.
-    pub(super) fn writing(&mut self) -> Result<&mut Db::Connection, DatabaseError> {
+    pub(super) fn writing(
+        &mut self,
+    ) -> Result<&mut <D::Db as Database>::Connection, DatabaseError> {
         match self {
-            Self::Writing(transaction) => Ok(&mut **transaction),
+            Self::Writing(writer) => {
+                let ended = || DatabaseError::failed("the unit of work has ended");
+                writer.connection().ok_or_else(ended)
+            }
             Self::Reading(_) => {
                 Err(DatabaseError::failed("the unit of work was opened to read, not to write"))
             }
@@ -93,7 +100,7 @@ impl<Db: Database> Session<Db> {
 
     /// Runs a statement behind a savepoint, so that the transaction goes on if it fails, or leaves
     /// more violations than there were.
-    pub(super) async fn attempt<D: Dialect<Db = Db>>(
+    pub(super) async fn attempt(
         &mut self,
         model: &Model,
         violations: i64,
@@ -102,19 +109,15 @@ impl<Db: Database> Session<Db> {
     ) -> Result<(), DatabaseError> {
         let failed = |error| D::explain(model, error);
         let connection = self.writing()?;
-        let mut savepoint = connection.begin().await.map_err(failed)?;
-        let done = match D::execute(&mut savepoint, sql, args).await.map_err(failed) {
-            Ok(()) if D::violations(&mut savepoint).await.map_err(failed)? > violations => {
+        D::command(connection, SAVEPOINT).await.map_err(failed)?;
+        let done = match D::execute(connection, sql, args).await.map_err(failed) {
+            Ok(()) if D::violations(connection).await.map_err(failed)? > violations => {
                 Err(DatabaseError::constraint(format!("foreign key of {}", model.name)))
             }
             done => done,
         };
-        match done {
-            Ok(()) => savepoint.commit().await.map_err(failed),
-            Err(error) => {
-                savepoint.rollback().await.map_err(failed)?;
-                Err(error)
-            }
-        }
+        let end = if done.is_ok() { RELEASE } else { UNDO };
+        D::command(connection, end).await.map_err(failed)?;
+        done
     }
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    Arg, Dialect, Turn,
+    Arg, Dialect, Writer,
     batch::{self, Batch, batches},
     filter::Conditions,
     schema::{Model, Schema},
@@ -25,11 +25,9 @@ use crate::{
 #[derive(Debug)]
 pub struct SqlUnit<D: Dialect> {
     schema: Arc<Schema>,
-    session: Session<D::Db>,
+    session: Session<D>,
     /// How many violations there were before, if each write is to be checked.
     check_each: Option<i64>,
-    // Behind the session: it must have ended before somebody else's turn comes.
-    _turn: Turn,
 }
 
 impl<D: Dialect> SqlUnit<D> {
@@ -37,8 +35,8 @@ impl<D: Dialect> SqlUnit<D> {
         self.schema.log.name.clone()
     }
 
-    pub(super) fn new(schema: Arc<Schema>, session: Session<D::Db>, turn: Turn) -> Self {
-        Self { schema, session, check_each: None, _turn: turn }
+    pub(super) fn new(schema: Arc<Schema>, session: Session<D>) -> Self {
+        Self { schema, session, check_each: None }
     }
 
     /// Runs one batch; if it is rejected, whether the unit can go on is for
@@ -48,7 +46,7 @@ impl<D: Dialect> SqlUnit<D> {
         batch
             .run::<D>(owner, async |sql, args| {
                 if let Some(violations) = check_each {
-                    return session.attempt::<D>(batch.model, violations, sql, args).await;
+                    return session.attempt(batch.model, violations, sql, args).await;
                 }
                 let done = D::execute(session.writing()?, sql, args).await;
                 done.map_err(|error| D::explain(batch.model, error))
@@ -104,7 +102,7 @@ impl<D: Dialect> SqlUnit<D> {
         sql: &str,
         args: &[Arg<'_>],
     ) -> Result<Vec<String>, DatabaseError> {
-        let texts = Box::pin(self.session.texts::<D>(sql, args)).await;
+        let texts = Box::pin(self.session.texts(sql, args)).await;
         texts.map_err(|error| D::explain(model, error))
     }
 }
@@ -136,7 +134,7 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         args.extend(values);
 
         let read = if may_fail {
-            Box::pin(self.session.attempt_texts::<D>(model, &sql, &args)).await
+            Box::pin(self.session.attempt_texts(model, &sql, &args)).await
         } else {
             self.read_texts(model, &sql, &args).await
         };
@@ -184,10 +182,7 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
 
     async fn commit(self) -> Result<(), DatabaseError> {
         match self.session {
-            Session::Writing(transaction) => {
-                let committed = Box::pin(transaction.commit()).await;
-                committed.map_err(|error| D::explain(&self.schema.log, error))
-            }
+            Session::Writing(writer) => Box::pin(writer.commit(&self.schema.log)).await,
             Session::Reading(_) => Ok(()),
         }
     }
@@ -329,7 +324,7 @@ impl<D: Dialect> SqlUnit<D> {
         query: WindowQuery<'_>,
     ) -> Result<Window, DatabaseError> {
         let statement = Statement::new::<D>(schema, owner, query);
-        let rows = Box::pin(self.session.log_rows::<D>(&statement.sql, &statement.args)).await;
+        let rows = Box::pin(self.session.log_rows(&statement.sql, &statement.args)).await;
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
         statement.read(owner, rows)
     }

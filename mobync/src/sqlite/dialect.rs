@@ -1,23 +1,25 @@
 //! The SQL of SQLite.
 
-use std::{str::FromStr, sync::Arc, time::Duration};
+use std::{str::FromStr, time::Duration};
 
 use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, SqliteConnection, SqlitePool, Transaction,
+    AssertSqlSafe, SqliteConnection, SqlitePool,
     query::{Query, QueryAs},
     sqlite::{
         SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
     },
 };
-use tokio::sync::Semaphore;
 
-use super::error::explain;
+use super::{
+    error::explain,
+    group::{Group, Turn},
+};
 use crate::{
     DatabaseError, Diff, Owner,
     merge::push_string,
-    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, Turn, quote},
+    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote},
 };
 
 /// The name of SQLite among the types of this crate.
@@ -26,7 +28,9 @@ pub struct Sqlite {
     pub(super) busy_timeout: Duration,
     pub(super) synchronous: SqliteSynchronous,
     /// Writers of this process come in order; those of others wait by the busy timeout.
-    writer: Arc<Semaphore>,
+    group: Group,
+    /// A constraint may fail the commit, and must not fail it for others.
+    defers: bool,
 }
 
 impl Default for Sqlite {
@@ -34,13 +38,15 @@ impl Default for Sqlite {
         Self {
             busy_timeout: Duration::from_secs(5),
             synchronous: SqliteSynchronous::Full,
-            writer: Arc::new(Semaphore::new(1)),
+            group: Group::default(),
+            defers: false,
         }
     }
 }
 
 impl Dialect for Sqlite {
     type Db = sqlx::Sqlite;
+    type Writer = Turn;
 
     const SURVIVES: bool = true;
 
@@ -67,14 +73,14 @@ impl Dialect for Sqlite {
         pool: &SqlitePool,
         log: &Model,
         _: &Owner,
-    ) -> Result<(Transaction<'static, sqlx::Sqlite>, Turn), DatabaseError> {
-        let turn = Arc::clone(&self.writer).acquire_owned();
-        let turn = match tokio::time::timeout(self.busy_timeout, turn).await {
-            Ok(turn) => turn.map_err(DatabaseError::failed)?,
-            Err(elapsed) => return Err(DatabaseError::busy(elapsed)),
-        };
-        let transaction = pool.begin_with("BEGIN IMMEDIATE").await;
-        Ok((transaction.map_err(|error| explain(log, error))?, Some(turn)))
+    ) -> Result<Turn, DatabaseError> {
+        self.group.begin(pool, log, self.defers, self.busy_timeout).await
+    }
+
+    async fn learn(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
+        let deferred = "SELECT count(*) > 0 FROM sqlite_master WHERE sql LIKE '%deferred%'";
+        self.defers = sqlx::query_scalar(deferred).fetch_one(connection).await?;
+        Ok(())
     }
 
     async fn find(
@@ -264,6 +270,13 @@ impl Dialect for Sqlite {
             )
             .collect();
         vec![Arg::Owned(json_list(&rows))]
+    }
+
+    async fn command(
+        connection: &mut SqliteConnection,
+        sql: &'static str,
+    ) -> Result<(), sqlx::Error> {
+        sqlx::raw_sql(sql).execute(connection).await.map(drop)
     }
 
     async fn execute(
