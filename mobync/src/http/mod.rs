@@ -13,7 +13,7 @@ mod service;
 
 pub use self::{
     auth::{Auth, AuthError, Credentials, SharedAuth},
-    endpoint::{DEFAULT_MAX_BODY_BYTES, Endpoint},
-    receive::{Received, receive},
+    endpoint::{DEFAULT_MAX_BODY_BYTES, Endpoint, answer},
+    receive::{OverLimit, Received, receive},
     respond::respond,
 };
