@@ -123,7 +123,7 @@ async fn the_auth_closure_sees_the_session() {
     });
     let sign_in = async |session: actix_session::Session| {
         session.insert("user", "ada").unwrap();
-        HttpResponse::Ok()
+        HttpResponse::Ok().finish()
     };
     let app = App::new()
         .wrap(SessionMiddleware::new(CookieSessionStore::default(), Key::from(&[7; 64])))

@@ -12,10 +12,9 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, rt};
-use mobync::Owner;
 use serde_json::{Value, json};
 
-use self::support::mobync;
+use self::support::{auth, mobync};
 
 fn sync(address: SocketAddr, diffs: &Value) -> Value {
     let body = json!({"auth_token": "ada", "logical_clock": 0, "diffs": diffs}).to_string();
@@ -41,7 +40,7 @@ async fn devices_that_sync_at_once_on_many_workers_lose_nothing() {
         let seen = Arc::clone(&seen);
         App::new().service(mobync_actix::service(mobync.clone(), move |credentials| {
             seen.lock().unwrap().insert(thread::current().id());
-            async move { Ok(Owner::new(credentials.token()?)?) }
+            auth(credentials)
         }))
     });
     let server = server.workers(4).bind(("127.0.0.1", 0)).unwrap();
