@@ -75,3 +75,31 @@ fn all_frameworks_answer_hostile_bytes_alike_to_the_byte() {
         assert_eq!(rocket.get(place), axum.get(place), "{what}");
     }
 }
+
+#[test]
+fn every_code_of_the_error_table_that_a_client_can_provoke_is_in_a_scenario() {
+    let scenarios = Scenario::all().unwrap();
+    let answers = scenarios.iter().flat_map(|scenario| &scenario.steps).map(|step| &step.answer);
+    let mut codes: Vec<&str> =
+        answers.flatten().filter_map(|answer| answer.get("code")?.as_str()).collect();
+    codes.sort_unstable();
+    codes.dedup();
+    assert_eq!(
+        codes,
+        [
+            "busy",
+            "clock_ahead",
+            "forbidden",
+            "internal",
+            "invalid_diff",
+            "invalid_json",
+            "invalid_request",
+            "method_not_allowed",
+            "payload_too_large",
+            "unauthenticated",
+            "unknown_field",
+            "unknown_model",
+            "unsupported_media_type",
+        ]
+    );
+}
