@@ -18,23 +18,25 @@ pub use self::{
 #[macro_export]
 macro_rules! every_server {
     ($($test:ident),+ $(,)?) => {
-        $crate::every_server!(@server axum_memory: Axum, Memory; $($test),+);
-        $crate::every_server!(@server actix_memory: Actix, Memory; $($test),+);
-        $crate::every_server!(@server rocket_memory: Rocket, Memory; $($test),+);
-        $crate::every_server!(@server axum_seven_methods: Axum, SevenMethods; $($test),+);
-        $crate::every_server!(@server actix_seven_methods: Actix, SevenMethods; $($test),+);
-        $crate::every_server!(@server rocket_seven_methods: Rocket, SevenMethods; $($test),+);
+        $crate::every_server!(@database memory: Memory; $($test),+);
+        $crate::every_server!(@database seven_methods: SevenMethods; $($test),+);
     };
-    (@server $name:ident: $framework:ident, $database:ident; $($test:ident),+) => {
+    (@database $name:ident: $database:ident; $($test:ident),+) => {
         mod $name {
+            $crate::every_server!(@framework axum: Axum, $database; $($test),+);
+            $crate::every_server!(@framework actix: Actix, $database; $($test),+);
+            $crate::every_server!(@framework rocket: Rocket, $database; $($test),+);
+        }
+    };
+    (@framework $name:ident: $framework:ident, $database:ident; $($test:ident),+) => {
+        mod $name {
+            use $crate::{Database, Framework, Server};
+
             $(
                 #[test]
                 fn $test() {
-                    super::$test(&$crate::Server::start(
-                        $crate::Framework::$framework,
-                        $crate::Database::$database,
-                        0,
-                    ).unwrap());
+                    let server = Server::start(Framework::$framework, Database::$database, 0);
+                    super::super::$test(&server.unwrap());
                 }
             )+
         }

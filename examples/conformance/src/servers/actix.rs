@@ -6,19 +6,19 @@ use std::{
 };
 
 use actix_web::{App, HttpServer, rt::System};
-use mobync::{Database, Mobync, Rules};
+use mobync::Database;
 
 use super::{Task, application};
 
-pub(super) fn serve<D, R>(mobync: Mobync<D, R>, task: Task) -> io::Result<()>
-where
-    D: Database,
-    R: Rules<D::Unit>,
-{
-    let Task { port, ready, stopped, .. } = task;
+pub(super) fn serve<D: Database>(
+    database: impl Future<Output = io::Result<D>>,
+    task: Task,
+) -> io::Result<()> {
+    let Task { port, gate, ready, stopped } = task;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    let _ = ready.send(listener.local_addr()?);
     System::new().block_on(async {
+        let mobync = application::mobync(database.await?, &gate);
+        let _ = ready.send(listener.local_addr()?);
         let server = HttpServer::new(move || {
             App::new().service(mobync_actix::service(mobync.clone(), async |credentials| {
                 application::owner(credentials.token()?)

@@ -2,7 +2,7 @@
 
 use mobync::{
     Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, Synchronizer, View,
-    http::AuthError,
+    http::AuthError, memory::MemoryDatabase,
 };
 use serde_json::Value;
 
@@ -19,6 +19,11 @@ pub(super) fn owner(token: &str) -> Result<Owner, AuthError> {
         "lost" => Err(AuthError::failed("the table of users is gone")),
         token => Ok(Owner::new(token)?),
     }
+}
+
+/// The ready-made database in memory.
+pub(super) fn memory() -> MemoryDatabase {
+    MemoryDatabase::new().model("tasks", FIELDS)
 }
 
 pub(super) fn mobync<D: Database>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbiddenNames> {

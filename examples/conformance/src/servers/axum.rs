@@ -1,27 +1,24 @@
 //! A server with axum.
 
-use std::{
-    io,
-    net::{Ipv4Addr, TcpListener},
-};
+use std::{io, net::Ipv4Addr};
 
-use mobync::{Database, Mobync, Rules};
+use mobync::Database;
+use tokio::net::TcpListener;
 
 use super::{Task, application};
 
-pub(super) fn serve<D, R>(mobync: Mobync<D, R>, task: Task) -> io::Result<()>
-where
-    D: Database,
-    R: Rules<D::Unit>,
-{
-    let Task { port, ready, stopped, .. } = task;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    listener.set_nonblocking(true)?;
-    let _ = ready.send(listener.local_addr()?);
-    let app =
-        mobync_axum::router(mobync, async |credentials| application::owner(credentials.token()?));
+pub(super) fn serve<D: Database>(
+    database: impl Future<Output = io::Result<D>>,
+    task: Task,
+) -> io::Result<()> {
+    let Task { port, gate, ready, stopped } = task;
     tokio::runtime::Runtime::new()?.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+        let mobync = application::mobync(database.await?, &gate);
+        let app = mobync_axum::router(mobync, async |credentials| {
+            application::owner(credentials.token()?)
+        });
+        let _ = ready.send(listener.local_addr()?);
         tokio::select! {
             ended = axum::serve(listener, app) => ended,
             _ = stopped => Ok(()),

@@ -14,7 +14,6 @@ use std::{
     thread::{self, JoinHandle},
 };
 
-use mobync::{Mobync, Rules, memory::MemoryDatabase};
 use tokio::sync::oneshot;
 
 pub use self::gate::Gate;
@@ -50,27 +49,23 @@ impl Database {
     /// Serves on a new, empty database of that kind, until it is told to stop.
     fn serve(self, framework: Framework, task: Task) -> io::Result<()> {
         match self {
-            Self::Memory => {
-                let tasks = MemoryDatabase::new().model("tasks", application::FIELDS);
-                framework.serve(application::mobync(tasks, &task.gate), task)
-            }
-            Self::SevenMethods => {
-                framework.serve(application::mobync(SevenMethods::default(), &task.gate), task)
-            }
+            Self::Memory => framework.serve(async { Ok(application::memory()) }, task),
+            Self::SevenMethods => framework.serve(async { Ok(SevenMethods::default()) }, task),
         }
     }
 }
 
 impl Framework {
-    fn serve<D, R>(self, mobync: Mobync<D, R>, task: Task) -> io::Result<()>
-    where
-        D: mobync::Database,
-        R: Rules<D::Unit>,
-    {
+    /// Serves on the database, which is opened where it is used: in the framework's runtime.
+    fn serve<D: mobync::Database>(
+        self,
+        database: impl Future<Output = io::Result<D>>,
+        task: Task,
+    ) -> io::Result<()> {
         match self {
-            Self::Axum => axum::serve(mobync, task),
-            Self::Actix => actix::serve(mobync, task),
-            Self::Rocket => rocket::serve(mobync, task),
+            Self::Axum => axum::serve(database, task),
+            Self::Actix => actix::serve(database, task),
+            Self::Rocket => rocket::serve(database, task),
         }
     }
 }

@@ -5,20 +5,16 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use mobync::{Database, Mobync, Rules};
+use mobync::Database;
 use rocket::{Config, fairing::AdHoc, figment::Figment, log::LogLevel};
 
 use super::{Task, application};
 
-pub(super) fn serve<D, R>(mobync: Mobync<D, R>, task: Task) -> io::Result<()>
-where
-    D: Database,
-    R: Rules<D::Unit>,
-{
-    let Task { port, ready, stopped, .. } = task;
-    let sync = mobync_rocket::fairing(mobync, |credentials| {
-        Box::pin(async move { application::owner(credentials.token()?) })
-    });
+pub(super) fn serve<D: Database>(
+    database: impl Future<Output = io::Result<D>>,
+    task: Task,
+) -> io::Result<()> {
+    let Task { port, gate, ready, stopped } = task;
     let tell = AdHoc::on_liftoff("tell the address", move |rocket| {
         let Config { address, port, .. } = *rocket.config();
         Box::pin(async move {
@@ -30,8 +26,12 @@ where
         .merge((Config::PORT, port))
         .merge((Config::LOG_LEVEL, LogLevel::Off))
         .merge(("shutdown.ctrlc", false));
-    let rocket = rocket::custom(figment).attach(sync).attach(tell);
     tokio::runtime::Runtime::new()?.block_on(async {
+        let mobync = application::mobync(database.await?, &gate);
+        let sync = mobync_rocket::fairing(mobync, |credentials| {
+            Box::pin(async move { application::owner(credentials.token()?) })
+        });
+        let rocket = rocket::custom(figment).attach(sync).attach(tell);
         tokio::select! {
             ended = rocket.launch() => match ended {
                 Ok(_) => Ok(()),
