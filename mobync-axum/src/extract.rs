@@ -5,11 +5,14 @@ use axum::{
     extract::{FromRef, FromRequest, Request},
 };
 use mobync::{
-    Error, Owner, SyncRequest,
-    http::{Received, SharedAuth, receive},
+    Owner, SyncRequest,
+    http::{Auth, SharedAuth, receive},
 };
 
 use crate::SyncError;
+
+/// Handlers have axum's own limit, and none of the core's.
+const LIMIT_OF_AXUM: usize = usize::MAX;
 
 /// A sync request and whose it is, by the [`SharedAuth`] in the router's state.
 ///
@@ -59,9 +62,10 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, SyncError> {
         let auth = SharedAuth::from_ref(state);
-        let received = receive_limited(request).await?;
+        let received = receive(request.with_limited_body(), LIMIT_OF_AXUM).await?;
         // How many diffs are too many is for the `Mobync` to say, which the handler calls.
-        let (owner, request) = received.authenticate(&auth, usize::MAX).await?;
+        let (owner, request) =
+            received.authenticate(|credentials| auth.authenticate(credentials), usize::MAX).await?;
         Ok(Self { owner, request })
     }
 }
@@ -93,18 +97,7 @@ impl<S: Send + Sync> FromRequest<S> for SyncBody {
     type Rejection = SyncError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, SyncError> {
-        let received = receive_limited(request).await?;
+        let received = receive(request.with_limited_body(), LIMIT_OF_AXUM).await?;
         Ok(Self(received.into_request()?))
     }
-}
-
-/// Receives within axum's own limit, which is all that counts here.
-async fn receive_limited(request: Request) -> Result<Received, Error> {
-    receive(request.with_limited_body(), usize::MAX).await.map_err(|error| match error {
-        // The core names its own limit, and axum does not tell what its is.
-        Error::PayloadTooLarge(_) => Error::PayloadTooLarge(
-            "The body is larger than this server takes: send fewer diffs at once.".to_owned(),
-        ),
-        other => other,
-    })
 }

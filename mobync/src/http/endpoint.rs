@@ -7,7 +7,7 @@ use http::{Method, Request, Response};
 use http_body::Body;
 
 use super::{Auth, AuthError, Credentials, receive, respond};
-use crate::{Database, Error, Mobync, Owner, Rules, SyncResponse, error::BoxError};
+use crate::{Database, Mobync, Owner, Rules, error::BoxError};
 
 /// The greatest size of a request's body unless another one is set: 16 MiB.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -71,22 +71,12 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
         B::Error: Into<BoxError>,
     {
         let is_head = request.method() == Method::HEAD;
-        let mut response = respond(self.sync(request).await.as_ref());
+        let auth = |credentials| self.auth.authenticate(credentials);
+        let mut response = answer(&self.mobync, request, self.max_body_bytes, auth).await;
         if is_head {
             *response.body_mut() = Bytes::new();
         }
         response
-    }
-
-    async fn sync<B>(&self, request: Request<B>) -> Result<SyncResponse, Error>
-    where
-        B: Body,
-        B::Error: Into<BoxError>,
-    {
-        let received = receive(request, self.max_body_bytes).await?;
-        let max_diffs = self.mobync.settings().max_diffs;
-        let (owner, request) = received.authenticate(&*self.auth, max_diffs).await?;
-        self.mobync.apply(request.logical_clock, request.diffs, &owner).await
     }
 }
 
@@ -106,4 +96,30 @@ impl<D, R, A> fmt::Debug for Endpoint<D, R, A> {
             .field("max_body_bytes", &self.max_body_bytes)
             .finish_non_exhaustive()
     }
+}
+
+/// Answers a request like an [`Endpoint`], for frameworks in which who is asking is told by more than
+/// [`Credentials`]: `auth` is called once, with whatever it has borrowed from the request.
+///
+/// The answer to a HEAD request has its body, which HTTP servers leave out by themselves.
+pub async fn answer<D, R, B, Fut>(
+    mobync: &Mobync<D, R>,
+    request: Request<B>,
+    max_body_bytes: usize,
+    auth: impl FnOnce(Credentials) -> Fut,
+) -> Response<Bytes>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    B: Body,
+    B::Error: Into<BoxError>,
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    let sync = async {
+        let received = receive(request, max_body_bytes).await?;
+        let max_diffs = mobync.settings().max_diffs;
+        let (owner, request) = received.authenticate(auth, max_diffs).await?;
+        mobync.apply(request.logical_clock, request.diffs, &owner).await
+    };
+    respond(sync.await.as_ref())
 }

@@ -1,8 +1,9 @@
 //! The sync endpoint over plain `http` types, which every framework's adapter calls.
 //!
 //! Statuses, codes and headers are made here and nowhere else, so that all frameworks answer alike.
-//! An [`Endpoint`] is the whole route; who writes a handler by hand uses its parts:
-//! [`receive`], [`Received::authenticate`], [`Mobync::apply`](crate::Mobync::apply), [`respond`].
+//! An [`Endpoint`] is the whole route, and so is [`answer`], for an auth closure of another shape; who
+//! writes a handler by hand uses their parts: [`receive`], [`Received::authenticate`],
+//! [`Mobync::apply`](crate::Mobync::apply), [`respond`].
 
 mod auth;
 mod endpoint;
@@ -13,7 +14,7 @@ mod service;
 
 pub use self::{
     auth::{Auth, AuthError, Credentials, SharedAuth},
-    endpoint::{DEFAULT_MAX_BODY_BYTES, Endpoint},
-    receive::{Received, receive},
+    endpoint::{DEFAULT_MAX_BODY_BYTES, Endpoint, answer},
+    receive::{OverLimit, Received, receive},
     respond::respond,
 };

@@ -1,11 +1,13 @@
 //! From a request's bytes to what they ask: method, media type, size, JSON, token, members.
 
+use std::future::Future;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, header, request::Parts};
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 
-use super::{Auth, Credentials};
+use super::{AuthError, Credentials};
 use crate::{Error, Owner, SyncRequest, engine::log_failure, error::BoxError, protocol::Envelope};
 
 /// A request whose method, media type and size are right, with its whole body.
@@ -15,7 +17,15 @@ pub struct Received {
     body: Bytes,
 }
 
+/// What a body fails with where a limit of the framework has cut it off, so that the answer is 413.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("the body is over the limit")]
+pub struct OverLimit;
+
 /// Reads a request's body, if it is a POST of JSON of at most `max_bytes`.
+///
+/// `usize::MAX` leaves the limit to the framework, whose body fails with [`OverLimit`] or
+/// `http_body_util::LengthLimitError` then.
 ///
 /// # Errors
 /// [`Error::MethodNotAllowed`], [`Error::UnsupportedMediaType`], [`Error::PayloadTooLarge`], or
@@ -30,19 +40,14 @@ where
         return Err(Error::MethodNotAllowed);
     }
     check_media_type(&parts.headers)?;
-    let too_large = || {
-        Error::PayloadTooLarge(format!(
-            "The body is larger than {max_bytes} bytes: send fewer diffs at once."
-        ))
-    };
     let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > max_bytes)
     {
-        return Err(too_large());
+        return Err(too_large(max_bytes));
     }
     match Limited::new(body, max_bytes).collect().await {
         Ok(body) => Ok(Received { parts, body: body.to_bytes() }),
-        Err(cause) if is_too_large(&*cause) => Err(too_large()),
+        Err(cause) if is_too_large(&*cause) => Err(too_large(max_bytes)),
         Err(_) => Err(Error::InvalidRequest("the body broke off before its end".to_owned())),
     }
 }
@@ -59,18 +64,21 @@ impl Received {
     /// Finds out whose request it is, and parses it.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`]; then those of [`AuthError`](super::AuthError); then
+    /// [`Error::InvalidJson`]; then those of [`AuthError`]; then
     /// [`Error::InvalidRequest`] or [`Error::InvalidDiff`], or [`Error::PayloadTooLarge`] for more
     /// than `max_diffs` diffs.
-    pub async fn authenticate(
+    pub async fn authenticate<Fut>(
         self,
-        auth: &impl Auth,
+        auth: impl FnOnce(Credentials) -> Fut,
         max_diffs: usize,
-    ) -> Result<(Owner, SyncRequest), Error> {
+    ) -> Result<(Owner, SyncRequest), Error>
+    where
+        Fut: Future<Output = Result<Owner, AuthError>>,
+    {
         let Self { parts, body } = self;
         let envelope = Envelope::from_slice(&body)?;
         let credentials = Credentials::new(parts, envelope.auth_token());
-        let owner = auth.authenticate(credentials).await.map_err(Error::from);
+        let owner = auth(credentials).await.map_err(Error::from);
         let owner = owner.inspect_err(log_failure)?;
         Ok((owner, envelope.into_request(max_diffs)?))
     }
@@ -89,7 +97,17 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
     Err(Error::UnsupportedMediaType("The body must be sent without a Content-Encoding."))
 }
 
-/// A limit of ours, or one of a layer in front.
+fn too_large(max_bytes: usize) -> Error {
+    let limit = match max_bytes {
+        usize::MAX => "this server takes".to_owned(), // the framework does not tell its limit
+        _ => format!("{max_bytes} bytes"),
+    };
+    Error::PayloadTooLarge(format!("The body is larger than {limit}: send fewer diffs at once."))
+}
+
+/// A limit of ours, or one of the framework's.
 fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<LengthLimitError>() || error.source().is_some_and(is_too_large)
+    error.is::<LengthLimitError>()
+        || error.is::<OverLimit>()
+        || error.source().is_some_and(is_too_large)
 }

@@ -1,0 +1,39 @@
+//! Offline-first sync behind JSON Web Tokens.
+
+mod tokens;
+
+use std::io;
+
+use axum::{Router, routing::post};
+use clap::Parser;
+use mobync::{Mobync, memory::MemoryDatabase};
+use tokio::net::TcpListener;
+
+use crate::tokens::Tokens;
+
+/// Syncs tasks between the devices of people who have signed in.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The port to listen on; 0 picks a free one.
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+}
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let args = Args::parse();
+    let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
+    println!("Listening on http://{} (Ctrl-C stops it).", listener.local_addr()?);
+    axum::serve(listener, app(Tokens::new()?)).await
+}
+
+fn app(tokens: Tokens) -> Router {
+    let mobync = Mobync::new(MemoryDatabase::new().model("tasks", ["name", "done"]));
+    let by_token = tokens.clone();
+    let sync = mobync_axum::router(mobync, move |credentials| {
+        let owner = by_token.owner(&credentials);
+        async move { owner }
+    });
+    Router::new().route("/session", post(tokens::sign_in)).with_state(tokens).merge(sync)
+}

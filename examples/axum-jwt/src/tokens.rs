@@ -1,0 +1,88 @@
+//! JSON Web Tokens: who signs in gets one, and who syncs shows one.
+
+use std::{env, io, sync::Arc};
+
+use axum::{Json, extract::State};
+use jsonwebtoken::{
+    DecodingKey, EncodingKey, Header, Validation, decode, encode, errors::ErrorKind,
+    get_current_timestamp,
+};
+use mobync::{
+    Owner,
+    http::{AuthError, Credentials},
+};
+use mobync_axum::SyncError;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+/// For how long a token is good, in seconds.
+const LIFETIME: u64 = 24 * 60 * 60;
+
+/// Names and passwords; a real application has a table of users, with hashes.
+const USERS: [(&str, &str); 2] = [("ada", "analytical"), ("bob", "builder")];
+
+/// Makes tokens, and checks them.
+#[derive(Clone)]
+pub(crate) struct Tokens {
+    keys: Arc<(EncodingKey, DecodingKey)>,
+}
+
+/// What a token says.
+#[derive(Serialize, Deserialize)]
+struct Claims {
+    /// Who it is for.
+    sub: String,
+    /// Until when it is good, in seconds since 1970.
+    exp: u64,
+}
+
+impl Tokens {
+    /// Signs with `JWT_SECRET` of the environment; without it, tokens are good until the program ends.
+    pub(crate) fn new() -> io::Result<Self> {
+        let secret = match env::var("JWT_SECRET") {
+            Ok(secret) => secret.into_bytes(),
+            Err(_) => {
+                let mut random = vec![0; 32];
+                getrandom::fill(&mut random)?;
+                random
+            }
+        };
+        let keys = (EncodingKey::from_secret(&secret), DecodingKey::from_secret(&secret));
+        Ok(Self { keys: Arc::new(keys) })
+    }
+
+    fn issue(&self, name: &str) -> jsonwebtoken::errors::Result<String> {
+        let claims = Claims { sub: name.to_owned(), exp: get_current_timestamp() + LIFETIME };
+        encode(&Header::default(), &claims, &self.keys.0)
+    }
+
+    /// Whose token it is.
+    pub(crate) fn owner(&self, credentials: &Credentials) -> Result<Owner, AuthError> {
+        let token = credentials.token()?;
+        match decode::<Claims>(token, &self.keys.1, &Validation::default()) {
+            Ok(token) => Ok(Owner::new(token.claims.sub)?),
+            Err(error) if *error.kind() == ErrorKind::ExpiredSignature => {
+                Err(AuthError::unauthenticated("Your token has expired: sign in again."))
+            }
+            Err(_) => Err(AuthError::unauthenticated("That is no token of this server.")),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+pub(crate) struct SignIn {
+    name: String,
+    password: String,
+}
+
+/// `POST /session`: a token for a name and a password.
+pub(crate) async fn sign_in(
+    State(tokens): State<Tokens>,
+    Json(user): Json<SignIn>,
+) -> Result<Json<Value>, SyncError> {
+    if !USERS.contains(&(&*user.name, &*user.password)) {
+        return Err(AuthError::unauthenticated("Name or password is wrong.").into());
+    }
+    let token = tokens.issue(&user.name).map_err(AuthError::failed)?;
+    Ok(Json(json!({"token": token})))
+}

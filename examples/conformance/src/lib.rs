@@ -1,0 +1,44 @@
+//! What every server of the sync protocol must do, whatever its framework, database or language.
+//!
+//! [`Scenario`]s are data, in the folder `scenarios`; [`run()`] plays one against any URL. [`Server`] is
+//! what they are played against here: every framework on every database.
+
+pub mod http;
+mod run;
+mod scenario;
+mod servers;
+
+pub use self::{
+    run::{Failure, run},
+    scenario::{Scenario, Step},
+    servers::{Database, Framework, Gate, Server},
+};
+
+/// Makes a module of tests for every framework on every database, from functions that take a server.
+#[macro_export]
+macro_rules! every_server {
+    ($($test:ident),+ $(,)?) => {
+        $crate::every_server!(@database memory: Memory; $($test),+);
+        $crate::every_server!(@database seven_methods: SevenMethods; $($test),+);
+    };
+    (@database $name:ident: $database:ident; $($test:ident),+) => {
+        mod $name {
+            $crate::every_server!(@framework axum: Axum, $database; $($test),+);
+            $crate::every_server!(@framework actix: Actix, $database; $($test),+);
+            $crate::every_server!(@framework rocket: Rocket, $database; $($test),+);
+        }
+    };
+    (@framework $name:ident: $framework:ident, $database:ident; $($test:ident),+) => {
+        mod $name {
+            use $crate::{Database, Framework, Server};
+
+            $(
+                #[test]
+                fn $test() {
+                    let server = Server::start(Framework::$framework, Database::$database, 0);
+                    super::super::$test(&server.unwrap());
+                }
+            )+
+        }
+    };
+}

@@ -1,0 +1,78 @@
+//! What all servers under test have in common: the users, the rule, and a database with moods.
+
+use mobync::{
+    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, Synchronizer, View,
+    http::AuthError, memory::MemoryDatabase,
+};
+use serde_json::Value;
+
+use super::Gate;
+
+/// The fields of `tasks`, the only model, `id` apart.
+pub(super) const FIELDS: [&str; 2] = ["name", "done"];
+
+/// The token is the owner, apart from a few that show what else an auth closure may say.
+pub(super) fn owner(token: &str) -> Result<Owner, AuthError> {
+    match token {
+        "stranger" => Err(AuthError::unauthenticated("The token is not known.")),
+        "banned" => Err(AuthError::forbidden("Your account is closed.")),
+        "lost" => Err(AuthError::failed("the table of users is gone")),
+        token => Ok(Owner::new(token)?),
+    }
+}
+
+/// The ready-made database in memory.
+pub(super) fn memory() -> MemoryDatabase {
+    MemoryDatabase::new().model("tasks", FIELDS)
+}
+
+pub(super) fn mobync<D: Database>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbiddenNames> {
+    Mobync::new(Moody { database, gate: gate.clone() }).rules(NoForbiddenNames)
+}
+
+/// Refuses what is named "forbidden".
+pub(super) struct NoForbiddenNames;
+
+impl NoForbiddenNames {
+    fn judge(diff: &Diff) -> Result<(), Refusal> {
+        let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
+        match data.get("name") {
+            Some(name) if name == "forbidden" => Err(Refusal::because("That name is forbidden.")),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<S: Synchronizer> Rules<S> for NoForbiddenNames {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        Self::judge(diff)
+    }
+
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        Self::judge(diff)
+    }
+}
+
+/// A database that is busy, fails, or waits for a gate, for owners of such names.
+pub(super) struct Moody<D> {
+    database: D,
+    gate: Gate,
+}
+
+impl<D: Database> Database for Moody<D> {
+    type Unit = D::Unit;
+
+    async fn open(&self, owner: &Owner, access: Access) -> Result<D::Unit, DatabaseError> {
+        match owner.as_str() {
+            "busy" => return Err(DatabaseError::busy("all connections are in use")),
+            "failing" => return Err(DatabaseError::failed("the disk is on fire")),
+            name if name.starts_with("gated-") => self.gate.pass().await,
+            _ => {}
+        }
+        self.database.open(owner, access).await
+    }
+
+    fn serialises(&self) -> bool {
+        self.database.serialises()
+    }
+}

@@ -1,0 +1,135 @@
+//! The servers under test: every framework on every database, with the same users and rules.
+
+mod actix;
+mod application;
+mod axum;
+mod gate;
+mod rocket;
+mod seven_methods;
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::mpsc,
+    thread::{self, JoinHandle},
+};
+
+use tokio::sync::oneshot;
+
+pub use self::gate::Gate;
+use self::seven_methods::SevenMethods;
+
+/// A web framework.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[allow(missing_docs, reason = "their names say it")]
+pub enum Framework {
+    Axum,
+    Actix,
+    Rocket,
+}
+
+/// A database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Database {
+    /// The ready-made one in memory.
+    Memory,
+    /// One of the seven methods and nothing else.
+    SevenMethods,
+}
+
+impl Framework {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Axum, Self::Actix, Self::Rocket];
+}
+
+impl Database {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Memory, Self::SevenMethods];
+
+    /// Serves on a new, empty database of that kind, until it is told to stop.
+    fn serve(self, framework: Framework, task: Task) -> io::Result<()> {
+        match self {
+            Self::Memory => framework.serve(async { Ok(application::memory()) }, task),
+            Self::SevenMethods => framework.serve(async { Ok(SevenMethods::default()) }, task),
+        }
+    }
+}
+
+impl Framework {
+    /// Serves on the database, which is opened where it is used: in the framework's runtime.
+    fn serve<D: mobync::Database>(
+        self,
+        database: impl Future<Output = io::Result<D>>,
+        task: Task,
+    ) -> io::Result<()> {
+        match self {
+            Self::Axum => axum::serve(database, task),
+            Self::Actix => actix::serve(database, task),
+            Self::Rocket => rocket::serve(database, task),
+        }
+    }
+}
+
+/// What a server is told: where to listen, whom to tell the address, and when to stop.
+struct Task {
+    port: u16,
+    gate: Gate,
+    ready: mpsc::Sender<SocketAddr>,
+    stopped: oneshot::Receiver<()>,
+}
+
+/// A server on this machine; it ends when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// What owners named `gated-…` wait for.
+    pub gate: Gate,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Server {
+    /// Starts a server on a new, empty database; port 0 picks a free one.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub fn start(framework: Framework, database: Database, port: u16) -> io::Result<Self> {
+        let gate = Gate::default();
+        let (ready, address) = mpsc::channel();
+        let (stop, stopped) = oneshot::channel();
+        let task = Task { port, gate: gate.clone(), ready, stopped };
+        let thread = thread::spawn(move || database.serve(framework, task));
+        match address.recv() {
+            Ok(address) => Ok(Self { address, gate, stop: Some(stop), thread: Some(thread) }),
+            Err(_) => Err(ended(thread)),
+        }
+    }
+
+    /// Waits until the server ends by itself.
+    ///
+    /// # Errors
+    /// With what it ended for.
+    pub fn join(mut self) -> io::Result<()> {
+        self.thread.take().map_or(Ok(()), |thread| thread.join().unwrap_or(Ok(())))
+    }
+}
+
+fn ended(thread: JoinHandle<io::Result<()>>) -> io::Error {
+    match thread.join() {
+        Ok(Err(error)) => error,
+        _ => io::Error::other("the server ended before it began"),
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.gate.open();
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

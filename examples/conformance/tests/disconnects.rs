@@ -1,0 +1,64 @@
+//! Clients that go away: what was committed is committed once, and whoever comes next is served.
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use conformance::{Server, every_server};
+
+use self::support::{all, connect, create, eventually, request, seen, send};
+
+fn who_goes_away_in_the_middle_of_the_body_has_changed_nothing(server: &Server) {
+    let sent = request("cut-off", 0, &[create("t1")]);
+    let bytes = sent.to_bytes();
+    for missing in [1, 10, sent.body.len()] {
+        let mut connection = connect(server);
+        connection.write(bytes.get(..bytes.len() - missing).unwrap()).unwrap();
+        drop(connection);
+        assert_eq!(all(server, "cut-off"), (0, 0));
+    }
+    assert_eq!(seen(&send(server, &sent)), (1, 0));
+    assert_eq!(all(server, "cut-off"), (1, 1));
+}
+
+fn a_body_in_chunks_that_breaks_off_has_changed_nothing(server: &Server) {
+    let sent = request("broken-off", 0, &[create("t1")]);
+    let mut connection = connect(server);
+    connection.write(&sent.head("transfer-encoding: chunked\r\n")).unwrap();
+    connection.write(format!("{:x}\r\n", sent.body.len()).as_bytes()).unwrap();
+    connection.write(&sent.body).unwrap();
+    connection.write(b"\r\n").unwrap(); // the last, empty chunk is missing
+    drop(connection);
+    assert_eq!(all(server, "broken-off"), (0, 0));
+    assert_eq!(seen(&send(server, &sent)), (1, 0));
+}
+
+fn who_goes_away_before_the_answer_can_ask_again_and_counts_once(server: &Server) {
+    let sent = request("gated-1", 0, &[create("t1")]);
+    for _ in 0..3 {
+        let mut connection = connect(server);
+        connection.write(&sent.to_bytes()).unwrap();
+        eventually("the sync did not begin", || server.gate.waiting() > 0);
+        drop(connection);
+    }
+    server.gate.open();
+    eventually("syncs of clients that are gone go on", || server.gate.waiting() == 0);
+    assert_eq!(seen(&send(server, &sent)), (1, 0));
+    assert_eq!(all(server, "gated-1"), (1, 1));
+}
+
+fn who_does_not_read_the_answer_has_synced_once(server: &Server) {
+    let sent = request("deaf", 0, &[create("t1")]);
+    let mut connection = connect(server);
+    connection.write(&sent.to_bytes()).unwrap();
+    eventually("the sync was not done", || all(server, "deaf") == (1, 1));
+    drop(connection);
+    assert_eq!(seen(&send(server, &sent)), (1, 0));
+    assert_eq!(all(server, "deaf"), (1, 1));
+}
+
+every_server!(
+    who_goes_away_in_the_middle_of_the_body_has_changed_nothing,
+    a_body_in_chunks_that_breaks_off_has_changed_nothing,
+    who_goes_away_before_the_answer_can_ask_again_and_counts_once,
+    who_does_not_read_the_answer_has_synced_once,
+);

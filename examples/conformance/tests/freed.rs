@@ -1,0 +1,44 @@
+//! Clients that go away leave nothing open. Alone in its program, where all open files are counted.
+#![cfg(target_os = "linux")]
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use conformance::{Database, Framework, Server};
+
+use self::support::{all, connect, create, eventually, request};
+
+/// How many files and sockets this process, and so the server, has open.
+fn open_files() -> usize {
+    std::fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Clients that go away at every stage of a request.
+fn go_away(server: &Server) {
+    let sent = request("sockets", 0, &[create("t1")]).to_bytes();
+    for cut in [0, 10, sent.len() - 20, sent.len()] {
+        for _ in 0..10 {
+            connect(server).write(sent.get(..cut).unwrap()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn who_goes_away_leaves_no_socket_behind() {
+    for (framework, database) in
+        Framework::ALL.into_iter().flat_map(|of| Database::ALL.map(|database| (of, database)))
+    {
+        let server = Server::start(framework, database, 0).unwrap();
+        // The first syncs open what stays open, such as connections to a database.
+        go_away(&server);
+        all(&server, "sockets");
+        let mut before = 0;
+        eventually("it is never quiet", || std::mem::replace(&mut before, open_files()) == before);
+
+        let held: Vec<_> = (0..10).map(|_| connect(&server)).collect();
+        eventually("nothing is counted", || open_files() >= before + 2 * held.len());
+        drop(held);
+        go_away(&server);
+        eventually(&format!("{framework:?}: sockets stay open"), || open_files() <= before);
+    }
+}

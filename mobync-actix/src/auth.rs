@@ -1,0 +1,86 @@
+//! Who is asking: the application's auth closure, with actix-web's own request at hand.
+
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
+
+use actix_web::HttpRequest;
+use mobync::{Owner, http::AuthError};
+
+/// What an auth closure decides by.
+///
+/// ```
+/// use actix_web::HttpMessage;
+/// use mobync::{Owner, http::AuthError};
+/// use mobync_actix::Credentials;
+///
+/// /// What a middleware of yours leaves in the request's extensions.
+/// struct User(String);
+///
+/// async fn auth(credentials: Credentials) -> Result<Owner, AuthError> {
+///     if let Some(User(name)) = credentials.request.extensions().get() {
+///         return Ok(Owner::new(name)?);
+///     }
+///     Ok(Owner::new(credentials.token()?)?)
+/// }
+/// ```
+#[non_exhaustive]
+pub struct Credentials {
+    /// The request: its cookies, its extensions, the `app_data`, the session or identity in it.
+    pub request: HttpRequest,
+    inner: mobync::http::Credentials,
+}
+
+impl Credentials {
+    pub(crate) fn new(request: HttpRequest, inner: mobync::http::Credentials) -> Self {
+        Self { request, inner }
+    }
+
+    /// The token of the `Authorization: Bearer` header, else the body's `auth_token`.
+    ///
+    /// # Errors
+    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
+    pub fn token(&self) -> Result<&str, AuthError> {
+        self.inner.token()
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt(f)
+    }
+}
+
+type LocalBoxFuture = Pin<Box<dyn Future<Output = Result<Owner, AuthError>>>>;
+
+/// An auth closure with a name, to be kept in the `app_data` for [`Authenticated`](crate::Authenticated).
+/// Cheap to clone; one serves all workers.
+///
+/// ```
+/// use mobync::Owner;
+/// use mobync_actix::SharedAuth;
+///
+/// let auth = SharedAuth::new(|credentials| async move { Ok(Owner::new(credentials.token()?)?) });
+/// # let _ = auth;
+/// ```
+#[derive(Clone)]
+pub struct SharedAuth(Arc<dyn Fn(Credentials) -> LocalBoxFuture + Send + Sync>);
+
+impl SharedAuth {
+    /// Gives the closure a name.
+    pub fn new<A, Fut>(auth: A) -> Self
+    where
+        A: Fn(Credentials) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+    {
+        Self(Arc::new(move |credentials| Box::pin(auth(credentials))))
+    }
+
+    pub(crate) async fn authenticate(&self, credentials: Credentials) -> Result<Owner, AuthError> {
+        (self.0)(credentials).await
+    }
+}
+
+impl fmt::Debug for SharedAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SharedAuth")
+    }
+}

@@ -1,0 +1,80 @@
+//! What handlers of your own return.
+
+use actix_web::{
+    HttpRequest, HttpResponse, Responder, ResponseError,
+    body::BoxBody,
+    http::{StatusCode, header},
+};
+use bytes::Bytes;
+use mobync::{
+    Error, SyncResponse,
+    http::{AuthError, respond},
+};
+
+/// The answer to a sync that went well, as a response.
+///
+/// ```
+/// use actix_web::{Responder, test::TestRequest};
+/// use mobync::SyncResponse;
+/// use mobync_actix::Answer;
+///
+/// let request = TestRequest::post().to_http_request();
+/// let response = Answer(SyncResponse::new(7, Vec::new())).respond_to(&request);
+/// assert_eq!(response.status(), 200);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Answer(pub SyncResponse);
+
+impl Responder for Answer {
+    type Body = BoxBody;
+
+    fn respond_to(self, _: &HttpRequest) -> HttpResponse {
+        convert(respond(Ok(&self.0)))
+    }
+}
+
+/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+///
+/// ```
+/// use actix_web::ResponseError;
+/// use mobync::Error;
+/// use mobync_actix::SyncError;
+///
+/// let response = SyncError(Error::ClockAhead { device: 9, server: 4 }).error_response();
+/// assert_eq!(response.status(), 409);
+/// ```
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct SyncError(#[from] pub Error);
+
+impl From<AuthError> for SyncError {
+    fn from(error: AuthError) -> Self {
+        Self(error.into())
+    }
+}
+
+impl ResponseError for SyncError {
+    fn status_code(&self) -> StatusCode {
+        status(self.0.status())
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        convert(respond(Err(&self.0)))
+    }
+}
+
+pub(crate) fn convert(response: http::Response<Bytes>) -> HttpResponse {
+    let (parts, body) = response.into_parts();
+    let mut converted = HttpResponse::build(status(parts.status));
+    for (name, value) in &parts.headers {
+        // actix-web tells the length by itself, of what its middleware has made of the body.
+        if name.as_str() != header::CONTENT_LENGTH.as_str() {
+            converted.append_header((name.as_str(), value.as_bytes()));
+        }
+    }
+    converted.body(body)
+}
+
+fn status(status: http::StatusCode) -> StatusCode {
+    StatusCode::from_u16(status.as_u16()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}

@@ -1,0 +1,155 @@
+//! The sync route, ready to be mounted.
+
+use std::{fmt, future::Future, rc::Rc};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    dev::{AppService, HttpServiceFactory},
+    web,
+};
+use mobync::{
+    Database, Mobync, Owner, Rules,
+    http::{AuthError, DEFAULT_MAX_BODY_BYTES, answer},
+};
+
+use crate::{
+    Credentials,
+    payload::{self, Payload},
+    response,
+};
+
+/// `POST /sync`, for `App::new().service(..)`, a scope, or a function that `configure`s.
+///
+/// `auth` tells from a request's [`Credentials`] who the owner is. Make one [`Mobync`], and let every
+/// worker have a clone of it.
+///
+/// ```
+/// use actix_web::{App, web};
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let sync = mobync_actix::service(mobync, |credentials| async move {
+///     Ok(Owner::new(credentials.token()?)?)
+/// });
+/// let app = App::new().service(web::scope("/api").service(sync)); // POST /api/sync
+/// # let _ = app;
+/// ```
+///
+/// A closure that holds something, such as a pool of connections, hands each request a clone of it;
+/// or it finds it in the request's `app_data`:
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use actix_web::{App, web::Data};
+/// use mobync::{Mobync, Owner, http::AuthError, memory::MemoryDatabase};
+/// use mobync_actix::Credentials;
+///
+/// type Users = HashMap<&'static str, &'static str>;
+///
+/// async fn auth(credentials: Credentials) -> Result<Owner, AuthError> {
+///     let users = credentials.request.app_data::<Data<Users>>();
+///     let user = users.and_then(|users| users.get(credentials.token().ok()?));
+///     let user = user.ok_or_else(|| AuthError::unauthenticated("The token is not known."))?;
+///     Ok(Owner::new(user)?)
+/// }
+///
+/// let app = App::new()
+///     .app_data(Data::new(HashMap::from([("ada's secret", "ada")])))
+///     .service(mobync_actix::service(Mobync::new(MemoryDatabase::new()), auth));
+/// # let _ = app;
+/// ```
+pub fn service<D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> SyncService<D, R, A>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Fn(Credentials) -> Fut + 'static,
+    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+{
+    SyncService { mobync, auth, path: "/sync".to_owned(), max_body_bytes: None }
+}
+
+/// The sync route, made by [`service`].
+///
+/// It takes every method, and answers those other than POST by itself, as the protocol has it.
+///
+/// ```
+/// use actix_web::App;
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let sync = mobync_actix::service(mobync, async |credentials| Ok(Owner::new(credentials.token()?)?));
+/// let app = App::new().service(sync.path("/devices/exchange").max_body_bytes(1024 * 1024));
+/// # let _ = app;
+/// ```
+#[must_use = "it does nothing until an App, a scope or a ServiceConfig has it as a service"]
+pub struct SyncService<D, R, A> {
+    mobync: Mobync<D, R>,
+    auth: A,
+    path: String,
+    max_body_bytes: Option<usize>,
+}
+
+impl<D, R, A> SyncService<D, R, A> {
+    /// Its path, in place of `/sync`.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// The greatest size of a request's body, in bytes. Unless set, it is that of the
+    /// [`PayloadConfig`](web::PayloadConfig) in the `app_data`, and where there is none,
+    /// [`DEFAULT_MAX_BODY_BYTES`].
+    pub fn max_body_bytes(mut self, bytes: usize) -> Self {
+        self.max_body_bytes = Some(bytes);
+        self
+    }
+}
+
+impl<D, R, A, Fut> HttpServiceFactory for SyncService<D, R, A>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Fn(Credentials) -> Fut + 'static,
+    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+{
+    fn register(self, config: &mut AppService) {
+        let resource = web::resource(self.path.clone());
+        let service = Rc::new(self);
+        let handler = move |request, payload| {
+            let service = Rc::clone(&service);
+            async move { service.answer(request, payload).await }
+        };
+        resource.to(handler).register(config);
+    }
+}
+
+impl<D, R, A, Fut> SyncService<D, R, A>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Fn(Credentials) -> Fut,
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    async fn answer(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+        let mut payload = payload.into_inner();
+        let (payload, max_body_bytes) = match self.max_body_bytes {
+            None if payload::has_config(&request) => {
+                (Payload::extract(&request, &mut payload), usize::MAX)
+            }
+            limit => (Payload::Streamed(payload), limit.unwrap_or(DEFAULT_MAX_BODY_BYTES)),
+        };
+        let converted = payload::convert(&request, payload);
+        let auth = |credentials| (self.auth)(Credentials::new(request, credentials));
+        response::convert(answer(&self.mobync, converted, max_body_bytes, auth).await)
+    }
+}
+
+impl<D, R, A> fmt::Debug for SyncService<D, R, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SyncService")
+            .field("path", &self.path)
+            .field("max_body_bytes", &self.max_body_bytes)
+            .finish_non_exhaustive()
+    }
+}

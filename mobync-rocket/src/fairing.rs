@@ -1,0 +1,123 @@
+//! The sync route as a fairing, which Rocket's configuration has a say in.
+
+use mobync::{Database, Mobync, Owner, Rules, http::AuthError};
+use rocket::{
+    Build, Rocket, error,
+    fairing::{self, Fairing, Info, Kind},
+    figment,
+    futures::future::BoxFuture,
+    http::uri::Origin,
+};
+use serde::Deserialize;
+
+use crate::{Credentials, SharedAuth, route::SyncRoutes};
+
+/// `POST /sync`, for `rocket::build().attach(..)`.
+///
+/// `auth` tells from a request's [`Credentials`] who the owner is. Path and limit come from Rocket's
+/// configuration, for example from `Rocket.toml`:
+///
+/// ```toml
+/// [default.mobync]
+/// path = "/devices/exchange" # "/sync" unless set
+///
+/// [default.limits]
+/// mobync = "1 MiB" # 16 MiB unless set
+/// ```
+///
+/// A configuration that cannot be right, or a path that another route of the application has, fails
+/// the ignition. Everything else is as for [`routes`](crate::routes).
+///
+/// ```
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let sync = mobync_rocket::fairing(mobync, |credentials| {
+///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+/// });
+/// let rocket = rocket::build().attach(sync);
+/// # let _ = rocket;
+/// ```
+///
+/// An `async fn` is an auth closure when it is boxed, and it can look anything up in Rocket:
+///
+/// ```
+/// use std::collections::HashMap;
+///
+/// use mobync::{Mobync, Owner, http::AuthError, memory::MemoryDatabase};
+/// use mobync_rocket::Credentials;
+///
+/// type Users = HashMap<&'static str, &'static str>;
+///
+/// async fn auth(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
+///     let users = credentials.request.rocket().state::<Users>();
+///     let user = users.and_then(|users| users.get(credentials.token().ok()?));
+///     let user = user.ok_or_else(|| AuthError::unauthenticated("The token is not known."))?;
+///     Ok(Owner::new(user)?)
+/// }
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let rocket = rocket::build()
+///     .manage(HashMap::from([("ada's secret", "ada")]))
+///     .attach(mobync_rocket::fairing(mobync, |credentials| Box::pin(auth(credentials))));
+/// # let _ = rocket;
+/// ```
+pub fn fairing<D, R, A>(mobync: Mobync<D, R>, auth: A) -> impl Fairing
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
+        + Send
+        + Sync
+        + 'static,
+{
+    SyncRoutes { mobync, auth: SharedAuth::new(auth) }
+}
+
+/// The table `mobync` of Rocket's configuration.
+#[derive(Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Config {
+    path: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { path: "/sync".to_owned() }
+    }
+}
+
+#[rocket::async_trait]
+impl<D: Database, R: Rules<D::Unit>> Fairing for SyncRoutes<D, R> {
+    fn info(&self) -> Info {
+        Info { name: "mobync", kind: Kind::Ignite }
+    }
+
+    async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
+        match path(&rocket) {
+            Ok(path) => Ok(rocket.mount(path, self.clone().into_routes())),
+            Err(reason) => {
+                error!("mobync cannot be mounted: {reason}");
+                Err(rocket)
+            }
+        }
+    }
+}
+
+/// Where to mount, as the configuration says.
+fn path(rocket: &Rocket<Build>) -> Result<Origin<'static>, String> {
+    let config = match rocket.figment().extract_inner("mobync") {
+        Ok(config) => config,
+        Err(error) if is_missing(&error) => Config::default(),
+        Err(error) => return Err(error.to_string()),
+    };
+    match Origin::parse_owned(config.path) {
+        Ok(path) if path.query().is_none() => Ok(path),
+        Ok(path) => Err(format!("the path \"{path}\" must not have a query")),
+        Err(error) => Err(format!("the path must be one like \"/sync\" ({error})")),
+    }
+}
+
+fn is_missing(error: &figment::Error) -> bool {
+    matches!(&error.kind, figment::error::Kind::MissingField(field) if field == "mobync")
+}

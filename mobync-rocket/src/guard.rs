@@ -1,0 +1,130 @@
+//! What handlers of your own take.
+
+use mobync::{
+    Owner, SyncRequest,
+    http::{AuthError, Received, receive},
+};
+use rocket::{
+    Data, Ignite, Request, Rocket, Sentinel,
+    data::{FromData, Outcome},
+    outcome::Outcome::{Error, Success},
+};
+
+use crate::{Credentials, SharedAuth, SyncError, data, response};
+
+/// A sync request and whose it is, by the managed [`SharedAuth`], without which Rocket does not ignite.
+///
+/// The body may be as large as the limit `mobync` of Rocket's configuration lets it, else 16 MiB. Take
+/// it as a `Result`, as with any guard whose failure you answer: without that, Rocket's catchers do.
+///
+/// ```
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+/// use mobync_rocket::{Answer, Authenticated, SharedAuth, SyncError};
+/// use rocket::{State, post, routes};
+///
+/// #[post("/sync", data = "<sync>")]
+/// async fn sync(
+///     mobync: &State<Mobync<MemoryDatabase>>,
+///     sync: Result<Authenticated, SyncError>,
+/// ) -> Result<Answer, SyncError> {
+///     let Authenticated { owner, request } = sync?;
+///     let answer = mobync.apply(request.logical_clock, request.diffs, &owner).await?;
+///     Ok(Answer(answer))
+/// }
+///
+/// let auth = SharedAuth::new(|credentials| {
+///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+/// });
+/// let rocket = rocket::build()
+///     .manage(Mobync::new(MemoryDatabase::new()))
+///     .manage(auth)
+///     .mount("/", routes![sync]);
+/// # let _ = rocket;
+/// ```
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// Who is asking.
+    pub owner: Owner,
+    /// What the device sent.
+    pub request: SyncRequest,
+}
+
+#[rocket::async_trait]
+impl<'r> FromData<'r> for Authenticated {
+    type Error = SyncError;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
+        outcome(authenticated(request, data).await)
+    }
+}
+
+impl Sentinel for Authenticated {
+    fn abort(rocket: &Rocket<Ignite>) -> bool {
+        rocket.state::<SharedAuth>().is_none()
+    }
+}
+
+async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenticated, SyncError> {
+    let auth = |credentials| async {
+        match request.rocket().state::<SharedAuth>() {
+            Some(auth) => auth.authenticate(Credentials::new(request, credentials)).await,
+            None => Err(AuthError::failed("no mobync_rocket::SharedAuth is managed")),
+        }
+    };
+    // How many diffs are too many is for the `Mobync` to say, which the handler calls.
+    let (owner, request) = received(request, data).await?.authenticate(auth, usize::MAX).await?;
+    Ok(Authenticated { owner, request })
+}
+
+/// A sync request, for handlers that find out by themselves who is asking.
+///
+/// Its limit, and why to take it as a `Result`, are as for [`Authenticated`].
+///
+/// ```
+/// use mobync::{Mobync, Owner, http::AuthError, memory::MemoryDatabase};
+/// use mobync_rocket::{Answer, SyncBody, SyncError};
+/// use rocket::{State, http::CookieJar, post, routes};
+///
+/// #[post("/sync", data = "<body>")]
+/// async fn sync(
+///     mobync: &State<Mobync<MemoryDatabase>>,
+///     cookies: &CookieJar<'_>,
+///     body: Result<SyncBody, SyncError>,
+/// ) -> Result<Answer, SyncError> {
+///     let user = cookies.get("user");
+///     let user = user.ok_or_else(|| AuthError::unauthenticated("Sign in first."))?;
+///     let owner = Owner::new(user.value()).map_err(AuthError::from)?;
+///     let SyncBody(request) = body?;
+///     Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+/// }
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let rocket = rocket::build().manage(mobync).mount("/", routes![sync]);
+/// # let _ = rocket;
+/// ```
+#[derive(Clone, Debug)]
+pub struct SyncBody(pub SyncRequest);
+
+#[rocket::async_trait]
+impl<'r> FromData<'r> for SyncBody {
+    type Error = SyncError;
+
+    async fn from_data(request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r, Self> {
+        outcome(body(request, data).await)
+    }
+}
+
+async fn body(request: &Request<'_>, data: Data<'_>) -> Result<SyncBody, SyncError> {
+    Ok(SyncBody(received(request, data).await?.into_request()?))
+}
+
+async fn received(request: &Request<'_>, data: Data<'_>) -> Result<Received, mobync::Error> {
+    receive(data::convert(request, data), data::bytes(data::limit(request))).await
+}
+
+fn outcome<'r, T: FromData<'r, Error = SyncError>>(result: Result<T, SyncError>) -> Outcome<'r, T> {
+    match result {
+        Ok(value) => Success(value),
+        Err(error) => Error((response::status(error.0.status()), error)),
+    }
+}

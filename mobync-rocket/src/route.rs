@@ -1,0 +1,93 @@
+//! The sync routes, ready to be mounted.
+
+use mobync::{
+    Database, Mobync, Owner, Rules,
+    http::{AuthError, answer},
+};
+use rocket::{
+    Data, Request, Route,
+    futures::future::BoxFuture,
+    http::Method,
+    route::{Handler, Outcome},
+};
+
+use crate::{Credentials, SharedAuth, data, response};
+
+/// Every method but HEAD, which Rocket turns into GET by itself.
+const METHODS: [Method; 8] = [
+    Method::Post,
+    Method::Get,
+    Method::Put,
+    Method::Delete,
+    Method::Options,
+    Method::Patch,
+    Method::Trace,
+    Method::Connect,
+];
+
+/// The sync routes, for `mount` at a path of your choice.
+///
+/// `auth` tells from a request's [`Credentials`] who the owner is. The greatest size of a request's
+/// body is the limit `mobync` of Rocket's configuration, else 16 MiB.
+///
+/// Methods other than POST are answered as the protocol has it, unless the application has routes of
+/// its own for them, such as an `#[options("/<_..>")]` that answers the preflights of browsers.
+///
+/// ```
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let sync = mobync_rocket::routes(mobync, |credentials| {
+///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+/// });
+/// let rocket = rocket::build().mount("/devices/exchange", sync);
+/// # let _ = rocket;
+/// ```
+pub fn routes<D, R, A>(mobync: Mobync<D, R>, auth: A) -> Vec<Route>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
+        + Send
+        + Sync
+        + 'static,
+{
+    SyncRoutes { mobync, auth: SharedAuth::new(auth) }.into_routes()
+}
+
+/// What answers on the routes.
+pub(crate) struct SyncRoutes<D, R> {
+    pub(crate) mobync: Mobync<D, R>,
+    pub(crate) auth: SharedAuth,
+}
+
+impl<D: Database, R: Rules<D::Unit>> SyncRoutes<D, R> {
+    pub(crate) fn into_routes(self) -> Vec<Route> {
+        let route = |method| {
+            let mut route = Route::new(method, "/", self.clone());
+            route.name = Some("mobync".into());
+            if method != Method::Post {
+                route.rank = isize::MAX;
+            }
+            route
+        };
+        METHODS.map(route).into()
+    }
+}
+
+#[rocket::async_trait]
+impl<D: Database, R: Rules<D::Unit>> Handler for SyncRoutes<D, R> {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+        let converted = data::convert(request, data);
+        let limit = data::bytes(data::limit(request));
+        let auth = |credentials| self.auth.authenticate(Credentials::new(request, credentials));
+        // A failure is a success to Rocket, or a catcher would answer in its own words.
+        Outcome::Success(response::convert(answer(&self.mobync, converted, limit, auth).await))
+    }
+}
+
+impl<D, R> Clone for SyncRoutes<D, R> {
+    fn clone(&self) -> Self {
+        Self { mobync: self.mobync.clone(), auth: self.auth.clone() }
+    }
+}
