@@ -97,7 +97,8 @@ pub trait Synchronizer: Send {
         diff: &Diff,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Keeps everything that the unit wrote, or nothing. Provided: does nothing, for a database that
+    /// Keeps everything that the unit wrote, or nothing; behind it everything that the unit has read is
+    /// kept, too. Called at the end of every sync that was opened to write. Provided: does nothing, for a database that
     /// writes at once; only one with transactions survives a failure in the middle of a sync whole.
     ///
     /// A rejection here is for a constraint that the database checks at the commit; see

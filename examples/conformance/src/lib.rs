@@ -20,6 +20,8 @@ macro_rules! every_server {
     ($($test:ident),+ $(,)?) => {
         $crate::every_server!(@database memory: Memory; $($test),+);
         $crate::every_server!(@database seven_methods: SevenMethods; $($test),+);
+        $crate::every_server!(@database sqlite: Sqlite; $($test),+);
+        $crate::every_server!(@database postgres: Postgres; $($test),+);
     };
     (@database $name:ident: $database:ident; $($test:ident),+) => {
         mod $name {
@@ -35,7 +37,7 @@ macro_rules! every_server {
             $(
                 #[test]
                 fn $test() {
-                    let server = Server::start(Framework::$framework, Database::$database, 0);
+                    let server = Server::start(Framework::$framework, Database::$database);
                     super::super::$test(&server.unwrap());
                 }
             )+

@@ -21,9 +21,12 @@ struct Args {
     /// Starts a server with this framework, and plays nothing.
     #[arg(long, conflicts_with = "url")]
     serve: Option<Framework>,
-    /// The database of that server; what is in it is gone when it stops.
+    /// The database of that server; what is in it is gone when it stops, unless --at is given.
     #[arg(long, default_value = "memory", requires = "serve")]
     database: Database,
+    /// The address of the database, such as <sqlite://tasks.sqlite> or <postgres://localhost/app>.
+    #[arg(long, requires = "serve")]
+    at: Option<String>,
     /// The port of that server; 0 picks a free one.
     #[arg(long, default_value_t = 8000, requires = "serve")]
     port: u16,
@@ -42,7 +45,7 @@ fn main() -> ExitCode {
 
 fn main_of(args: Args) -> io::Result<bool> {
     if let Some(framework) = args.serve {
-        let server = Server::start(framework, args.database, args.port)?;
+        let server = Server::start_at(framework, args.database, args.at, args.port)?;
         println!("Listening on http://{}/sync (Ctrl-C stops it).", server.address);
         server.join()?;
         return Ok(true);

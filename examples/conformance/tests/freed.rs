@@ -28,7 +28,7 @@ fn who_goes_away_leaves_no_socket_behind() {
     for (framework, database) in
         Framework::ALL.into_iter().flat_map(|of| Database::ALL.map(|database| (of, database)))
     {
-        let server = Server::start(framework, database, 0).unwrap();
+        let server = Server::start(framework, database).unwrap();
         // The first syncs open what stays open, such as connections to a database.
         go_away(&server);
         all(&server, "sockets");

@@ -11,7 +11,7 @@ fn program(arguments: &[&str]) -> Output {
 }
 
 fn server() -> Server {
-    Server::start(Framework::Axum, Database::Memory, 0).unwrap()
+    Server::start(Framework::Axum, Database::Memory).unwrap()
 }
 
 /// Why a scenario of one step fails.

@@ -20,7 +20,7 @@ every_server!(all_scenarios_pass);
 /// What the frameworks answer to the same, with the headers that the protocol speaks of.
 fn answers(database: Database, ask: impl Fn(&Server) -> Vec<Answer>) -> [Vec<Answer>; 3] {
     Framework::ALL.map(|framework| {
-        let server = Server::start(framework, database, 0).unwrap();
+        let server = Server::start(framework, database).unwrap();
         ask(&server).into_iter().map(Answer::of_protocol).collect()
     })
 }

@@ -354,6 +354,10 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
         if !log.is_empty() {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, &log);
             appended.await.map_err(Error::of_database)?;
+        }
+        // Also where nothing is new: what makes it known may have been written, but not yet committed,
+        // by somebody whom this unit shares its commit with.
+        if !attempt.request.is_empty() {
             match unit.commit().await.map_err(Into::into) {
                 Ok(()) => {}
                 Err(rejection) if rejection.is_rejection() => {

@@ -6,6 +6,10 @@ mod axum;
 mod gate;
 mod rocket;
 mod seven_methods;
+mod sql;
+#[allow(dead_code, unreachable_pub, reason = "shared with tests that use more of it")]
+#[path = "../../../../mobync/tests/support/postgres.rs"]
+mod throwaway;
 
 use std::{
     io,
@@ -35,6 +39,10 @@ pub enum Database {
     Memory,
     /// One of the seven methods and nothing else.
     SevenMethods,
+    /// SQLite, in a file that is removed at the end unless it is named.
+    Sqlite,
+    /// PostgreSQL: a server of its own that is removed at the end, unless one is named.
+    Postgres,
 }
 
 impl Framework {
@@ -44,13 +52,29 @@ impl Framework {
 
 impl Database {
     /// All of them.
-    pub const ALL: [Self; 2] = [Self::Memory, Self::SevenMethods];
+    pub const ALL: [Self; 4] = [Self::Memory, Self::SevenMethods, Self::Sqlite, Self::Postgres];
 
-    /// Serves on a new, empty database of that kind, until it is told to stop.
-    fn serve(self, framework: Framework, task: Task) -> io::Result<()> {
+    /// Serves on the database at that address, or else on a new one, until it is told to stop.
+    fn serve(self, framework: Framework, at: Option<String>, task: Task) -> io::Result<()> {
         match self {
             Self::Memory => framework.serve(async { Ok(application::memory()) }, task),
             Self::SevenMethods => framework.serve(async { Ok(SevenMethods::default()) }, task),
+            Self::Sqlite => {
+                let folder = tempfile::tempdir()?;
+                let new = format!("sqlite://{}", folder.path().join("new.sqlite").display());
+                let url = at.unwrap_or(new);
+                framework.serve(async move { sql::sqlite(&url).await }, task)
+            }
+            Self::Postgres => framework.serve(
+                async move {
+                    let url = match at {
+                        Some(url) => url,
+                        None => throwaway::new_database().await,
+                    };
+                    sql::postgres(&url).await
+                },
+                task,
+            ),
         }
     }
 }
@@ -90,16 +114,29 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts a server on a new, empty database; port 0 picks a free one.
+    /// Starts a server on a new, empty database, and on a free port.
     ///
     /// # Errors
-    /// If it cannot listen.
-    pub fn start(framework: Framework, database: Database, port: u16) -> io::Result<Self> {
+    /// If it cannot listen, or cannot make the database.
+    pub fn start(framework: Framework, database: Database) -> io::Result<Self> {
+        Self::start_at(framework, database, None, 0)
+    }
+
+    /// Starts a server on the database at that address, if it is given; port 0 picks a free one.
+    ///
+    /// # Errors
+    /// If it cannot listen, or cannot open the database.
+    pub fn start_at(
+        framework: Framework,
+        database: Database,
+        at: Option<String>,
+        port: u16,
+    ) -> io::Result<Self> {
         let gate = Gate::default();
         let (ready, address) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
         let task = Task { port, gate: gate.clone(), ready, stopped };
-        let thread = thread::spawn(move || database.serve(framework, task));
+        let thread = thread::spawn(move || database.serve(framework, at, task));
         match address.recv() {
             Ok(address) => Ok(Self { address, gate, stop: Some(stop), thread: Some(thread) }),
             Err(_) => Err(ended(thread)),
