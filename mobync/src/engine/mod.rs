@@ -17,8 +17,8 @@ pub(crate) use self::pending::Pending;
 pub(crate) use self::settings::Settings;
 use self::sync::{Attempt, Source};
 use crate::{
-    Access, Change, Database, Diff, Error, NoRules, Operation, Owner, Record, Rules, SyncResponse,
-    locks::OwnerLocks, merge::Request, protocol::check_count,
+    Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
+    SyncResponse, Synchronizer, locks::OwnerLocks, merge::Request, protocol::check_count,
 };
 
 /// Offline-first sync on a database.
@@ -52,6 +52,7 @@ pub struct Mobync<D, R = NoRules> {
     rules: Arc<R>,
     settings: Arc<Settings>,
     locks: OwnerLocks,
+    live: Live,
 }
 
 impl<D, R> Clone for Mobync<D, R> {
@@ -61,6 +62,7 @@ impl<D, R> Clone for Mobync<D, R> {
             rules: Arc::clone(&self.rules),
             settings: Arc::clone(&self.settings),
             locks: self.locks.clone(),
+            live: self.live.clone(),
         }
     }
 }
@@ -73,6 +75,7 @@ impl<D: Database> Mobync<D> {
             rules: Arc::new(NoRules),
             settings: Arc::default(),
             locks: OwnerLocks::default(),
+            live: Live::default(),
         }
     }
 }
@@ -81,8 +84,8 @@ impl<D: Database, R> Mobync<D, R> {
     /// Has the application's rules asked about every new diff of a device.
     #[must_use]
     pub fn rules<N: Rules<D::Unit>>(self, rules: N) -> Mobync<D, N> {
-        let Self { database, settings, locks, .. } = self;
-        Mobync { database, rules: Arc::new(rules), settings, locks }
+        let Self { database, settings, locks, live, .. } = self;
+        Mobync { database, rules: Arc::new(rules), settings, locks, live }
     }
 
     /// The name of the model that keeps the log; `diffs` by default.
@@ -122,6 +125,12 @@ impl<D: Database, R> Mobync<D, R> {
     /// The database.
     pub fn database(&self) -> &D {
         &self.database
+    }
+
+    /// Those who listen for the clocks of their owners, to be told what other processes did, and to be
+    /// let go when this one ends.
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -201,6 +210,15 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         observe(-1, diffs.len(), self.sync(Source::Server, &diffs, owner)).await
     }
 
+    /// The owner's clock, in ticks: how many syncs have brought something new.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] or [`Error::Busy`] if the database fails.
+    pub async fn clock(&self, owner: &Owner) -> Result<i64, Error> {
+        let mut unit = self.database.open(owner, Access::Read).await.map_err(Error::of_database)?;
+        unit.clock(owner, &self.settings.diffs_model).await.map_err(Error::of_database)
+    }
+
     async fn sync(
         &self,
         source: Source,
@@ -224,6 +242,8 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
             };
             // Each attempt that does not come to an end adds one verdict, on one of the diffs.
             if let Some(answer) = attempt.run(unit).await? {
+                // Nothing is awaited between the commit and this: who was told of a sync hears of it.
+                self.live.announce(owner, answer.logical_clock);
                 return Ok(answer);
             }
         }
