@@ -345,6 +345,9 @@ const LONGEST_WAIT = 5 * 60 * 1000;
 /** A second live connection that is late is no loss, and its success is an occasion to sync. */
 const LONGEST_LIVE_WAIT = 30 * 1000;
 
+/** The longest that a timer can be. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 /** How much longer than another tab this one waits, so that it only does what is left undone. */
 const SECOND_TO_ACT = 1500;
 
@@ -895,16 +898,18 @@ export class Mobync extends EventTarget {
       let wait = this.#options.firstWait;
       let rejected = false;
       while (!signal.aborted) {
-        if (!isOnline()) await once(globalThis, "online", signal);
+        if (!isOnline()) await sleep(LONGEST_TIMER, signal, "online");
         /** @type {number} */
         const ended = await this.#stream(url, rejected).catch(() => 0);
         if (signal.aborted) return;
         this.#tell({ kind: "status", change: { live: false } });
         await this.#refresh({ live: false }).catch(() => {});
         if (ended === 404 || ended === 405) return;
+        // No connection: a sync finds out how it stands.
+        if (ended === 0 && this.#status.problem === null) this.#soon(0);
         rejected = ended === 401;
         wait = ended === 200 ? this.#options.firstWait : Math.min(wait * 2, LONGEST_LIVE_WAIT);
-        await sleep(wait * Math.random(), signal);
+        await sleep(wait * Math.random(), signal, "online");
       }
     });
   }
@@ -932,7 +937,9 @@ export class Mobync extends EventTarget {
         text = events.pop() ?? "";
         for (const event of events) {
           const clock = Number(/^event: ?clock\r?\ndata: ?(\d+)$/m.exec(event)?.[1] ?? -1);
-          if (clock >= 0) void this.#enqueue((state, pending) => clock > state.clock || pending > 0);
+          const hasNews = (/** @type {State} */ state, /** @type {number} */ pending) =>
+            clock > state.clock || pending > 0 || this.#status.problem !== null;
+          if (clock >= 0) void this.#enqueue(hasNews);
         }
       }
     } finally {
@@ -1161,17 +1168,17 @@ function readRetryAfter(value, now) {
   return wait > 0 ? Math.min(wait, 24 * 60 * 60 * 1000) : undefined;
 }
 
-/** @param {number} millis @param {AbortSignal} signal */
-const sleep = (millis, signal) =>
+/** Waits that long, or until the event of the page or the signal. @param {number} millis @param {AbortSignal} signal @param {string} event */
+const sleep = (millis, signal, event) =>
   new Promise((resolve) => {
-    const timer = setTimeout(resolve, millis);
+    const wake = () => {
+      clearTimeout(timer);
+      globalThis.removeEventListener?.(event, wake);
+      signal.removeEventListener("abort", wake);
+      resolve(undefined);
+    };
+    const timer = setTimeout(wake, Math.min(millis, LONGEST_TIMER));
     /** @type {any} */ (timer).unref?.();
-    signal.addEventListener("abort", () => (clearTimeout(timer), resolve(undefined)), { once: true });
-  });
-
-/** @param {any} target @param {string} event @param {AbortSignal} signal */
-const once = (target, event, signal) =>
-  new Promise((resolve) => {
-    target.addEventListener(event, resolve, { once: true });
-    signal.addEventListener("abort", resolve, { once: true });
+    globalThis.addEventListener?.(event, wake);
+    signal.addEventListener("abort", wake);
   });
