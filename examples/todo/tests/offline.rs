@@ -103,6 +103,29 @@ fn answers_that_get_lost_lose_nothing_and_double_nothing() {
 }
 
 #[test]
+fn a_server_that_is_killed_before_it_has_answered_has_everything_once_in_the_end() {
+    Browser::test("killed", async |browser| {
+        let server = Server::start();
+        let port = server.port();
+        let proxy = Proxy::before(port).await;
+        let phone = browser.device(&proxy.address()).await;
+        phone.says("All saved").await;
+        proxy.set(Network::LosesAnswers);
+        phone.add("Milk").await;
+        until("the server has it", async || server.names("ada") == ["Milk"]).await;
+        phone.says("Offline, 1 change waits").await;
+        server.kill();
+
+        phone.add("Bread").await;
+        let server = Server::start_on(port);
+        proxy.set(Network::Up);
+        phone.says("All saved").await;
+        assert_eq!(phone.names().await, ["Bread", "Milk"]);
+        assert_eq!(server.names("ada"), ["Bread", "Milk"]);
+    });
+}
+
+#[test]
 fn a_server_that_has_forgotten_everything_gets_it_again_when_the_person_says_so() {
     Browser::test("forgotten", async |browser| {
         let server = Server::start();

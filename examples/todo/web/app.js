@@ -15,6 +15,7 @@ const UNDO_FOR = 8000;
 
 /** @type {{ mobync: Mobync, records: any[], pending: Set<string>, end: (() => void)[] } | null} */
 let open = null;
+let opening = Promise.resolve();
 let filter = "all";
 
 const list = new List($("#tasks"), {
@@ -24,6 +25,12 @@ const list = new List($("#tasks"), {
 });
 
 // ------------------------------------------------------------------------------- opening
+
+/** One after another, however fast a person switches. */
+function switchTo(user) {
+  opening = opening.then(() => openAs(user));
+  return opening;
+}
 
 async function openAs(user) {
   const before = open;
@@ -169,9 +176,9 @@ async function attempt(done) {
 $("#add").onsubmit = (event) => {
   event.preventDefault();
   const name = $("#new").value.trim();
-  if (!name || !open) return;
+  if (!name) return;
   $("#new").value = "";
-  void attempt(add(name));
+  void attempt(opening.then(() => add(name)));
 };
 
 $("#clear").onclick = () => attempt(remove(open.records.filter(({ done }) => done).map(({ id }) => id)));
@@ -183,7 +190,7 @@ $("#filters").onchange = ({ target }) => {
 
 $("#users").onchange = ({ target }) => {
   localStorage.setItem(`user-${device}`, target.value);
-  void openAs(target.value);
+  void switchTo(target.value);
 };
 
 $("#airplane").onchange = ({ target }) => {
@@ -212,4 +219,4 @@ $("#devices").hidden = isFramed;
 
 navigator.serviceWorker?.register("/sw.js").catch((error) => console.warn("This page needs a network to load:", error));
 void navigator.storage?.persist?.();
-await openAs(user);
+await switchTo(user);

@@ -71,7 +71,8 @@
 /**
  * How it stands.
  * @typedef {object} Status
- * @property {"offline" | "syncing" | "stopped" | "waiting" | "saved"} state  in one word
+ * @property {"offline" | "syncing" | "stopped" | "waiting" | "saved"} state  in one word; `offline` is
+ *   tried again by itself, `stopped` needs somebody
  * @property {number} pending  changes that the server has not acknowledged
  * @property {number} refused  changes that it has refused and nobody has looked after
  * @property {Problem | null} problem
@@ -234,10 +235,19 @@ export async function indexedDBStore(name) {
   const db = await done(opening);
   db.onversionchange = () => db.close();
 
+  /** @param {"readonly" | "readwrite"} mode @param {boolean} durable */
+  const begin = (mode, durable) => {
+    try {
+      const durability = durable ? "strict" : "relaxed";
+      return db.transaction(["objects", "pending", "refused", "meta"], mode, { durability });
+    } catch (error) {
+      throw MobyncError.of(error); // it is closed
+    }
+  };
+
   /** @param {"readonly" | "readwrite"} mode @param {(tx: Tx) => Promise<any>} work @param {boolean} durable */
   const transact = async (mode, work, durable) => {
-    const durability = durable ? "strict" : "relaxed";
-    const tx = db.transaction(["objects", "pending", "refused", "meta"], mode, { durability });
+    const tx = begin(mode, durable);
     const ended = new Promise((resolve, reject) => {
       tx.oncomplete = resolve;
       tx.onabort = () => reject(tx.error ?? new DOMException("The transaction was aborted.", "AbortError"));
@@ -336,7 +346,8 @@ export function memoryStore(name = `memory-${uuid()}`) {
 const NEW_DEVICE = { key: "state", clock: 0, unanswered: 0, syncedAt: null, deleted: [] };
 
 /** Failures after which the same request may go better by itself. */
-const PASSING = new Set(["no_answer", "internal", "busy", "invalid_request", "storage_full", "storage_failed"]);
+const UNREACHED = new Set(["no_answer", "internal", "busy", "invalid_request"]);
+const PASSING = new Set([...UNREACHED, "storage_full", "storage_failed"]);
 
 const isLasting = (/** @type {Problem | null} */ problem) => problem !== null && !PASSING.has(problem.code);
 
@@ -347,6 +358,9 @@ const LONGEST_LIVE_WAIT = 30 * 1000;
 
 /** The longest that a timer can be. */
 const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** By how many milliseconds, as the clock of the day sees it. */
+const TIMERS_ARE_EARLY = 20;
 
 /** How much longer than another tab this one waits, so that it only does what is left undone. */
 const SECOND_TO_ACT = 1500;
@@ -367,6 +381,7 @@ export class Mobync extends EventTarget {
   #queued = null;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
+  #timerAt = Infinity;
   #wait;
   #notBefore = 0;
   #limit;
@@ -386,6 +401,7 @@ export class Mobync extends EventTarget {
   static async open(options) {
     const store = options.store ?? (await indexedDBStore(options.name ?? "default"));
     const mobync = new Mobync(options, store);
+    await store.read(stateOf); // whether it can be read at all
     await mobync.#refresh({});
     if (options.automatic ?? true) mobync.#begin();
     return mobync;
@@ -636,13 +652,17 @@ export class Mobync extends EventTarget {
     if (this.#status.retryAt === null && !isLasting(this.#status.problem)) this.#soon(delay);
   }
 
-  /** Syncs after that many milliseconds, or later if the server has asked for it. @param {number} delay */
+  /** Syncs after that many milliseconds; later if the server has asked for it, sooner if it is due. @param {number} delay */
   #soon(delay) {
     if (!(this.#options.automatic ?? true) || this.#closing.signal.aborted) return;
-    clearTimeout(this.#timer);
     const at = Math.max(this.#options.now() + delay, this.#notBefore);
+    if (at >= this.#timerAt) return;
+    clearTimeout(this.#timer);
+    this.#timerAt = at;
     this.#timer = setTimeout(() => {
-      if (isOnline()) void this.#enqueue((_, pending) => delay === 0 || pending > 0 || this.#status.problem !== null);
+      this.#timerAt = Infinity;
+      const isDue = () => delay === 0 || this.#options.now() + TIMERS_ARE_EARLY >= (this.#status.retryAt ?? 0);
+      if (isOnline()) void this.#enqueue((_, pending) => isDue() && (delay === 0 || pending > 0 || this.#status.problem !== null));
     }, at - this.#options.now());
     /** @type {any} */ (this.#timer).unref?.();
   }
@@ -669,6 +689,7 @@ export class Mobync extends EventTarget {
       const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
       if (!needs.some((need) => need(state, pending))) return;
       clearTimeout(this.#timer);
+      this.#timerAt = Infinity;
       this.#syncing = true;
       this.#tell({ kind: "syncing" });
       await this.#refresh({});
@@ -702,8 +723,7 @@ export class Mobync extends EventTarget {
     const told = problem && { code: String(code), message: String(message), ...(diffId && { diffId }) };
     const change = { problem: told, retryAt };
     this.#tell({ kind: "status", change });
-    // The local database may be what fails.
-    await this.#refresh(change).catch(() => this.#show(change));
+    await this.#refresh(change);
   }
 
   /**
@@ -729,8 +749,9 @@ export class Mobync extends EventTarget {
       return (await this.#apply(state, sent, answer)) ? "again" : null;
     }
     this.#traffic({ direction: "down", clock: state.clock, diffs: [], problem: answer });
-    if (answer.code === "no_answer") return answer;
-    // A failure is an answer, too: nothing of this request was done.
+    // Of a server that failed nobody knows how far it had come.
+    if (answer.code === "no_answer" || answer.status >= 500) return answer;
+    // Any other failure is an answer, too: nothing of this request was done.
     await this.#store.write(async (tx) => {
       const now = await stateOf(tx);
       if (now.clock === state.clock) await tx.put("meta", { ...now, unanswered: state.unanswered });
@@ -846,11 +867,13 @@ export class Mobync extends EventTarget {
       const { fetch, url } = this.#options;
       const response = await fetch(url, { method: "POST", headers, body, cache: "no-store", signal: patience.signal });
       const answer = parse(await response.text());
-      const isAnswer = answer?.success === true && Number.isSafeInteger(answer.logical_clock) && Array.isArray(answer.diffs);
+      const isAnswer = answer?.success === true && Number.isSafeInteger(answer.logical_clock) &&
+        Array.isArray(answer.diffs) && answer.diffs.every(isDiff);
       if (response.status === 200 && isAnswer) return answer;
       const retryAfter = readRetryAfter(response.headers.get("Retry-After"), this.#options.now());
       if (!response.ok && answer?.success === false && typeof answer.code === "string") {
-        return { code: answer.code, message: String(answer.message), diffId: answer.diff_id, retryAfter };
+        const { code, message, diff_id: diffId } = answer;
+        return { code, message: String(message), diffId, status: response.status, retryAfter };
       }
       return { code: "no_answer", message: `The server could not be reached (${response.status}).`, retryAfter };
     } catch (error) {
@@ -903,12 +926,13 @@ export class Mobync extends EventTarget {
         const ended = await this.#stream(url, rejected).catch(() => 0);
         if (signal.aborted) return;
         this.#tell({ kind: "status", change: { live: false } });
-        await this.#refresh({ live: false }).catch(() => {});
+        await this.#refresh({ live: false });
         if (ended === 404 || ended === 405) return;
         // No connection: a sync finds out how it stands.
         if (ended === 0 && this.#status.problem === null) this.#soon(0);
+        const isRefused = ended === 403 || (ended === 401 && rejected);
         rejected = ended === 401;
-        wait = ended === 200 ? this.#options.firstWait : Math.min(wait * 2, LONGEST_LIVE_WAIT);
+        wait = isRefused ? LONGEST_WAIT : ended === 200 ? this.#options.firstWait : Math.min(wait * 2, LONGEST_LIVE_WAIT);
         await sleep(wait * Math.random(), signal, "online");
       }
     });
@@ -923,6 +947,7 @@ export class Mobync extends EventTarget {
     const patience = this.#patience(this.#options.silence);
     try {
       const headers = { Accept: "text/event-stream", ...(await this.#authorization(rejected)) };
+      patience.renew();
       const response = await this.#options.fetch(url, { headers, cache: "no-store", signal: patience.signal });
       if (response.status !== 200 || !response.body) return response.status;
       this.#tell({ kind: "status", change: { live: true } });
@@ -938,7 +963,7 @@ export class Mobync extends EventTarget {
         for (const event of events) {
           const clock = Number(/^event: ?clock\r?\ndata: ?(\d+)$/m.exec(event)?.[1] ?? -1);
           const hasNews = (/** @type {State} */ state, /** @type {number} */ pending) =>
-            clock > state.clock || pending > 0 || this.#status.problem !== null;
+            this.#options.now() >= this.#notBefore && (clock > state.clock || pending > 0 || this.#status.problem !== null);
           if (clock >= 0) void this.#enqueue(hasNews);
         }
       }
@@ -1001,11 +1026,12 @@ export class Mobync extends EventTarget {
   /** Brings the status up to date. @param {Partial<Status>} change */
   async #refresh(change) {
     if (this.#closing.signal.aborted) return;
-    const counted = await this.#store.read(async (tx) => {
+    const count = this.#store.read(async (tx) => {
       const { clock, syncedAt } = await stateOf(tx);
       return { clock, syncedAt, pending: await tx.count("pending"), refused: await tx.count("refused") };
     });
-    this.#show({ ...counted, ...change });
+    // The local database may be what fails, and that is to be shown.
+    this.#show({ ...(await count.catch(() => ({}))), ...change });
   }
 
   /** @param {Partial<Status>} change */
@@ -1013,7 +1039,7 @@ export class Mobync extends EventTarget {
     const status = { ...this.#status, ...change };
     const { problem, pending } = status;
     if (this.#syncing) status.state = "syncing";
-    else if (!isOnline() || problem?.code === "no_answer") status.state = "offline";
+    else if (!isOnline() || UNREACHED.has(problem?.code ?? "")) status.state = "offline";
     else if (problem) status.state = "stopped";
     else status.state = pending > 0 ? "waiting" : "saved";
     if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
@@ -1038,14 +1064,18 @@ class Changes {
   /** @param {string} model @param {Record<string, any>} fields @returns {Promise<Row>} */
   async create(model, fields) {
     const defaults = defaultsOf(this.#options, model);
-    const data = { ...fields, id: fields.id ?? uuid() };
+    const data = sendable({ ...fields, id: fields.id ?? uuid() });
+    const length = typeof data.id === "string" ? new TextEncoder().encode(data.id).length : 0;
+    if (length < 1 || length > 1024 || data.id.includes("\0")) {
+      throw new MobyncError("invalid_value", "An id is a text of 1 to 1,024 bytes.");
+    }
     if (await this.#tx.get("objects", [model, data.id])) {
       throw new MobyncError("exists", `There is an object ${data.id} in ${model} already.`);
     }
     const row = { ...defaults, ...data };
     await this.#tx.put("objects", { model, id: data.id, row });
     await this.#record("create", model, data);
-    return row;
+    return /** @type {Row} */ (row);
   }
 
   /** @param {string} model @param {string} id @param {Record<string, any>} fields @returns {Promise<Row>} */
@@ -1053,7 +1083,7 @@ class Changes {
     const before = await this.#row(model, id);
     const differs = (/** @type {[string, any]} */ [field, value]) =>
       field !== "id" && JSON.stringify(before[field]) !== JSON.stringify(value);
-    const changed = Object.fromEntries(Object.entries(fields).filter(differs));
+    const changed = Object.fromEntries(Object.entries(sendable(fields)).filter(differs));
     if (Object.keys(changed).length === 0) return before;
     const row = { ...before, ...changed };
     await this.#tx.put("objects", { model, id, row });
@@ -1147,6 +1177,29 @@ function locked(name, work) {
   });
   turns.set(name, turn);
   return result;
+}
+
+/** Whether it is something that can be applied. @param {any} diff */
+function isDiff(diff) {
+  const { type, model, utc_timestamp, json_data } = diff ?? {};
+  return ["create", "update", "delete"].includes(type) && typeof model === "string" &&
+    Number.isSafeInteger(utc_timestamp) && typeof parse(json_data)?.id === "string";
+}
+
+/**
+ * The fields as they arrive at the server, which would refuse a whole request for what no JSON can say.
+ * @param {Record<string, any>} fields
+ * @returns {Record<string, any>}
+ */
+function sendable(fields) {
+  const json = JSON.stringify(fields, (_, value) => {
+    if (typeof value === "string") return value.toWellFormed();
+    if (Number.isInteger(value) && Math.abs(value) >= 2 ** 63 && Math.abs(value) < 1e21) {
+      throw new MobyncError("invalid_value", `The number ${value} is too large.`);
+    }
+    return value;
+  });
+  return JSON.parse(json);
 }
 
 /** What a browser knows to be offline; anything else is found out by trying. */

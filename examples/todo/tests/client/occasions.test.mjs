@@ -70,6 +70,34 @@ test("it waits as long as the server asks for, whatever else happens", async () 
   await phone.close();
 });
 
+test("a change during a request that fails does not make it try again sooner", async () => {
+  const server = { requests: 0, fetch: async () => {
+    server.requests += 1;
+    if (server.requests === 2) await phone.create("tasks", { name: "Bread" });
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    return server.requests === 1 ? ok(0)() : failure(503, "busy", { "Retry-After": "3600" })();
+  } };
+  const phone = await device(server, { ...AUTOMATIC, live: undefined });
+  await until(() => phone.status.syncedAt, "it has synced");
+  await phone.create("tasks", { name: "Milk" });
+  await until(() => phone.status.retryAt, "it waits");
+  await new Promise((resolve) => setTimeout(resolve, 60));
+  assert.equal(server.requests, 2);
+  await phone.close();
+});
+
+test("changes without a pause do not put off the sync of the first", async () => {
+  const server = new Server();
+  const phone = await device(server, { ...AUTOMATIC, live: undefined, debounce: 40 });
+  await until(() => phone.status.syncedAt, "it has synced");
+  for (let number = 0; server.requests.length < 2; number += 1) {
+    assert.ok(number < 500, "it never syncs");
+    await phone.create("tasks", { name: "x" });
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await phone.close();
+});
+
 test("a live event makes it sync, if the clock is not its own", async () => {
   const server = new Server();
   const phone = await device(server, AUTOMATIC);

@@ -119,6 +119,31 @@ test("after a failure the next try waits as long as asked, or twice as long each
   assert.ok(third >= 2 && third <= 6 && fourth >= 4 && fourth <= 12 && fifth >= 8 && fifth <= 24, `${waits}`);
 });
 
+test("what no JSON can say is not sent, for the server would refuse the whole request", async () => {
+  const network = new Network().then(ok(1));
+  const phone = await device(network);
+  const task = await phone.create("tasks", { id: "t1", name: "half an emoji \ud83d", position: NaN, due: undefined });
+  assert.deepEqual(task, { id: "t1", name: "half an emoji \ufffd", position: null, done: false });
+  await phone.update("tasks", "t1", { position: null, due: undefined });
+  await assert.rejects(phone.update("tasks", "t1", { position: 2 ** 63 }), { code: "invalid_value" });
+  for (const id of ["", 7, "x".repeat(1025), "a\0b"]) {
+    await assert.rejects(phone.create("tasks", { id }), { code: "invalid_value" });
+  }
+  await phone.sync();
+  assert.deepEqual(lines(network.requests[0].diffs), ['create t1 {"name":"half an emoji \ufffd","position":null}']);
+  assert.deepEqual(await phone.read("tasks"), [task]);
+});
+
+test("an answer with something that cannot be applied is no answer, and nothing of it is done", async () => {
+  const broken = [{ type: "upsert" }, { json_data: "{" }, { json_data: "[]" }, { utc_timestamp: null }, { model: 7 }];
+  const network = new Network().then(
+    ...broken.map((part) => ok(9, [back("create", "t1", { name: "Milk" }), { ...back("create", "t2"), ...part }])), ok(1));
+  const phone = await device(network);
+  for (const _ of broken) assert.equal((await phone.sync()).problem.code, "no_answer");
+  assert.deepEqual([await phone.read("tasks"), phone.status.clock], [[], 0]);
+  assert.equal((await phone.sync()).state, "saved");
+});
+
 test("a token that is not taken is asked for anew, once", async () => {
   const network = new Network().then(failure(401, "unauthenticated"), ok(1));
   const asked = [];
@@ -163,6 +188,17 @@ test("a request without an answer is not made smaller, not even after a restart"
   assert.equal(phone.status.problem.code, "payload_too_large");
   await phone.sync();
   assert.deepEqual(network.requests.map(({ diffs }) => diffs.length), [3, 3, 3, 1]);
+});
+
+test("a server that failed may have done it all: the request is not made smaller either", async () => {
+  const store = memoryStore();
+  const network = new Network().then(failure(500, "internal"), ok(1));
+  const before = await device(network, { store });
+  for (let number = 0; number < 3; number += 1) await before.create("tasks", { id: `t${number}` });
+  assert.equal((await before.sync()).state, "offline");
+  await before.close();
+  await (await device(network, { store, maxDiffs: 1 })).sync();
+  assert.deepEqual(network.requests.map(({ diffs }) => diffs.length), [3, 3]);
 });
 
 test("one diff that is too large alone is named", async () => {
