@@ -186,6 +186,46 @@ fn a_task_that_is_dragged_stays_where_it_was_dropped_on_all_devices() {
 }
 
 #[test]
+fn a_device_without_room_says_so_and_what_was_typed_stays() {
+    Browser::test("full", async |browser| {
+        let server = Server::start();
+        let phone = browser.small_device(server.address(), 2_000_000).await;
+        phone.add("Milk").await;
+        phone.says("All saved").await;
+        // Of chance, so that it cannot be stored in less.
+        let long = "const noise = () => crypto.getRandomValues(new Uint8Array(65_000)).join('');
+            document.querySelector('#new').value = Array.from({length: 30}, noise).join('').slice(0, 4_000_000)";
+        phone.run(long).await;
+        phone.write("#new", ENTER).await;
+        until("the page says so", async || phone.text("#toast").await.contains("no room")).await;
+        let typed = "return document.querySelector('#new').value.length";
+        until("the text is back", async || phone.run(typed).await == 4_000_000).await;
+        assert_eq!(phone.names().await, ["Milk"]);
+
+        phone.run("document.querySelector('#new').value = ''").await;
+        phone.add("Bread").await;
+        phone.says("All saved").await;
+        assert_eq!(server.names("ada"), ["Bread", "Milk"]);
+    });
+}
+
+#[test]
+fn the_store_of_browsers_keeps_what_a_store_promises() {
+    Browser::test("store", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        let promises = include_str!("client/store.mjs").replace("export ", "");
+        let script = format!(
+            "{promises}
+            const {{ indexedDBStore }} = await import('/mobync.js');
+            return [Object.keys(promises).length, await broken(indexedDBStore)];"
+        );
+        let kept = phone.run(&script).await;
+        assert_eq!(kept, json!([7, []]));
+    });
+}
+
+#[test]
 fn it_can_be_installed() {
     Browser::test("install", async |browser| {
         let server = Server::start();

@@ -28,8 +28,9 @@ const list = new List($("#tasks"), {
 
 /** One after another, however fast a person switches. */
 function switchTo(user) {
-  opening = opening.then(() => openAs(user));
-  return opening;
+  const opened = opening.then(() => openAs(user));
+  opening = opened.catch(() => {});
+  return attempt(opened);
 }
 
 async function openAs(user) {
@@ -103,9 +104,11 @@ function say(text) {
 
 let toast;
 
+/** @param {string} text @param {() => void} [undo] */
 function showToast(text, undo) {
   clearTimeout(toast);
   $("#toast span").textContent = text;
+  $("#toast button").hidden = !undo;
   $("#toast button").onclick = () => {
     hideToast();
     undo();
@@ -166,7 +169,7 @@ async function attempt(done) {
   try {
     await done;
   } catch (error) {
-    showToast(error.message, () => {});
+    showToast(error.code === "not_there" ? "This task was deleted on another device" : error.message);
     if (open) draw();
   }
 }
@@ -178,7 +181,9 @@ $("#add").onsubmit = (event) => {
   const name = $("#new").value.trim();
   if (!name) return;
   $("#new").value = "";
-  void attempt(opening.then(() => add(name)));
+  const added = opening.then(() => add(name));
+  added.catch(() => ($("#new").value ||= name)); // what was typed is not lost
+  void attempt(added);
 };
 
 $("#clear").onclick = () => attempt(remove(open.records.filter(({ done }) => done).map(({ id }) => id)));

@@ -62,8 +62,23 @@ impl Browser {
         Self { driver, address: format!("http://127.0.0.1:{port}"), profiles, devices: Vec::new() }
     }
 
-    /// A new device, which has never been here.
+    /// A new device, which has never been here, with the page open.
     pub async fn device(&mut self, page: &str) -> Device {
+        let device = self.blank_device(page).await;
+        device.open("/").await;
+        device
+    }
+
+    /// A new device that has room for so many bytes.
+    pub async fn small_device(&mut self, page: &str, bytes: u32) -> Device {
+        let device = self.blank_device(page).await;
+        let quota = json!({"origin": page, "quotaSize": bytes});
+        device.command("Storage.overrideQuotaForOrigin", quota).await;
+        device.open("/").await;
+        device
+    }
+
+    async fn blank_device(&mut self, page: &str) -> Device {
         let profile = self.profiles.join(self.devices.len().to_string());
         std::fs::create_dir_all(&profile).unwrap();
         let arguments = [

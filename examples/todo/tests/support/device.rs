@@ -26,11 +26,10 @@ pub struct Device {
 }
 
 impl Device {
-    /// The page at that address, in the browser.
+    /// A browser that has not opened the page at that address yet.
     pub async fn new(client: Client, address: &str) -> Self {
         let device = Self { client, address: address.to_owned() };
         device.resize(WIDE).await;
-        device.open("/").await;
         device
     }
 
