@@ -137,7 +137,7 @@ fn a_server_that_has_forgotten_everything_gets_it_again_when_the_person_says_so(
         phone.says("Offline").await;
         phone.add("Bread").await;
         let server = Server::start_on(port);
-        phone.says("Syncing has stopped, 1 change waits").await;
+        phone.says("Stopped, 1 change waits").await;
         assert_eq!(server.names("ada"), [""; 0]);
         phone.pictures("forgotten").await;
         phone.click(".notice button.main").await;

@@ -76,8 +76,12 @@ function draw() {
   if (left === records.length && document.activeElement === $("#clear")) $("#new").focus();
   $("#clear").hidden = left === records.length;
   $("#empty").hidden = tasks.length > 0;
-  $("#empty").textContent = records.length === 0 ? "Nothing here yet. Add a task, with or without a network."
-    : filter === "done" ? "Nothing is done yet." : "Everything is done.";
+  $("#empty").textContent =
+    records.length === 0
+      ? "Nothing here yet. Add a task, with or without a network."
+      : filter === "done"
+        ? "Nothing is done yet."
+        : "Everything is done.";
 }
 
 function showStatus({ state, pending, problem }) {
@@ -87,7 +91,7 @@ function showStatus({ state, pending, problem }) {
     syncing: "Syncing…",
     waiting,
     offline: pending > 0 ? `Offline, ${waiting}` : "Offline",
-    stopped: pending > 0 ? `Syncing has stopped, ${waiting}` : "Syncing has stopped",
+    stopped: pending > 0 ? `Stopped, ${waiting}` : "Syncing has stopped",
   }[state];
   const line = $("#status");
   line.dataset.state = state;
@@ -150,7 +154,10 @@ async function remove(ids) {
 async function move(id, above, below) {
   const { mobync, records } = open;
   const position = (other) => records.find((task) => task.id === other)?.position ?? 0;
-  const [low, high] = [above === null ? position(below) - 2 : position(above), below === null ? position(above) + 2 : position(below)];
+  const [low, high] = [
+    above === null ? position(below) - 2 : position(above),
+    below === null ? position(above) + 2 : position(below),
+  ];
   const middle = (low + high) / 2;
   if (middle > low && middle < high) {
     await mobync.update("tasks", id, { position: middle });

@@ -22,16 +22,20 @@ function round({ direction, at, clock, diffs, refused = [], problem }) {
   const title = problem ? `✕ ${problem.code}` : up ? `↑ sent at clock ${clock}` : `↓ now at clock ${clock}`;
   head.append(make("span", problem ? "failed" : direction, title), time(at));
   if (problem) item.append(make("p", "quiet-line", problem.message));
-  else if (diffs.length === 0) item.append(make("p", "quiet-line", up ? "No changes here. What is new?" : "Nothing new"));
+  else if (diffs.length === 0)
+    item.append(make("p", "quiet-line", up ? "No changes here. What is new?" : "Nothing new"));
   const lines = item.appendChild(make("ul"));
   for (const diff of diffs) lines.append(line(diff));
-  for (const { diff_id, code, message } of refused) lines.append(row("refused", `diff ${short(diff_id)}`, `${code}: ${message}`));
+  for (const { diff_id, code, message } of refused)
+    lines.append(row("refused", `diff ${short(diff_id)}`, `${code}: ${message}`));
   return item;
 }
 
 function line({ type, model, json_data }) {
   const { id, ...fields } = JSON.parse(json_data);
-  const text = Object.entries(fields).map(([field, value]) => `${field}: ${JSON.stringify(value)}`).join(", ");
+  const text = Object.entries(fields)
+    .map(([field, value]) => `${field}: ${JSON.stringify(value)}`)
+    .join(", ");
   return row(type, `${model} ${short(id)}`, text);
 }
 

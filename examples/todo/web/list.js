@@ -37,7 +37,12 @@ export class List {
     tasks.forEach((task, place) => {
       let item = this.#items.get(task.id);
       if (!item) {
-        item = new Item(task.id, this.#actions, (step) => this.#step(task.id, step), (event) => this.#drag(task.id, event));
+        item = new Item(
+          task.id,
+          this.#actions,
+          (step) => this.#step(task.id, step),
+          (event) => this.#drag(task.id, event),
+        );
         this.#items.set(task.id, item);
       }
       item.draw(task, pending.has(task.id));
@@ -150,8 +155,14 @@ class Item {
   draw(task, isPending) {
     this.#task = task;
     const { name = "", done, due } = task;
-    const [grip, check, field, date, mark, remove] =
-      [".grip", ".check", "textarea", ".due input", ".mark", ".delete"].map(this.#part);
+    const [grip, check, field, date, mark, remove] = [
+      ".grip",
+      ".check",
+      "textarea",
+      ".due input",
+      ".mark",
+      ".delete",
+    ].map(this.#part);
     if (document.activeElement !== field) field.value = name ?? "";
     this.#fit();
     check.checked = done === true;
@@ -195,7 +206,9 @@ const DAY = 24 * 60 * 60 * 1000;
 /** The date here, as 2030-12-31. */
 function today(offset = 0) {
   const date = new Date(Date.now() + offset * DAY);
-  return [date.getFullYear(), date.getMonth() + 1, date.getDate()].map((part) => String(part).padStart(2, "0")).join("-");
+  return [date.getFullYear(), date.getMonth() + 1, date.getDate()]
+    .map((part) => String(part).padStart(2, "0"))
+    .join("-");
 }
 
 function inWords(due) {

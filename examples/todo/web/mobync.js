@@ -306,7 +306,7 @@ export function memoryStore(name = `memory-${uuid()}`) {
   };
   const copy = (/** @type {any} */ value) => structuredClone(value);
   const sorted = (/** @type {Table} */ table) =>
-    [...tables[table].values()].sort((a, b) => (compare(keys[table](a), keys[table](b))));
+    [...tables[table].values()].sort((a, b) => compare(keys[table](a), keys[table](b)));
   /** @type {Tx} */
   const tx = {
     get: async (table, key) => copy(tables[table].get(JSON.stringify(key))),
@@ -332,7 +332,10 @@ export function memoryStore(name = `memory-${uuid()}`) {
         throw MobyncError.of(error);
       }
     });
-    turn = result.then(() => {}, () => {});
+    turn = result.then(
+      () => {},
+      () => {},
+    );
     return result;
   };
   return { name, read: transact, write: transact, close: () => {} };
@@ -340,7 +343,11 @@ export function memoryStore(name = `memory-${uuid()}`) {
 
 // --------------------------------------------------------------------------------------- client
 
-/** @typedef {{ key: "state", clock: number, unanswered: number, syncedAt: number | null, deleted: [string, string][] }} State */
+/**
+ * What a device knows of its server: its clock, the seq of the last change that was in a request
+ * without an answer, when a sync last went well, and objects (model, id) to be deleted if they come back.
+ * @typedef {{ key: "state", clock: number, unanswered: number, syncedAt: number | null, deleted: [string, string][] }} State
+ */
 
 /** @type {State} */
 const NEW_DEVICE = { key: "state", clock: 0, unanswered: 0, syncedAt: null, deleted: [] };
@@ -387,7 +394,14 @@ export class Mobync extends EventTarget {
   #limit;
   /** @type {Status} */
   #status = {
-    state: "saved", pending: 0, refused: 0, problem: null, clock: 0, syncedAt: null, retryAt: null, live: false,
+    state: "saved",
+    pending: 0,
+    refused: 0,
+    problem: null,
+    clock: 0,
+    syncedAt: null,
+    retryAt: null,
+    live: false,
   };
   #syncing = false;
 
@@ -411,8 +425,15 @@ export class Mobync extends EventTarget {
   constructor(options, store) {
     super();
     this.#options = {
-      fetch: globalThis.fetch.bind(globalThis), now: Date.now, maxDiffs: 500, maxBytes: 512 * 1024,
-      debounce: 250, firstWait: 1000, timeout: 30_000, silence: 45_000, ...options,
+      fetch: globalThis.fetch.bind(globalThis),
+      now: Date.now,
+      maxDiffs: 500,
+      maxBytes: 512 * 1024,
+      debounce: 250,
+      firstWait: 1000,
+      timeout: 30_000,
+      silence: 45_000,
+      ...options,
     };
     this.#store = store;
     this.#wait = this.#options.firstWait;
@@ -602,7 +623,9 @@ export class Mobync extends EventTarget {
         await tx.put("meta", { key: "backup", at: this.#options.now(), state, pending, objects });
 
         const object = (/** @type {{ model: string, id: string }} */ { model, id }) => JSON.stringify([model, id]);
-        const deleted = new Map(pending.filter(({ diff }) => diff.type === "delete").map((entry) => [object(entry), entry]));
+        const deleted = new Map(
+          pending.filter(({ diff }) => diff.type === "delete").map((entry) => [object(entry), entry]),
+        );
         const left = pending.filter((entry) => entry.seq > (deleted.get(object(entry))?.seq ?? -1));
         const begun = new Set(left.filter(({ diff }) => diff.type === "create").map(object));
         const there = new Set(objects.map(object));
@@ -640,19 +663,29 @@ export class Mobync extends EventTarget {
     };
     globalThis.addEventListener?.("online", occasion, { signal });
     globalThis.addEventListener?.("offline", () => void this.#refresh({}), { signal });
-    globalThis.document?.addEventListener("visibilitychange", () => {
-      if (document.visibilityState === "visible") occasion();
-    }, { signal });
+    globalThis.document?.addEventListener(
+      "visibilitychange",
+      () => {
+        if (document.visibilityState === "visible") occasion();
+      },
+      { signal },
+    );
     this.#soon(0);
     if (this.#options.live) void this.#listen(this.#options.live);
   }
 
-  /** Syncs what has changed, unless the next try has its time already or waits for somebody to act. @param {number} delay */
+  /**
+   * Syncs what has changed, unless the next try has its time already or waits for somebody to act.
+   * @param {number} delay
+   */
   #changed(delay) {
     if (this.#status.retryAt === null && !isLasting(this.#status.problem)) this.#soon(delay);
   }
 
-  /** Syncs after that many milliseconds; later if the server has asked for it, sooner if it is due. @param {number} delay */
+  /**
+   * Syncs after that many milliseconds; later if the server has asked for it, sooner if it is due.
+   * @param {number} delay
+   */
   #soon(delay) {
     if (!(this.#options.automatic ?? true) || this.#closing.signal.aborted) return;
     const at = Math.max(this.#options.now() + delay, this.#notBefore);
@@ -662,7 +695,8 @@ export class Mobync extends EventTarget {
     this.#timer = setTimeout(() => {
       this.#timerAt = Infinity;
       const isDue = () => delay === 0 || this.#options.now() + TIMERS_ARE_EARLY >= (this.#status.retryAt ?? 0);
-      if (isOnline()) void this.#enqueue((_, pending) => isDue() && (delay === 0 || pending > 0 || this.#status.problem !== null));
+      if (isOnline())
+        void this.#enqueue((_, pending) => isDue() && (delay === 0 || pending > 0 || this.#status.problem !== null));
     }, at - this.#options.now());
     /** @type {any} */ (this.#timer).unref?.();
   }
@@ -757,7 +791,11 @@ export class Mobync extends EventTarget {
       if (now.clock === state.clock) await tx.put("meta", { ...now, unanswered: state.unanswered });
     });
     if (answer.code === "unauthenticated" && !rejected) return this.#exchange(true);
-    if (answer.code === "payload_too_large" && sent.filter(({ seq }) => seq > state.unanswered).length > 0 && sent.length > 1) {
+    if (
+      answer.code === "payload_too_large" &&
+      sent.filter(({ seq }) => seq > state.unanswered).length > 0 &&
+      sent.length > 1
+    ) {
       this.#limit = Math.floor(sent.length / 2);
       return "again";
     }
@@ -807,7 +845,9 @@ export class Mobync extends EventTarget {
         await this.#applyDiff(tx, diff);
       }
       await tx.put("meta", {
-        ...NEW_DEVICE, clock: answer.logical_clock, syncedAt: this.#options.now(),
+        ...NEW_DEVICE,
+        clock: answer.logical_clock,
+        syncedAt: this.#options.now(),
       });
       const changes = new Changes(tx, this.#options, models);
       for (const [model, id] of state.deleted) {
@@ -867,8 +907,11 @@ export class Mobync extends EventTarget {
       const { fetch, url } = this.#options;
       const response = await fetch(url, { method: "POST", headers, body, cache: "no-store", signal: patience.signal });
       const answer = parse(await response.text());
-      const isAnswer = answer?.success === true && Number.isSafeInteger(answer.logical_clock) &&
-        Array.isArray(answer.diffs) && answer.diffs.every(isDiff);
+      const isAnswer =
+        answer?.success === true &&
+        Number.isSafeInteger(answer.logical_clock) &&
+        Array.isArray(answer.diffs) &&
+        answer.diffs.every(isDiff);
       if (response.status === 200 && isAnswer) return answer;
       const retryAfter = readRetryAfter(response.headers.get("Retry-After"), this.#options.now());
       if (!response.ok && answer?.success === false && typeof answer.code === "string") {
@@ -932,7 +975,11 @@ export class Mobync extends EventTarget {
         if (ended === 0 && this.#status.problem === null) this.#soon(0);
         const isRefused = ended === 403 || (ended === 401 && rejected);
         rejected = ended === 401;
-        wait = isRefused ? LONGEST_WAIT : ended === 200 ? this.#options.firstWait : Math.min(wait * 2, LONGEST_LIVE_WAIT);
+        wait = isRefused
+          ? LONGEST_WAIT
+          : ended === 200
+            ? this.#options.firstWait
+            : Math.min(wait * 2, LONGEST_LIVE_WAIT);
         await sleep(wait * Math.random(), signal, "online");
       }
     });
@@ -963,7 +1010,8 @@ export class Mobync extends EventTarget {
         for (const event of events) {
           const clock = Number(/^event: ?clock\r?\ndata: ?(\d+)$/m.exec(event)?.[1] ?? -1);
           const hasNews = (/** @type {State} */ state, /** @type {number} */ pending) =>
-            this.#options.now() >= this.#notBefore && (clock > state.clock || pending > 0 || this.#status.problem !== null);
+            this.#options.now() >= this.#notBefore &&
+            (clock > state.clock || pending > 0 || this.#status.problem !== null);
           if (clock >= 0) void this.#enqueue(hasNews);
         }
       }
@@ -987,7 +1035,8 @@ export class Mobync extends EventTarget {
   /** Tells the listeners here and the other tabs. @param {any} message */
   #tell(message) {
     if (!this.#closing.signal.aborted) this.#channel.postMessage(message);
-    if (message.kind === "change") this.dispatchEvent(new CustomEvent("change", { detail: { models: message.models } }));
+    if (message.kind === "change")
+      this.dispatchEvent(new CustomEvent("change", { detail: { models: message.models } }));
   }
 
   /** What another tab tells. @param {any} message */
@@ -1126,8 +1175,15 @@ class TokenError extends Error {}
 const stateOf = async (tx) => ({ ...NEW_DEVICE, ...(await tx.get("meta", "state")) });
 
 /** @param {Diff["type"]} type @param {string} model @param {any} data @returns {Diff} */
-const newDiff = (type, model, data) =>
-  ({ id: uuid(), owner: "", logical_clock: 0, utc_timestamp: 0, type, model, json_data: JSON.stringify(data) });
+const newDiff = (type, model, data) => ({
+  id: uuid(),
+  owner: "",
+  logical_clock: 0,
+  utc_timestamp: 0,
+  type,
+  model,
+  json_data: JSON.stringify(data),
+});
 
 /** @param {any} options @param {string} model @returns {Record<string, any>} */
 function defaultsOf({ models }, model) {
@@ -1172,9 +1228,14 @@ function locked(name, work) {
   const locks = globalThis.navigator?.locks;
   if (locks) return /** @type {Promise<T>} */ (locks.request(name, work));
   const result = (turns.get(name) ?? Promise.resolve()).then(work);
-  const turn = result.then(() => {}, () => {}).then(() => {
-    if (turns.get(name) === turn) turns.delete(name);
-  });
+  const turn = result
+    .then(
+      () => {},
+      () => {},
+    )
+    .then(() => {
+      if (turns.get(name) === turn) turns.delete(name);
+    });
   turns.set(name, turn);
   return result;
 }
@@ -1182,8 +1243,12 @@ function locked(name, work) {
 /** Whether it is something that can be applied. @param {any} diff */
 function isDiff(diff) {
   const { type, model, utc_timestamp, json_data } = diff ?? {};
-  return ["create", "update", "delete"].includes(type) && typeof model === "string" &&
-    Number.isSafeInteger(utc_timestamp) && typeof parse(json_data)?.id === "string";
+  return (
+    ["create", "update", "delete"].includes(type) &&
+    typeof model === "string" &&
+    Number.isSafeInteger(utc_timestamp) &&
+    typeof parse(json_data)?.id === "string"
+  );
 }
 
 /**
@@ -1221,7 +1286,10 @@ function readRetryAfter(value, now) {
   return wait > 0 ? Math.min(wait, 24 * 60 * 60 * 1000) : undefined;
 }
 
-/** Waits that long, or until the event of the page or the signal. @param {number} millis @param {AbortSignal} signal @param {string} event */
+/**
+ * Waits that long, or until the event of the page or the signal.
+ * @param {number} millis @param {AbortSignal} signal @param {string} event
+ */
 const sleep = (millis, signal, event) =>
   new Promise((resolve) => {
     const wake = () => {

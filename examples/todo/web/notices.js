@@ -17,7 +17,10 @@ export function showNotices(mobync, place) {
     const what = JSON.stringify([stopped, refused]);
     if (what === shown) return; // what is being typed stays
     shown = what;
-    place.replaceChildren(...(stopped ? [problemNotice(mobync, stopped)] : []), ...refused.map((one) => refusedNotice(mobync, one)));
+    place.replaceChildren(
+      ...(stopped ? [problemNotice(mobync, stopped)] : []),
+      ...refused.map((one) => refusedNotice(mobync, one)),
+    );
   };
   const heard = () => void show().catch(() => {});
   mobync.addEventListener("status", heard);
@@ -44,7 +47,8 @@ function refusedNotice(mobync, { id, diff, message, fields }) {
     form.append(name);
     form.onsubmit = (event) => (event.preventDefault(), act(notice, mobync.mend(id, { name: name.value })));
   } else {
-    if (since.length > 0) notice.append(element("p", "", since.map((field) => `${field}: ${fields[field]}`).join(", ")));
+    if (since.length > 0)
+      notice.append(element("p", "", since.map((field) => `${field}: ${fields[field]}`).join(", ")));
     form.onsubmit = (event) => (event.preventDefault(), act(notice, mobync.mend(id)));
   }
   letGo.onclick = () => act(notice, mobync.dismiss(id));
@@ -58,7 +62,9 @@ function problemNotice(mobync, { code, message }) {
   notice.append(element("h2", "", PLAIN[code] ?? "Syncing has stopped"), element("p", "", message));
   const actions = element("div", "actions");
   if (code === "clock_ahead") {
-    notice.append(element("p", "", "Everything is safe on this device. If it is the right server, it can have all of it again."));
+    notice.append(
+      element("p", "", "Everything is safe on this device. If it is the right server, it can have all of it again."),
+    );
     const resend = button("Send everything again", "main", "button");
     resend.onclick = () => act(notice, mobync.resend());
     actions.append(resend);

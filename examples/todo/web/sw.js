@@ -3,13 +3,26 @@
 const CACHE = "todo-VERSION_OF_THE_FILES";
 
 const FILES = [
-  "/", "/app.css", "/app.js", "/airplane.js", "/drawer.js", "/list.js", "/mobync.js", "/notices.js",
-  "/devices.html", "/devices.css", "/manifest.webmanifest", "/icons/icon.svg", "/icons/icon-192.png",
+  "/",
+  "/app.css",
+  "/app.js",
+  "/airplane.js",
+  "/drawer.js",
+  "/list.js",
+  "/mobync.js",
+  "/notices.js",
+  "/devices.html",
+  "/devices.css",
+  "/manifest.webmanifest",
+  "/icons/icon.svg",
+  "/icons/icon-192.png",
 ];
 
 addEventListener("install", (event) => {
   skipWaiting();
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES.map((path) => new Request(path, { cache: "reload" })))));
+  event.waitUntil(
+    caches.open(CACHE).then((cache) => cache.addAll(FILES.map((path) => new Request(path, { cache: "reload" })))),
+  );
 });
 
 addEventListener("activate", (event) => {

@@ -48,7 +48,10 @@ test("it syncs when it is opened, and soon after a change, several changes at on
   const phone = await device(server, AUTOMATIC);
   await until(() => server.requests.length === 1, "it has synced");
   await Promise.all(["a", "b", "c"].map((name) => phone.create("tasks", { name })));
-  await until(() => phone.status.state === "saved" && phone.status.pending === 0 && server.requests.length > 1, "all is saved");
+  await until(
+    () => phone.status.state === "saved" && phone.status.pending === 0 && server.requests.length > 1,
+    "all is saved",
+  );
   assert.equal(server.requests.at(-1).diffs.length, 3);
   await phone.close();
 });
@@ -71,12 +74,15 @@ test("it waits as long as the server asks for, whatever else happens", async () 
 });
 
 test("a change during a request that fails does not make it try again sooner", async () => {
-  const server = { requests: 0, fetch: async () => {
-    server.requests += 1;
-    if (server.requests === 2) await phone.create("tasks", { name: "Bread" });
-    await new Promise((resolve) => setTimeout(resolve, 30));
-    return server.requests === 1 ? ok(0)() : failure(503, "busy", { "Retry-After": "3600" })();
-  } };
+  const server = {
+    requests: 0,
+    fetch: async () => {
+      server.requests += 1;
+      if (server.requests === 2) await phone.create("tasks", { name: "Bread" });
+      await new Promise((resolve) => setTimeout(resolve, 30));
+      return server.requests === 1 ? ok(0)() : failure(503, "busy", { "Retry-After": "3600" })();
+    },
+  };
   const phone = await device(server, { ...AUTOMATIC, live: undefined });
   await until(() => phone.status.syncedAt, "it has synced");
   await phone.create("tasks", { name: "Milk" });
@@ -163,7 +169,14 @@ test("tabs never sync twice at once, and send each diff once", async () => {
   const store = memoryStore();
   const tabs = [];
   for (let number = 0; number < 4; number += 1) tabs.push(await device(server, { ...AUTOMATIC, store }));
-  await Promise.all(tabs.flatMap((tab) => [tab.create("tasks", { name: "x" }), tab.sync(), tab.create("tasks", { name: "y" }), tab.sync()]));
+  await Promise.all(
+    tabs.flatMap((tab) => [
+      tab.create("tasks", { name: "x" }),
+      tab.sync(),
+      tab.create("tasks", { name: "y" }),
+      tab.sync(),
+    ]),
+  );
   await until(() => tabs[0].status.state === "saved", "all is saved");
   assert.equal(server.most, 1);
   const sent = server.requests.flatMap(({ diffs }) => diffs.map(({ id }) => id));
@@ -175,7 +188,10 @@ test("tabs never sync twice at once, and send each diff once", async () => {
 test("an answer that comes after another tab's is not applied on top of it", async () => {
   // Without Web Locks: the two stores are one, but their names, and so their turns, are not.
   const store = memoryStore();
-  const [left, right] = [{ ...store, name: "left" }, { ...store, name: "right" }];
+  const [left, right] = [
+    { ...store, name: "left" },
+    { ...store, name: "right" },
+  ];
   let release;
   const held = new Promise((resolve) => (release = resolve));
   const slow = new Network().then(async () => (await held, ok(1, [back("create", "t1", { name: "stale" })])()), ok(2));
@@ -186,8 +202,14 @@ test("an answer that comes after another tab's is not applied on top of it", asy
   await second.sync();
   release();
   await waiting;
-  assert.deepEqual((await first.read("tasks")).map(({ name }) => name), ["fresh"]);
-  assert.deepEqual(slow.requests.map(({ logical_clock }) => logical_clock), [0, 2]);
+  assert.deepEqual(
+    (await first.read("tasks")).map(({ name }) => name),
+    ["fresh"],
+  );
+  assert.deepEqual(
+    slow.requests.map(({ logical_clock }) => logical_clock),
+    [0, 2],
+  );
 });
 
 test("a tab hears how it stands from the one that syncs", async () => {
@@ -206,5 +228,8 @@ test("who watches the traffic sees what goes up and what comes down", async () =
   phone.addEventListener("traffic", ({ detail }) => seen.push([detail.direction, detail.clock, detail.diffs.length]));
   await phone.create("tasks", { id: "t1" });
   await phone.sync();
-  assert.deepEqual(seen, [["up", 0, 1], ["down", 1, 1]]);
+  assert.deepEqual(seen, [
+    ["up", 0, 1],
+    ["down", 1, 1],
+  ]);
 });

@@ -9,7 +9,8 @@ import { Mobync, memoryStore } from "../../web/mobync.js";
 import { until } from "./network.mjs";
 
 const server = process.env.TODO_SERVER;
-if (!server) throw new Error("TODO_SERVER must be the address of a running todo server: run `cargo test -p todo --test client`");
+if (!server)
+  throw new Error("TODO_SERVER must be the address of a running todo server: run `cargo test -p todo --test client`");
 
 const MODELS = { tasks: { name: "", done: false, position: 0, due: null, created_time: 0 } };
 
@@ -24,8 +25,13 @@ function chance(seed) {
 
 function connect(token, options = {}) {
   return Mobync.open({
-    url: `${server}/sync`, live: `${server}/sync/live`, models: MODELS, token: () => token, store: memoryStore(),
-    automatic: false, ...options,
+    url: `${server}/sync`,
+    live: `${server}/sync/live`,
+    models: MODELS,
+    token: () => token,
+    store: memoryStore(),
+    automatic: false,
+    ...options,
   });
 }
 
@@ -64,7 +70,10 @@ test("a task without a name is refused with the server's sentence, and mended", 
   await phone.sync();
   const [refused] = await phone.refused();
   assert.deepEqual([refused.code, refused.message], ["forbidden", "A task needs a name."]);
-  assert.deepEqual((await phone.read("tasks")).map((task) => task.id), ["t2"]);
+  assert.deepEqual(
+    (await phone.read("tasks")).map((task) => task.id),
+    ["t2"],
+  );
   await phone.mend(refused.id, { name: "Milk" });
   assert.equal((await phone.sync()).state, "saved");
   const fresh = await connect("ada");
@@ -114,7 +123,8 @@ for (let seed = 1; seed <= 25; seed += 1) {
         await device.mobync.create("tasks", { id: fresh, name: pick(["Milk", "Bread", "Tea"]), position: random(9) });
       } else if (kind < 8 && rows.length > 0) {
         const fields = pick([
-          () => ({ name: pick(["Salt", "Rice", "", "Corn"]) }), () => ({ done: random(2) === 1 }),
+          () => ({ name: pick(["Salt", "Rice", "", "Corn"]) }),
+          () => ({ done: random(2) === 1 }),
           () => ({ due: pick([null, "2030-01-01"]), position: random(9) }),
         ])();
         await device.mobync.update("tasks", pick(rows).id, fields);

@@ -108,10 +108,14 @@ test("what was made and deleted here makes room for what others have made", () =
 test("with nothing left, an answer does what it says", () => {
   const create = back("create", "t1", { name: "Milk" });
   assert.deepEqual(settled({ name: "Old", note: "gone" }, [], create, { done: false }).row, {
-    id: "t1", done: false, name: "Milk",
+    id: "t1",
+    done: false,
+    name: "Milk",
   });
   assert.deepEqual(settled({ name: "Milk" }, [], back("update", "t1", { done: true })).row, {
-    id: "t1", name: "Milk", done: true,
+    id: "t1",
+    name: "Milk",
+    done: true,
   });
   assert.equal(settled(undefined, [], back("update", "t1", { done: true })).row, undefined);
   assert.equal(settled({ name: "Milk" }, [], back("delete", "t1")).row, undefined);

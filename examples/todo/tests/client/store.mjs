@@ -9,7 +9,10 @@ function equal(actual, expected) {
 }
 
 async function fails(promise, code) {
-  const error = await promise.then(() => null, (error) => error);
+  const error = await promise.then(
+    () => null,
+    (error) => error,
+  );
   if (error?.code !== code) throw new Error(`expected ${code}, got ${error}`);
 }
 
@@ -40,12 +43,22 @@ export const promises = {
 
   "objects are found by model, and by model and id, in the order of their ids": async (store) => {
     await store.write(async (tx) => {
-      for (const [model, id] of [["tasks", "b"], ["task", "z"], ["tasks", "a"], ["tasks2", "a"], ["tasks", "B"], ["", "x"]]) {
+      for (const [model, id] of [
+        ["tasks", "b"],
+        ["task", "z"],
+        ["tasks", "a"],
+        ["tasks2", "a"],
+        ["tasks", "B"],
+        ["", "x"],
+      ]) {
         await tx.put("objects", object(model, id));
       }
     });
     await store.read(async (tx) => {
-      equal((await tx.all("objects", "tasks")).map(({ id }) => id), ["B", "a", "b"]);
+      equal(
+        (await tx.all("objects", "tasks")).map(({ id }) => id),
+        ["B", "a", "b"],
+      );
       equal(await tx.all("objects", "tasks", "a"), [object("tasks", "a")]);
       equal(await tx.all("objects", "nothing"), []);
       equal((await tx.all("objects")).length, 6);
@@ -57,16 +70,28 @@ export const promises = {
       for (const id of ["c", "a", "b", "a"]) await tx.put("pending", pending(id));
     });
     const before = await store.read((tx) => tx.all("pending"));
-    equal(before.map(({ id }) => id), ["c", "a", "b", "a"]);
+    equal(
+      before.map(({ id }) => id),
+      ["c", "a", "b", "a"],
+    );
     await store.write(async (tx) => {
-      equal((await tx.all("pending", "tasks", "a")).map(({ seq }) => seq), [before[1].seq, before[3].seq]);
-      equal((await tx.first("pending", 2)).map(({ id }) => id), ["c", "a"]);
+      equal(
+        (await tx.all("pending", "tasks", "a")).map(({ seq }) => seq),
+        [before[1].seq, before[3].seq],
+      );
+      equal(
+        (await tx.first("pending", 2)).map(({ id }) => id),
+        ["c", "a"],
+      );
       await tx.delete("pending", before[3].seq);
       await tx.put("pending", { ...before[0], diff: { id: "changed" } });
       await tx.put("pending", pending("d"));
     });
     const after = await store.read((tx) => tx.all("pending"));
-    equal(after.map(({ id, diff }) => `${id} ${diff.id}`), ["c changed", "a d-a", "b d-b", "d d-d"]);
+    equal(
+      after.map(({ id, diff }) => `${id} ${diff.id}`),
+      ["c changed", "a d-a", "b d-b", "d d-d"],
+    );
     equal(after[3].seq > before[3].seq, true);
     equal(await store.read((tx) => tx.count("pending")), 4);
   },
@@ -83,10 +108,11 @@ export const promises = {
   },
 
   "writes come one after another": async (store) => {
-    const count = () => store.write(async (tx) => {
-      const { value = 0 } = (await tx.get("meta", "count")) ?? {};
-      await tx.put("meta", { key: "count", value: value + 1 });
-    });
+    const count = () =>
+      store.write(async (tx) => {
+        const { value = 0 } = (await tx.get("meta", "count")) ?? {};
+        await tx.put("meta", { key: "count", value: value + 1 });
+      });
     await Promise.all(Array.from({ length: 20 }, count));
     equal((await store.read((tx) => tx.get("meta", "count"))).value, 20);
   },

@@ -21,7 +21,13 @@ test("a change is there at once, and goes out as the fields that have changed", 
   assert.equal(logical_clock, 0);
   assert.deepEqual(lines(diffs), ['create t1 {"name":"Milk"}', 'update t1 {"done":true}', "delete t1"]);
   assert.deepEqual(Object.keys(diffs[0]).sort(), [
-    "id", "json_data", "logical_clock", "model", "owner", "type", "utc_timestamp",
+    "id",
+    "json_data",
+    "logical_clock",
+    "model",
+    "owner",
+    "type",
+    "utc_timestamp",
   ]);
   assert.equal(new Set(diffs.map(({ id }) => id)).size, 3);
 });
@@ -34,7 +40,10 @@ test("the changes of one object have growing times, whatever the device's clock 
   await phone.update("tasks", "t1", { name: "B" });
   await phone.update("tasks", "t1", { name: "C" });
   await phone.sync();
-  assert.deepEqual(network.requests[0].diffs.map(({ utc_timestamp }) => utc_timestamp), [500, 501, 502]);
+  assert.deepEqual(
+    network.requests[0].diffs.map(({ utc_timestamp }) => utc_timestamp),
+    [500, 501, 502],
+  );
 });
 
 test("only what is there can be changed, and only what is not there can be made", async () => {
@@ -63,13 +72,16 @@ test("a change and its diff are one transaction: a full device has neither", asy
   const store = memoryStore();
   const full = {
     ...store,
-    write: (work) => store.write((tx) => work({
-      ...tx,
-      put: (table, value) => {
-        if (table === "pending") throw new DOMException("full", "QuotaExceededError");
-        return tx.put(table, value);
-      },
-    })),
+    write: (work) =>
+      store.write((tx) =>
+        work({
+          ...tx,
+          put: (table, value) => {
+            if (table === "pending") throw new DOMException("full", "QuotaExceededError");
+            return tx.put(table, value);
+          },
+        }),
+      ),
   };
   const phone = await device(new Network(), { store: full });
   await assert.rejects(phone.create("tasks", { name: "Milk" }), { code: "storage_full" });
@@ -92,8 +104,12 @@ test("an answer that was lost is asked for again: the same diffs, newer ones beh
 
 test("what is not this protocol's JSON is no answer", async () => {
   const nonsense = [
-    proxy(502), proxy(200), proxy(429), proxy(404),
-    () => Response.json({ success: true }), () => Response.json({ success: true, logical_clock: "7", diffs: [] }),
+    proxy(502),
+    proxy(200),
+    proxy(429),
+    proxy(404),
+    () => Response.json({ success: true }),
+    () => Response.json({ success: true, logical_clock: "7", diffs: [] }),
     () => Response.json({ success: false, message: "x" }, { status: 500 }),
     () => Response.json({ success: true, logical_clock: 9, diffs: [] }, { status: 201 }),
   ];
@@ -106,8 +122,13 @@ test("what is not this protocol's JSON is no answer", async () => {
 });
 
 test("after a failure the next try waits as long as asked, or twice as long each time, more or less", async () => {
-  const network = new Network().then(proxy(503, { "Retry-After": "7" }), failure(503, "busy", { "Retry-After": "3" }),
-    lost, lost, lost);
+  const network = new Network().then(
+    proxy(503, { "Retry-After": "7" }),
+    failure(503, "busy", { "Retry-After": "3" }),
+    lost,
+    lost,
+    lost,
+  );
   const phone = await device(network);
   const waits = [];
   for (let round = 0; round < 5; round += 1) {
@@ -137,7 +158,9 @@ test("what no JSON can say is not sent, for the server would refuse the whole re
 test("an answer with something that cannot be applied is no answer, and nothing of it is done", async () => {
   const broken = [{ type: "upsert" }, { json_data: "{" }, { json_data: "[]" }, { utc_timestamp: null }, { model: 7 }];
   const network = new Network().then(
-    ...broken.map((part) => ok(9, [back("create", "t1", { name: "Milk" }), { ...back("create", "t2"), ...part }])), ok(1));
+    ...broken.map((part) => ok(9, [back("create", "t1", { name: "Milk" }), { ...back("create", "t2"), ...part }])),
+    ok(1),
+  );
   const phone = await device(network);
   for (const _ of broken) assert.equal((await phone.sync()).problem.code, "no_answer");
   assert.deepEqual([await phone.read("tasks"), phone.status.clock], [[], 0]);
@@ -150,7 +173,10 @@ test("a token that is not taken is asked for anew, once", async () => {
   const token = ({ rejected }) => (asked.push(rejected), rejected ? "new" : "old");
   const phone = await device(network, { token });
   assert.equal((await phone.sync()).state, "saved");
-  assert.deepEqual(network.requests.map(({ headers }) => headers.Authorization), ["Bearer old", "Bearer new"]);
+  assert.deepEqual(
+    network.requests.map(({ headers }) => headers.Authorization),
+    ["Bearer old", "Bearer new"],
+  );
 
   network.then(failure(401, "unauthenticated"), failure(401, "unauthenticated"));
   const { state, problem, retryAt } = await phone.sync();
@@ -170,9 +196,15 @@ test("a request that is too large is halved until it fits", async () => {
   const phone = await device(network);
   for (let number = 0; number < 8; number += 1) await phone.create("tasks", { id: `t${number}` });
   assert.equal((await phone.sync()).state, "saved");
-  assert.deepEqual(network.requests.map(({ diffs }) => diffs.length), [8, 4, 2, 2, 2, 2]);
+  assert.deepEqual(
+    network.requests.map(({ diffs }) => diffs.length),
+    [8, 4, 2, 2, 2, 2],
+  );
   const sent = network.requests.slice(2).flatMap(({ diffs }) => lines(diffs));
-  assert.deepEqual(sent, [..."01234567"].map((number) => `create t${number}`));
+  assert.deepEqual(
+    sent,
+    [..."01234567"].map((number) => `create t${number}`),
+  );
 });
 
 test("a request without an answer is not made smaller, not even after a restart", async () => {
@@ -187,7 +219,10 @@ test("a request without an answer is not made smaller, not even after a restart"
   await phone.sync();
   assert.equal(phone.status.problem.code, "payload_too_large");
   await phone.sync();
-  assert.deepEqual(network.requests.map(({ diffs }) => diffs.length), [3, 3, 3, 1]);
+  assert.deepEqual(
+    network.requests.map(({ diffs }) => diffs.length),
+    [3, 3, 3, 1],
+  );
 });
 
 test("a server that failed may have done it all: the request is not made smaller either", async () => {
@@ -198,7 +233,10 @@ test("a server that failed may have done it all: the request is not made smaller
   assert.equal((await before.sync()).state, "offline");
   await before.close();
   await (await device(network, { store, maxDiffs: 1 })).sync();
-  assert.deepEqual(network.requests.map(({ diffs }) => diffs.length), [3, 3]);
+  assert.deepEqual(
+    network.requests.map(({ diffs }) => diffs.length),
+    [3, 3],
+  );
 });
 
 test("one diff that is too large alone is named", async () => {
@@ -212,13 +250,25 @@ test("one diff that is too large alone is named", async () => {
 test("many changes go out in requests of a bearable size", async () => {
   const network = new Network().then(...[1, 2, 3, 4].map((clock) => ok(clock)));
   const phone = await device(network, { maxBytes: 3000 });
-  for (let number = 0; number < 4; number += 1) await phone.create("tasks", { id: `t${number}`, name: "x".repeat(2000) });
+  for (let number = 0; number < 4; number += 1)
+    await phone.create("tasks", { id: `t${number}`, name: "x".repeat(2000) });
   assert.equal((await phone.sync()).state, "saved");
-  assert.deepEqual(network.requests.map(({ diffs }) => diffs.length), [1, 1, 1, 1]);
-  assert.deepEqual(network.requests.map(({ logical_clock }) => logical_clock), [0, 1, 2, 3]);
+  assert.deepEqual(
+    network.requests.map(({ diffs }) => diffs.length),
+    [1, 1, 1, 1],
+  );
+  assert.deepEqual(
+    network.requests.map(({ logical_clock }) => logical_clock),
+    [0, 1, 2, 3],
+  );
 });
 
-for (const [status, code] of [[400, "invalid_diff"], [403, "forbidden"], [409, "clock_ahead"], [422, "unknown_field"]]) {
+for (const [status, code] of [
+  [400, "invalid_diff"],
+  [403, "forbidden"],
+  [409, "clock_ahead"],
+  [422, "unknown_field"],
+]) {
   test(`at ${code} everything is kept, and nothing more is sent by itself`, async () => {
     const network = new Network().then(failure(status, code, {}, { diff_id: "d1" }));
     const phone = await device(network);
@@ -230,19 +280,27 @@ for (const [status, code] of [[400, "invalid_diff"], [403, "forbidden"], [409, "
 }
 
 test("what others did is applied with the clock, and known defaults are filled in", async () => {
-  const network = new Network().then(ok(5, [back("create", "t1", { name: "Milk" }), back("create", "t2", { name: "Bread" })]),
-    ok(7, [back("update", "t1", { done: true }), back("delete", "t2")]), ok(7));
+  const network = new Network().then(
+    ok(5, [back("create", "t1", { name: "Milk" }), back("create", "t2", { name: "Bread" })]),
+    ok(7, [back("update", "t1", { done: true }), back("delete", "t2")]),
+    ok(7),
+  );
   const phone = await device(network);
   await phone.sync();
   await phone.sync();
   assert.deepEqual(await phone.read("tasks"), [{ id: "t1", name: "Milk", done: true }]);
   await phone.sync();
-  assert.deepEqual(network.requests.map(({ logical_clock }) => logical_clock), [0, 5, 7]);
+  assert.deepEqual(
+    network.requests.map(({ logical_clock }) => logical_clock),
+    [0, 5, 7],
+  );
 });
 
 test("a create of what is there replaces it", async () => {
-  const network = new Network().then(ok(1, [back("create", "t1", { name: "Milk", note: "x" })]),
-    ok(2, [back("delete", "t1"), back("create", "t1", { name: "Bread" })]));
+  const network = new Network().then(
+    ok(1, [back("create", "t1", { name: "Milk", note: "x" })]),
+    ok(2, [back("delete", "t1"), back("create", "t1", { name: "Bread" })]),
+  );
   const phone = await device(network);
   await phone.sync();
   await phone.sync();
@@ -266,9 +324,16 @@ test("a change made during a request stays, is settled, and goes out next", asyn
 });
 
 test("a refused change is undone by the answer, and kept with its reason", async () => {
-  const network = new Network().then(ok(1), (request) => ok(2, [back("update", "t1", { name: "Milk" })], [
-    { diff_id: request.diffs[0].id, code: "forbidden", message: "A task needs a name." },
-  ])(), ok(3));
+  const network = new Network().then(
+    ok(1),
+    (request) =>
+      ok(
+        2,
+        [back("update", "t1", { name: "Milk" })],
+        [{ diff_id: request.diffs[0].id, code: "forbidden", message: "A task needs a name." }],
+      )(),
+    ok(3),
+  );
   const phone = await device(network);
   await phone.create("tasks", { id: "t1", name: "Milk" });
   await phone.sync();
@@ -276,7 +341,10 @@ test("a refused change is undone by the answer, and kept with its reason", async
   await phone.sync();
   assert.deepEqual(await names(phone), ["Milk"]);
   const [refused] = await phone.refused();
-  assert.deepEqual([refused.code, refused.message, refused.fields], ["forbidden", "A task needs a name.", { id: "t1", name: "" }]);
+  assert.deepEqual(
+    [refused.code, refused.message, refused.fields],
+    ["forbidden", "A task needs a name.", { id: "t1", name: "" }],
+  );
   assert.equal(phone.status.refused, 1);
 
   await phone.mend(refused.id, { name: "Oat milk" });
@@ -307,9 +375,9 @@ test("with a refused create goes what was done to the object since, so that noth
 });
 
 test("a refused change can be let go", async () => {
-  const network = new Network().then((request) => ok(1, [back("delete", "t1")], [
-    { diff_id: request.diffs[0].id, code: "constraint", message: "No." },
-  ])());
+  const network = new Network().then((request) =>
+    ok(1, [back("delete", "t1")], [{ diff_id: request.diffs[0].id, code: "constraint", message: "No." }])(),
+  );
   const phone = await device(network);
   await phone.create("tasks", { id: "t1" });
   await phone.sync();
@@ -321,9 +389,15 @@ test("a refused change can be let go", async () => {
 
 test("all is there after a restart: objects, clock, what is pending and what was refused", async () => {
   const store = memoryStore();
-  const network = new Network().then((request) => ok(4, [back("create", "t9", { name: "Bread" }), back("delete", "t1")], [
-    { diff_id: request.diffs[0].id, code: "forbidden", message: "No." },
-  ])(), ok(5));
+  const network = new Network().then(
+    (request) =>
+      ok(
+        4,
+        [back("create", "t9", { name: "Bread" }), back("delete", "t1")],
+        [{ diff_id: request.diffs[0].id, code: "forbidden", message: "No." }],
+      )(),
+    ok(5),
+  );
   const before = await device(network, { store });
   await before.create("tasks", { id: "t1" });
   await before.sync();
@@ -339,13 +413,21 @@ test("all is there after a restart: objects, clock, what is pending and what was
 test("an answer that cannot be stored is no loss: the same is asked again", async () => {
   const store = memoryStore();
   let broken = true;
-  const failing = { ...store, write: (work, durable) => store.write((tx) => work({
-    ...tx,
-    delete: (...place) => {
-      if (broken) throw new DOMException("full", "QuotaExceededError");
-      return tx.delete(...place);
-    },
-  }), durable) };
+  const failing = {
+    ...store,
+    write: (work, durable) =>
+      store.write(
+        (tx) =>
+          work({
+            ...tx,
+            delete: (...place) => {
+              if (broken) throw new DOMException("full", "QuotaExceededError");
+              return tx.delete(...place);
+            },
+          }),
+        durable,
+      ),
+  };
   const network = new Network().then(ok(1), ok(1));
   const phone = await device(network, { store: failing });
   await phone.create("tasks", { id: "t1" });
@@ -356,10 +438,13 @@ test("an answer that cannot be stored is no loss: the same is asked again", asyn
   assert.deepEqual(network.requests[1].diffs, network.requests[0].diffs);
 });
 
-test("when a server was restored from a backup, everything is sent again and nothing comes back that was deleted", async () => {
-  const network = new Network().then(ok(3, [back("create", "t1", { name: "Milk" }), back("create", "t2", { name: "Bread" })]),
+test("a server that was restored gets everything again, and what was deleted does not come back", async () => {
+  const network = new Network().then(
+    ok(3, [back("create", "t1", { name: "Milk" }), back("create", "t2", { name: "Bread" })]),
     failure(409, "clock_ahead"),
-    ok(2, [back("create", "t2", { name: "Bread" }), back("create", "t7", { name: "Salt" })]), ok(3));
+    ok(2, [back("create", "t2", { name: "Bread" }), back("create", "t7", { name: "Salt" })]),
+    ok(3),
+  );
   const phone = await device(network);
   phone.clock.now = 700;
   await phone.sync();
@@ -374,9 +459,13 @@ test("when a server was restored from a backup, everything is sent again and not
   assert.equal(again.logical_clock, 0);
   assert.deepEqual(lines(again.diffs), [
     'create t1 {"done":true,"name":"Milk"}',
-    'update t1 {"done":true}', 'create t3 {"name":"Tea"}',
+    'update t1 {"done":true}',
+    'create t3 {"name":"Tea"}',
   ]);
-  assert.deepEqual(again.diffs.map(({ utc_timestamp }) => utc_timestamp), [700, 900, 900]);
+  assert.deepEqual(
+    again.diffs.map(({ utc_timestamp }) => utc_timestamp),
+    [700, 900, 900],
+  );
   assert.deepEqual(lines(last.diffs), ["delete t2"]);
   assert.deepEqual((await names(phone)).sort(), ["Milk", "Salt", "Tea"]);
 });

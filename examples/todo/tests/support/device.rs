@@ -244,7 +244,9 @@ impl Device {
                 self.run(
                     "await new Promise(requestAnimationFrame);
                     const ends = (animation) => animation.effect.getTiming().iterations < Infinity;
-                    await Promise.all(document.getAnimations().filter(ends).map((one) => one.finished));
+                    const pages = [document, ...Array.from(window, (_, place) => window[place]).map((frame) => frame.document)];
+                    const animations = pages.flatMap((page) => page.getAnimations());
+                    await Promise.all(animations.filter(ends).map((one) => one.finished));
                     await new Promise(requestAnimationFrame)",
                 )
                 .await;
