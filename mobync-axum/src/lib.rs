@@ -1,4 +1,5 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod extract;
 mod live;
@@ -11,3 +12,7 @@ pub use self::{
     response::{Answer, SyncError},
     route::{route, router},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+mod workspace_readme {}

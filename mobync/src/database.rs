@@ -31,6 +31,13 @@ pub trait Database: Send + Sync + 'static {
         access: Access,
     ) -> impl Future<Output = Result<Self::Unit, DatabaseError>> + Send;
 
+    /// The name of the model that keeps the log, unless [`Mobync`](crate::Mobync) is told another.
+    /// Provided: `diffs`.
+    #[allow(clippy::unnecessary_literal_bound, reason = "others keep the name in themselves")]
+    fn diffs_model(&self) -> &str {
+        "diffs"
+    }
+
     /// Whether [`open`](Self::open) keeps the promise on overlapping by itself. Provided: yes.
     /// If not, [`Mobync`](crate::Mobync) keeps it, within one process.
     fn serialises(&self) -> bool {

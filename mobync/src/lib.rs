@@ -1,4 +1,4 @@
-//! Offline-first sync for any Rust backend.
+#![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod database;
@@ -13,9 +13,15 @@ mod locks;
 pub mod memory;
 pub mod merge;
 mod owner;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 pub mod protocol;
 mod record;
 mod rules;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod sql;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
 mod synchronizer;
 
 pub use self::{
@@ -29,5 +35,5 @@ pub use self::{
     protocol::{Refused, SyncRequest, SyncResponse},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
-    synchronizer::{Change, Rejection, Synchronizer, Window, WindowQuery},
+    synchronizer::{Change, Rejection, Synchronizer, Window, WindowQuery, Write},
 };

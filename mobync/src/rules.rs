@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, future::Future};
 
-use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine::Pending};
+use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine::Flush};
 
 /// What an application allows, diff by diff.
 ///
@@ -109,7 +109,7 @@ impl From<DatabaseError> for Refusal {
 pub struct View<'v, S> {
     pub(crate) unit: &'v mut S,
     pub(crate) owner: &'v Owner,
-    pub(crate) pending: &'v mut Pending,
+    pub(crate) pending: &'v mut (dyn Flush<S> + 'v),
 }
 
 impl<S: Synchronizer> View<'_, S> {

@@ -1,12 +1,16 @@
 //! What a database must do for a sync: one unit of work.
 
 mod log;
+mod write;
 
 use std::future::Future;
 
 use crate::{DatabaseError, Diff, Owner, ReadFilter, Record};
 
-pub use self::log::{Window, WindowQuery};
+pub use self::{
+    log::{Window, WindowQuery},
+    write::Write,
+};
 
 /// One unit of work on a database: what the user implements to plug in any database.
 ///
@@ -95,6 +99,9 @@ pub trait Synchronizer: Send {
 
     /// Keeps everything that the unit wrote, or nothing. Provided: does nothing, for a database that
     /// writes at once; only one with transactions survives a failure in the middle of a sync whole.
+    ///
+    /// A rejection here is for a constraint that the database checks at the commit; see
+    /// [`check_each_change`](Self::check_each_change).
     fn commit(self) -> impl Future<Output = Result<(), Self::Error>> + Send
     where
         Self: Sized,
@@ -124,19 +131,33 @@ pub trait Synchronizer: Send {
         false
     }
 
-    /// Does the changes, which are of different objects, in their order. Provided: one by one.
+    /// From now on the unit must tell which change the database does not take, and check with each
+    /// change what it otherwise checks at the commit.
+    ///
+    /// Called first of all, after an earlier unit's [`write`](Self::write) or [`commit`](Self::commit)
+    /// failed with a rejection that named no change. Provided: does nothing.
+    fn check_each_change(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Does the writes, which are of different objects, in their order. Provided: one by one.
     ///
     /// Returns which of them the database does not take, by place and with the reason; the others
     /// are done. A unit that does not [survive](Self::survives_rejection) may stop at the first.
+    ///
+    /// # Errors
+    /// A failure; or a rejection ([`DatabaseError::is_rejection`]), if the unit cannot tell of which
+    /// write it is. Then all is repeated in a new unit that is told to
+    /// [check each change](Self::check_each_change).
     fn write(
         &mut self,
         owner: &Owner,
-        changes: Vec<Change>,
+        writes: &[Write<'_>],
     ) -> impl Future<Output = Result<Vec<Rejection>, DatabaseError>> + Send {
         async move {
             let mut rejections = Vec::new();
-            for (place, change) in changes.into_iter().enumerate() {
-                let done = match change {
+            for (place, write) in writes.iter().enumerate() {
+                let done = match write.to_change()? {
                     Change::Create { model, record } => self.create(owner, &model, record).await,
                     Change::Update { model, changes } => self.update(owner, &model, changes).await,
                     Change::Delete { model, id } => self.delete(owner, &model, &id).await,

@@ -13,7 +13,11 @@ use mobync::{
     memory::MemoryDatabase,
 };
 use serde_json::json;
-use support::{Faulty, Forbid, Hooked, Plain, Sent, Server, ada, create, delete, diffs, update};
+use support::{
+    Faulty, Forbid, Hooked, Plain, Sent, Server, ada, create,
+    databases::{self, Made},
+    delete, diffs, update,
+};
 
 /// A request that uses every call there is: it reads a row back, and asks for a first create.
 fn request() -> Vec<Sent> {
@@ -28,9 +32,9 @@ fn request() -> Vec<Sent> {
     ]
 }
 
-async fn fails_at_every_call<D: Database + Clone>(new: impl Fn() -> D, busy: bool) {
+async fn fails_at_every_call<D: Database + Clone>(new: impl AsyncFn() -> Made<D>, busy: bool) {
     for calls in 0.. {
-        let inner = new();
+        let (inner, _folder) = new().await;
         let server = Server::new(inner.clone());
         server.sync(0, [create("old", json!({"a": 0, "b": 0})), create("older", json!({}))]).await;
         server.sync(1, [create("other", json!({}))]).await;
@@ -81,14 +85,21 @@ impl Database for SharedPlain {
 
 #[tokio::test]
 async fn a_memory_database_that_fails_at_any_call_leaves_nothing_behind() {
-    fails_at_every_call(MemoryDatabase::new, false).await;
-    fails_at_every_call(MemoryDatabase::new, true).await;
+    fails_at_every_call(databases::memory, false).await;
+    fails_at_every_call(databases::memory, true).await;
 }
 
 #[tokio::test]
 async fn a_database_of_seven_methods_that_fails_at_any_call_leaves_nothing_behind() {
-    fails_at_every_call(SharedPlain::default, false).await;
-    fails_at_every_call(SharedPlain::default, true).await;
+    let new = async || (SharedPlain::default(), None);
+    fails_at_every_call(new, false).await;
+    fails_at_every_call(new, true).await;
+}
+
+#[tokio::test]
+async fn an_sql_database_that_fails_at_any_call_leaves_nothing_behind() {
+    fails_at_every_call(databases::sqlite, false).await;
+    fails_at_every_call(databases::postgres, true).await;
 }
 
 #[tokio::test(start_paused = true)]

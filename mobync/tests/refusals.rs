@@ -10,30 +10,16 @@ use mobync::{
 };
 use serde_json::json;
 use support::{
-    Forbid, Hooked, Picky, Plain, Sent, Server, T0, ada, create, delete, diffs, line, lines, update,
+    Forbid, Hooked, Picky, Plain, Sent, Server, T0, ada, create, databases::on_every_database,
+    delete, diffs, line, lines, update,
 };
 
-macro_rules! on_every_database {
-    ($($scenario:ident)*) => {
-        mod memory {
-            $(#[tokio::test] async fn $scenario() {
-                let database = super::Hooked { inner: super::MemoryDatabase::new(), hook: super::Picky };
-                super::$scenario(super::Server::new(database).forbidding()).await
-            })*
-        }
-        mod seven_methods {
-            $(#[tokio::test] async fn $scenario() {
-                let database = super::Hooked { inner: super::Plain::default(), hook: super::Picky };
-                super::$scenario(super::Server::new(database).forbidding()).await
-            })*
-        }
-    };
-}
-
 on_every_database! {
+    |inner| super::Server::new(super::Hooked { inner, hook: super::Picky }).forbidding();
     a_refused_diff_does_nothing_and_the_others_stand
     refusals_are_told_in_the_order_sent_with_the_first_code_that_holds
     a_refusal_is_told_once_but_undone_again_on_a_retry
+    a_refused_update_that_was_sorted_before_its_create_is_undone_again_on_a_retry
     a_refused_update_goes_back_with_the_value_that_stands
     a_refused_update_of_an_object_older_than_the_window_goes_back_from_its_row
     a_refused_create_goes_back_as_a_delete
@@ -55,6 +41,11 @@ on_every_database! {
 fn forbidden(sent: Sent) -> Sent {
     let id = format!("forbidden-{}", sent.0.id);
     sent.id(&id)
+}
+
+/// Without the columns that no diff has written: a row has them, but only in some databases.
+fn written(back: Vec<String>) -> Vec<String> {
+    back.into_iter().map(|line| line.replace(r#","c":null,"n":null"#, "")).collect()
 }
 
 fn told(answer: &SyncResponse) -> Vec<(&str, &str)> {
@@ -121,6 +112,24 @@ async fn a_refusal_is_told_once_but_undone_again_on_a_retry(server: Server<impl 
         (undone.map(Into::into).into(), undone.map(Into::into).into())
     );
     assert_eq!((server.log().await, retry.logical_clock), (log, 2));
+}
+
+async fn a_refused_update_that_was_sorted_before_its_create_is_undone_again_on_a_retry(
+    server: Server<impl Database, Forbid>,
+) {
+    // The device's clock was set back between the two.
+    let (made, changed) =
+        (create("t1", json!({"a": 1})).at(9), forbidden(update("t1", json!({"a": 2}))));
+    let undone = [r#"update t1 {"a":1}"#];
+    assert_eq!(server.back(0, [changed.clone(), made.clone()]).await, undone);
+    assert_eq!(server.back(0, [changed, made]).await, undone);
+
+    let (made, changed) =
+        (create("t2", json!({"a": 1})).at(9), forbidden(update("t2", json!({"a": 2}))));
+    server.sync(1, [made.clone()]).await;
+    let undone = [r#"update t2 {"a":1}"#];
+    assert_eq!(server.back(1, [changed.clone(), made.clone()]).await, undone);
+    assert_eq!(server.back(1, [changed, made]).await, undone);
 }
 
 async fn a_refused_update_goes_back_with_the_value_that_stands(
@@ -206,8 +215,9 @@ async fn a_refused_delete_of_an_object_older_than_the_window_goes_back_with_its_
 ) {
     server.sync(0, [create("t1", json!({"a": 1, "b": 1}))]).await;
     let sent = [update("t1", json!({"b": 2})), forbidden(delete("t1").at(1))];
-    assert_eq!(server.back(1, sent.clone()).await, [r#"create t1 {"a":1,"b":2}"#]);
-    assert_eq!(server.back(1, sent).await, [r#"create t1 {"a":1,"b":2}"#], "on a retry, too");
+    let undone = [r#"create t1 {"a":1,"b":2}"#];
+    assert_eq!(written(server.back(1, sent.clone()).await), undone);
+    assert_eq!(written(server.back(1, sent).await), undone, "on a retry, too");
 }
 
 async fn a_create_behind_a_refused_delete_gets_back_what_it_does_not_name(
@@ -215,7 +225,7 @@ async fn a_create_behind_a_refused_delete_gets_back_what_it_does_not_name(
 ) {
     server.sync(0, [create("t1", json!({"a": 1, "b": 1}))]).await;
     let sent = [forbidden(delete("t1")), create("t1", json!({"a": 2})).at(1)];
-    assert_eq!(server.back(1, sent).await, [r#"update t1 {"b":1}"#]);
+    assert_eq!(written(server.back(1, sent).await), [r#"update t1 {"b":1}"#]);
     assert_eq!(server.rows().await, [r#"t1 {"a":2,"b":1}"#]);
 }
 

@@ -5,7 +5,6 @@ mod settings;
 mod sync;
 
 use std::{
-    collections::HashMap,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -13,13 +12,16 @@ use std::{
 use tracing::Instrument;
 use uuid::Uuid;
 
-pub(crate) use self::pending::Pending;
+pub(crate) use self::pending::Flush;
 pub(crate) use self::settings::Settings;
-use self::sync::{Attempt, Source};
+use self::sync::{Attempt, Learned, Source};
 use crate::{
     Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
     SyncResponse, Synchronizer, locks::OwnerLocks, merge::Request, protocol::check_count,
 };
+
+/// How often a sync is repeated because its unit of work collided with another one.
+const MOST_CONFLICTS: usize = 5;
 
 /// Offline-first sync on a database.
 ///
@@ -70,10 +72,11 @@ impl<D, R> Clone for Mobync<D, R> {
 impl<D: Database> Mobync<D> {
     /// Sync on that database, with default settings and without rules.
     pub fn new(database: D) -> Self {
+        let diffs_model = database.diffs_model().to_owned();
         Self {
             database: Arc::new(database),
             rules: Arc::new(NoRules),
-            settings: Arc::default(),
+            settings: Arc::new(Settings { diffs_model, ..Settings::default() }),
             locks: OwnerLocks::default(),
             live: Live::default(),
         }
@@ -88,7 +91,8 @@ impl<D: Database, R> Mobync<D, R> {
         Mobync { database, rules: Arc::new(rules), settings, locks, live }
     }
 
-    /// The name of the model that keeps the log; `diffs` by default.
+    /// The name of the model that keeps the log; by default the database's own, which is `diffs`
+    /// unless it says otherwise.
     #[must_use]
     pub fn diffs_model(self, name: impl Into<String>) -> Self {
         self.set(|settings| settings.diffs_model = name.into())
@@ -229,22 +233,34 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let _turn =
             if self.database.serialises() { None } else { Some(self.locks.lock(owner).await) };
         let access = if request.is_empty() { Access::Read } else { Access::Write };
-        let mut verdicts = HashMap::new();
+        let mut learned = Learned::default();
+        let mut conflicts = 0;
         loop {
-            let unit = self.database.open(owner, access).await.map_err(Error::of_database)?;
-            let attempt = Attempt {
-                owner,
-                request: &request,
-                rules: &*self.rules,
-                settings: &self.settings,
-                source,
-                verdicts: &mut verdicts,
+            let attempt = async {
+                let unit = self.database.open(owner, access).await.map_err(Error::of_database)?;
+                let attempt = Attempt {
+                    owner,
+                    request: &request,
+                    rules: &*self.rules,
+                    settings: &self.settings,
+                    source,
+                    learned: &mut learned,
+                };
+                attempt.run(unit).await
             };
-            // Each attempt that does not come to an end adds one verdict, on one of the diffs.
-            if let Some(answer) = attempt.run(unit).await? {
-                // Nothing is awaited between the commit and this: who was told of a sync hears of it.
-                self.live.announce(owner, answer.logical_clock);
-                return Ok(answer);
+            match attempt.await {
+                // An attempt that does not come to an end has learned something new.
+                Ok(None) => {}
+                Ok(Some(answer)) => {
+                    // Nothing is awaited between the commit and this: who is told of a sync hears of it.
+                    self.live.announce(owner, answer.logical_clock);
+                    return Ok(answer);
+                }
+                Err(error) if error.is_conflict() && conflicts < MOST_CONFLICTS => {
+                    conflicts += 1;
+                    tracing::debug!(conflicts, "repeated behind a conflict");
+                }
+                Err(error) => return Err(error),
             }
         }
     }

@@ -1,56 +1,93 @@
 //! Writes that wait to go out together.
 
-use crate::{Change, DatabaseError, Owner, Synchronizer};
+use std::{fmt, future::Future, pin::Pin};
 
-/// Changes in the order made, until somebody looks at the database or there are no more.
+use crate::{DatabaseError, Owner, Synchronizer, Write};
+
+/// Writes in the order made, until somebody looks at the database or there are no more.
 #[derive(Debug, Default)]
-pub(crate) struct Pending {
-    changes: Vec<Change>,
+pub(crate) struct Pending<'a> {
+    writes: Vec<Write<'a>>,
     diffs: Vec<usize>,
     /// What became of those that went out: the diff, and why the database did not take it.
     written: Vec<(usize, Option<DatabaseError>)>,
+    /// The unit of work is of no more use, because the database rejected a write.
     broken: bool,
+    /// So it is, and which write that was is not known.
+    unnamed: Option<DatabaseError>,
 }
 
-impl Pending {
-    pub(super) fn push(&mut self, diff: usize, change: Change) {
+impl<'a> Pending<'a> {
+    pub(super) fn push(&mut self, diff: usize, write: Write<'a>) {
         self.diffs.push(diff);
-        self.changes.push(change);
+        self.writes.push(write);
     }
 
     /// Writes what waits.
     ///
     /// # Errors
-    /// If the database failed, or an earlier rejection has left the unit of work unusable.
-    pub(crate) async fn flush<S: Synchronizer>(
+    /// If the database failed, or a rejection has left the unit of work unusable.
+    pub(super) async fn flush<S: Synchronizer>(
         &mut self,
         unit: &mut S,
         owner: &Owner,
     ) -> Result<(), DatabaseError> {
-        if !self.changes.is_empty() {
-            let rejections = unit.write(owner, std::mem::take(&mut self.changes)).await?;
-            self.broken = !rejections.is_empty() && !unit.survives_rejection();
-            let first = self.written.len();
-            self.written.extend(self.diffs.drain(..).map(|diff| (diff, None)));
-            for rejection in rejections {
-                if let Some((_, error)) = self.written.get_mut(first + rejection.place) {
-                    *error = Some(rejection.error);
+        if !self.writes.is_empty() && !self.broken {
+            let writes = std::mem::take(&mut self.writes);
+            match unit.write(owner, &writes).await {
+                Ok(rejections) => {
+                    self.broken = !rejections.is_empty() && !unit.survives_rejection();
+                    let first = self.written.len();
+                    self.written.extend(self.diffs.drain(..).map(|diff| (diff, None)));
+                    for rejection in rejections {
+                        if let Some((_, error)) = self.written.get_mut(first + rejection.place) {
+                            *error = Some(rejection.error);
+                        }
+                    }
                 }
+                Err(error) if error.is_rejection() => {
+                    (self.broken, self.unnamed) = (true, Some(error));
+                }
+                Err(error) => return Err(error),
             }
         }
         if self.broken {
-            return Err(DatabaseError::failed("the unit of work was rejected a change"));
+            return Err(DatabaseError::failed("the unit of work was rejected a write"));
         }
         Ok(())
     }
 
-    /// Whether the unit of work is of no more use, because the database rejected a change.
+    /// Whether the unit of work is of no more use, because the database rejected a write.
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// What became of the changes that went out since the last call.
+    /// The rejection of a write, if which one it was is not known.
+    pub(super) fn take_unnamed(&mut self) -> Option<DatabaseError> {
+        self.unnamed.take()
+    }
+
+    /// What became of the writes that went out since the last call.
     pub(super) fn take_written(&mut self) -> Vec<(usize, Option<DatabaseError>)> {
         std::mem::take(&mut self.written)
+    }
+}
+
+/// What a rule's view knows of the writes that wait: that they must go out before it looks.
+pub(crate) trait Flush<S>: Send {
+    fn flush<'f>(&'f mut self, unit: &'f mut S, owner: &'f Owner) -> Flushed<'f>;
+}
+
+type Flushed<'f> = Pin<Box<dyn Future<Output = Result<(), DatabaseError>> + Send + 'f>>;
+
+impl<S: Synchronizer> Flush<S> for Pending<'_> {
+    fn flush<'f>(&'f mut self, unit: &'f mut S, owner: &'f Owner) -> Flushed<'f> {
+        Box::pin(Pending::flush(self, unit, owner))
+    }
+}
+
+impl<S> fmt::Debug for dyn Flush<S> + '_ {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pending")
     }
 }

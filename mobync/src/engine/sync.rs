@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Pending, Settings, mint};
+use super::{Settings, mint, pending::Pending};
 use crate::{
     DatabaseError, Diff, Error, Operation, Owner, ReadFilter, Refusal, Refused, Rules,
     SyncResponse, Synchronizer, View, Window, WindowQuery,
@@ -35,8 +35,15 @@ pub(super) struct Attempt<'a, R> {
     pub(super) rules: &'a R,
     pub(super) settings: &'a Settings,
     pub(super) source: Source,
-    /// What earlier attempts have found out, and this one does not ask again.
-    pub(super) verdicts: &'a mut HashMap<usize, Verdict>,
+    pub(super) learned: &'a mut Learned,
+}
+
+/// What the attempts at a sync have found out, so that the next one need not ask again.
+#[derive(Debug, Default)]
+pub(super) struct Learned {
+    verdicts: HashMap<usize, Verdict>,
+    /// A write was rejected and it is not known which, so each one must be checked.
+    check_each: bool,
 }
 
 impl<R> Attempt<'_, R> {
@@ -49,6 +56,9 @@ impl<R> Attempt<'_, R> {
     {
         let Self { owner, request, settings, .. } = self;
         let log = &*settings.diffs_model;
+        if self.learned.check_each {
+            unit.check_each_change().await.map_err(Error::of_database)?;
+        }
         let since = match self.source {
             Source::Device { since } => since,
             Source::Server => unit.clock(owner, log).await.map_err(Error::of_database)?,
@@ -86,7 +96,7 @@ impl<R> Attempt<'_, R> {
         if sync.walk().await? == Walked::Again {
             return Ok(None);
         }
-        sync.finish(known).await.map(Some)
+        sync.finish(known).await
     }
 
     async fn window<S: Synchronizer>(
@@ -128,12 +138,22 @@ impl<R> Attempt<'_, R> {
     }
 }
 
+impl<R> Attempt<'_, R> {
+    /// The database rejected something and cannot tell what; the next attempt checks each write.
+    fn learn_to_check_each(&mut self, rejection: DatabaseError) -> Result<Walked, Error> {
+        if std::mem::replace(&mut self.learned.check_each, true) {
+            return Err(Error::of_database(rejection));
+        }
+        Ok(Walked::Again)
+    }
+}
+
 /// A sync under way.
 struct Sync<'a, S, R> {
     attempt: Attempt<'a, R>,
     unit: S,
     merge: Merge<'a>,
-    pending: Pending,
+    pending: Pending<'a>,
     /// The steps whose changes are pending, and the objects that these are of.
     steps: HashMap<usize, Step<'a>>,
     waiting: HashSet<usize>,
@@ -160,15 +180,17 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
             }
             let Some(verdict) = self.ask(place).await? else { return Ok(Walked::Again) };
             if self.foreseen.get(&place).is_some_and(|refused| *refused != verdict.is_err()) {
-                self.attempt.verdicts.insert(place, verdict);
+                self.attempt.learned.verdicts.insert(place, verdict);
                 return Ok(Walked::Again);
             }
             match verdict {
                 Err(reason) => {
                     // What came before must be known, for the first refusal is the one to tell.
                     if self.attempt.settings.all_or_nothing {
-                        self.flush().await?;
-                        return Err(self.forbidden(place, reason));
+                        return match self.flush().await? {
+                            Walked::Again => Ok(Walked::Again),
+                            Walked::ToTheEnd => Err(self.forbidden(place, reason)),
+                        };
                     }
                     self.refuse(place, reason);
                 }
@@ -176,25 +198,24 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
                     if self.look_ahead(place).await? == Walked::Again {
                         return Ok(Walked::Again);
                     }
-                    self.take(place, object)?;
+                    self.take(place, object);
                 }
             }
         }
         self.flush().await
     }
 
-    /// Plans a diff that is allowed; its change waits for others to go out with.
-    fn take(&mut self, place: usize, object: usize) -> Result<(), Error> {
-        let Some(step) = self.merge.plan(place) else { return Ok(()) };
-        match self.merge.change(&step).map_err(Error::of_database)? {
+    /// Plans a diff that is allowed; its write waits for others to go out with.
+    fn take(&mut self, place: usize, object: usize) {
+        let Some(step) = self.merge.plan(place) else { return };
+        match self.merge.write(&step) {
             None => self.merge.settle(step, false, mint),
-            Some(change) => {
-                self.pending.push(place, change);
+            Some(write) => {
+                self.pending.push(place, write);
                 self.steps.insert(place, step);
                 self.waiting.insert(object);
             }
         }
-        Ok(())
     }
 
     fn refuse(&mut self, place: usize, reason: Reason) {
@@ -221,7 +242,7 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
     /// Asks the database's and the application's rules about a diff; none if what they looked at
     /// had to be written first, and that ended this attempt.
     async fn ask(&mut self, place: usize) -> Result<Option<Verdict>, Error> {
-        if let Some(verdict) = self.attempt.verdicts.get(&place) {
+        if let Some(verdict) = self.attempt.learned.verdicts.get(&place) {
             return Ok(Some(verdict.clone()));
         }
         let Some(diff) = self.attempt.request.diff(place) else { return Ok(Some(Ok(()))) };
@@ -280,6 +301,9 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
 
     /// Settles what was written, now that it is known what the database rejects.
     fn settle_written(&mut self) -> Result<Walked, Error> {
+        if let Some(rejection) = self.pending.take_unnamed() {
+            return self.attempt.learn_to_check_each(rejection);
+        }
         for (place, rejection) in self.pending.take_written() {
             self.waiting.clear();
             match rejection {
@@ -291,7 +315,7 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
                 Some(error) => {
                     let reason = self.rejected(place, error)?;
                     if self.pending.is_broken() {
-                        self.attempt.verdicts.insert(place, Err(reason));
+                        self.attempt.learned.verdicts.insert(place, Err(reason));
                         return Ok(Walked::Again);
                     }
                     self.refuse(place, reason);
@@ -322,15 +346,22 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
     }
 
     /// Writes the log, commits, and answers.
-    async fn finish(mut self, known: usize) -> Result<SyncResponse, Error> {
+    async fn finish(mut self, known: usize) -> Result<Option<SyncResponse>, Error> {
         let rows = self.rows().await.map_err(Error::of_database)?;
-        let Self { attempt, mut unit, merge, refused, .. } = self;
+        let Self { mut attempt, mut unit, merge, refused, .. } = self;
         let new = merge.new_diffs();
         let Outcome { clock, log, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
         if !log.is_empty() {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, &log);
             appended.await.map_err(Error::of_database)?;
-            unit.commit().await.map_err(|error| Error::of_database(error.into()))?;
+            match unit.commit().await.map_err(Into::into) {
+                Ok(()) => {}
+                Err(rejection) if rejection.is_rejection() => {
+                    attempt.learn_to_check_each(rejection)?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(Error::of_database(error)),
+            }
         }
 
         let span = tracing::Span::current();
@@ -351,7 +382,7 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
                 Some(Refused { diff_id: diff_id(place)?, code: code.to_owned(), message })
             })
             .collect();
-        Ok(answer)
+        Ok(Some(answer))
     }
 
     /// The rows of objects of which more goes back than the window tells.

@@ -6,7 +6,7 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a database did not do what a sync asked of it.
 ///
-/// The first two say that the *database failed*: the whole sync fails, and the device tries again.
+/// The first three say that the *database failed*: the whole sync fails, and the device tries again.
 /// The others say that it *works, and does not take this change*. An unknown model or field fails the
 /// sync with 422; a value or a constraint makes the one diff be refused, while the others stand.
 ///
@@ -26,6 +26,10 @@ pub enum DatabaseError {
     /// It is locked, its pool is empty, or a time limit ran out. Becomes 503 `busy`.
     #[error("the database is busy")]
     Busy(#[source] BoxError),
+    /// The unit of work collided with another one: a deadlock, or a failure to serialise. It is
+    /// repeated a few times; then it becomes 503 `busy`.
+    #[error("the unit of work collided with another one")]
+    Conflict(#[source] BoxError),
     /// There is no such model. Becomes 422 `unknown_model`.
     #[error("there is no model \"{}\"", shorten(model))]
     UnknownModel {
@@ -67,6 +71,11 @@ impl DatabaseError {
     /// The database is busy, for this cause.
     pub fn busy(cause: impl Into<BoxError>) -> Self {
         Self::Busy(cause.into())
+    }
+
+    /// The unit of work collided with another one, for this cause.
+    pub fn conflict(cause: impl Into<BoxError>) -> Self {
+        Self::Conflict(cause.into())
     }
 
     /// There is no such model.

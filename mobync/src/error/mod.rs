@@ -218,9 +218,18 @@ impl Error {
             DatabaseError::Busy(source) => {
                 Self::Busy { retry_after: Duration::from_secs(1), source }
             }
+            DatabaseError::Conflict(_) => {
+                Self::Busy { retry_after: Duration::from_secs(1), source: error.into() }
+            }
             DatabaseError::Failed(source) => Self::Internal(source),
             other => Self::Internal(other.into()),
         }
+    }
+
+    /// Whether the same may go well at once, in a new unit of work.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let Self::Busy { source, .. } = self else { return false };
+        matches!(source.downcast_ref(), Some(DatabaseError::Conflict(_)))
     }
 
     /// What a database's error means where one diff is to blame for it.

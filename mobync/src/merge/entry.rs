@@ -69,7 +69,7 @@ pub(crate) fn encode<'f>(id: &str, fields: impl IntoIterator<Item = (&'f str, &'
     json
 }
 
-fn push_string(json: &mut String, text: &str) {
+pub(crate) fn push_string(json: &mut String, text: &str) {
     json.push_str(&serde_json::Value::from(text).to_string());
 }
 

@@ -22,6 +22,8 @@ mod step;
 use std::collections::{HashMap, HashSet};
 
 pub(crate) use self::entry::object_of;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::entry::push_string;
 pub use self::{
     answer::{Outcome, Rows},
     request::Request,
@@ -119,10 +121,9 @@ impl<'a> Merge<'a> {
             .collect();
 
         let existing = existing_of(queried, window);
-        let mut behind = vec![None; request.entries.len()];
         for (object, past) in objects.iter_mut().zip(&pasts) {
             let exists = existing.contains(&(object.model, &*object.id));
-            object.replay(past, since, exists, &mut behind);
+            object.replay(past, since, exists, &request.entries);
         }
 
         let mut merge = Self {
@@ -137,25 +138,8 @@ impl<'a> Merge<'a> {
             log: Vec::new(),
             idle: 0,
         };
-        merge.recall(pasts, &behind);
         merge.look_ahead();
         Ok(merge)
-    }
-
-    /// Lets the known diffs count, in the order sent: they are the device's past.
-    fn recall(&mut self, pasts: Vec<Vec<Past<'a>>>, behind: &[Option<usize>]) {
-        let mut stored: HashMap<usize, Entry<'a>> = HashMap::new();
-        for past in pasts.into_iter().flatten() {
-            if let Some(sent) = past.sent {
-                stored.insert(sent, past.entry);
-            }
-        }
-        let sent = self.request.entries.iter().zip(&self.object_of).zip(behind).enumerate();
-        for (place, ((entry, object), behind)) in sent {
-            let Some(stored) = stored.get(&place) else { continue };
-            let Some(object) = self.objects.get_mut(*object) else { continue };
-            object.recall(entry, stored, *behind);
-        }
     }
 
     /// Notes what a diff must know of those behind it: the deletes, and the first creates.

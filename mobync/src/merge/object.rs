@@ -81,16 +81,13 @@ impl<'a> Object<'a> {
     }
 
     /// Reads the object's entries, which are in the order of the log, up to now, and stops at the
-    /// device's clock to see what it holds.
-    ///
-    /// `behind` is told, for each entry that is one of the request's creates, the life that a device
-    /// holds behind it.
+    /// device's clock to see what it holds. Then those that are the request's own count, as its past.
     pub(super) fn replay(
         &mut self,
         past: &[Past<'a>],
         since: i64,
         exists: bool,
-        behind: &mut [Option<usize>],
+        request: &[Entry<'a>],
     ) {
         if was_alive(past).unwrap_or(exists) {
             self.alive = Some(self.begin(Life::default()));
@@ -98,6 +95,7 @@ impl<'a> Object<'a> {
         // On a new device nothing is, not even what began before there was a log.
         let held_at = |alive| if since == 0 { None } else { alive };
         let mut held = None;
+        let mut known = Vec::new();
         for Past { entry, sent } in past {
             let diff = entry.diff;
             if diff.logical_clock >= since && held.is_none() {
@@ -115,28 +113,34 @@ impl<'a> Object<'a> {
                 origin,
             };
             let began = self.follow(entry, stamp);
-            if let Some(behind) = sent.and_then(|sent| behind.get_mut(sent)) {
-                *behind = began.or(self.alive);
+            if let Some(sent) = sent.and_then(|sent| request.get(sent)) {
+                known.push((sent, entry, began.or(self.alive)));
             }
         }
         self.apart = None;
         self.held = held.unwrap_or_else(|| held_at(self.alive));
+        // The log's order is the one in which they took effect, however a device sorts what it sends.
+        for (sent, stored, behind) in known {
+            self.recall(sent, stored, behind);
+        }
     }
 
     /// Lets one of the request's known diffs count, `stored` in the log; behind it, if it is a create
     /// made while nothing was held, the device holds `behind`.
-    pub(super) fn recall(&mut self, sent: &Entry<'a>, stored: &Entry<'_>, behind: Option<usize>) {
+    fn recall(&mut self, sent: &Entry<'a>, stored: &Entry<'_>, behind: Option<usize>) {
         self.floor = self.floor.max(stored.diff.utc_timestamp);
+        if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
+            // Refused then: the server's delete, a millisecond later, is the device's past, too.
+            let ended = behind.and_then(|life| self.life(life)?.ended.as_ref());
+            let (tick, at) = (stored.diff.logical_clock, stored.diff.utc_timestamp);
+            if ended.is_some_and(|end| (end.tick, end.at) == (tick, at.saturating_add(1))) {
+                self.floor = self.floor.max(at.saturating_add(1));
+            }
+        }
         match sent.diff.operation {
             Operation::Delete => return self.let_go(),
             Operation::Create if self.held.is_none() => self.held = behind,
             Operation::Create | Operation::Update => {}
-        }
-        if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
-            // Refused then: the server's delete, a millisecond later, is the device's past, too.
-            let ended = behind.and_then(|life| self.life(life)?.ended.as_ref());
-            let end = ended.filter(|end| end.tick == stored.diff.logical_clock).map(|end| end.at);
-            self.floor = self.floor.max(end.unwrap_or_default());
         }
         for (name, _) in &sent.fields {
             let took = stored.fields.iter().any(|(stored, _)| stored == name);

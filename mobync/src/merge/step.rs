@@ -6,7 +6,7 @@ use super::{
     life::{Life, Origin, Stamp},
     object::{Held, Object},
 };
-use crate::{Change, DatabaseError, Operation, Record};
+use crate::{Operation, Write};
 
 /// What one new diff does, unless it is refused.
 #[derive(Clone, Debug)]
@@ -207,20 +207,20 @@ impl Step<'_> {
 }
 
 impl<'a> Merge<'a> {
-    /// The change that a step makes in the database, if it makes one.
-    ///
-    /// # Errors
-    /// [`DatabaseError::Failed`] if a value is no JSON, which the check of the request rules out.
-    pub fn change(&self, step: &Step<'a>) -> Result<Option<Change>, DatabaseError> {
-        let Some((entry, _)) = self.at(step.diff) else { return Ok(None) };
-        let (model, id) = (entry.diff.model.as_str(), &*entry.object);
-        Ok(match step.effect {
-            Effect::Begin => Some(Change::create(model, record(id, &step.fields)?)),
-            Effect::Meet(_) if !step.fields.is_empty() => {
-                Some(Change::update(model, record(id, &step.fields)?))
-            }
-            Effect::End(_) => Some(Change::delete(model, id)),
-            Effect::Meet(_) | Effect::Apart | Effect::Receipt => None,
+    /// What a step writes to the database, if it writes.
+    pub fn write(&self, step: &Step<'a>) -> Option<Write<'a>> {
+        let operation = match step.effect {
+            Effect::Begin => Operation::Create,
+            Effect::Meet(_) if !step.fields.is_empty() => Operation::Update,
+            Effect::End(_) => Operation::Delete,
+            Effect::Meet(_) | Effect::Apart | Effect::Receipt => return None,
+        };
+        let (entry, _) = self.at(step.diff)?;
+        Some(Write {
+            operation,
+            model: &entry.diff.model,
+            id: entry.object.clone(),
+            fields: step.fields.clone(),
         })
     }
 }
@@ -240,14 +240,4 @@ fn effect(operation: Operation, object: &Object<'_>) -> Effect {
         (Delete, Held::Alive(life), _) => Effect::End(life),
         (Update | Delete, Held::Nothing, _) | (_, Held::Ended, _) => Effect::Receipt,
     }
-}
-
-fn record(id: &str, fields: &Fields<'_>) -> Result<Record, DatabaseError> {
-    let mut record = Record::new(id);
-    for (name, value) in fields {
-        let value: serde_json::Value =
-            serde_json::from_str(value.get()).map_err(DatabaseError::failed)?;
-        record.insert(&**name, value);
-    }
-    Ok(record)
 }

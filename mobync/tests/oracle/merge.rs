@@ -49,7 +49,7 @@ struct Work<'a> {
 impl<'a> Request<'a> {
     /// Does the request's diffs of one object, whose log so far is given.
     pub fn merge(mut self, key: Key, log: Vec<Entry>) -> Merged {
-        self.known = first_create(&self.known, &log);
+        self.known.sort_by_key(|change| place(&log, &change.id));
         self.new = first_create(&self.new, &log);
         let new = self.new.clone();
         let mut work = Work { request: self, key, log, holds: None, latest: None, idle: 0 };
@@ -62,20 +62,20 @@ impl<'a> Request<'a> {
     }
 }
 
-/// *First create*: updates that stand before the create of the object's very first life go right behind it.
-/// `changes` are all known or all new. Known ones moved when they were new, if they did: then the log, too, has
-/// them behind the create.
+/// *First create*: new updates that stand before the create of the object's very first life go right behind it.
 fn first_create<'a>(changes: &[&'a Change], log: &[Entry]) -> Vec<&'a Change> {
-    let place =
-        |change: &Change| log.iter().position(|entry| entry.id.as_ref() == Some(&change.id));
-    let began_first = log.iter().position(|entry| entry.kind == Kind::Create);
-    let is_first = |change: &&Change| change.kind == Kind::Create && place(change) == began_first;
-    let Some(create) = changes.iter().position(is_first) else {
+    let create = changes.iter().position(|change| change.kind == Kind::Create);
+    let Some(create) = create.filter(|_| log.iter().all(|entry| entry.kind != Kind::Create)) else {
         return changes.to_vec();
     };
-    let moves = |change: &&&Change| change.kind == Kind::Update && place(change) >= began_first;
-    let (updates, others): (Vec<&Change>, Vec<&Change>) = changes[..create].iter().partition(moves);
+    let is_update = |change: &&&Change| change.kind == Kind::Update;
+    let (updates, others): (Vec<&Change>, Vec<&Change>) =
+        changes[..create].iter().partition(is_update);
     [&others[..], &[changes[create]], &updates, &changes[create + 1..]].concat()
+}
+
+fn place(log: &[Entry], id: &str) -> Option<usize> {
+    log.iter().position(|entry| entry.id.as_deref() == Some(id))
 }
 
 impl Work<'_> {
@@ -97,11 +97,12 @@ impl Work<'_> {
                 Kind::Create | Kind::Update => {}
             }
             self.latest = self.latest.max(Some(self.log[place].at));
-            // A refused create has the server's delete right behind it.
-            if let Some(next) = self.log.get(place + 1).filter(|next| next.id.is_none())
-                && self.log[place].kind == Kind::Create
-            {
-                self.latest = self.latest.max(Some(next.at));
+            // A refused create has the server's delete right behind it; the log does not say whose it is.
+            let (entry, next) = (&self.log[place], self.log.get(place + 1));
+            if entry.kind == Kind::Create && entry.fields.is_empty() {
+                let next = next.filter(|next| next.kind == Kind::Delete && next.tick == entry.tick);
+                let end = next.map(|next| next.at).filter(|at| *at == entry.at + 1);
+                self.latest = self.latest.max(end);
             }
         }
     }
@@ -164,7 +165,8 @@ impl Work<'_> {
     fn refuse(&mut self, change: &Change) {
         let at = self.time(change);
         let id = Some(change.id.clone());
-        if change.kind == Kind::Create && self.holds.is_none() {
+        let in_one_apart = open_apart(&lives(&self.log)).is_some();
+        if change.kind == Kind::Create && self.holds.is_none() && !in_one_apart {
             self.holds = Some(self.log.len());
             self.append(id, at, Kind::Create, Fields::new());
             self.append(None, at + 1, Kind::Delete, Fields::new());
@@ -305,7 +307,7 @@ impl Work<'_> {
     }
 
     fn place(&self, id: &str) -> Option<usize> {
-        self.log.iter().position(|entry| entry.id.as_deref() == Some(id))
+        place(&self.log, id)
     }
 
     fn life<'l>(&self, lives: &'l [Life], began: usize) -> &'l Life {

@@ -14,15 +14,22 @@
 //! * A returned create of a life that began before the window (`tick < k`) bears an id of the server's own: a
 //!   server that reads only the window does not know who began it.
 //! * The timestamp is first held against the server's clock (section 5), then moved by the one millisecond.
-//! * A refused create that begins the object's very first life counts for *first create*, too. Known diffs are in
-//!   the order sent, but for those that *first create* moved when they were new: a retry is answered alike.
+//! * A refused create that begins the object's very first life counts for *first create*, too.
+//! * Known diffs count in the order of the log, which is the order in which they took effect: so a retry is answered
+//!   alike, also where *first create* moved some or a device sorts newer changes before older ones. For a device that
+//!   sends in the order made, that is the order sent.
 //! * A returned update bears the id of the last unseen entry of the life that wrote one of the returned fields,
 //!   also where the value it wrote was overwritten since.
-//! * A life apart in which a refused delete is followed by a refused create ends with the server's delete; what
-//!   follows it finds a life that has ended.
+//! * In a life apart everything is "logged as it is" up to its delete, so a refused create there is a receipt, also
+//!   behind a refused delete: a delete of the server's own would end the life apart too early.
 
-// Each test file uses a part of this module.
-#![allow(dead_code)]
+#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    missing_debug_implementations,
+    clippy::expect_used,
+    clippy::pedantic,
+    reason = "kept plain"
+)]
 
 pub mod device;
 mod merge;

@@ -3,9 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
+#[macro_use]
+pub mod databases;
 pub mod device;
 pub mod hooked;
 pub mod plain;
+pub mod postgres;
 pub mod pure;
 mod server;
 

@@ -88,7 +88,7 @@ impl PureServer {
             doubtful.iter().map(|(model, id)| self.was_created(model, id, window.start)).collect();
         merge.resolve_first_creates(&created);
 
-        let mut refused = Vec::new();
+        let mut refused = BTreeMap::new();
         for place in merge.steps() {
             let diff = request.diff(place).unwrap();
             if !refuse(diff) {
@@ -101,9 +101,9 @@ impl PureServer {
             }
             let step = merge.plan(place).unwrap();
             if refuse(diff) {
-                refused.push(diff.id.clone());
-            } else if let Some(change) = merge.change(&step).unwrap() {
-                self.write(change);
+                refused.insert(place, diff.id.clone());
+            } else if let Some(write) = merge.write(&step) {
+                self.write(write.to_change().unwrap());
             }
             let minted = &mut self.minted;
             merge.settle(step, refuse(diff), || mint(minted));
@@ -119,6 +119,7 @@ impl PureServer {
         let outcome = merge.finish(&ada(), &rows, || mint(minted));
         self.log.extend(outcome.log);
         self.log.sort_by(|left, right| left.order().cmp(&right.order()));
+        let refused = refused.into_values().collect();
         PureAnswer { clock: outcome.clock, diffs: outcome.diffs, refused }
     }
 

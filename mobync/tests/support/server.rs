@@ -57,17 +57,20 @@ impl<D: Database, R: Rules<D::Unit>> Server<D, R> {
         log.iter().map(|entry| format!("{}: {}", entry.logical_clock, line(entry))).collect()
     }
 
-    /// The objects of the model `tasks`, a line each.
+    /// The objects of the model `tasks`, a line each; a field that is null is as one that is not there.
     pub async fn rows(&self) -> Vec<String> {
         let mut unit = self.mobync.database().open(&ada(), Access::Read).await.unwrap();
         let records = unit.read(&ada(), "tasks", &[]).await.map_err(Into::into).unwrap();
-        records
+        let mut rows: Vec<String> = records
             .into_iter()
             .map(|record| {
-                let (id, fields) = record.into_parts();
+                let (id, mut fields) = record.into_parts();
+                fields.retain(|_, value| !value.is_null());
                 format!("{id} {}", serde_json::Value::Object(fields))
             })
-            .collect()
+            .collect();
+        rows.sort();
+        rows
     }
 }
 

@@ -1,5 +1,5 @@
 //! The real program on a free port, and devices that talk to it over HTTP.
-#![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod device;
@@ -38,6 +38,11 @@ impl Server {
         let address = banner.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
         let http = Agent::config_builder().http_status_as_error(false).build().into();
         Self { process, stdout, address: address.to_owned(), http }
+    }
+
+    /// Such as `http://127.0.0.1:8000`.
+    pub fn address(&self) -> &str {
+        &self.address
     }
 
     /// The next line of the banner that has this word in it.

@@ -1,0 +1,399 @@
+//! The SQL of PostgreSQL.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, PgPool, Row, Transaction,
+    postgres::{PgArguments, PgPoolOptions},
+    query::{Query, QueryAs},
+};
+
+use super::error::explain;
+use crate::{
+    DatabaseError, Diff, Owner,
+    merge::push_string,
+    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, Turn, quote},
+};
+
+/// The name of PostgreSQL among the types of this crate.
+#[derive(Clone, Debug)]
+pub struct Postgres {
+    pub(super) lock_timeout: Duration,
+    pub(super) max_connections: u32,
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(10), max_connections: 10 }
+    }
+}
+
+fn owners_of(log: &str) -> String {
+    quote(&format!("{log}_owners"))
+}
+
+/// A literal that is the same whatever is in the text, also for the simple query protocol.
+fn literal(text: &str) -> String {
+    use std::fmt::Write;
+
+    let mut hex = String::with_capacity(text.len() * 2);
+    for byte in text.bytes() {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    format!("convert_from(decode('{hex}', 'hex'), 'UTF8')")
+}
+
+impl Dialect for Postgres {
+    type Db = sqlx::Postgres;
+
+    const SURVIVES: bool = false;
+
+    async fn connect(&self, url: &str) -> Result<PgPool, sqlx::Error> {
+        PgPoolOptions::new()
+            .max_connections(self.max_connections)
+            .acquire_timeout(self.lock_timeout)
+            // A round trip before each sync; what it would find, the session finds by itself.
+            .test_before_acquire(false)
+            .connect(url)
+            .await
+    }
+
+    async fn begin(
+        &self,
+        pool: &PgPool,
+        log: &Model,
+        owner: &Owner,
+    ) -> Result<(Transaction<'static, sqlx::Postgres>, Turn), DatabaseError> {
+        // One round trip: whoever writes the owner's row first goes first, in all processes. The next
+        // statement sees what was committed by those before.
+        let sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = {}; INSERT INTO {} AS o (owner) VALUES ({}) \
+             ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
+            self.lock_timeout.as_millis(),
+            owners_of(&log.name),
+            literal(owner.as_str())
+        );
+        let mut tries = pool.num_idle() + 1;
+        loop {
+            match pool.begin_with(AssertSqlSafe(sql.clone())).await {
+                Ok(transaction) => return Ok((transaction, None)),
+                // An idle connection that is dead since the database was restarted.
+                Err(sqlx::Error::Io(_)) if tries > 1 => tries -= 1,
+                Err(error) => return Err(explain(log, error)),
+            }
+        }
+    }
+
+    async fn find(
+        connection: &mut PgConnection,
+        table: &Table,
+    ) -> Result<Option<Found>, sqlx::Error> {
+        let found = sqlx::query(
+            "SELECT c.oid::bigint AS oid, n.nspname::text AS schema FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'f') \
+             AND (n.nspname = $2 OR $2 IS NULL AND n.nspname = ANY (current_schemas(false))) \
+             ORDER BY array_position(current_schemas(false), n.nspname) LIMIT 1",
+        )
+        .bind(table.name())
+        .bind(table.schema_name())
+        .fetch_optional(&mut *connection)
+        .await?;
+        let Some(found) = found else { return Ok(None) };
+        let (oid, schema): (i64, String) = (found.try_get("oid")?, found.try_get("schema")?);
+        let columns: Vec<(String, String)> = sqlx::query_as(
+            "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
+             WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped \
+             AND attgenerated = '' AND attidentity <> 'a' ORDER BY attnum",
+        )
+        .bind(oid)
+        .fetch_all(&mut *connection)
+        .await?;
+        let unique: Vec<(Vec<String>,)> = sqlx::query_as(
+            "SELECT array_agg(a.attname::text) FROM pg_index i \
+             CROSS JOIN LATERAL unnest(i.indkey) AS k (attnum) \
+             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+             WHERE i.indrelid = $1::oid AND i.indisunique AND i.indpred IS NULL \
+             AND i.indexprs IS NULL AND i.indnkeyatts = i.indnatts GROUP BY i.indexrelid",
+        )
+        .bind(oid)
+        .fetch_all(&mut *connection)
+        .await?;
+        Ok(Some(Found {
+            schema: Some(schema),
+            columns: columns
+                .into_iter()
+                .map(|(name, sql_type)| Column { name, kind: kind(&sql_type), sql_type })
+                .collect(),
+            unique: unique.into_iter().map(|(columns,)| columns).collect(),
+        }))
+    }
+
+    fn set_up(log: &str) -> Vec<String> {
+        let (table, owners) = (quote(log), owners_of(log));
+        let index = quote(&format!("{log}_owner_logical_clock"));
+        let creates = quote(&format!("{log}_creates"));
+        vec![
+            // `IF NOT EXISTS` alone fails where two processes come at once.
+            "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
+            format!(
+                "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
+                 logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \
+                 type text NOT NULL, model text NOT NULL, json_data text NOT NULL, \
+                 PRIMARY KEY (owner, id))"
+            ),
+            format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            // Ids themselves could be too long for an index together.
+            format!(
+                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
+                 (owner, md5(CAST(json_data AS json) ->> 'id')) WHERE type = 'create'"
+            ),
+            format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
+        ]
+    }
+
+    fn create_table(table: &Table) -> String {
+        table.create("text NOT NULL")
+    }
+
+    fn is_one_of(column: &Column, parameter: usize) -> String {
+        let name = column.quoted();
+        match column.kind {
+            Kind::Text => format!("t.{name} = ANY (${parameter})"),
+            _ => format!("t.{name} = ANY (CAST(${parameter} AS {}[]))", column.sql_type),
+        }
+    }
+
+    fn compare(column: &Column, operator: &str, parameter: usize, value: &Value) -> String {
+        let (name, sql_type) = (column.quoted(), &column.sql_type);
+        match (column.kind, value.as_i64()) {
+            // By code points, as everywhere; the database's own order depends on its language.
+            (Kind::Text, _) if operator != "=" => {
+                format!("t.{name} COLLATE \"C\" {operator} ${parameter}")
+            }
+            (Kind::Text, _) => format!("t.{name} = ${parameter}"),
+            (Kind::Integer(64), Some(_)) | (Kind::Uuid | Kind::Boolean | Kind::Other, _) => {
+                format!("t.{name} {operator} CAST(${parameter} AS {sql_type})")
+            }
+            (Kind::Json, _) => {
+                format!("CAST(t.{name} AS jsonb) {operator} CAST(${parameter} AS jsonb)")
+            }
+            (Kind::Integer(_) | Kind::Float | Kind::Numeric, _) => {
+                format!("CAST(t.{name} AS numeric) {operator} CAST(${parameter} AS numeric)")
+            }
+        }
+    }
+
+    fn equals_one_of(column: &Column, parameter: usize) -> String {
+        let (name, sql_type) = (column.quoted(), &column.sql_type);
+        match column.kind {
+            Kind::Json => {
+                format!("CAST(t.{name} AS jsonb) = ANY (CAST(${parameter} AS jsonb[]))")
+            }
+            Kind::Text => format!("t.{name} = ANY (${parameter})"),
+            _ => format!("t.{name} = ANY (CAST(${parameter} AS {sql_type}[]))"),
+        }
+    }
+
+    fn object_id() -> &'static str {
+        "CAST(t.json_data AS json) ->> 'id'"
+    }
+
+    fn is_of_one(parameter: usize) -> String {
+        format!(
+            "md5({}) = ANY (ARRAY (SELECT md5(u) FROM unnest(${parameter}) AS u))",
+            Self::object_id()
+        )
+    }
+
+    fn record(model: &Model) -> String {
+        let mut list = format!("CAST(t.{} AS text) AS \"id\"", model.id.quoted());
+        for column in &model.columns {
+            list += &format!(", t.{}", column.quoted());
+        }
+        format!("(SELECT CAST(to_json(r) AS text) FROM (SELECT {list}) AS r)")
+    }
+
+    fn insert(model: &Model, columns: &[&Column]) -> String {
+        let mut into = model.id.quoted();
+        let mut values = format!("r.{}", model.id.quoted());
+        if let Some(owner) = &model.owner {
+            into += &format!(", {}", owner.quoted());
+            values += &format!(", {}", owner.cast("$1"));
+        }
+        for column in columns {
+            into += &format!(", {}", column.quoted());
+            values += &format!(", r.{}", column.quoted());
+        }
+        let table = &model.table;
+        format!("INSERT INTO {table} ({into}) SELECT {values} FROM {}", recordset(table))
+    }
+
+    fn update(model: &Model, columns: &[&Column]) -> String {
+        let set: Vec<String> =
+            columns.iter().map(|column| format!("{0} = r.{0}", column.quoted())).collect();
+        format!(
+            "UPDATE {table} AS t SET {set} FROM {rows} WHERE {owned}t.{id} = r.{id}",
+            table = model.table,
+            set = set.join(", "),
+            rows = recordset(&model.table),
+            owned = model.owned(),
+            id = model.id.quoted()
+        )
+    }
+
+    /// An array of objects, named as the columns are.
+    fn payload<'w>(
+        model: &Model,
+        columns: &[&Column],
+        rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
+    ) -> String {
+        let mut json = String::from("[");
+        for (id, values) in rows {
+            json.push_str(if json.len() > 1 { ",{" } else { "{" });
+            push_string(&mut json, &model.id.name);
+            json.push(':');
+            push_string(&mut json, id);
+            for (column, value) in columns.iter().zip(values) {
+                json.push(',');
+                push_string(&mut json, &column.name);
+                json.push(':');
+                json.push_str(value);
+            }
+            json.push('}');
+        }
+        json.push(']');
+        json
+    }
+
+    fn append(log: &Model) -> String {
+        format!(
+            "INSERT INTO {} (owner, id, logical_clock, utc_timestamp, type, model, json_data) \
+             SELECT $1, u.* FROM unnest($2, $3, $4, $5, $6, $7) AS u",
+            log.table
+        )
+    }
+
+    fn entries(entries: &[Diff]) -> Vec<Arg<'_>> {
+        vec![
+            Arg::Texts(entries.iter().map(|entry| entry.id.as_str()).collect()),
+            Arg::Integers(entries.iter().map(|entry| entry.logical_clock).collect()),
+            Arg::Integers(entries.iter().map(|entry| entry.utc_timestamp).collect()),
+            Arg::Texts(entries.iter().map(|entry| entry.operation.as_str()).collect()),
+            Arg::Texts(entries.iter().map(|entry| entry.model.as_str()).collect()),
+            Arg::Texts(entries.iter().map(|entry| entry.json_data.as_str()).collect()),
+        ]
+    }
+
+    async fn execute(
+        connection: &mut PgConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<(), sqlx::Error> {
+        let query: Query<'_, _, PgArguments> = sqlx::query(AssertSqlSafe(sql));
+        args.iter().fold(query, bind).execute(connection).await.map(drop)
+    }
+
+    async fn log_rows(
+        connection: &mut PgConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<LogRow>, sqlx::Error> {
+        let query: QueryAs<'_, _, LogRow, PgArguments> = sqlx::query_as(AssertSqlSafe(sql));
+        args.iter().fold(query, bind_as).fetch_all(connection).await
+    }
+
+    async fn texts(
+        connection: &mut PgConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let query: QueryAs<'_, _, (String,), PgArguments> = sqlx::query_as(AssertSqlSafe(sql));
+        let rows = args.iter().fold(query, bind_as).fetch_all(connection).await?;
+        Ok(rows.into_iter().map(|(text,)| text).collect())
+    }
+
+    fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
+        explain(model, error)
+    }
+
+    async fn check_at_once(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        sqlx::query("SET CONSTRAINTS ALL IMMEDIATE").execute(connection).await.map(drop)
+    }
+
+    async fn holds(
+        connection: &mut PgConnection,
+        model: &Model,
+        column: &Column,
+        json: &str,
+    ) -> Result<bool, sqlx::Error> {
+        let mut savepoint = connection.begin().await?;
+        let mut row = String::from("{");
+        push_string(&mut row, &column.name);
+        row = format!("{row}:{json}}}");
+        let sql = format!(
+            "SELECT r.{} FROM json_populate_record(CAST(NULL AS {}), CAST($1 AS json)) AS r",
+            column.quoted(),
+            model.table
+        );
+        let converted = sqlx::query(AssertSqlSafe(sql)).bind(row).fetch_all(&mut *savepoint).await;
+        savepoint.rollback().await?;
+        match converted {
+            Ok(_) => Ok(true),
+            Err(sqlx::Error::Database(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// The parameter `$2`, converted to rows of the table by the database itself.
+fn recordset(table: &str) -> String {
+    format!("json_populate_recordset(CAST(NULL AS {table}), CAST($2 AS json)) AS r")
+}
+
+fn kind(sql_type: &str) -> Kind {
+    match sql_type {
+        "text" | "character varying" => Kind::Text,
+        "smallint" => Kind::Integer(16),
+        "integer" => Kind::Integer(32),
+        "bigint" => Kind::Integer(64),
+        "real" | "double precision" => Kind::Float,
+        "numeric" => Kind::Numeric,
+        "boolean" => Kind::Boolean,
+        "uuid" => Kind::Uuid,
+        "json" | "jsonb" => Kind::Json,
+        _ => Kind::Other,
+    }
+}
+
+/// A value as the text that a cast reads.
+fn text_of(column_value: &Value) -> String {
+    match column_value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+macro_rules! bind {
+    ($name:ident, $query:ty $(, $output:ident)?) => {
+        fn $name<'q $(, $output)?>(query: $query, arg: &Arg<'_>) -> $query {
+            match arg {
+                Arg::Integer(number) => query.bind(*number),
+                Arg::Text(text) => query.bind((*text).to_owned()),
+                Arg::Owned(text) => query.bind(text.clone()),
+                Arg::Texts(texts) => {
+                    query.bind(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
+                }
+                Arg::Integers(numbers) => query.bind(numbers.clone()),
+                Arg::Value(value) => query.bind(text_of(value)),
+                Arg::Values(values) => {
+                    query.bind(values.iter().map(|value| text_of(value)).collect::<Vec<_>>())
+                }
+            }
+        }
+    };
+}
+
+bind!(bind, Query<'q, sqlx::Postgres, PgArguments>);
+bind!(bind_as, QueryAs<'q, sqlx::Postgres, O, PgArguments>, O);

@@ -1,0 +1,80 @@
+//! A database that speaks SQL.
+
+use std::sync::Arc;
+
+use sqlx::{Connection, Pool};
+
+use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
+use crate::{Access, Database, DatabaseError, Owner};
+
+/// A database that speaks SQL, with the application's own tables. Cheap to clone.
+///
+/// Its pool may be the application's own, and the other way round: see [`pool`](Self::pool).
+#[derive(Debug)]
+pub struct SqlDatabase<D: Dialect> {
+    pub(super) dialect: D,
+    pub(super) pool: Pool<D::Db>,
+    pub(super) schema: Arc<Schema>,
+}
+
+impl<D: Dialect> SqlDatabase<D> {
+    pub(super) fn new(dialect: D, pool: Pool<D::Db>, schema: Schema) -> Self {
+        Self { dialect, pool, schema: Arc::new(schema) }
+    }
+
+    /// Names tables to sync.
+    pub fn builder() -> Builder<D> {
+        Builder::default()
+    }
+
+    /// The pool of connections, for the application's own queries.
+    pub fn pool(&self) -> &Pool<D::Db> {
+        &self.pool
+    }
+
+    /// Makes the library's own tables where they are not there. Call it at every start: it does nothing
+    /// the second time, and several processes may call it at once.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] or [`DatabaseError::Busy`]
+    pub async fn set_up(&self) -> Result<(), DatabaseError> {
+        let failed = |error| D::explain(&self.schema.log, error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let connection: &mut <D::Db as sqlx::Database>::Connection = &mut connection;
+        let mut transaction = connection.begin().await.map_err(failed)?;
+        for statement in D::set_up(&self.schema.log.name) {
+            D::execute(&mut transaction, &statement, &[]).await.map_err(failed)?;
+        }
+        transaction.commit().await.map_err(failed)
+    }
+}
+
+impl<D: Dialect> Clone for SqlDatabase<D> {
+    fn clone(&self) -> Self {
+        Self {
+            dialect: self.dialect.clone(),
+            pool: self.pool.clone(),
+            schema: Arc::clone(&self.schema),
+        }
+    }
+}
+
+impl<D: Dialect> Database for SqlDatabase<D> {
+    type Unit = SqlUnit<D>;
+
+    async fn open(&self, owner: &Owner, access: Access) -> Result<SqlUnit<D>, DatabaseError> {
+        let (session, turn) = match access {
+            Access::Read => (Session::Reading(self.pool.clone()), None),
+            Access::Write => {
+                let (transaction, turn) =
+                    Box::pin(self.dialect.begin(&self.pool, &self.schema.log, owner)).await?;
+                (Session::Writing(transaction), turn)
+            }
+        };
+        Ok(SqlUnit::new(Arc::clone(&self.schema), session, turn))
+    }
+
+    fn diffs_model(&self) -> &str {
+        &self.schema.log.name
+    }
+}

@@ -1,0 +1,157 @@
+//! What is different from one SQL database to the next.
+
+use std::{fmt::Debug, future::Future};
+
+use serde_json::Value;
+use sqlx::{Database, Pool, Transaction};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::{Column, Model, Table};
+use crate::{DatabaseError, Diff, Owner};
+
+type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
+
+/// A value for a parameter of a statement.
+#[derive(Clone, Debug)]
+pub enum Arg<'a> {
+    Integer(i64),
+    Text(&'a str),
+    Owned(String),
+    Texts(Vec<&'a str>),
+    Integers(Vec<i64>),
+    Value(&'a Value),
+    Values(Vec<&'a Value>),
+}
+
+/// A row of the window: its kind, and then the columns of the log but the owner.
+pub(crate) type LogRow =
+    (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
+
+/// What the database says of a table.
+#[derive(Debug)]
+pub struct Found {
+    /// The table's schema, if it must be named.
+    pub(crate) schema: Option<String>,
+    pub(crate) columns: Vec<Column>,
+    /// The columns of each unique index.
+    pub(crate) unique: Vec<Vec<String>>,
+}
+
+/// What a writer holds while it writes, besides its transaction.
+pub(crate) type Turn = Option<OwnedSemaphorePermit>;
+
+/// An SQL database that sync can run on. Implemented by [`Postgres`](crate::postgres::Postgres) and
+/// [`Sqlite`](crate::sqlite::Sqlite); it is not meant to be implemented outside.
+#[doc(hidden)]
+#[allow(missing_docs, reason = "not meant to be used outside")]
+pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
+    type Db: Database;
+
+    /// Whether a transaction is as before, and goes on, behind a statement that failed.
+    const SURVIVES: bool;
+
+    fn connect(
+        &self,
+        url: &str,
+    ) -> impl Future<Output = Result<Pool<Self::Db>, sqlx::Error>> + Send;
+
+    /// Begins to write for the owner, whom nobody else writes for until the transaction's end.
+    fn begin(
+        &self,
+        pool: &Pool<Self::Db>,
+        log: &Model,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<(Transaction<'static, Self::Db>, Turn), DatabaseError>> + Send;
+
+    /// What the database says of a table, if there is one.
+    fn find(
+        connection: &mut Connection<Self>,
+        table: &Table,
+    ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
+
+    /// Statements that make the library's own tables where they are not there.
+    fn set_up(log: &str) -> Vec<String>;
+
+    /// A hint for who has to make a table with these columns.
+    fn create_table(table: &Table) -> String;
+
+    /// That the column is one of the texts that the parameter has.
+    fn is_one_of(column: &Column, parameter: usize) -> String;
+
+    /// That the column compares so with a [`Arg::Value`], which it can be compared with.
+    fn compare(column: &Column, operator: &str, parameter: usize, value: &Value) -> String;
+
+    /// That the column equals one of [`Arg::Values`].
+    fn equals_one_of(column: &Column, parameter: usize) -> String;
+
+    /// The object's id in an entry's `json_data`, of the table `t`.
+    fn object_id() -> &'static str;
+
+    /// That an entry is of one of the objects whose ids the parameter has, by the index of creates.
+    fn is_of_one(parameter: usize) -> String;
+
+    /// A select list of one column: the record as JSON text, of the table `t`.
+    fn record(model: &Model) -> String;
+
+    /// Statements that write many rows: `$1` is the owner, `$2` what [`payload`](Self::payload) makes of
+    /// them.
+    fn insert(model: &Model, columns: &[&Column]) -> String;
+    fn update(model: &Model, columns: &[&Column]) -> String;
+    fn payload<'w>(
+        model: &Model,
+        columns: &[&Column],
+        rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
+    ) -> String;
+
+    /// A statement that adds entries to the log: `$1` is the owner, what follows are
+    /// [`entries`](Self::entries).
+    fn append(log: &Model) -> String;
+    fn entries(entries: &[Diff]) -> Vec<Arg<'_>>;
+
+    fn execute(
+        connection: &mut Connection<Self>,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    fn log_rows(
+        connection: &mut Connection<Self>,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<LogRow>, sqlx::Error>> + Send;
+
+    /// The rows of a select of one text.
+    fn texts(
+        connection: &mut Connection<Self>,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
+    /// What an error says of the change that the statement made.
+    fn explain(model: &Model, error: sqlx::Error) -> DatabaseError;
+
+    /// Makes the rest of the transaction check its constraints at once, where it can.
+    fn check_at_once(
+        connection: &mut Connection<Self>,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        let _ = connection;
+        async { Ok(()) }
+    }
+
+    /// How many rows break a constraint that only the commit would check, where it cannot.
+    fn violations(
+        connection: &mut Connection<Self>,
+    ) -> impl Future<Output = Result<i64, sqlx::Error>> + Send {
+        let _ = connection;
+        async { Ok(0) }
+    }
+
+    /// Whether a value can be converted to the column's type. Asked of the fields of a change that the
+    /// database does not take.
+    fn holds(
+        connection: &mut Connection<Self>,
+        model: &Model,
+        column: &Column,
+        json: &str,
+    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+}

@@ -1,0 +1,27 @@
+// What the two databases share; the rest of their SQL is in `postgres` and `sqlite`.
+#![doc = include_str!("../../DATABASES.md")]
+
+mod batch;
+mod builder;
+mod database;
+mod dialect;
+mod filter;
+mod import;
+mod schema;
+mod session;
+mod table;
+mod unit;
+mod window;
+
+pub use self::{
+    builder::{Builder, SchemaError},
+    database::SqlDatabase,
+    dialect::Dialect,
+    import::Imported,
+    table::Table,
+    unit::SqlUnit,
+};
+pub(crate) use self::{
+    dialect::{Arg, Found, LogRow, Turn},
+    schema::{Column, Kind, Model, quote},
+};

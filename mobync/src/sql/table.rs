@@ -1,0 +1,107 @@
+//! Which table is synced, and how.
+
+use super::quote;
+
+/// A table that is synced, as a model of the same name.
+///
+/// ```
+/// use mobync::sql::Table;
+///
+/// let tasks = Table::new("tasks"); // with the columns `id` and `owner`
+/// let notes = Table::new("notes").owner_column("user_id").id_column("note_id");
+/// # let _ = (tasks, notes);
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table {
+    pub(super) name: String,
+    pub(super) schema: Option<String>,
+    pub(super) id: String,
+    /// None: the table is shared.
+    pub(super) owner: Option<String>,
+    pub(super) keeps_unknown: bool,
+}
+
+impl Table {
+    /// The table of that name, with the columns `id` and `owner`.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            schema: None,
+            id: "id".to_owned(),
+            owner: Some("owner".to_owned()),
+            keeps_unknown: false,
+        }
+    }
+
+    /// The schema that the table is in. Unless it is told, PostgreSQL looks in its search path, and
+    /// SQLite in the main database.
+    #[must_use]
+    pub fn in_schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// The column that devices know as `id`.
+    #[must_use]
+    pub fn id_column(mut self, name: impl Into<String>) -> Self {
+        self.id = name.into();
+        self
+    }
+
+    /// The column that says whose a row is. Devices do not see it.
+    #[must_use]
+    pub fn owner_column(mut self, name: impl Into<String>) -> Self {
+        self.owner = Some(name.into());
+        self
+    }
+
+    /// The table has no owner column: its rows are everybody's.
+    ///
+    /// **Every owner can then read and write every row of it** whose id it knows, unless your
+    /// [`Rules`](crate::Rules) forbid it; and what one owner writes is heard of by that owner's devices
+    /// only, for each owner has a log of its own.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.owner = None;
+        self
+    }
+
+    /// Fields that the table does not have go to the log and on to the other devices, instead of
+    /// failing the request as `unknown_field`.
+    #[must_use]
+    pub fn keep_unknown_fields(mut self) -> Self {
+        self.keeps_unknown = true;
+        self
+    }
+}
+
+impl Table {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn schema_name(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// A statement that makes such a table, with id and owner of that type.
+    pub(crate) fn create(&self, sql_type: &str) -> String {
+        let key = [self.owner.as_deref(), Some(&*self.id)].into_iter().flatten().map(quote);
+        let key: Vec<String> = key.collect();
+        let columns: Vec<String> = key.iter().map(|name| format!("{name} {sql_type}")).collect();
+        let (table, columns, key) = (quote(&self.name), columns.join(", "), key.join(", "));
+        format!("CREATE TABLE {table} ({columns}, PRIMARY KEY ({key}))")
+    }
+}
+
+impl From<&str> for Table {
+    fn from(name: &str) -> Self {
+        Self::new(name)
+    }
+}
+
+impl From<String> for Table {
+    fn from(name: String) -> Self {
+        Self::new(name)
+    }
+}

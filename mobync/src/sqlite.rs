@@ -1,0 +1,47 @@
+//! The ready-made database on SQLite: embedded, a file beside the program.
+//!
+//! [`sql`](crate::sql) is the guide: tables, types, the SQL of the library's own tables.
+//!
+//! ```no_run
+//! use mobync::{Mobync, sqlite::SqliteDatabase};
+//!
+//! # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+//! let url = "sqlite://app.sqlite";
+//! let database = SqliteDatabase::builder().table("tasks").connect(url).await?;
+//! database.set_up().await?;
+//! let mobync = Mobync::new(database);
+//! # Ok(())
+//! # }
+//! ```
+
+mod dialect;
+mod error;
+
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteSynchronous;
+
+pub use self::dialect::Sqlite;
+use crate::sql::{Builder, SqlDatabase};
+
+/// A database on SQLite.
+pub type SqliteDatabase = SqlDatabase<Sqlite>;
+
+impl Builder<Sqlite> {
+    /// How long a sync waits for the one that writes, before it is answered as busy; 5 seconds unless
+    /// set.
+    #[must_use]
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.dialect.busy_timeout = timeout;
+        self
+    }
+
+    /// How sure [`connect`](Self::connect)'s connections make that a commit is on the disk. `Full`
+    /// unless set: an acknowledged sync survives a loss of power. With `Normal` the last ones may be
+    /// lost, and devices be answered `clock_ahead`.
+    #[must_use]
+    pub fn synchronous(mut self, synchronous: SqliteSynchronous) -> Self {
+        self.dialect.synchronous = synchronous;
+        self
+    }
+}

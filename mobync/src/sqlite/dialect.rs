@@ -1,0 +1,374 @@
+//! The SQL of SQLite.
+
+use std::{str::FromStr, sync::Arc, time::Duration};
+
+use serde_json::Value;
+use sqlx::{
+    AssertSqlSafe, SqliteConnection, SqlitePool, Transaction,
+    query::{Query, QueryAs},
+    sqlite::{
+        SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
+        SqliteSynchronous,
+    },
+};
+use tokio::sync::Semaphore;
+
+use super::error::explain;
+use crate::{
+    DatabaseError, Diff, Owner,
+    merge::push_string,
+    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, Turn, quote},
+};
+
+/// The name of SQLite among the types of this crate.
+#[derive(Clone, Debug)]
+pub struct Sqlite {
+    pub(super) busy_timeout: Duration,
+    pub(super) synchronous: SqliteSynchronous,
+    /// Writers of this process come in order; those of others wait by the busy timeout.
+    writer: Arc<Semaphore>,
+}
+
+impl Default for Sqlite {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            synchronous: SqliteSynchronous::Full,
+            writer: Arc::new(Semaphore::new(1)),
+        }
+    }
+}
+
+impl Dialect for Sqlite {
+    type Db = sqlx::Sqlite;
+
+    const SURVIVES: bool = true;
+
+    async fn connect(&self, url: &str) -> Result<SqlitePool, sqlx::Error> {
+        let options = SqliteConnectOptions::from_str(url)?
+            .create_if_missing(true)
+            .foreign_keys(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(self.synchronous)
+            .busy_timeout(self.busy_timeout);
+        let pool =
+            SqlitePoolOptions::new().acquire_timeout(self.busy_timeout).test_before_acquire(false);
+        // Each connection to a database in memory has one of its own.
+        let pool = if url.contains(":memory:") || url.contains("mode=memory") {
+            pool.max_connections(1).idle_timeout(None).max_lifetime(None)
+        } else {
+            pool
+        };
+        pool.connect_with(options).await
+    }
+
+    async fn begin(
+        &self,
+        pool: &SqlitePool,
+        log: &Model,
+        _: &Owner,
+    ) -> Result<(Transaction<'static, sqlx::Sqlite>, Turn), DatabaseError> {
+        let turn = Arc::clone(&self.writer).acquire_owned();
+        let turn = match tokio::time::timeout(self.busy_timeout, turn).await {
+            Ok(turn) => turn.map_err(DatabaseError::failed)?,
+            Err(elapsed) => return Err(DatabaseError::busy(elapsed)),
+        };
+        let transaction = pool.begin_with("BEGIN IMMEDIATE").await;
+        Ok((transaction.map_err(|error| explain(log, error))?, Some(turn)))
+    }
+
+    async fn find(
+        connection: &mut SqliteConnection,
+        table: &Table,
+    ) -> Result<Option<Found>, sqlx::Error> {
+        let schema = table.schema_name().unwrap_or("main");
+        let columns: Vec<(String, String)> = sqlx::query_as(
+            "SELECT name, type FROM pragma_table_xinfo($1, $2) WHERE hidden = 0 ORDER BY cid",
+        )
+        .bind(table.name().to_owned())
+        .bind(schema.to_owned())
+        .fetch_all(&mut *connection)
+        .await?;
+        if columns.is_empty() {
+            return Ok(None);
+        }
+        let unique: Vec<(i64, String)> = sqlx::query_as(
+            "SELECT l.seq, i.name FROM pragma_index_list($1, $2) AS l, pragma_index_info(l.name, $2) AS i \
+             WHERE l.\"unique\" = 1 AND l.partial = 0 AND i.name IS NOT NULL \
+             UNION ALL SELECT -1, name FROM pragma_table_xinfo($1, $2) WHERE pk > 0 ORDER BY 1",
+        )
+        .bind(table.name().to_owned())
+        .bind(schema.to_owned())
+        .fetch_all(&mut *connection)
+        .await?;
+        let unique = unique
+            .chunk_by(|left, right| left.0 == right.0)
+            .map(|columns| columns.iter().map(|(_, name)| name.clone()).collect())
+            .collect();
+        Ok(Some(Found {
+            schema: table.schema_name().map(str::to_owned),
+            columns: columns
+                .into_iter()
+                .map(|(name, sql_type)| Column { name, kind: kind(&sql_type), sql_type })
+                .collect(),
+            unique,
+        }))
+    }
+
+    fn set_up(log: &str) -> Vec<String> {
+        let table = quote(log);
+        let index = quote(&format!("{log}_owner_logical_clock"));
+        let creates = quote(&format!("{log}_creates"));
+        vec![
+            format!(
+                "CREATE TABLE IF NOT EXISTS {table} (id TEXT NOT NULL, owner TEXT NOT NULL, \
+                 logical_clock INTEGER NOT NULL, utc_timestamp INTEGER NOT NULL, \
+                 type TEXT NOT NULL, model TEXT NOT NULL, json_data TEXT NOT NULL, \
+                 PRIMARY KEY (owner, id))"
+            ),
+            format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            format!(
+                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
+                 (owner, json_extract(json_data, '$.id')) WHERE type = 'create'"
+            ),
+        ]
+    }
+
+    fn create_table(table: &Table) -> String {
+        table.create("TEXT NOT NULL")
+    }
+
+    fn is_one_of(column: &Column, parameter: usize) -> String {
+        format!("t.{} IN (SELECT value FROM json_each(${parameter}))", column.quoted())
+    }
+
+    fn compare(column: &Column, operator: &str, parameter: usize, _: &Value) -> String {
+        let name = column.quoted();
+        match column.kind {
+            Kind::Json => format!("json(t.{name}) {operator} json(${parameter})"),
+            Kind::Text => {
+                format!("t.{name} {operator} json_extract(${parameter}, '$') COLLATE BINARY")
+            }
+            _ => format!("t.{name} {operator} json_extract(${parameter}, '$')"),
+        }
+    }
+
+    fn equals_one_of(column: &Column, parameter: usize) -> String {
+        let name = column.quoted();
+        match column.kind {
+            Kind::Json => format!(
+                "json(t.{name}) IN (SELECT json(e.value -> '$') FROM json_each(${parameter}) AS e)"
+            ),
+            _ => format!("t.{name} IN (SELECT value FROM json_each(${parameter}))"),
+        }
+    }
+
+    fn object_id() -> &'static str {
+        "json_extract(t.json_data, '$.id')"
+    }
+
+    fn is_of_one(parameter: usize) -> String {
+        format!("{} IN (SELECT value FROM json_each(${parameter}))", Self::object_id())
+    }
+
+    fn record(model: &Model) -> String {
+        let mut parts = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
+        for column in &model.columns {
+            let name = format!("t.{}", column.quoted());
+            let value = match column.kind {
+                Kind::Boolean => {
+                    format!(
+                        "CASE {name} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE json_quote({name}) END"
+                    )
+                }
+                Kind::Json => format!("coalesce(json({name}), 'null')"),
+                _ => format!(
+                    "CASE typeof({name}) WHEN 'blob' THEN json_quote(hex({name})) ELSE json_quote({name}) END"
+                ),
+            };
+            let mut key = String::new();
+            push_string(&mut key, &column.name);
+            parts += &format!(" || ',{}:' || {value}", key.replace('\'', "''"));
+        }
+        format!("{parts} || '}}'")
+    }
+
+    fn insert(model: &Model, columns: &[&Column]) -> String {
+        let mut into = model.id.quoted();
+        let mut values = String::from("json_extract(r.value, '$[0]')");
+        if let Some(owner) = &model.owner {
+            into += &format!(", {}", owner.quoted());
+            values += ", $1";
+        }
+        for (place, column) in columns.iter().enumerate() {
+            into += &format!(", {}", column.quoted());
+            values += &format!(", {}", element(column, place + 1));
+        }
+        format!("INSERT INTO {} ({into}) SELECT {values} FROM json_each($2) AS r", model.table)
+    }
+
+    fn update(model: &Model, columns: &[&Column]) -> String {
+        let set: Vec<String> = columns
+            .iter()
+            .enumerate()
+            .map(|(place, column)| format!("{} = {}", column.quoted(), element(column, place + 1)))
+            .collect();
+        format!(
+            "UPDATE {table} AS t SET {set} FROM json_each($2) AS r \
+             WHERE {owned}t.{id} = json_extract(r.value, '$[0]')",
+            table = model.table,
+            set = set.join(", "),
+            owned = model.owned(),
+            id = model.id.quoted()
+        )
+    }
+
+    /// An array of arrays: the id, and then the values in the order of the columns.
+    fn payload<'w>(
+        _: &Model,
+        _: &[&Column],
+        rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
+    ) -> String {
+        let mut json = String::from("[");
+        for (id, values) in rows {
+            json.push_str(if json.len() > 1 { ",[" } else { "[" });
+            push_string(&mut json, id);
+            for value in values {
+                json.push(',');
+                json.push_str(value);
+            }
+            json.push(']');
+        }
+        json.push(']');
+        json
+    }
+
+    fn append(log: &Model) -> String {
+        let values: Vec<String> =
+            (0..6).map(|place| format!("json_extract(r.value, '$[{place}]')")).collect();
+        format!(
+            "INSERT INTO {} (owner, id, logical_clock, utc_timestamp, type, model, json_data) \
+             SELECT $1, {} FROM json_each($2) AS r",
+            log.table,
+            values.join(", ")
+        )
+    }
+
+    fn entries(entries: &[Diff]) -> Vec<Arg<'_>> {
+        let rows: Vec<_> = entries
+            .iter()
+            .map(
+                |Diff { id, logical_clock, utc_timestamp, operation, model, json_data, .. }| {
+                    (id, logical_clock, utc_timestamp, operation.as_str(), model, json_data)
+                },
+            )
+            .collect();
+        vec![Arg::Owned(json_list(&rows))]
+    }
+
+    async fn execute(
+        connection: &mut SqliteConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<(), sqlx::Error> {
+        let query: Query<'_, _, SqliteArguments> = sqlx::query(AssertSqlSafe(sql));
+        args.iter().fold(query, bind).execute(connection).await.map(drop)
+    }
+
+    async fn log_rows(
+        connection: &mut SqliteConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<LogRow>, sqlx::Error> {
+        let query: QueryAs<'_, _, LogRow, SqliteArguments> = sqlx::query_as(AssertSqlSafe(sql));
+        args.iter().fold(query, bind_as).fetch_all(connection).await
+    }
+
+    async fn texts(
+        connection: &mut SqliteConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let query: QueryAs<'_, _, (String,), SqliteArguments> = sqlx::query_as(AssertSqlSafe(sql));
+        let rows = args.iter().fold(query, bind_as).fetch_all(connection).await?;
+        Ok(rows.into_iter().map(|(text,)| text).collect())
+    }
+
+    fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
+        explain(model, error)
+    }
+
+    async fn violations(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+        let count = sqlx::query_scalar("SELECT count(*) FROM pragma_foreign_key_check");
+        count.fetch_one(connection).await
+    }
+
+    /// Only STRICT tables do not take a value that passed the check; they name no type but these.
+    async fn holds(
+        _: &mut SqliteConnection,
+        _: &Model,
+        column: &Column,
+        json: &str,
+    ) -> Result<bool, sqlx::Error> {
+        let is_number = !json.starts_with(['"', '[', '{', 'n', 't', 'f']);
+        Ok(match column.sql_type.to_ascii_uppercase().as_str() {
+            "INT" | "INTEGER" | "REAL" => is_number || json.starts_with(['n', 't', 'f']),
+            "BLOB" => json == "null",
+            _ => true,
+        })
+    }
+}
+
+/// One of a row's values, as SQL has it; of a column for JSON, as JSON.
+fn element(column: &Column, place: usize) -> String {
+    match column.kind {
+        Kind::Json => format!(
+            "CASE json_type(r.value, '$[{place}]') WHEN 'null' THEN NULL ELSE r.value -> '$[{place}]' END"
+        ),
+        _ => format!("json_extract(r.value, '$[{place}]')"),
+    }
+}
+
+/// What a declared type means; SQLite itself takes anything, but for STRICT tables.
+/// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
+fn kind(sql_type: &str) -> Kind {
+    let sql_type = sql_type.to_ascii_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| sql_type.contains(word));
+    if has(&["BOOL"]) {
+        Kind::Boolean
+    } else if has(&["JSON"]) {
+        Kind::Json
+    } else if has(&["INT"]) {
+        Kind::Integer(64)
+    } else if has(&["CHAR", "CLOB", "TEXT"]) {
+        Kind::Text
+    } else if has(&["REAL", "FLOA", "DOUB"]) {
+        Kind::Float
+    } else {
+        Kind::Other
+    }
+}
+
+fn json_list<T: serde::Serialize>(list: &[T]) -> String {
+    // Strings, numbers and JSON: there is nothing in it that JSON could not say.
+    serde_json::to_string(list).unwrap_or_default()
+}
+
+macro_rules! bind {
+    ($name:ident, $query:ty $(, $output:ident)?) => {
+        fn $name<'q $(, $output)?>(query: $query, arg: &Arg<'_>) -> $query {
+            match arg {
+                Arg::Integer(number) => query.bind(*number),
+                Arg::Text(text) => query.bind((*text).to_owned()),
+                Arg::Owned(text) => query.bind(text.clone()),
+                Arg::Texts(texts) => query.bind(json_list(texts)),
+                Arg::Integers(numbers) => query.bind(json_list(numbers)),
+                Arg::Value(value) => query.bind(value.to_string()),
+                Arg::Values(values) => query.bind(json_list(values)),
+            }
+        }
+    };
+}
+
+bind!(bind, Query<'q, sqlx::Sqlite, SqliteArguments>);
+bind!(bind_as, QueryAs<'q, sqlx::Sqlite, O, SqliteArguments>, O);

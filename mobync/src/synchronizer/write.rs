@@ -1,0 +1,60 @@
+//! What a sync writes, as a database gets it.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use crate::{Change, DatabaseError, Operation, Record};
+
+/// One change that a sync makes to an object, with its values as they came over the wire.
+///
+/// A database that speaks JSON can pass them on as they are, without loss; [`to_change`](Self::to_change)
+/// reads them.
+#[derive(Clone, Debug)]
+pub struct Write<'a> {
+    pub(crate) operation: Operation,
+    pub(crate) model: &'a str,
+    pub(crate) id: Cow<'a, str>,
+    pub(crate) fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl Write<'_> {
+    /// What it does.
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// The object's model.
+    pub fn model(&self) -> &str {
+        self.model
+    }
+
+    /// The object's id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The fields that it writes, `id` apart, each once and with its value as JSON text; none of a
+    /// delete.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.fields.iter().map(|(name, value)| (&**name, value.get()))
+    }
+
+    /// The same with its values read.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if a value is no JSON, which the check of the request rules out.
+    pub fn to_change(&self) -> Result<Change, DatabaseError> {
+        let mut record = Record::new(&*self.id);
+        for (name, value) in self.fields() {
+            let value: serde_json::Value =
+                serde_json::from_str(value).map_err(DatabaseError::failed)?;
+            record.insert(name, value);
+        }
+        Ok(match self.operation {
+            Operation::Create => Change::create(self.model, record),
+            Operation::Update => Change::update(self.model, record),
+            Operation::Delete => Change::delete(self.model, &*self.id),
+        })
+    }
+}

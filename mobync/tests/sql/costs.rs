@@ -1,0 +1,302 @@
+//! What a sync costs: round trips and rows read, which grow with the changes and not with the history.
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering},
+};
+use std::time::Duration;
+
+use mobync::{Mobync, postgres::PostgresDatabase, sqlite::SqliteDatabase};
+use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{TcpListener, TcpStream},
+};
+use tracing_subscriber::layer::SubscriberExt;
+
+use super::{
+    diffs, postgres_with, sqlite_with,
+    support::{Sent, ada, create, delete, owner, update},
+};
+
+const TASKS: &str =
+    "CREATE TABLE tasks (id text, owner text, name text, done boolean, PRIMARY KEY (owner, id))";
+
+/// Counts how often the client waits for an answer of the server: what it sends before it hears
+/// something is one round trip.
+async fn counting_proxy(server: String) -> (u16, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let trips = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&trips);
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = TcpStream::connect(&server).await.unwrap();
+            let counter = Arc::clone(&counter);
+            tokio::spawn(forward(client, server, counter));
+        }
+    });
+    (port, trips)
+}
+
+async fn forward(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsize>) {
+    let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
+    let mut answered = true;
+    loop {
+        tokio::select! {
+            read = client.read(&mut up) => {
+                let Ok(read @ 1..) = read else { return };
+                if std::mem::replace(&mut answered, false) {
+                    trips.fetch_add(1, Ordering::SeqCst);
+                }
+                server.write_all(&up[..read]).await.unwrap();
+            }
+            read = server.read(&mut down) => {
+                let Ok(read @ 1..) = read else { return };
+                answered = true;
+                if client.write_all(&down[..read]).await.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+fn creates(prefix: &str) -> Vec<Sent> {
+    (0..10)
+        .map(|n| create(&format!("{prefix}{n}"), json!({"name": "Milk", "done": false})))
+        .collect()
+}
+
+/// 100,000 entries and rows of other owners, and as many of Ada's.
+async fn fill(pool: &PgPool) {
+    for statement in [
+        "INSERT INTO diffs SELECT 'e' || n, 'owner' || n % 100, n / 100, n, 'create', 'tasks', \
+         json_build_object('id', 't' || n, 'name', 'Milk')::text FROM generate_series(0, 99999) AS n",
+        "INSERT INTO tasks SELECT 't' || n, 'owner' || n % 100, 'Milk', false \
+         FROM generate_series(0, 99999) AS n",
+        "INSERT INTO diffs SELECT 'e' || n, 'ada', n, n, 'create', 'tasks', \
+         json_build_object('id', 't' || n, 'name', 'Milk')::text FROM generate_series(0, 99999) AS n",
+        "INSERT INTO tasks SELECT 't' || n, 'ada', 'Milk', false FROM generate_series(0, 99999) AS n",
+        "INSERT INTO diffs_owners SELECT 'owner' || n FROM generate_series(0, 199999) AS n",
+        "ANALYZE",
+    ] {
+        sqlx::query(statement).execute(pool).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_sync_takes_few_round_trips_however_long_the_history() {
+    let direct = postgres_with(&[TASKS]).await;
+    let setting_up = PostgresDatabase::builder().table("tasks").pool(direct.clone()).await.unwrap();
+    setting_up.set_up().await.unwrap();
+    fill(&direct).await;
+
+    let options = direct.connect_options();
+    let address = format!("{}:{}", options.get_host(), options.get_port());
+    let (port, trips) = counting_proxy(address).await;
+    let url = format!(
+        "postgres://postgres@127.0.0.1:{port}/{}?sslmode=disable",
+        options.get_database().unwrap()
+    );
+    let database =
+        PostgresDatabase::builder().table("tasks").max_connections(1).connect(&url).await.unwrap();
+    let mobync = Mobync::new(database);
+    let counted = async |clock: i64, sent: Vec<Sent>, name: &str| {
+        // A pool looks after a connection that it got back.
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let before = trips.load(Ordering::SeqCst);
+        let answer = mobync.apply(clock, diffs(sent), &owner(name)).await.unwrap();
+        (answer, trips.load(Ordering::SeqCst) - before)
+    };
+
+    // The first time on a connection its statements are prepared.
+    counted(0, creates("warm"), "warm").await;
+    counted(1, Vec::new(), "warm").await;
+
+    let (pushed, trips_of_push) = counted(0, creates("t"), "new").await;
+    assert_eq!((pushed.logical_clock, pushed.refused.len()), (1, 0));
+    assert!(trips_of_push <= 5, "a push of 10 creates takes {trips_of_push} round trips");
+
+    let (idle, trips_of_idle) = counted(1, Vec::new(), "new").await;
+    assert_eq!((idle.logical_clock, trips_of_idle), (1, 1));
+
+    let (pulled, trips_of_pull) = counted(0, Vec::new(), "new").await;
+    assert_eq!((pulled.diffs.len(), trips_of_pull), (10, 1));
+
+    let (pushed, trips_of_push) = counted(100_000, creates("more"), "ada").await;
+    assert_eq!(pushed.logical_clock, 100_001);
+    assert!(trips_of_push <= 5, "with 100,000 entries of its own: {trips_of_push}");
+    println!(
+        "round trips: push of 10 creates {trips_of_push}, idle {trips_of_idle}, pull {trips_of_pull}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_to_push_takes_no_lock_and_writes_nothing() {
+    let pool = postgres_with(&[TASKS]).await;
+    let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    let mobync = Mobync::new(database);
+    mobync.apply(0, diffs(creates("t")), &ada()).await.unwrap();
+
+    // Somebody else writes for Ada, and takes long.
+    let mut other = pool.begin().await.unwrap();
+    for statement in
+        ["LOCK TABLE diffs_owners IN EXCLUSIVE MODE", "LOCK TABLE diffs IN EXCLUSIVE MODE"]
+    {
+        sqlx::query(statement).execute(&mut *other).await.unwrap();
+    }
+    let answer = mobync.apply(0, Vec::new(), &ada()).await.unwrap();
+    assert_eq!((answer.logical_clock, answer.diffs.len()), (1, 10));
+}
+
+/// Requests that make every statement of a sync.
+async fn all_kinds_of_syncs(mobync: &Mobync<PostgresDatabase>) {
+    let clock = 100_000;
+    let mut sent = creates("new");
+    sent.extend([
+        update("t7", json!({"name": "Bread"})),
+        update("t8", json!({"name": "Bread"})),
+        delete("t9"),
+        create("t11", json!({"name": null})), // meets
+        update("first", json!({"name": "x"})),
+        create("first", json!({"name": "y"})), // a first create
+    ]);
+    let first = mobync.apply(clock, diffs(sent.clone()), &ada()).await.unwrap();
+    assert!(first.refused.is_empty());
+    mobync.apply(clock, diffs(sent), &ada()).await.unwrap(); // a retry
+    mobync.apply(clock - 100, Vec::new(), &ada()).await.unwrap();
+    mobync.apply(clock + 1, Vec::new(), &ada()).await.unwrap();
+}
+
+/// How often the tables of sync were read from end to end, and the rows read so; behind the end of all
+/// connections, which hand in their counts then.
+async fn scans(pool: &PgPool) -> (i64, i64) {
+    pool.close().await;
+    let mut control = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
+    let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
+    while sqlx::query_scalar::<_, i64>(others).fetch_one(&mut control).await.unwrap() > 1 {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let scans = "SELECT sum(seq_scan)::bigint, sum(seq_tup_read)::bigint FROM pg_stat_user_tables \
+                 WHERE relname IN ('tasks', 'diffs', 'diffs_owners')";
+    sqlx::query_as(scans).fetch_one(&mut control).await.unwrap()
+}
+
+#[tokio::test]
+async fn no_statement_of_a_sync_reads_a_whole_table() {
+    let filling = postgres_with(&[TASKS]).await;
+    let database = PostgresDatabase::builder().table("tasks").pool(filling.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    fill(&filling).await;
+    let before = scans(&filling).await;
+    assert!(before.0 > 0, "it counts");
+
+    let options = (*filling.connect_options()).clone();
+    let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options);
+    let pool = pool.await.unwrap();
+    let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
+    let mobync = Mobync::new(database);
+    all_kinds_of_syncs(&mobync).await;
+    // Often enough that prepared statements get the plan that is for any parameters.
+    for clock in 100_001..100_012 {
+        let sent = [
+            create(&format!("again{clock}"), json!({"name": "x"})),
+            update("t7", json!({"name": format!("{clock}")})),
+            delete(&format!("again{}", clock - 1)),
+        ];
+        mobync.apply(clock, diffs(sent), &ada()).await.unwrap();
+    }
+    assert_eq!(scans(&pool).await, before, "sequential scans, and the rows that they read");
+}
+
+/// Hears the statements that sqlx says it ran, on whichever thread.
+struct Statements(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Statements {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        if event.metadata().target() != "sqlx::query" {
+            return;
+        }
+        let heard = Arc::clone(&self.0);
+        let mut said = (String::new(), String::new());
+        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
+            let value = format!("{value:?}");
+            match field.name() {
+                "summary" => said.0 = value,
+                "db.statement" => said.1 = value,
+                _ => {}
+            }
+        });
+        let (summary, statement) = said;
+        let unquoted: String = serde_json::from_str(&statement).unwrap_or_default();
+        let statement = if unquoted.trim().is_empty() {
+            serde_json::from_str(&summary).unwrap_or_default()
+        } else {
+            unquoted
+        };
+        heard.lock().unwrap().push(statement);
+    }
+}
+
+#[tokio::test]
+async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let subscriber = tracing_subscriber::registry().with(Statements(Arc::clone(&heard)));
+    tracing::subscriber::set_global_default(subscriber).unwrap();
+
+    // Names of its own, since all tests of this process are heard.
+    let table = TASKS.replace("tasks", "errands");
+    let (pool, _folder) = sqlite_with(&[&table]).await;
+    let builder = SqliteDatabase::builder().table("errands").diffs_table("changes");
+    let database = builder.pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    let numbers =
+        "WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 199999)";
+    for statement in [
+        "INSERT INTO changes SELECT 'e' || n, 'owner' || (n % 2), n / 2, n, 'create', 'errands', \
+         json_object('id', 't' || n, 'name', 'Milk') FROM s",
+        "INSERT INTO errands SELECT 't' || n, 'owner' || (n % 2), 'Milk', 0 FROM s",
+    ] {
+        let sql = match statement.split_once(" SELECT ") {
+            Some((insert, select)) => format!("{insert} {numbers} SELECT {select}"),
+            None => unreachable!("both are"),
+        };
+        sqlx::query(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
+    }
+    heard.lock().unwrap().clear();
+
+    let mobync = Mobync::new(database);
+    let mut sent = creates("new");
+    sent.extend([
+        update("t8", json!({"name": "Bread"})),
+        update("t10", json!({"name": "Bread"})),
+        delete("t12"),
+        update("first", json!({"name": "x"})),
+        create("first", json!({"name": "y"})),
+    ]);
+    let sent: Vec<Sent> = sent.into_iter().map(|sent| sent.model("errands")).collect();
+    let one = owner("owner0");
+    for clock in [100_000, 99_900] {
+        mobync.apply(clock, diffs(sent.clone()), &one).await.unwrap();
+        mobync.apply(clock, Vec::new(), &one).await.unwrap();
+    }
+
+    let mut statements = heard.lock().unwrap().clone();
+    statements.retain(|sql| sql.contains("\"errands\"") || sql.contains("\"changes\""));
+    assert!(statements.len() >= 8, "{statements:?}");
+    for sql in statements {
+        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
+        for row in plan.fetch_all(&pool).await.unwrap() {
+            let detail: String = row.get("detail");
+            // `t` is the table; what else is scanned are the request's own values.
+            let whole = ["SCAN t", "SCAN errands", "SCAN changes"];
+            assert!(
+                !whole.contains(&&*detail) && !detail.starts_with("SCAN t USING"),
+                "{detail}: {sql}"
+            );
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! Hostile and strange names: nothing that comes over the network becomes SQL.
+
+use mobync::{Database, Owner, postgres::PostgresDatabase, sql::Table, sqlite::SqliteDatabase};
+use serde_json::{Value, json};
+
+use super::{
+    Server, diffs, postgres_with, sqlite_with,
+    support::{create, delete, update},
+};
+
+const HOSTILE: [&str; 9] = [
+    "'; DROP TABLE tasks; --",
+    "\"; DROP TABLE tasks; --",
+    "$1",
+    "tasks\" WHERE 1=1; --",
+    "\\'; DELETE FROM diffs; --",
+    "' OR '1'='1",
+    "%s{}$(id)`id`",
+    "]};\u{202e}\u{feff}",
+    "\"owner\"",
+];
+
+async fn nothing_from_the_network_becomes_sql<D: Database>(server: Server<D>) {
+    for text in HOSTILE {
+        let owner = Owner::new(text).unwrap();
+        let sent = diffs([
+            create(text, json!({"a": text})).id(text),
+            update(text, json!({"a": format!("{text}{text}")})).at(1).id(&format!("{text}2")),
+            create("t1", json!({"a": text})).id(&format!("{text}3")),
+            delete("t1").at(1).id(&format!("{text}4")),
+        ]);
+        let answer = server.0.apply(0, sent.clone(), &owner).await.unwrap();
+        assert!(answer.refused.is_empty(), "{text}: {answer:?}");
+        assert_eq!(server.0.apply(0, sent, &owner).await.unwrap().logical_clock, 1);
+        let back = server.0.apply(0, Vec::new(), &owner).await.unwrap();
+        assert_eq!(back.diffs.len(), 1, "{text}");
+        let data: Value = serde_json::from_str(&back.diffs[0].json_data).unwrap();
+        assert_eq!(data, json!({"id": text, "a": format!("{text}{text}")}));
+
+        let model = diffs([create("t1", json!({})).model(text)]);
+        assert_eq!(server.0.apply(0, model, &owner).await.unwrap_err().code(), "unknown_model");
+        let field = diffs([create("t1", json!({text: 1}))]);
+        assert_eq!(server.0.apply(0, field, &owner).await.unwrap_err().code(), "unknown_field");
+    }
+}
+
+#[tokio::test]
+async fn no_string_of_the_protocol_becomes_sql() {
+    let statements = &["CREATE TABLE tasks (id text, owner text, a text, PRIMARY KEY (owner, id))"];
+    let postgres = PostgresDatabase::builder().table("tasks").pool(postgres_with(statements).await);
+    nothing_from_the_network_becomes_sql(Server::new(postgres.await.unwrap()).await).await;
+    let (pool, _folder) = sqlite_with(statements).await;
+    let sqlite = SqliteDatabase::builder().table("tasks").pool(pool).await.unwrap();
+    nothing_from_the_network_becomes_sql(Server::new(sqlite).await).await;
+}
+
+/// Names that must be quoted, as the application's own schema may have.
+const TABLE: &str = "Or\"der; 'by' größe\\";
+const ID: &str = "the \"id\"";
+const OWNER: &str = "user";
+const FIELD: &str = "select \"a\", 'b' $1 ?";
+// The longest that PostgreSQL has.
+const LONG: &str = "long_long_long_long_long_long_long_long_long_long_long_long_lon";
+
+fn statement() -> String {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    format!(
+        "CREATE TABLE {} ({} text, {} text, {} text, {} text, PRIMARY KEY ({}, {}))",
+        quoted(TABLE),
+        quoted(ID),
+        quoted(OWNER),
+        quoted(FIELD),
+        quoted(LONG),
+        quoted(OWNER),
+        quoted(ID)
+    )
+}
+
+async fn names_of_the_schema_are_quoted<D: Database>(server: Server<D>) {
+    let sent = [
+        create("t1", json!({FIELD: "x", LONG: "y"})).model(TABLE),
+        create("t2", json!({FIELD: "x"})).model(TABLE),
+        update("t1", json!({FIELD: "z"})).model(TABLE).at(1),
+        delete("t2").model(TABLE).at(2),
+    ];
+    assert!(server.refused(0, sent).await.is_empty());
+    assert_eq!(server.rows(TABLE).await, [json!({"id": "t1", FIELD: "z", LONG: "y"})]);
+    let too_long = format!("{LONG}g");
+    let sent = diffs([update("t1", json!({too_long: "x"})).model(TABLE)]);
+    let error = server.0.apply(1, sent, &super::ada()).await.unwrap_err();
+    assert_eq!(error.code(), "unknown_field", "it is not cut to the one there is");
+}
+
+#[tokio::test]
+async fn names_of_the_applications_schema_are_quoted() {
+    let table = || Table::new(TABLE).id_column(ID).owner_column(OWNER);
+    let pool = postgres_with(&[&statement()]).await;
+    let postgres =
+        PostgresDatabase::builder().table(table()).diffs_table("my \"diffs\"").pool(pool);
+    names_of_the_schema_are_quoted(Server::new(postgres.await.unwrap()).await).await;
+    let (pool, _folder) = sqlite_with(&[&statement()]).await;
+    let sqlite = SqliteDatabase::builder().table(table()).diffs_table("my \"diffs\"").pool(pool);
+    names_of_the_schema_are_quoted(Server::new(sqlite.await.unwrap()).await).await;
+}
+
+#[tokio::test]
+async fn a_table_can_be_in_a_schema_of_its_own() {
+    let statements = &[
+        "CREATE SCHEMA \"the app\"",
+        "CREATE TABLE tasks (wrong integer)",
+        "CREATE TABLE \"the app\".tasks (id bigint, owner integer, a text, PRIMARY KEY (id))",
+    ];
+    let table = Table::new("tasks").in_schema("the app");
+    let pool = postgres_with(statements).await;
+    let server =
+        Server::new(PostgresDatabase::builder().table(table).pool(pool).await.unwrap()).await;
+    let owner = Owner::new("42").unwrap();
+    let sent = diffs([create("7", json!({"a": "x"})), create("8", json!({"a": "y"}))]);
+    assert!(server.0.apply(0, sent, &owner).await.unwrap().refused.is_empty());
+    let sent = diffs([update("7", json!({"a": "z"})).at(1), delete("8").at(1)]);
+    assert!(server.0.apply(1, sent, &owner).await.unwrap().message.is_empty());
+    let back = server.0.apply(0, Vec::new(), &owner).await.unwrap();
+    assert_eq!(super::data(&back.diffs[0])["a"], "z");
+
+    let not_a_number = Owner::new("ada").unwrap();
+    let sent = diffs([create("9", json!({}))]);
+    assert_eq!(server.0.apply(0, sent, &not_a_number).await.unwrap_err().code(), "internal");
+}

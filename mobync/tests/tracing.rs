@@ -1,0 +1,90 @@
+//! What an operator sees of a sync: its counts, and causes of failures; never tokens or contents.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use mobync::{Database, Mobync, Owner, http::Endpoint, memory::MemoryDatabase};
+use serde_json::json;
+use support::{Faulty, Hooked, Picky, create, diffs, update};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// All that is logged when these diffs are sent at clock 0, with the token `secret-ada`.
+fn logged<D: Database>(database: D, sent: Vec<support::Sent>) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    let endpoint = Endpoint::new(Mobync::new(database), async |credentials| {
+        Ok(Owner::new(credentials.token()?)?)
+    });
+    let body = json!({"logical_clock": 0, "diffs": diffs(sent)}).to_string();
+    let request = Request::post("/sync")
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer secret-ada")
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    tracing::subscriber::with_default(subscriber, || runtime.block_on(endpoint.handle(request)));
+    let lines = lines.0.lock().unwrap().clone();
+    String::from_utf8(lines).unwrap()
+}
+
+#[test]
+fn a_sync_is_one_span_with_its_counts_and_without_tokens_or_contents() {
+    let sent = vec![
+        create("t1", json!({"name": "private"})),
+        update("t1", json!({"name": "bad"})).at(1),
+        update("t2", json!({"name": "private"})).at(2),
+    ];
+    let database = Hooked { inner: MemoryDatabase::new(), hook: Picky };
+    let log = logged(database, sent);
+    for field in
+        ["clock=0", "pushed=3", "known=0", "accepted=1", "dropped=1", "refused=1", "returned=1"]
+    {
+        assert!(log.contains(field), "{field} is not in {log}");
+    }
+    assert!(log.contains("duration_us="), "{log}");
+    assert_eq!(log.matches("close").count(), 1, "{log}");
+    assert!(!log.contains("secret") && !log.contains("private") && !log.contains("ada"), "{log}");
+}
+
+#[test]
+fn a_failure_is_logged_with_its_cause_at_the_level_it_deserves() {
+    let sent = || vec![create("t1", json!({"name": "private"}))];
+    let failing = |hook| logged(Hooked { inner: MemoryDatabase::new(), hook }, sent());
+    let broken = failing(Faulty::after(0));
+    assert!(broken.contains("ERROR") && broken.contains("internal"), "{broken}");
+    assert!(broken.contains("cause="), "{broken}");
+    let busy = failing(Faulty::busy_after(0));
+    assert!(busy.contains("WARN") && busy.contains("busy"), "{busy}");
+
+    let refused = logged(MemoryDatabase::new().model("notes", ["text"]), sent());
+    assert!(refused.contains("INFO") && refused.contains("unknown_model"), "{refused}");
+    assert!(!refused.contains("private") && !refused.contains("secret"), "{refused}");
+}
