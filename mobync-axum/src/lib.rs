@@ -2,11 +2,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod extract;
+mod live;
 mod response;
 mod route;
 
 pub use self::{
     extract::{Authenticated, SyncBody},
+    live::{live, live_route},
     response::{Answer, SyncError},
     route::{route, router},
 };

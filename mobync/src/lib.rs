@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod filter;
 pub mod http;
+mod live;
 mod locks;
 #[cfg(feature = "memory")]
 pub mod memory;
@@ -29,6 +30,7 @@ pub use self::{
     engine::Mobync,
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
+    live::Live,
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
     record::Record,

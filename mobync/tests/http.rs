@@ -454,6 +454,7 @@ fn every_error_has_the_status_and_code_of_the_table() {
         ),
         (Error::InvalidValue { diff_id: text(), reason: text() }, 422, "invalid_value"),
         (Error::Constraint { diff_id: text(), reason: text() }, 422, "constraint"),
+        (Error::TooManyListeners { most: 9 }, 429, "too_many_listeners"),
         (Error::Internal("secret".into()), 500, "internal"),
         (
             Error::Busy { retry_after: Duration::from_millis(1500), source: "secret".into() },

@@ -16,8 +16,8 @@ pub(crate) use self::pending::Flush;
 pub(crate) use self::settings::Settings;
 use self::sync::{Attempt, Learned, Source};
 use crate::{
-    Access, Change, Database, Diff, Error, NoRules, Operation, Owner, Record, Rules, SyncResponse,
-    locks::OwnerLocks, merge::Request, protocol::check_count,
+    Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
+    SyncResponse, Synchronizer, locks::OwnerLocks, merge::Request, protocol::check_count,
 };
 
 /// How often a sync is repeated because its unit of work collided with another one.
@@ -54,6 +54,7 @@ pub struct Mobync<D, R = NoRules> {
     rules: Arc<R>,
     settings: Arc<Settings>,
     locks: OwnerLocks,
+    live: Live,
 }
 
 impl<D, R> Clone for Mobync<D, R> {
@@ -63,6 +64,7 @@ impl<D, R> Clone for Mobync<D, R> {
             rules: Arc::clone(&self.rules),
             settings: Arc::clone(&self.settings),
             locks: self.locks.clone(),
+            live: self.live.clone(),
         }
     }
 }
@@ -76,6 +78,7 @@ impl<D: Database> Mobync<D> {
             rules: Arc::new(NoRules),
             settings: Arc::new(Settings { diffs_model, ..Settings::default() }),
             locks: OwnerLocks::default(),
+            live: Live::default(),
         }
     }
 }
@@ -84,8 +87,8 @@ impl<D: Database, R> Mobync<D, R> {
     /// Has the application's rules asked about every new diff of a device.
     #[must_use]
     pub fn rules<N: Rules<D::Unit>>(self, rules: N) -> Mobync<D, N> {
-        let Self { database, settings, locks, .. } = self;
-        Mobync { database, rules: Arc::new(rules), settings, locks }
+        let Self { database, settings, locks, live, .. } = self;
+        Mobync { database, rules: Arc::new(rules), settings, locks, live }
     }
 
     /// The name of the model that keeps the log; by default the database's own, which is `diffs`
@@ -126,6 +129,12 @@ impl<D: Database, R> Mobync<D, R> {
     /// The database.
     pub fn database(&self) -> &D {
         &self.database
+    }
+
+    /// Those who listen for the clocks of their owners, to be told what other processes did, and to be
+    /// let go when this one ends.
+    pub fn live(&self) -> &Live {
+        &self.live
     }
 
     pub(crate) fn settings(&self) -> &Settings {
@@ -205,6 +214,15 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         observe(-1, diffs.len(), self.sync(Source::Server, &diffs, owner)).await
     }
 
+    /// The owner's clock, in ticks: how many syncs have brought something new.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] or [`Error::Busy`] if the database fails.
+    pub async fn clock(&self, owner: &Owner) -> Result<i64, Error> {
+        let mut unit = self.database.open(owner, Access::Read).await.map_err(Error::of_database)?;
+        unit.clock(owner, &self.settings.diffs_model).await.map_err(Error::of_database)
+    }
+
     async fn sync(
         &self,
         source: Source,
@@ -233,7 +251,11 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
             match attempt.await {
                 // An attempt that does not come to an end has learned something new.
                 Ok(None) => {}
-                Ok(Some(answer)) => return Ok(answer),
+                Ok(Some(answer)) => {
+                    // Nothing is awaited between the commit and this: who is told of a sync hears of it.
+                    self.live.announce(owner, answer.logical_clock);
+                    return Ok(answer);
+                }
                 Err(error) if error.is_conflict() && conflicts < MOST_CONFLICTS => {
                     conflicts += 1;
                     tracing::debug!(conflicts, "repeated behind a conflict");

@@ -27,6 +27,7 @@ pub use self::database::DatabaseError;
 /// | 415 | `unsupported_media_type` | the body is not `application/json`, or is compressed |
 /// | 422 | `unknown_model`, `unknown_field` | device and server disagree about the schema |
 /// | 422 | `invalid_value`, `constraint` | the database refuses a diff, where requests are all or nothing |
+/// | 429 | `too_many_listeners` | the owner has as many live streams as one may have |
 /// | 500 | `internal` | the database failed; the cause is in [`source`](std::error::Error::source) |
 /// | 503 | `busy` | the database is locked or its pool is empty; try again |
 ///
@@ -124,6 +125,12 @@ pub enum Error {
         /// The sentence that the person reads.
         reason: String,
     },
+    /// The owner has as many live streams as one may have at a time.
+    #[error("There are {most} live connections already: close one, or try again later.")]
+    TooManyListeners {
+        /// The greatest number of them.
+        most: usize,
+    },
     /// The database or the auth closure failed. The client hears nothing of the cause.
     #[error("The server failed; nothing was changed. Try again later.")]
     Internal(#[source] BoxError),
@@ -154,6 +161,7 @@ impl Error {
             Self::UnknownField { .. } => "unknown_field",
             Self::InvalidValue { .. } => "invalid_value",
             Self::Constraint { .. } => "constraint",
+            Self::TooManyListeners { .. } => "too_many_listeners",
             Self::Internal(_) => "internal",
             Self::Busy { .. } => "busy",
         }
@@ -175,6 +183,7 @@ impl Error {
             | Self::UnknownField { .. }
             | Self::InvalidValue { .. }
             | Self::Constraint { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::TooManyListeners { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -196,6 +205,11 @@ impl Error {
 
     pub(crate) fn invalid_diff(diff_id: &str, reason: impl Into<String>) -> Self {
         Self::InvalidDiff { diff_id: Some(diff_id.to_owned()), reason: reason.into() }
+    }
+
+    /// The server is about to end, and another one will be there.
+    pub(crate) fn closing() -> Self {
+        Self::Busy { retry_after: Duration::from_secs(1), source: "the server is stopping".into() }
     }
 
     /// What a database's error means for a sync in which no diff is to blame for it.

@@ -4,9 +4,12 @@
 //! An [`Endpoint`] is the whole route, and so is [`answer`], for an auth closure of another shape; who
 //! writes a handler by hand uses their parts: [`receive`], [`Received::authenticate`],
 //! [`Mobync::apply`](crate::Mobync::apply), [`respond`].
+//! A [`LiveEndpoint`] is a second route, which tells devices when to sync.
 
 mod auth;
 mod endpoint;
+mod events;
+mod live;
 mod receive;
 mod respond;
 #[cfg(feature = "tower")]
@@ -15,6 +18,8 @@ mod service;
 pub use self::{
     auth::{Auth, AuthError, Credentials, SharedAuth},
     endpoint::{DEFAULT_MAX_BODY_BYTES, Endpoint, answer},
+    events::Events,
+    live::{LiveBody, LiveEndpoint},
     receive::{OverLimit, Received, receive},
     respond::respond,
 };

@@ -40,6 +40,15 @@ pub fn respond(outcome: Result<&SyncResponse, &Error>) -> Response<Bytes> {
     response
 }
 
+/// The response to a request of the live route that is no GET.
+pub(super) fn not_get() -> Response<Bytes> {
+    let message = "Only GET is allowed here; it is answered with a stream of events.";
+    let failure = Failure::new("method_not_allowed", message);
+    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, &failure);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
+}
+
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     // Strings, integers and booleans: there is nothing in it that JSON could not say.
     let body = serde_json::to_vec(body).unwrap_or_default();

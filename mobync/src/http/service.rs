@@ -1,4 +1,4 @@
-//! The endpoint as a `tower::Service`.
+//! The endpoints as `tower::Service`s.
 
 use std::{
     convert::Infallible,
@@ -13,7 +13,7 @@ use http_body::Body;
 use http_body_util::Full;
 use tower_service::Service;
 
-use super::{Auth, Endpoint};
+use super::{Auth, Endpoint, LiveBody, LiveEndpoint};
 use crate::{Database, Rules, error::BoxError};
 
 impl<D, R, A, B> Service<Request<B>> for Endpoint<D, R, A>
@@ -36,5 +36,26 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let endpoint = self.clone();
         Box::pin(async move { Ok(endpoint.handle(request).await.map(Full::new)) })
+    }
+}
+
+impl<D, R, A, B> Service<Request<B>> for LiveEndpoint<D, R, A>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Auth,
+    B: Send + 'static,
+{
+    type Response = Response<LiveBody>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let live = self.clone();
+        Box::pin(async move { Ok(live.handle(request).await) })
     }
 }

@@ -59,6 +59,12 @@ pub(crate) struct Failure<'e> {
     diff_id: Option<&'e str>,
 }
 
+impl Failure<'_> {
+    pub(crate) fn new(code: &'static str, message: &str) -> Self {
+        Self { success: false, message: message.to_owned(), code, diff_id: None }
+    }
+}
+
 impl<'e> From<&'e Error> for Failure<'e> {
     fn from(error: &'e Error) -> Self {
         let (code, diff_id) = (error.code(), error.diff_id());

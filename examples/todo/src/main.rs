@@ -1,0 +1,94 @@
+//! An offline-first todo app: a page that works without a network, and the server that it syncs with.
+
+mod auth;
+mod database;
+mod page;
+mod rules;
+mod shutdown;
+
+use std::{
+    io::{self, IsTerminal},
+    net::Ipv4Addr,
+    process::ExitCode,
+};
+
+use axum::Router;
+use clap::Parser;
+use mobync::Mobync;
+use tokio::net::TcpListener;
+use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::format::FmtSpan};
+
+use crate::rules::TasksHaveNames;
+
+/// Serves a todo app that works offline, and syncs it between devices.
+#[derive(Parser)]
+#[command(version)]
+struct Args {
+    /// The port to listen on; 0 picks a free one.
+    #[arg(long, default_value_t = 8000)]
+    port: u16,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    log();
+    match serve(args.port).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}", explain(args.port, &error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(port: u16) -> io::Result<()> {
+    let stop = shutdown::requested()?;
+    let mobync = Mobync::new(database::open()).rules(TasksHaveNames);
+    let live = mobync.live().clone();
+    let app: Router = page::router()
+        .merge(mobync_axum::router(mobync.clone(), auth::owner_of))
+        .merge(mobync_axum::live(mobync, auth::owner_of));
+
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
+    greet(listener.local_addr()?.port());
+    axum::serve(listener, app)
+        .with_graceful_shutdown(async move {
+            stop.await;
+            live.close();
+        })
+        .await
+}
+
+/// One line for each sync, on stderr; `RUST_LOG=debug` tells more.
+fn log() {
+    let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.from_env_lossy())
+        .with_span_events(FmtSpan::CLOSE)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+}
+
+fn greet(port: u16) {
+    println!(
+        "Listening on http://127.0.0.1:{port} (Ctrl-C stops it).\n\n\
+         The app:              http://127.0.0.1:{port}/\n\
+         Two devices at once:  http://127.0.0.1:{port}/devices.html\n\n\
+         {}",
+        database::STAYS
+    );
+}
+
+fn explain(port: u16, error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            format!("Port {port} is in use by another program: choose another one with --port.")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("Port {port} is not yours to listen on: choose one above 1023 with --port.")
+        }
+        _ => format!("The server cannot run: {error}."),
+    }
+}

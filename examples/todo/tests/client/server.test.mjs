@@ -1,0 +1,175 @@
+// Devices and the real server, on a network that loses requests and answers.
+//
+// `cargo test -p todo --test client` starts the server and tells its address in TODO_SERVER.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { Mobync, memoryStore } from "../../web/mobync.js";
+import { until } from "./network.mjs";
+
+const server = process.env.TODO_SERVER;
+if (!server)
+  throw new Error("TODO_SERVER must be the address of a running todo server: run `cargo test -p todo --test client`");
+
+const MODELS = { tasks: { name: "", done: false, position: 0, due: null, created_time: 0 } };
+
+/** Chance that can be repeated: the same seed, the same numbers. */
+function chance(seed) {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+function connect(token, options = {}) {
+  return Mobync.open({
+    url: `${server}/sync`,
+    live: `${server}/sync/live`,
+    models: MODELS,
+    token: () => token,
+    store: memoryStore(),
+    automatic: false,
+    ...options,
+  });
+}
+
+const tasks = async (device) => JSON.stringify(await device.read("tasks"));
+
+async function erase(token) {
+  const device = await connect(token);
+  await device.sync();
+  for (const { id } of await device.read("tasks")) await device.delete("tasks", id);
+  assert.equal((await device.sync()).state, "saved");
+}
+
+test("two devices that changed one task apart converge, field by field", async () => {
+  await erase("ada");
+  const [phone, laptop] = [await connect("ada"), await connect("ada")];
+  const { id } = await phone.create("tasks", { name: "Milk" });
+  await phone.sync();
+  await laptop.sync();
+  await phone.update("tasks", id, { name: "Oat milk", done: true });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await laptop.update("tasks", id, { name: "Soy milk" });
+  await laptop.sync();
+  await phone.sync();
+  await laptop.sync();
+  const { name, done } = await phone.read("tasks", id);
+  assert.deepEqual([name, done], ["Soy milk", true]);
+  assert.equal(await tasks(phone), await tasks(laptop));
+});
+
+test("a task without a name is refused with the server's sentence, and mended", async () => {
+  await erase("ada");
+  const phone = await connect("ada");
+  await phone.create("tasks", { id: "t1", name: " " });
+  await phone.update("tasks", "t1", { done: true });
+  await phone.create("tasks", { id: "t2", name: "Bread" });
+  await phone.sync();
+  const [refused] = await phone.refused();
+  assert.deepEqual([refused.code, refused.message], ["forbidden", "A task needs a name."]);
+  assert.deepEqual(
+    (await phone.read("tasks")).map((task) => task.id),
+    ["t2"],
+  );
+  await phone.mend(refused.id, { name: "Milk" });
+  assert.equal((await phone.sync()).state, "saved");
+  const fresh = await connect("ada");
+  await fresh.sync();
+  assert.equal(await tasks(fresh), await tasks(phone));
+  assert.equal((await fresh.read("tasks", "t1")).done, true);
+});
+
+test("a wrong token is told, and owners see nothing of each other", async () => {
+  const stranger = await connect("mallory");
+  assert.equal((await stranger.sync()).problem.code, "unauthenticated");
+  const [ada, grace] = [await connect("ada"), await connect("grace")];
+  await ada.create("tasks", { id: "secret", name: "Ada's" });
+  await ada.sync();
+  await grace.sync();
+  assert.equal(await grace.read("tasks", "secret"), undefined);
+});
+
+test("a live update arrives without touching anything", async () => {
+  await erase("grace");
+  const [phone, laptop] = [await connect("grace", { automatic: true }), await connect("grace", { automatic: true })];
+  await until(() => laptop.status.live && phone.status.live, "both listen");
+  const { id } = await phone.create("tasks", { name: "Milk" });
+  await until(() => laptop.read("tasks", id), "it is on the other device");
+  await laptop.update("tasks", id, { done: true });
+  await until(async () => (await phone.read("tasks", id)).done, "and back");
+  await Promise.all([phone.close(), laptop.close()]);
+});
+
+/**
+ * Several devices of one owner make arbitrary changes, also while a request of theirs is under way;
+ * the network loses requests and answers, and restarts happen. In the end they are equal.
+ */
+for (let seed = 1; seed <= 25; seed += 1) {
+  test(`whatever happens on the way, all devices converge (${seed})`, async () => {
+    const random = chance(seed);
+    const pick = (from) => from[random(from.length)];
+    await erase("ada");
+    let quiet = false;
+    const devices = [];
+
+    const change = async (device) => {
+      const rows = await device.mobync.read("tasks");
+      const fresh = `o${seed}-${random(6)}`;
+      const kind = random(10);
+      if (kind < 3 && !rows.some(({ id }) => id === fresh)) {
+        await device.mobync.create("tasks", { id: fresh, name: pick(["Milk", "Bread", "Tea"]), position: random(9) });
+      } else if (kind < 8 && rows.length > 0) {
+        const fields = pick([
+          () => ({ name: pick(["Salt", "Rice", "", "Corn"]) }),
+          () => ({ done: random(2) === 1 }),
+          () => ({ due: pick([null, "2030-01-01"]), position: random(9) }),
+        ])();
+        await device.mobync.update("tasks", pick(rows).id, fields);
+      } else if (rows.length > 0) {
+        await device.mobync.delete("tasks", pick(rows).id);
+      }
+    };
+    const open = async (device) => {
+      device.mobync = await connect("ada", {
+        store: device.store,
+        maxDiffs: 3,
+        // Each device's clock is off by its own amount.
+        now: () => Date.now() + device.drift,
+        fetch: async (url, init) => {
+          if (quiet) return fetch(url, init);
+          if (random(5) === 0) throw new TypeError("the request got lost");
+          const response = await fetch(url, init);
+          const text = await response.text();
+          while (random(2) === 0) await change(device);
+          if (random(4) === 0) throw new TypeError("the answer got lost");
+          return new Response(text, { status: response.status, headers: response.headers });
+        },
+      });
+    };
+    for (const drift of [0, -60_000, 3000]) {
+      const device = { drift, store: memoryStore() };
+      await open(device);
+      devices.push(device);
+    }
+    for (let step = 0; step < 60; step += 1) {
+      const device = pick(devices);
+      const what = random(8);
+      if (what < 5) await change(device);
+      else if (what < 7) await device.mobync.sync();
+      else {
+        await device.mobync.close();
+        await open(device);
+      }
+    }
+    quiet = true;
+    for (let round = 0; round < 2; round += 1) {
+      for (const { mobync } of devices) assert.equal((await mobync.sync()).state, "saved");
+    }
+    const fresh = await connect("ada");
+    await fresh.sync();
+    for (const { mobync } of devices) assert.equal(await tasks(mobync), await tasks(fresh));
+  });
+}

@@ -1,0 +1,136 @@
+// What a store promises. It runs in Node on the one in memory, and in a browser on IndexedDB.
+
+const pending = (id, more) => ({ model: "tasks", id, diff: { id: `d-${id}` }, ...more });
+const object = (model, id, row = { id }) => ({ model, id, row });
+
+function equal(actual, expected) {
+  const [left, right] = [JSON.stringify(actual), JSON.stringify(expected)];
+  if (left !== right) throw new Error(`${left} is not ${right}`);
+}
+
+async function fails(promise, code) {
+  const error = await promise.then(
+    () => null,
+    (error) => error,
+  );
+  if (error?.code !== code) throw new Error(`expected ${code}, got ${error}`);
+}
+
+export const promises = {
+  "what was put is there, until it is deleted": async (store) => {
+    await store.write(async (tx) => {
+      await tx.put("objects", object("tasks", "t1"));
+      await tx.put("meta", { key: "state", clock: 3 });
+      await tx.put("refused", { id: "d1", code: "forbidden" });
+    });
+    await store.read(async (tx) => {
+      equal(await tx.get("objects", ["tasks", "t1"]), object("tasks", "t1"));
+      equal((await tx.get("meta", "state")).clock, 3);
+      equal(await tx.get("objects", ["tasks", "t2"]), undefined);
+      equal((await tx.all("refused")).length, 1);
+    });
+    await store.write((tx) => tx.delete("objects", ["tasks", "t1"]));
+    equal(await store.read((tx) => tx.get("objects", ["tasks", "t1"])), undefined);
+  },
+
+  "a put of what is there replaces it": async (store) => {
+    await store.write(async (tx) => {
+      await tx.put("objects", object("tasks", "t1", { id: "t1", name: "Milk" }));
+      await tx.put("objects", object("tasks", "t1", { id: "t1" }));
+    });
+    equal(await store.read((tx) => tx.all("objects")), [object("tasks", "t1")]);
+  },
+
+  "objects are found by model, and by model and id, in the order of their ids": async (store) => {
+    await store.write(async (tx) => {
+      for (const [model, id] of [
+        ["tasks", "b"],
+        ["task", "z"],
+        ["tasks", "a"],
+        ["tasks2", "a"],
+        ["tasks", "B"],
+        ["", "x"],
+      ]) {
+        await tx.put("objects", object(model, id));
+      }
+    });
+    await store.read(async (tx) => {
+      equal(
+        (await tx.all("objects", "tasks")).map(({ id }) => id),
+        ["B", "a", "b"],
+      );
+      equal(await tx.all("objects", "tasks", "a"), [object("tasks", "a")]);
+      equal(await tx.all("objects", "nothing"), []);
+      equal((await tx.all("objects")).length, 6);
+    });
+  },
+
+  "pending changes keep the order made, and a place is not given twice": async (store) => {
+    await store.write(async (tx) => {
+      for (const id of ["c", "a", "b", "a"]) await tx.put("pending", pending(id));
+    });
+    const before = await store.read((tx) => tx.all("pending"));
+    equal(
+      before.map(({ id }) => id),
+      ["c", "a", "b", "a"],
+    );
+    await store.write(async (tx) => {
+      equal(
+        (await tx.all("pending", "tasks", "a")).map(({ seq }) => seq),
+        [before[1].seq, before[3].seq],
+      );
+      equal(
+        (await tx.first("pending", 2)).map(({ id }) => id),
+        ["c", "a"],
+      );
+      await tx.delete("pending", before[3].seq);
+      await tx.put("pending", { ...before[0], diff: { id: "changed" } });
+      await tx.put("pending", pending("d"));
+    });
+    const after = await store.read((tx) => tx.all("pending"));
+    equal(
+      after.map(({ id, diff }) => `${id} ${diff.id}`),
+      ["c changed", "a d-a", "b d-b", "d d-d"],
+    );
+    equal(after[3].seq > before[3].seq, true);
+    equal(await store.read((tx) => tx.count("pending")), 4);
+  },
+
+  "a write that throws leaves nothing behind": async (store) => {
+    await store.write((tx) => tx.put("objects", object("tasks", "t1")));
+    const broken = store.write(async (tx) => {
+      await tx.delete("objects", ["tasks", "t1"]);
+      await tx.put("pending", pending("t2"));
+      throw new Error("broken");
+    });
+    await fails(broken, "storage_failed");
+    equal(await store.read(async (tx) => [await tx.count("objects"), await tx.count("pending")]), [1, 0]);
+  },
+
+  "writes come one after another": async (store) => {
+    const count = () =>
+      store.write(async (tx) => {
+        const { value = 0 } = (await tx.get("meta", "count")) ?? {};
+        await tx.put("meta", { key: "count", value: value + 1 });
+      });
+    await Promise.all(Array.from({ length: 20 }, count));
+    equal((await store.read((tx) => tx.get("meta", "count"))).value, 20);
+  },
+
+  "what was read is the reader's own": async (store) => {
+    await store.write((tx) => tx.put("objects", object("tasks", "t1", { id: "t1", name: "Milk" })));
+    (await store.read((tx) => tx.get("objects", ["tasks", "t1"]))).row.name = "Bread";
+    equal((await store.read((tx) => tx.get("objects", ["tasks", "t1"]))).row.name, "Milk");
+  },
+};
+
+/** Which promises a store breaks, and how. */
+export async function broken(open) {
+  const found = [];
+  for (const [promise, keeps] of Object.entries(promises)) {
+    const store = await open(promise);
+    await keeps(store).catch((error) => found.push(`${promise}: ${error.message}`));
+    store.close();
+  }
+  return found;
+}

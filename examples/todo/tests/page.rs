@@ -1,0 +1,302 @@
+//! The page in a real browser: what a person sees and does there.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use serde_json::json;
+
+use self::support::{Browser, Device, Server, until};
+
+const TAB: &str = "\u{e004}";
+const ENTER: &str = "\u{e007}";
+const ESCAPE: &str = "\u{e00c}";
+const RIGHT: &str = "\u{e014}";
+const DOWN: &str = "\u{e015}";
+
+#[test]
+fn a_refused_change_is_undone_and_shown_with_its_reason_until_it_is_mended() {
+    Browser::test("refused", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        phone.add("Milk").await;
+        phone.add("Bread").await;
+        phone.says("All saved").await;
+        phone.rename("Milk", "").await;
+        let notice = phone.text(".notice").await;
+        assert!(notice.contains("A task needs a name."), "{notice}");
+        phone.sees("Milk").await;
+        phone.pictures("refused").await;
+
+        phone.write(".notice input", &format!("Oat milk{ENTER}")).await;
+        phone.sees("Oat milk").await;
+        phone.says("All saved").await;
+        phone.has_no(".notice").await;
+        assert_eq!(server.names("ada"), ["Bread", "Oat milk"]);
+
+        phone.rename("Bread", "").await;
+        phone.click(".notice form button:last-child").await;
+        phone.has_no(".notice").await;
+        phone.sees("Bread").await;
+    });
+}
+
+#[test]
+fn what_was_deleted_comes_back_by_undo_also_on_other_devices() {
+    Browser::test("undo", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        let laptop = browser.device(server.address()).await;
+        for name in ["Milk", "Bread"] {
+            phone.add(name).await;
+            laptop.sees(name).await;
+        }
+        phone.click_in("Milk", ".delete").await;
+        laptop.sees_no("Milk").await;
+        phone.click("#toast button").await;
+        laptop.sees("Milk").await;
+        assert_eq!(laptop.names().await, ["Bread", "Milk"]);
+
+        phone.click_in("Milk", ".check").await;
+        phone.click("#clear").await;
+        laptop.sees_no("Milk").await;
+        phone.click("#toast button").await;
+        laptop.sees("Milk").await;
+        phone.says("All saved").await;
+        assert_eq!(phone.tasks().await, laptop.tasks().await);
+    });
+}
+
+#[test]
+fn two_people_on_one_device_see_nothing_of_each_other() {
+    Browser::test("people", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        phone.add("Ada's").await;
+        phone.says("All saved").await;
+        phone.click("#users [value=grace]").await;
+        phone.sees_no("Ada's").await;
+        phone.add("Grace's").await;
+        phone.says("All saved").await;
+        phone.reload().await;
+        phone.sees("Grace's").await;
+        assert_eq!(phone.names().await, ["Grace's"]);
+        phone.click("#users [value=ada]").await;
+        phone.sees("Ada's").await;
+        assert_eq!(phone.names().await, ["Ada's"]);
+        assert_eq!(
+            (server.names("ada"), server.names("grace")),
+            (vec!["Ada's".to_owned()], vec!["Grace's".to_owned()])
+        );
+    });
+}
+
+/// Presses Tab until the focus is there.
+async fn tab_to(device: &Device, selector: &str) {
+    for _ in 0..60 {
+        device.press(TAB).await;
+        let script = format!("return document.activeElement.matches(`{selector}`)");
+        if device.run(&script).await == true {
+            return;
+        }
+    }
+    panic!("Tab does not lead to {selector}");
+}
+
+#[test]
+fn everything_can_be_done_with_the_keyboard_alone() {
+    Browser::test("keyboard", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        phone.says("All saved").await;
+        tab_to(&phone, "#new").await;
+        for name in ["Tea", "Bread", "Milk"] {
+            phone.press(&format!("{name}{ENTER}")).await;
+            phone.sees(name).await;
+        }
+        assert_eq!(phone.names().await, ["Milk", "Bread", "Tea"]);
+
+        tab_to(&phone, "li:nth-child(1) .grip").await;
+        phone.press(DOWN).await;
+        until("it has moved", async || phone.names().await == ["Bread", "Milk", "Tea"]).await;
+        // The focus moves along.
+        phone.press(DOWN).await;
+        until("it has moved on", async || phone.names().await == ["Bread", "Tea", "Milk"]).await;
+
+        tab_to(&phone, "li:nth-child(3) .check").await;
+        phone.press(" ").await;
+        until("it is done", async || phone.tasks().await[2].done).await;
+
+        tab_to(&phone, "li:nth-child(3) textarea").await;
+        phone.press(&format!(", two litres{ENTER}")).await;
+        phone.sees("Milk, two litres").await;
+        tab_to(&phone, "li:nth-child(3) textarea").await;
+        phone.press(&format!(" or three{ESCAPE}")).await;
+        tab_to(&phone, "li:nth-child(3) .due input").await;
+        phone.press("31122030").await;
+        until("it has its date", async || {
+            phone.text("li:nth-child(3) .due").await.contains("2030")
+        })
+        .await;
+
+        tab_to(&phone, "li:nth-child(3) .delete").await;
+        phone.press(ENTER).await;
+        phone.sees_no("Milk, two litres").await;
+        tab_to(&phone, "#toast button").await;
+        phone.press(ENTER).await;
+        phone.sees("Milk, two litres").await;
+
+        phone.run("document.body.focus(); document.activeElement.blur()").await;
+        tab_to(&phone, "#filters input").await;
+        phone.press(RIGHT).await;
+        phone.sees_no("Milk, two litres").await;
+        assert_eq!(phone.names().await, ["Bread", "Tea"]);
+
+        tab_to(&phone, "#what").await;
+        phone.press(ENTER).await;
+        assert!(phone.text("#drawer").await.contains("sent at clock"));
+        phone.press(ESCAPE).await;
+        assert_eq!(phone.run("return document.activeElement.id").await, "what");
+        phone.says("All saved").await;
+        assert_eq!(server.names("ada"), ["Bread", "Milk, two litres", "Tea"]);
+    });
+}
+
+#[test]
+fn a_task_that_is_dragged_stays_where_it_was_dropped_on_all_devices() {
+    Browser::test("drag", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        let laptop = browser.device(server.address()).await;
+        for name in ["Tea", "Bread", "Milk"] {
+            phone.add(name).await;
+        }
+        phone.drag("li:nth-child(1) .grip", "li:nth-child(2) .grip").await;
+        for device in [&phone, &laptop] {
+            until("it has moved", async || device.names().await == ["Bread", "Milk", "Tea"]).await;
+        }
+        phone.drag("li:nth-child(3) .grip", "li:nth-child(1) .grip").await;
+        for device in [&phone, &laptop] {
+            until("it is the first", async || device.names().await == ["Tea", "Bread", "Milk"])
+                .await;
+        }
+        phone.reload().await;
+        phone.sees("Tea").await;
+        assert_eq!(phone.names().await, ["Tea", "Bread", "Milk"]);
+    });
+}
+
+#[test]
+fn a_device_without_room_says_so_and_what_was_typed_stays() {
+    Browser::test("full", async |browser| {
+        let server = Server::start();
+        let phone = browser.small_device(server.address(), 2_000_000).await;
+        phone.add("Milk").await;
+        phone.says("All saved").await;
+        // Of chance, so that it cannot be stored in less.
+        let long = "const noise = () => crypto.getRandomValues(new Uint8Array(65_000)).join('');
+            document.querySelector('#new').value = Array.from({length: 30}, noise).join('').slice(0, 4_000_000)";
+        phone.run(long).await;
+        phone.write("#new", ENTER).await;
+        until("the page says so", async || phone.text("#toast").await.contains("no room")).await;
+        let typed = "return document.querySelector('#new').value.length";
+        until("the text is back", async || phone.run(typed).await == 4_000_000).await;
+        assert_eq!(phone.names().await, ["Milk"]);
+
+        phone.run("document.querySelector('#new').value = ''").await;
+        phone.add("Bread").await;
+        phone.says("All saved").await;
+        assert_eq!(server.names("ada"), ["Bread", "Milk"]);
+    });
+}
+
+#[test]
+fn the_store_of_browsers_keeps_what_a_store_promises() {
+    Browser::test("store", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        let promises = include_str!("client/store.mjs").replace("export ", "");
+        let script = format!(
+            "{promises}
+            const {{ indexedDBStore }} = await import('/mobync.js');
+            return [Object.keys(promises).length, await broken(indexedDBStore)];"
+        );
+        let kept = phone.run(&script).await;
+        assert_eq!(kept, json!([7, []]));
+    });
+}
+
+#[test]
+fn it_can_be_installed() {
+    Browser::test("install", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        phone.is_installed().await;
+        let manifest = phone.command("Page.getAppManifest", json!({})).await;
+        assert_eq!(manifest["errors"], json!([]));
+        assert!(manifest["url"].as_str().unwrap().ends_with("/manifest.webmanifest"));
+        let errors = phone.command("Page.getInstallabilityErrors", json!({})).await;
+        assert_eq!(errors["installabilityErrors"], json!([]));
+    });
+}
+
+#[test]
+fn a_tour_leaves_the_console_silent() {
+    Browser::test("tour", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        phone.says("All saved").await;
+        phone.pictures("empty").await;
+        let names = [
+            "Call the plumber about the tap in the kitchen, and ask what a new one would cost",
+            "Return the library books",
+            "Water the plants",
+            "Book the train to Lisbon",
+            "Buy oat milk",
+        ];
+        for name in names {
+            phone.add(name).await;
+        }
+        phone.click_in("Water the plants", ".check").await;
+        for (name, due) in
+            [("Return the library books", "2026-01-15"), ("Book the train to Lisbon", "2031-05-02")]
+        {
+            let id = phone.id_of(name).await;
+            let script = format!(
+                "const date = document.querySelector(`[data-id='{id}'] .due input`);
+                date.value = '{due}'; date.dispatchEvent(new Event('change'))"
+            );
+            phone.run(&script).await;
+        }
+        until("all is on the server", async || phone.tasks().await.iter().all(|task| !task.waits))
+            .await;
+        phone.says("All saved").await;
+        phone.run("document.activeElement.blur()").await;
+        phone.pictures("tasks").await;
+
+        phone.click("#what").await;
+        phone.pictures("drawer").await;
+        phone.click("#shut").await;
+        phone.click("label:has([value=done])").await;
+        until("one is left", async || phone.names().await == ["Water the plants"]).await;
+        phone.click("label:has([value=all])").await;
+        assert_eq!(phone.complaints().await, [""; 0]);
+
+        phone.click("label:has(#airplane)").await;
+        phone.click_in("Buy oat milk", ".check").await;
+        phone.add("Find the spare key").await;
+        phone.says("Offline, 2 changes wait").await;
+        phone.click_in("Return the library books", ".delete").await;
+        phone.says("Offline, 3 changes wait").await;
+        phone.run("document.activeElement.blur()").await;
+        phone.pictures("offline").await;
+        phone.click("label:has(#airplane)").await;
+        phone.says("All saved").await;
+
+        phone.open("/devices.html").await;
+        let frames = "return [...document.querySelectorAll('iframe')].map((frame) =>
+            frame.contentDocument.querySelectorAll('#tasks li').length).join()";
+        until("both devices have the tasks", async || phone.run(frames).await == "5,5").await;
+        phone.pictures("devices").await;
+        assert_eq!(phone.complaints().await, [""; 0]);
+    });
+}

@@ -1,0 +1,78 @@
+//! The program itself: how it starts, what it serves, and how it stops.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::{net::TcpListener, process::Command};
+
+use ureq::{Agent, Body, http::Response};
+
+use self::support::Server;
+
+fn get(server: &Server, path: &str, tag: Option<&str>) -> Response<Body> {
+    let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
+    let mut request = agent.get(format!("{}{path}", server.address()));
+    if let Some(tag) = tag {
+        request = request.header("if-none-match", tag);
+    }
+    request.call().unwrap()
+}
+
+#[test]
+fn every_file_that_the_service_worker_keeps_is_there() {
+    let server = Server::start();
+    let worker = get(&server, "/sw.js", None).body_mut().read_to_string().unwrap();
+    assert!(!worker.contains("VERSION_OF_THE_FILES"));
+    let list = worker.split_once("FILES = [").unwrap().1.split_once(']').unwrap().0;
+    let files: Vec<_> = list.split(',').map(|path| path.trim().trim_matches('"')).collect();
+    for path in files.iter().filter(|path| !path.is_empty()) {
+        assert_eq!(get(&server, path, None).status(), 200, "{path}");
+    }
+    assert_eq!(get(&server, "/nothing", None).status(), 404);
+}
+
+#[test]
+fn every_script_that_the_page_loads_is_kept_by_the_service_worker() {
+    let worker = include_str!("../web/sw.js");
+    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let is_part = ["js", "css"].iter().any(|ending| name.ends_with(&format!(".{ending}")));
+        if is_part && name != "sw.js" {
+            assert!(worker.contains(&format!("\"/{name}\"")), "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_has_not_changed_is_not_sent_again() {
+    let server = Server::start();
+    for path in ["/", "/mobync.js", "/sw.js"] {
+        let first = get(&server, path, None);
+        let tag = first.headers()["etag"].to_str().unwrap();
+        let mut again = get(&server, path, Some(tag));
+        assert_eq!(again.status(), 304, "{path}");
+        assert_eq!(again.body_mut().read_to_string().unwrap(), "");
+        assert_eq!(get(&server, path, Some("\"another\"")).status(), 200, "{path}");
+    }
+}
+
+#[test]
+fn the_page_may_load_nothing_from_elsewhere() {
+    let page = get(&Server::start(), "/", None);
+    let policy = page.headers()["content-security-policy"].to_str().unwrap();
+    assert!(policy.starts_with("default-src 'self';"), "{policy}");
+    assert_eq!(page.headers()["content-type"], "text/html; charset=utf-8");
+}
+
+#[test]
+fn a_port_in_use_is_told_in_one_sentence() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
+    let output = program.args(["--port", &port]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(
+        String::from_utf8(output.stderr).unwrap(),
+        format!("Port {port} is in use by another program: choose another one with --port.\n")
+    );
+}

@@ -1,0 +1,41 @@
+//! The real program on a port, a network that can be cut, and browsers on it.
+#![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses a part of it")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod browser;
+mod device;
+mod devtools;
+mod proxy;
+mod server;
+
+pub use self::{
+    browser::Browser,
+    device::Device,
+    proxy::{Network, Proxy},
+    server::Server,
+};
+
+use std::time::{Duration, Instant};
+
+/// Waits until the condition holds, which something under way must bring about.
+pub async fn until(what: &str, condition: impl AsyncFnMut() -> bool) {
+    assert!(is_in_time(condition).await, "waited in vain until {what}");
+}
+
+/// Whether the condition comes to hold while there is patience.
+async fn is_in_time(mut condition: impl AsyncFnMut() -> bool) -> bool {
+    let patience = Instant::now() + Duration::from_secs(20);
+    while !condition().await {
+        if Instant::now() > patience {
+            return false;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    true
+}

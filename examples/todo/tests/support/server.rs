@@ -1,0 +1,96 @@
+//! The running program.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+use ureq::Agent;
+
+/// The running program; it ends with the test.
+pub struct Server {
+    process: Child,
+    // Held, so that the program does not write into nothing.
+    _stdout: BufReader<ChildStdout>,
+    address: String,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        Self::start_on(0)
+    }
+
+    /// On that port; 0 is a free one.
+    pub fn start_on(port: u16) -> Self {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
+        program.args(["--port", &port.to_string()]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut process = program.spawn().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let mut banner = String::new();
+        stdout.read_line(&mut banner).unwrap();
+        let address = banner.split_whitespace().find(|word| word.starts_with("http://"));
+        let address = address.unwrap_or_else(|| panic!("no address in {banner:?}")).to_owned();
+        Self { process, _stdout: stdout, address }
+    }
+
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.rsplit(':').next().unwrap().parse().unwrap()
+    }
+
+    /// What a new device of that person gets.
+    pub fn sync(&self, token: &str) -> Value {
+        let body = json!({"logical_clock": 0, "diffs": []});
+        let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
+        let request = agent.post(format!("{}/sync", self.address));
+        let mut answer =
+            request.header("authorization", format!("Bearer {token}")).send_json(body).unwrap();
+        answer.body_mut().read_json().unwrap()
+    }
+
+    /// The tasks that the server has of that person, sorted by name.
+    pub fn names(&self, token: &str) -> Vec<String> {
+        let answer = self.sync(token);
+        let diffs = answer["diffs"].as_array().unwrap();
+        let name = |diff: &Value| {
+            let task: Value = serde_json::from_str(diff["json_data"].as_str().unwrap()).unwrap();
+            task["name"].as_str().unwrap().to_owned()
+        };
+        let mut names: Vec<_> = diffs.iter().map(name).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// Ends it at once, in the middle of whatever it does.
+    pub fn kill(mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// Asks it to stop, and waits for its end.
+    #[cfg(unix)]
+    pub fn stop(mut self) -> ExitStatus {
+        let process = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-s", "TERM", &process]).status().unwrap().success());
+        let patience = Instant::now() + Duration::from_secs(10);
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < patience, "still running");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}

@@ -1,0 +1,77 @@
+//! The live route, ready to be mounted.
+
+use std::future::Future;
+
+use axum::{
+    Router,
+    routing::{MethodRouter, any_service},
+};
+use mobync::{
+    Database, Mobync, Owner, Rules,
+    http::{Auth, AuthError, Credentials, LiveEndpoint},
+};
+
+/// `GET /sync/live`, which tells devices when to sync; to be merged or nested like the
+/// [`router`](crate::router).
+///
+/// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the
+/// server is told to stop, so end them then:
+///
+/// ```no_run
+/// use axum::Router;
+/// use mobync::{Mobync, Owner, http::{AuthError, Credentials}, memory::MemoryDatabase};
+///
+/// async fn auth(credentials: Credentials) -> Result<Owner, AuthError> {
+///     Ok(Owner::new(credentials.token()?)?)
+/// }
+///
+/// # async fn told_to_stop() {}
+/// # async fn serve() -> std::io::Result<()> {
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let app: Router = Router::new()
+///     .merge(mobync_axum::router(mobync.clone(), auth))
+///     .merge(mobync_axum::live(mobync.clone(), auth));
+///
+/// let listener = tokio::net::TcpListener::bind("127.0.0.1:8000").await?;
+/// axum::serve(listener, app)
+///     .with_graceful_shutdown(async move {
+///         told_to_stop().await;
+///         mobync.live().close();
+///     })
+///     .await
+/// # }
+/// ```
+pub fn live<S, D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> Router<S>
+where
+    S: Clone + Send + Sync + 'static,
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Fn(Credentials) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Owner, AuthError>> + Send + 'static,
+{
+    Router::new().route("/sync/live", live_route(LiveEndpoint::new(mobync, auth)))
+}
+
+/// A live endpoint as a route, for a path and settings of your choice.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::Router;
+/// use mobync::{Mobync, Owner, http::LiveEndpoint, memory::MemoryDatabase};
+///
+/// let endpoint = LiveEndpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+///     Ok(Owner::new(credentials.token()?)?)
+/// });
+/// let live = mobync_axum::live_route(endpoint.heartbeat(Duration::from_secs(25)));
+/// let app: Router = Router::new().route("/devices/news", live);
+/// ```
+pub fn live_route<S, D, R, A>(endpoint: LiveEndpoint<D, R, A>) -> MethodRouter<S>
+where
+    S: Clone,
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Auth,
+{
+    any_service(endpoint)
+}

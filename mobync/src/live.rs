@@ -1,0 +1,187 @@
+//! Who listens for an owner's clock, and is told.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+
+use tokio::sync::watch;
+
+use crate::{Error, Owner};
+
+/// The devices that listen, in this process, for the clocks of their owners.
+///
+/// A [`Mobync`](crate::Mobync) has one, announces every sync's clock there by itself, and hands it
+/// out with [`live`](crate::Mobync::live). What listens is the stream of a
+/// [`LiveEndpoint`](crate::http::LiveEndpoint). Only the newest clock of an owner is kept, and only
+/// while somebody listens for it. Cheap to clone; all clones are one.
+///
+/// Where several processes serve one database, each of them hears what the others did from that
+/// database, and says it here: [`announce`](Self::announce) what was heard, and
+/// [`disconnect`](Self::disconnect) after something may have been missed.
+///
+/// ```
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let live = mobync.live();
+/// live.announce(&Owner::new("ada")?, 7); // another process has come to clock 7
+/// live.disconnect(); // the connection to the others was lost, and is back
+/// live.close(); // this process is about to end
+/// # Ok::<(), mobync::InvalidOwner>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Live {
+    // None once closed. Dropping an owner's sender ends the streams of those who listen to it.
+    owners: Arc<RwLock<Option<Owners>>>,
+}
+
+type Owners = HashMap<Owner, watch::Sender<i64>>;
+
+impl Live {
+    /// Tells those who listen for the owner that its clock has come to this tick, unless they were
+    /// told of a later one already.
+    pub fn announce(&self, owner: &Owner, clock: i64) {
+        if let Some(sender) = self.read().as_ref().and_then(|owners| owners.get(owner)) {
+            sender.send_if_modified(|newest| {
+                let is_newer = clock > *newest;
+                *newest = clock.max(*newest);
+                is_newer
+            });
+        }
+    }
+
+    /// Ends all streams. The devices connect anew, and so hear of whatever they have missed.
+    pub fn disconnect(&self) {
+        if let Some(owners) = self.write().as_mut() {
+            owners.clear();
+        }
+    }
+
+    /// Ends all streams, and takes no new ones: call it when the server is told to stop, for it would
+    /// wait for them otherwise.
+    pub fn close(&self) {
+        self.write().take();
+    }
+
+    /// The number of those who listen.
+    pub fn listeners(&self) -> usize {
+        let owners = self.read();
+        owners.iter().flat_map(HashMap::values).map(watch::Sender::receiver_count).sum()
+    }
+
+    /// Begins to listen for the owner, if fewer than `most` do.
+    pub(crate) fn listen(&self, owner: &Owner, most: usize) -> Result<Listener, Error> {
+        let mut owners = self.write();
+        let owners = owners.as_mut().ok_or_else(Error::closing)?;
+        let newest = match owners.get(owner) {
+            Some(sender) if sender.receiver_count() >= most => {
+                return Err(Error::TooManyListeners { most });
+            }
+            None if most == 0 => return Err(Error::TooManyListeners { most }),
+            Some(sender) => sender.subscribe(),
+            None => {
+                let (sender, newest) = watch::channel(0);
+                owners.insert(owner.clone(), sender);
+                newest
+            }
+        };
+        Ok(Listener { newest, _seat: Seat { owner: owner.clone(), live: self.clone() } })
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Option<Owners>> {
+        self.owners.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Option<Owners>> {
+        self.owners.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Default for Live {
+    fn default() -> Self {
+        Self { owners: Arc::new(RwLock::new(Some(Owners::new()))) }
+    }
+}
+
+/// One who listens.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    // Dropped in this order: the seat must find the receiver gone.
+    newest: watch::Receiver<i64>,
+    _seat: Seat,
+}
+
+impl Listener {
+    /// Waits for a clock beyond `told`; none if the stream should end.
+    pub(crate) async fn beyond(&mut self, told: i64) -> Option<i64> {
+        self.newest.wait_for(|clock| *clock > told).await.ok().map(|clock| *clock)
+    }
+}
+
+/// A listener's place; the last one that goes takes the owner along.
+#[derive(Debug)]
+struct Seat {
+    owner: Owner,
+    live: Live,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut owners = self.live.write();
+        let Some(owners) = owners.as_mut() else { return };
+        if owners.get(&self.owner).is_some_and(|sender| sender.receiver_count() == 0) {
+            owners.remove(&self.owner);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owner(name: &str) -> Owner {
+        Owner::new(name).unwrap()
+    }
+
+    fn owners(live: &Live) -> usize {
+        live.read().as_ref().map_or(0, HashMap::len)
+    }
+
+    #[tokio::test]
+    async fn only_the_newest_clock_is_kept_for_one_who_is_slow() {
+        let (live, ada) = (Live::default(), owner("ada"));
+        let mut slow = live.listen(&ada, 1).unwrap();
+        for clock in 1..=1000 {
+            live.announce(&ada, clock);
+        }
+        live.announce(&ada, 7);
+        assert_eq!(slow.beyond(0).await, Some(1000));
+    }
+
+    #[tokio::test]
+    async fn owners_without_listeners_hold_nothing() {
+        let live = Live::default();
+        for number in 0..100 {
+            live.announce(&owner(&format!("owner{number}")), 1);
+        }
+        assert_eq!(owners(&live), 0);
+        let (first, second) = (live.listen(&owner("ada"), 9), live.listen(&owner("ada"), 9));
+        drop(first);
+        assert_eq!((owners(&live), live.listeners()), (1, 1));
+        drop(second);
+        assert_eq!((owners(&live), live.listeners()), (0, 0));
+    }
+
+    #[tokio::test]
+    async fn a_listener_from_before_a_disconnect_does_not_take_a_newer_one_along() {
+        let (live, ada) = (Live::default(), owner("ada"));
+        let mut before = live.listen(&ada, 9).unwrap();
+        live.disconnect();
+        assert_eq!(before.beyond(0).await, None);
+        let mut after = live.listen(&ada, 9).unwrap();
+        drop(before);
+        live.announce(&ada, 3);
+        assert_eq!(after.beyond(0).await, Some(3));
+    }
+}
