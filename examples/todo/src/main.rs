@@ -3,6 +3,7 @@
 mod auth;
 mod database;
 mod page;
+mod records;
 mod rules;
 mod shutdown;
 
@@ -14,7 +15,7 @@ use std::{
 
 use axum::Router;
 use clap::Parser;
-use mobync::Mobync;
+use mobync::{Database, Mobync};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::format::FmtSpan};
 
@@ -27,13 +28,16 @@ struct Args {
     /// The port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Where the tasks are: a file of SQLite, or PostgreSQL as in <postgres://user@localhost/app>.
+    #[arg(long, default_value = "sqlite://todo.sqlite")]
+    database: String,
 }
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
     log();
-    match serve(args.port).await {
+    match serve(&args).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{}", explain(args.port, &error));
@@ -42,16 +46,25 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn serve(port: u16) -> io::Result<()> {
+async fn serve(args: &Args) -> io::Result<()> {
+    if args.database.starts_with("postgres") {
+        serve_on(database::postgres(&args.database).await?, args).await
+    } else {
+        serve_on(database::sqlite(&args.database).await?, args).await
+    }
+}
+
+async fn serve_on<D: Database>(database: D, args: &Args) -> io::Result<()> {
     let stop = shutdown::requested()?;
-    let mobync = Mobync::new(database::open()).rules(TasksHaveNames);
+    let mobync = Mobync::new(database).rules(TasksHaveNames);
     let live = mobync.live().clone();
     let app: Router = page::router()
+        .merge(records::router(mobync.clone()))
         .merge(mobync_axum::router(mobync.clone(), auth::owner_of))
         .merge(mobync_axum::live(mobync, auth::owner_of));
 
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
-    greet(listener.local_addr()?.port());
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
+    greet(listener.local_addr()?.port(), &args.database);
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {
             stop.await;
@@ -71,13 +84,13 @@ fn log() {
         .init();
 }
 
-fn greet(port: u16) {
+fn greet(port: u16, database: &str) {
     println!(
         "Listening on http://127.0.0.1:{port} (Ctrl-C stops it).\n\n\
          The app:              http://127.0.0.1:{port}/\n\
          Two devices at once:  http://127.0.0.1:{port}/devices.html\n\n\
-         {}",
-        database::STAYS
+         Tasks are kept in {}.",
+        database.rsplit_once('@').map_or(database, |(_, place)| place)
     );
 }
 

@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::sync::Arc;
+
 use self::support::{Browser, Network, Proxy, Server, until};
 
 #[test]
@@ -106,7 +108,7 @@ fn answers_that_get_lost_lose_nothing_and_double_nothing() {
 fn a_server_that_is_killed_before_it_has_answered_has_everything_once_in_the_end() {
     Browser::test("killed", async |browser| {
         let server = Server::start();
-        let port = server.port();
+        let (port, data) = server.place();
         let proxy = Proxy::before(port).await;
         let phone = browser.device(&proxy.address()).await;
         phone.says("All saved").await;
@@ -117,7 +119,7 @@ fn a_server_that_is_killed_before_it_has_answered_has_everything_once_in_the_end
         server.kill();
 
         phone.add("Bread").await;
-        let server = Server::start_on(port);
+        let server = Server::start_on(port, data);
         proxy.set(Network::Up);
         phone.says("All saved").await;
         assert_eq!(phone.names().await, ["Bread", "Milk"]);
@@ -136,7 +138,7 @@ fn a_server_that_has_forgotten_everything_gets_it_again_when_the_person_says_so(
         server.kill();
         phone.says("Offline").await;
         phone.add("Bread").await;
-        let server = Server::start_on(port);
+        let server = Server::start_on(port, Arc::new(tempfile::tempdir().unwrap()));
         phone.says("Stopped, 1 change waits").await;
         assert_eq!(server.names("ada"), [""; 0]);
         phone.pictures("forgotten").await;

@@ -5,6 +5,7 @@ mod support;
 
 use std::{net::TcpListener, process::Command};
 
+use serde_json::{Value, json};
 use ureq::{Agent, Body, http::Response};
 
 use self::support::Server;
@@ -16,6 +17,16 @@ fn get(server: &Server, path: &str, tag: Option<&str>) -> Response<Body> {
         request = request.header("if-none-match", tag);
     }
     request.call().unwrap()
+}
+
+fn get_as(server: &Server, path: &str, token: &str) -> Response<Body> {
+    let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
+    let request = agent.get(format!("{}{path}", server.address()));
+    request.header("authorization", format!("Bearer {token}")).call().unwrap()
+}
+
+fn post(server: &Server, path: &str, body: &Value) -> Response<Body> {
+    ureq::post(format!("{}{path}", server.address())).send_json(body).unwrap()
 }
 
 #[test]
@@ -75,4 +86,38 @@ fn a_port_in_use_is_told_in_one_sentence() {
         String::from_utf8(output.stderr).unwrap(),
         format!("Port {port} is in use by another program: choose another one with --port.\n")
     );
+}
+
+#[test]
+fn a_server_that_is_started_again_goes_on_with_what_it_had() {
+    let server = Server::start();
+    let place = server.place();
+    let diff = json!({
+        "id": "d1", "owner": "", "logical_clock": 0, "utc_timestamp": 1, "type": "create",
+        "model": "tasks", "json_data": r#"{"id": "t1", "name": "Milk", "position": 1.5}"#,
+    });
+    let body = json!({"auth_token": "ada", "logical_clock": 0, "diffs": [diff]});
+    let answer: Value = post(&server, "/sync", &body).body_mut().read_json().unwrap();
+    assert_eq!(answer["logical_clock"], 1);
+    server.kill();
+    let server = Server::start_on(place.0, place.1);
+    assert_eq!(server.names("ada"), ["Milk"]);
+    let records: Value = get_as(&server, "/records/tasks", "ada").body_mut().read_json().unwrap();
+    let expected = json!([{
+        "id": "t1", "name": "Milk", "done": false, "position": 1.5, "due": null, "created_time": 0
+    }]);
+    assert_eq!(records, expected);
+    assert_eq!(get_as(&server, "/records/tasks", "nobody").status(), 401);
+    assert_eq!(get_as(&server, "/records/teapots", "ada").status(), 400);
+}
+
+#[test]
+fn a_database_that_cannot_be_opened_is_told_in_one_sentence() {
+    let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
+    let place = "postgres://ada:secret@127.0.0.1:1/nowhere";
+    let output = program.args(["--port", "0", "--database", place]).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("127.0.0.1:1/nowhere cannot be opened"), "{told}");
+    assert!(!told.contains("secret"), "{told}");
 }

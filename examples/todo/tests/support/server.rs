@@ -3,10 +3,12 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Child, ChildStdout, Command, ExitStatus, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use ureq::Agent;
 
 /// The running program; it ends with the test.
@@ -15,24 +17,32 @@ pub struct Server {
     // Held, so that the program does not write into nothing.
     _stdout: BufReader<ChildStdout>,
     address: String,
+    data: Arc<TempDir>,
 }
 
 impl Server {
+    /// With a new, empty database.
     pub fn start() -> Self {
-        Self::start_on(0)
+        Self::start_on(0, Arc::new(tempfile::tempdir().unwrap()))
     }
 
-    /// On that port; 0 is a free one.
-    pub fn start_on(port: u16) -> Self {
+    /// Its port and its data, for another one that goes on with them.
+    pub fn place(&self) -> (u16, Arc<TempDir>) {
+        (self.port(), Arc::clone(&self.data))
+    }
+
+    /// On that port, of which 0 is a free one, and with those data.
+    pub fn start_on(port: u16, data: Arc<TempDir>) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
-        program.args(["--port", &port.to_string()]).stdout(Stdio::piped()).stderr(Stdio::null());
+        program.args(["--port", &port.to_string()]).current_dir(data.path());
+        program.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = program.spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let mut banner = String::new();
         stdout.read_line(&mut banner).unwrap();
         let address = banner.split_whitespace().find(|word| word.starts_with("http://"));
         let address = address.unwrap_or_else(|| panic!("no address in {banner:?}")).to_owned();
-        Self { process, _stdout: stdout, address }
+        Self { process, _stdout: stdout, address, data }
     }
 
     pub fn address(&self) -> &str {
