@@ -31,7 +31,10 @@ pub async fn new_database() -> String {
         }
     });
     let number = DATABASES.fetch_add(1, Ordering::SeqCst);
-    let name = format!("mobync_{}_{number}", std::process::id());
+    create_database(server, &format!("mobync_{}_{number}", std::process::id())).await
+}
+
+async fn create_database(server: &str, name: &str) -> String {
     let mut connection = connect(&format!("{server}/postgres")).await;
     let create = format!("CREATE DATABASE {name}");
     sqlx::query(AssertSqlSafe(create)).execute(&mut connection).await.expect("a new database");
@@ -90,6 +93,11 @@ impl Cluster {
         format!("postgres://postgres@127.0.0.1:{}", self.port)
     }
 
+    /// The address of a new database on it.
+    pub async fn new_database(&self) -> String {
+        create_database(&self.url(), "tests").await
+    }
+
     /// Starts the server, on the data that are there.
     pub fn resume(&mut self) {
         // "immediate" is what a crash is; the guard waits for its input to end.
@@ -108,7 +116,7 @@ impl Cluster {
         self.guard = Some(guard.expect("sh"));
     }
 
-    /// Stops the server: `fast` or `immediate`, the latter as a crash does.
+    /// Stops the server, whose data stay: `fast` or `immediate`, the latter as a crash does.
     pub fn stop(&mut self, mode: &str) {
         let stopped = self
             .command(&self.bin.join("pg_ctl"))
