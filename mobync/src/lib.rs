@@ -1,6 +1,8 @@
 //! Offline-first sync for any Rust backend.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "client")]
+pub mod client;
 mod database;
 mod diff;
 mod engine;
