@@ -34,6 +34,7 @@ on_every_database! {
     a_refused_diff_does_nothing_and_the_others_stand
     refusals_are_told_in_the_order_sent_with_the_first_code_that_holds
     a_refusal_is_told_once_but_undone_again_on_a_retry
+    a_retry_undoes_an_update_in_front_of_its_first_create_alike
     a_refused_update_goes_back_with_the_value_that_stands
     a_refused_update_of_an_object_older_than_the_window_goes_back_from_its_row
     a_refused_create_goes_back_as_a_delete
@@ -121,6 +122,15 @@ async fn a_refusal_is_told_once_but_undone_again_on_a_retry(server: Server<impl 
         (undone.map(Into::into).into(), undone.map(Into::into).into())
     );
     assert_eq!((server.log().await, retry.logical_clock), (log, 2));
+}
+
+async fn a_retry_undoes_an_update_in_front_of_its_first_create_alike(
+    server: Server<impl Database, Forbid>,
+) {
+    let sent = [forbidden(update("t1", json!({"a": 2}))), create("t1", json!({"a": 1})).at(9)];
+    for _ in 0..2 {
+        assert_eq!(server.back(0, sent.clone()).await, [r#"update t1 {"a":1}"#]);
+    }
 }
 
 async fn a_refused_update_goes_back_with_the_value_that_stands(

@@ -137,24 +137,21 @@ impl<'a> Merge<'a> {
             log: Vec::new(),
             idle: 0,
         };
-        merge.recall(pasts, &behind);
+        merge.recall(since, pasts, &behind);
         merge.look_ahead();
         Ok(merge)
     }
 
-    /// Lets the known diffs count, in the order sent: they are the device's past.
-    fn recall(&mut self, pasts: Vec<Vec<Past<'a>>>, behind: &[Option<usize>]) {
-        let mut stored: HashMap<usize, Entry<'a>> = HashMap::new();
-        for past in pasts.into_iter().flatten() {
-            if let Some(sent) = past.sent {
-                stored.insert(sent, past.entry);
+    /// Lets the known diffs count, in the order of the log: they are the device's past, in which an
+    /// update that stood before its first create, or came with a clock set back, had its place.
+    fn recall(&mut self, since: i64, pasts: Vec<Vec<Past<'a>>>, behind: &[Option<usize>]) {
+        for Past { entry: stored, sent } in pasts.into_iter().flatten() {
+            let Some(place) = sent else { continue };
+            let Some(sent) = self.request.entries.get(place) else { continue };
+            let object = self.object_of.get(place).and_then(|at| self.objects.get_mut(*at));
+            if let Some(object) = object {
+                object.recall(since, sent, &stored, behind.get(place).copied().flatten());
             }
-        }
-        let sent = self.request.entries.iter().zip(&self.object_of).zip(behind).enumerate();
-        for (place, ((entry, object), behind)) in sent {
-            let Some(stored) = stored.get(&place) else { continue };
-            let Some(object) = self.objects.get_mut(*object) else { continue };
-            object.recall(entry, stored, *behind);
         }
     }
 

@@ -125,7 +125,13 @@ impl<'a> Object<'a> {
 
     /// Lets one of the request's known diffs count, `stored` in the log; behind it, if it is a create
     /// made while nothing was held, the device holds `behind`.
-    pub(super) fn recall(&mut self, sent: &Entry<'a>, stored: &Entry<'_>, behind: Option<usize>) {
+    pub(super) fn recall(
+        &mut self,
+        since: i64,
+        sent: &Entry<'a>,
+        stored: &Entry<'_>,
+        behind: Option<usize>,
+    ) {
         self.floor = self.floor.max(stored.diff.utc_timestamp);
         match sent.diff.operation {
             Operation::Delete => return self.let_go(),
@@ -135,12 +141,19 @@ impl<'a> Object<'a> {
         if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
             // Refused then: the server's delete, a millisecond later, is the device's past, too.
             let ended = behind.and_then(|life| self.life(life)?.ended.as_ref());
-            let end = ended.filter(|end| end.tick == stored.diff.logical_clock).map(|end| end.at);
+            let of_server =
+                (stored.diff.logical_clock, stored.diff.utc_timestamp.saturating_add(1));
+            let end = ended.filter(|end| (end.tick, end.at) == of_server).map(|end| end.at);
             self.floor = self.floor.max(end.unwrap_or_default());
         }
+        // A device that has seen what came behind its diff, and sends it still, has put it on top.
+        let is_on_top = stored.diff.logical_clock < since;
+        let alive = self.alive.and_then(|alive| self.lives.get(alive));
         for (name, _) in &sent.fields {
             let took = stored.fields.iter().any(|(stored, _)| stored == name);
-            self.named.insert(name.clone(), took);
+            let written = alive.and_then(|alive| alive.fields.get(name));
+            let stands = written.is_some_and(|written| written.writer.id == stored.diff.id);
+            self.named.insert(name.clone(), took && (stands || !is_on_top));
         }
     }
 
