@@ -161,7 +161,9 @@ mod tests {
         let left = left.into_iter().map(|change| Left { seq: 0, change, amended: false });
         let left = answer.iter().fold(left.collect(), |left, diff| acknowledged.settle(diff, left));
         let mut shown = acknowledged.record;
-        left.iter().for_each(|left| left.change.apply(&mut shown));
+        for left in &left {
+            left.change.apply(&mut shown);
+        }
         let line = |left: &Left| {
             let fields = Value::Object(left.change.record.fields().clone());
             format!("{} {fields}", left.change.diff.operation)
