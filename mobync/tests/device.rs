@@ -6,16 +6,70 @@ mod support;
 
 use mobync::{
     Change, Database, Diff, Error, Operation, Record, Rules, SyncResponse,
-    client::{Device, DeviceError, LocalStore, MemoryStore, Request, Taken},
+    client::{Device, DeviceError, LocalStore, MemoryStore, Request, SqliteStore, Taken},
     memory::MemoryDatabase,
 };
 use serde_json::{Value, json};
-use support::{Hooked, Picky, Server, T0, ada, line};
+use support::{Directory, Hooked, Picky, Server, T0, ada, line};
 
-type Phone = Device<MemoryStore>;
+/// New devices, each on a store of its own.
+trait Phones {
+    type Store: LocalStore;
 
-fn phone() -> Phone {
-    Device::new(MemoryStore::new()).time(|| T0)
+    async fn store(&self) -> Self::Store;
+
+    /// A device whose clock stands still, so many milliseconds past [`T0`].
+    async fn new(&self, at: i64) -> Device<Self::Store> {
+        Device::new(self.store().await).time(move || T0 + at)
+    }
+}
+
+struct InMemory;
+
+impl Phones for InMemory {
+    type Store = MemoryStore;
+
+    async fn store(&self) -> MemoryStore {
+        MemoryStore::new()
+    }
+}
+
+struct InSqlite(Directory);
+
+impl Phones for InSqlite {
+    type Store = SqliteStore;
+
+    async fn store(&self) -> SqliteStore {
+        SqliteStore::open(self.0.file()).await.unwrap()
+    }
+}
+
+macro_rules! on_every_store {
+    ($($scenario:ident)*) => {
+        mod memory {
+            $(#[tokio::test] async fn $scenario() { super::$scenario(super::InMemory).await })*
+        }
+        mod sqlite {
+            $(#[tokio::test] async fn $scenario() {
+                super::$scenario(super::InSqlite(super::Directory::new())).await
+            })*
+        }
+    };
+}
+
+on_every_store! {
+    reads_see_writes_at_once_and_two_devices_converge
+    only_what_is_there_can_be_changed_and_several_changes_are_made_together_or_not
+    a_lost_answer_is_made_good_by_the_next_request_with_newer_changes_behind
+    an_answer_to_a_request_given_up_or_answered_before_is_ignored
+    what_is_recorded_during_a_request_stays_pending_and_goes_out_next
+    a_refused_change_is_undone_and_kept_until_it_is_mended_or_dismissed
+    a_change_that_no_server_takes_can_be_withdrawn_with_what_is_built_on_it
+    a_change_withdrawn_too_late_comes_back_as_if_another_device_had_made_it
+    a_request_that_was_too_large_is_cut_but_never_behind_one_without_an_answer
+    a_listener_hears_of_writes_and_of_answers
+    an_answer_that_is_none_of_this_protocol_changes_nothing
+    a_server_restored_from_a_backup_gets_back_what_it_lost_and_newer_writes_win
 }
 
 fn record(id: &str, fields: Value) -> Record {
@@ -52,14 +106,13 @@ async fn rows<S: LocalStore>(device: &Device<S>) -> Vec<String> {
     records.into_iter().map(line).collect()
 }
 
-async fn pending(device: &Phone) -> Vec<String> {
+async fn pending(device: &Device<impl LocalStore>) -> Vec<String> {
     device.pending().await.unwrap().iter().map(|pending| line(&pending.diff)).collect()
 }
 
-#[tokio::test]
-async fn reads_see_writes_at_once_and_two_devices_converge() {
+async fn reads_see_writes_at_once_and_two_devices_converge(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let (a, b) = (phone(), phone());
+    let (a, b) = (phones.new(0).await, phones.new(0).await);
     a.create("tasks", record("t1", json!({"name": "Milk"}))).await.unwrap();
     a.update("tasks", record("t1", json!({"done": true}))).await.unwrap();
     assert_eq!(rows(&a).await, [r#"t1 {"done":true,"name":"Milk"}"#]);
@@ -70,9 +123,10 @@ async fn reads_see_writes_at_once_and_two_devices_converge() {
     assert_eq!((a.clock().await.unwrap(), pending(&a).await.len()), (1, 0));
 }
 
-#[tokio::test]
-async fn only_what_is_there_can_be_changed_and_several_changes_are_made_together_or_not() {
-    let device = phone();
+async fn only_what_is_there_can_be_changed_and_several_changes_are_made_together_or_not(
+    phones: impl Phones,
+) {
+    let device = phones.new(0).await;
     let milk = || record("t1", json!({"name": "Milk"}));
     device.create("tasks", milk()).await.unwrap();
     let again = device.create("tasks", milk()).await;
@@ -88,10 +142,11 @@ async fn only_what_is_there_can_be_changed_and_several_changes_are_made_together
     assert_eq!(pending(&device).await, [r#"create t1 {"name":"Milk"}"#]);
 }
 
-#[tokio::test]
-async fn a_lost_answer_is_made_good_by_the_next_request_with_newer_changes_behind() {
+async fn a_lost_answer_is_made_good_by_the_next_request_with_newer_changes_behind(
+    phones: impl Phones,
+) {
     let server = Server::new(MemoryDatabase::new());
-    let device = phone();
+    let device = phones.new(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let lost = device.request(100).await.unwrap();
     answer(&server, &lost).await.unwrap();
@@ -104,10 +159,9 @@ async fn a_lost_answer_is_made_good_by_the_next_request_with_newer_changes_behin
     assert_eq!(server.log().await.len(), 2);
 }
 
-#[tokio::test]
-async fn an_answer_to_a_request_given_up_or_answered_before_is_ignored() {
+async fn an_answer_to_a_request_given_up_or_answered_before_is_ignored(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let device = phone();
+    let device = phones.new(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let given_up = device.request(100).await.unwrap();
     let late = answer(&server, &given_up).await.unwrap();
@@ -122,10 +176,9 @@ async fn an_answer_to_a_request_given_up_or_answered_before_is_ignored() {
     assert_eq!((rows(&device).await.len(), pending(&device).await.len()), (1, 1));
 }
 
-#[tokio::test]
-async fn what_is_recorded_during_a_request_stays_pending_and_goes_out_next() {
+async fn what_is_recorded_during_a_request_stays_pending_and_goes_out_next(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let (a, b) = (phone(), phone());
+    let (a, b) = (phones.new(0).await, phones.new(0).await);
     a.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let request = a.request(100).await.unwrap();
     a.update("tasks", record("t1", json!({"a": 2}))).await.unwrap();
@@ -138,10 +191,9 @@ async fn what_is_recorded_during_a_request_stays_pending_and_goes_out_next() {
     assert_eq!(rows(&b).await, [r#"t1 {"a":2}"#, "t2 {}"]);
 }
 
-#[tokio::test]
-async fn a_refused_change_is_undone_and_kept_until_it_is_mended_or_dismissed() {
+async fn a_refused_change_is_undone_and_kept_until_it_is_mended_or_dismissed(phones: impl Phones) {
     let server = Server::new(Hooked { inner: MemoryDatabase::new(), hook: Picky });
-    let device = phone();
+    let device = phones.new(0).await;
     device.create("tasks", record("t1", json!({"a": "good"}))).await.unwrap();
     device.create("tasks", record("t2", json!({"a": "bad"}))).await.unwrap();
     device.update("tasks", record("t1", json!({"a": "orphan"}))).await.unwrap();
@@ -161,10 +213,11 @@ async fn a_refused_change_is_undone_and_kept_until_it_is_mended_or_dismissed() {
     assert_eq!(server.rows().await, [r#"t1 {"a":"good"}"#, r#"t2 {"a":"better"}"#]);
 }
 
-#[tokio::test]
-async fn a_change_that_no_server_takes_can_be_withdrawn_with_what_is_built_on_it() {
+async fn a_change_that_no_server_takes_can_be_withdrawn_with_what_is_built_on_it(
+    phones: impl Phones,
+) {
     let server = Server::new(MemoryDatabase::new().model("tasks", ["a"]));
-    let device = phone();
+    let device = phones.new(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     sync(&device, &server).await;
     device.update("tasks", record("t1", json!({"a": 2}))).await.unwrap();
@@ -183,10 +236,11 @@ async fn a_change_that_no_server_takes_can_be_withdrawn_with_what_is_built_on_it
     assert_eq!(server.rows().await, rows(&device).await);
 }
 
-#[tokio::test]
-async fn a_change_withdrawn_too_late_comes_back_as_if_another_device_had_made_it() {
+async fn a_change_withdrawn_too_late_comes_back_as_if_another_device_had_made_it(
+    phones: impl Phones,
+) {
     let server = Server::new(MemoryDatabase::new());
-    let device = phone();
+    let device = phones.new(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let request = device.request(100).await.unwrap();
     let answered = answer(&server, &request).await.unwrap();
@@ -197,9 +251,10 @@ async fn a_change_withdrawn_too_late_comes_back_as_if_another_device_had_made_it
     assert_eq!(rows(&device).await, [r#"t1 {"a":1}"#]);
 }
 
-#[tokio::test]
-async fn a_request_that_was_too_large_is_cut_but_never_behind_one_without_an_answer() {
-    let device = phone();
+async fn a_request_that_was_too_large_is_cut_but_never_behind_one_without_an_answer(
+    phones: impl Phones,
+) {
+    let device = phones.new(0).await;
     for id in ["t1", "t2", "t3", "t4"] {
         device.create("tasks", record(id, json!({}))).await.unwrap();
     }
@@ -213,10 +268,9 @@ async fn a_request_that_was_too_large_is_cut_but_never_behind_one_without_an_ans
     assert_eq!(device.request(1).await.unwrap().body().diffs.len(), 1);
 }
 
-#[tokio::test]
-async fn a_listener_hears_of_writes_and_of_answers() {
+async fn a_listener_hears_of_writes_and_of_answers(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let (a, b) = (phone(), phone());
+    let (a, b) = (phones.new(0).await, phones.new(0).await);
     let mut changes = b.changes();
     b.create("tasks", record("t1", json!({}))).await.unwrap();
     assert_eq!(changes.recv().await.unwrap().objects[0].id, "t1");
@@ -226,9 +280,8 @@ async fn a_listener_hears_of_writes_and_of_answers() {
     assert_eq!(changes.recv().await.unwrap().objects[0].id, "t2");
 }
 
-#[tokio::test]
-async fn an_answer_that_is_none_of_this_protocol_changes_nothing() {
-    let device = phone();
+async fn an_answer_that_is_none_of_this_protocol_changes_nothing(phones: impl Phones) {
+    let device = phones.new(0).await;
     device.create("tasks", record("t1", json!({}))).await.unwrap();
     let request = device.request(100).await.unwrap();
     let mut broken = SyncResponse::new(1, vec![request.body().diffs[0].clone()]);
@@ -238,12 +291,12 @@ async fn an_answer_that_is_none_of_this_protocol_changes_nothing() {
     assert_eq!(pending(&device).await.len(), 1);
 }
 
-#[tokio::test]
-async fn a_server_restored_from_a_backup_gets_back_what_it_lost_and_newer_writes_win() {
-    let at = |at: i64| move || T0 + at;
+async fn a_server_restored_from_a_backup_gets_back_what_it_lost_and_newer_writes_win(
+    phones: impl Phones,
+) {
     let old = Server::new(MemoryDatabase::new());
     let restored = Server::new(MemoryDatabase::new());
-    let a = Device::new(MemoryStore::new()).time(at(10));
+    let a = phones.new(10).await;
     a.create("tasks", record("kept", json!({"a": "old"}))).await.unwrap();
     a.create("tasks", record("doomed", json!({}))).await.unwrap();
     let first = a.request(100).await.unwrap();
@@ -259,7 +312,7 @@ async fn a_server_restored_from_a_backup_gets_back_what_it_lost_and_newer_writes
     a.update("tasks", record("lost", json!({"b": 2}))).await.unwrap();
 
     // Another device has written to the restored server meanwhile, later.
-    let b = Device::new(MemoryStore::new()).time(at(50));
+    let b = phones.new(50).await;
     sync(&b, &restored).await;
     b.update("tasks", record("kept", json!({"b": "theirs"}))).await.unwrap();
     sync(&b, &restored).await;
@@ -275,4 +328,18 @@ async fn a_server_restored_from_a_backup_gets_back_what_it_lost_and_newer_writes
     assert_eq!(rows(&a).await, all);
     assert_eq!(rows(&b).await, all);
     assert_eq!(restored.rows().await, all);
+}
+
+#[tokio::test]
+async fn a_copy_of_a_sqlite_store_has_all_that_the_store_has() {
+    let directory = Directory::new();
+    let store = SqliteStore::open(directory.file()).await.unwrap();
+    let device = Device::new(store.clone());
+    device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
+    let file = directory.file();
+    store.copy_to(&file).await.unwrap();
+    assert!(store.copy_to(&file).await.is_err(), "nothing is overwritten");
+    let copy = Device::new(SqliteStore::open(&file).await.unwrap());
+    assert_eq!(rows(&copy).await, rows(&device).await);
+    assert_eq!(copy.pending().await.unwrap(), device.pending().await.unwrap());
 }

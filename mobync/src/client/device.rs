@@ -12,7 +12,7 @@ use super::{
     Changes, DeviceError, LocalStore, LocalUnit, Pending, RefusedDiff, Request, Taken,
     settle::Decoded,
 };
-use crate::{Change, Record, SyncRequest, SyncResponse, engine::Time};
+use crate::{Access, Change, Record, SyncRequest, SyncResponse, engine::Time};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 256;
@@ -90,7 +90,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn get(&self, model: &str, id: &str) -> Result<Option<Record>, DeviceError> {
-        Ok(self.store.begin().await?.object(model, id).await?.current)
+        Ok(self.store.begin(Access::Read).await?.object(model, id).await?.current)
     }
 
     /// The records of a model, by id, with all pending changes.
@@ -98,7 +98,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn all(&self, model: &str) -> Result<Vec<Record>, DeviceError> {
-        let objects = self.store.begin().await?.objects(Some(model)).await?;
+        let objects = self.store.begin(Access::Read).await?.objects(Some(model)).await?;
         Ok(objects.into_iter().filter_map(|located| located.object.current).collect())
     }
 
@@ -107,7 +107,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn clock(&self) -> Result<i64, DeviceError> {
-        Ok(self.store.begin().await?.state().await?.clock)
+        Ok(self.store.begin(Access::Read).await?.state().await?.clock)
     }
 
     /// The changes that no answer has come for, in the order made.
@@ -115,7 +115,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn pending(&self) -> Result<Vec<Pending>, DeviceError> {
-        Ok(self.store.begin().await?.pending(usize::MAX).await?)
+        Ok(self.store.begin(Access::Read).await?.pending(usize::MAX).await?)
     }
 
     /// The changes that the server has refused, and the person has not yet done with.
@@ -123,7 +123,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn refused(&self) -> Result<Vec<RefusedDiff>, DeviceError> {
-        Ok(self.store.begin().await?.refused().await?)
+        Ok(self.store.begin(Access::Read).await?.refused().await?)
     }
 
     /// Adds a record, whose id the application has chosen: a UUID.
@@ -171,7 +171,7 @@ impl<S: LocalStore> Device<S> {
         changes: impl IntoIterator<Item = Change> + Send,
     ) -> Result<(), DeviceError> {
         let changes: Vec<Change> = changes.into_iter().collect();
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         let seen = change::record(&mut unit, changes, self.time.now()).await?;
         unit.commit().await?;
         self.tell(seen);
@@ -184,7 +184,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn request(&self, most_diffs: usize) -> Result<Request, DeviceError> {
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         let mut state = unit.state().await?;
         state.attempt += 1;
         unit.set_state(&state).await?;
@@ -213,7 +213,7 @@ impl<S: LocalStore> Device<S> {
         answer: &SyncResponse,
     ) -> Result<Taken, DeviceError> {
         let answer = answer::Answer::read(request, answer)?;
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         if unit.state().await?.attempt != request.attempt {
             return Ok(Taken::Superseded);
         }
@@ -229,7 +229,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn too_large(&self, request: &Request) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         if unit.state().await?.attempt != request.attempt {
             return Ok(());
         }
@@ -251,7 +251,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
     pub async fn withdraw(&self, diff_id: &str) -> Result<Vec<Pending>, DeviceError> {
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         let (withdrawn, seen) = change::withdraw(&mut unit, diff_id).await?;
         unit.commit().await?;
         self.tell(seen);
@@ -263,7 +263,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or as [`record`](Self::record).
     pub async fn resubmit(&self, diff_id: &str, mended: Change) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         change::dismiss(&mut unit, diff_id).await?;
         let seen = change::record(&mut unit, vec![mended], self.time.now()).await?;
         unit.commit().await?;
@@ -276,7 +276,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or [`DeviceError::Store`].
     pub async fn dismiss(&self, diff_id: &str) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         change::dismiss(&mut unit, diff_id).await?;
         Ok(unit.commit().await?)
     }
@@ -293,7 +293,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn resync(&self) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin().await?;
+        let mut unit = self.store.begin(Access::Write).await?;
         resync::resync(&mut unit).await?;
         Ok(unit.commit().await?)
     }

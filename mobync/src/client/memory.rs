@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
+use crate::Access;
 
 /// A device's store in memory. Everything is gone with the process; cheap to clone, and all clones
 /// are one.
@@ -43,7 +44,7 @@ impl MemoryStore {
 impl LocalStore for MemoryStore {
     type Unit = MemoryStoreUnit;
 
-    async fn begin(&self) -> Result<MemoryStoreUnit, StoreError> {
+    async fn begin(&self, _: Access) -> Result<MemoryStoreUnit, StoreError> {
         let kept = Arc::clone(&self.0).lock_owned().await;
         let tables = kept.clone();
         Ok(MemoryStoreUnit { kept, tables })

@@ -12,8 +12,12 @@ mod error;
 mod memory;
 mod request;
 mod settle;
+#[cfg(feature = "client-sqlite")]
+mod sqlite;
 mod store;
 
+#[cfg(feature = "client-sqlite")]
+pub use self::sqlite::{SqliteStore, SqliteUnit};
 pub use self::{
     device::Device,
     error::{DeviceError, StoreError},

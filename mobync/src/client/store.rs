@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::{Diff, Record};
+use crate::{Access, Diff, Record};
 
 /// A device's local database: it opens units of work.
 ///
@@ -15,11 +15,11 @@ pub trait LocalStore: Send + Sync + 'static {
     /// The unit of work.
     type Unit: LocalUnit;
 
-    /// Opens a unit of work. It waits until no other one is open, in any process.
+    /// Opens a unit of work. One that writes waits until no other one does, in any process.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
-    fn begin(&self) -> impl Future<Output = Result<Self::Unit, StoreError>> + Send;
+    fn begin(&self, access: Access) -> impl Future<Output = Result<Self::Unit, StoreError>> + Send;
 }
 
 /// One unit of work on a device's local database.

@@ -34,5 +34,5 @@ use mobync::memory::MemoryDatabase;
 
 #[test]
 fn whatever_happens_to_a_memory_database_is_what_the_text_says() {
-    run::run("memory", 1000, async || MemoryDatabase::new());
+    run::run("memory", 600, async || MemoryDatabase::new());
 }

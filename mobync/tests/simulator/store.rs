@@ -2,9 +2,12 @@
 
 use std::sync::{Arc, Mutex};
 
-use mobync::client::{
-    LocalStore, LocalUnit, Located, MemoryStore, MemoryStoreUnit, Object, Pending, RefusedDiff,
-    State, StoreError,
+use mobync::{
+    Access,
+    client::{
+        LocalStore, LocalUnit, Located, MemoryStore, MemoryStoreUnit, Object, Pending, RefusedDiff,
+        State, StoreError,
+    },
 };
 
 use super::step::KilledAt;
@@ -68,9 +71,9 @@ pub struct MortalUnit {
 impl LocalStore for Mortal {
     type Unit = MortalUnit;
 
-    async fn begin(&self) -> Result<MortalUnit, StoreError> {
+    async fn begin(&self, access: Access) -> Result<MortalUnit, StoreError> {
         self.pass(KilledAt::Begin)?;
-        Ok(MortalUnit { inner: self.inner.begin().await?, store: self.clone() })
+        Ok(MortalUnit { inner: self.inner.begin(access).await?, store: self.clone() })
     }
 }
 

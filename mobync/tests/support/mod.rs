@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 pub mod device;
+mod directory;
 pub mod hooked;
 pub mod plain;
 pub mod pure;
@@ -14,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::{
     device::Device,
+    directory::Directory,
     hooked::{Faulty, Hooked, Picky},
     plain::Plain,
     server::{Forbid, Server},
