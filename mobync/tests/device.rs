@@ -1,5 +1,5 @@
 //! The device of `mobync::client` against the engine: what it keeps, and what a killed process loses.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 mod support;
@@ -19,7 +19,7 @@ trait Phones {
     async fn store(&self) -> Self::Store;
 
     /// A device whose clock stands still, so many milliseconds past [`T0`].
-    async fn new(&self, at: i64) -> Device<Self::Store> {
+    async fn device(&self, at: i64) -> Device<Self::Store> {
         Device::new(self.store().await).time(move || T0 + at)
     }
 }
@@ -112,7 +112,7 @@ async fn pending(device: &Device<impl LocalStore>) -> Vec<String> {
 
 async fn reads_see_writes_at_once_and_two_devices_converge(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let (a, b) = (phones.new(0).await, phones.new(0).await);
+    let (a, b) = (phones.device(0).await, phones.device(0).await);
     a.create("tasks", record("t1", json!({"name": "Milk"}))).await.unwrap();
     a.update("tasks", record("t1", json!({"done": true}))).await.unwrap();
     assert_eq!(rows(&a).await, [r#"t1 {"done":true,"name":"Milk"}"#]);
@@ -126,7 +126,7 @@ async fn reads_see_writes_at_once_and_two_devices_converge(phones: impl Phones) 
 async fn only_what_is_there_can_be_changed_and_several_changes_are_made_together_or_not(
     phones: impl Phones,
 ) {
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     let milk = || record("t1", json!({"name": "Milk"}));
     device.create("tasks", milk()).await.unwrap();
     let again = device.create("tasks", milk()).await;
@@ -146,7 +146,7 @@ async fn a_lost_answer_is_made_good_by_the_next_request_with_newer_changes_behin
     phones: impl Phones,
 ) {
     let server = Server::new(MemoryDatabase::new());
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let lost = device.request(100).await.unwrap();
     answer(&server, &lost).await.unwrap();
@@ -161,7 +161,7 @@ async fn a_lost_answer_is_made_good_by_the_next_request_with_newer_changes_behin
 
 async fn an_answer_to_a_request_given_up_or_answered_before_is_ignored(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let given_up = device.request(100).await.unwrap();
     let late = answer(&server, &given_up).await.unwrap();
@@ -178,7 +178,7 @@ async fn an_answer_to_a_request_given_up_or_answered_before_is_ignored(phones: i
 
 async fn what_is_recorded_during_a_request_stays_pending_and_goes_out_next(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let (a, b) = (phones.new(0).await, phones.new(0).await);
+    let (a, b) = (phones.device(0).await, phones.device(0).await);
     a.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let request = a.request(100).await.unwrap();
     a.update("tasks", record("t1", json!({"a": 2}))).await.unwrap();
@@ -193,7 +193,7 @@ async fn what_is_recorded_during_a_request_stays_pending_and_goes_out_next(phone
 
 async fn a_refused_change_is_undone_and_kept_until_it_is_mended_or_dismissed(phones: impl Phones) {
     let server = Server::new(Hooked { inner: MemoryDatabase::new(), hook: Picky });
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     device.create("tasks", record("t1", json!({"a": "good"}))).await.unwrap();
     device.create("tasks", record("t2", json!({"a": "bad"}))).await.unwrap();
     device.update("tasks", record("t1", json!({"a": "orphan"}))).await.unwrap();
@@ -217,7 +217,7 @@ async fn a_change_that_no_server_takes_can_be_withdrawn_with_what_is_built_on_it
     phones: impl Phones,
 ) {
     let server = Server::new(MemoryDatabase::new().model("tasks", ["a"]));
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     sync(&device, &server).await;
     device.update("tasks", record("t1", json!({"a": 2}))).await.unwrap();
@@ -240,7 +240,7 @@ async fn a_change_withdrawn_too_late_comes_back_as_if_another_device_had_made_it
     phones: impl Phones,
 ) {
     let server = Server::new(MemoryDatabase::new());
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     device.create("tasks", record("t1", json!({"a": 1}))).await.unwrap();
     let request = device.request(100).await.unwrap();
     let answered = answer(&server, &request).await.unwrap();
@@ -254,7 +254,7 @@ async fn a_change_withdrawn_too_late_comes_back_as_if_another_device_had_made_it
 async fn a_request_that_was_too_large_is_cut_but_never_behind_one_without_an_answer(
     phones: impl Phones,
 ) {
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     for id in ["t1", "t2", "t3", "t4"] {
         device.create("tasks", record(id, json!({}))).await.unwrap();
     }
@@ -270,7 +270,7 @@ async fn a_request_that_was_too_large_is_cut_but_never_behind_one_without_an_ans
 
 async fn a_listener_hears_of_writes_and_of_answers(phones: impl Phones) {
     let server = Server::new(MemoryDatabase::new());
-    let (a, b) = (phones.new(0).await, phones.new(0).await);
+    let (a, b) = (phones.device(0).await, phones.device(0).await);
     let mut changes = b.changes();
     b.create("tasks", record("t1", json!({}))).await.unwrap();
     assert_eq!(changes.recv().await.unwrap().objects[0].id, "t1");
@@ -281,11 +281,11 @@ async fn a_listener_hears_of_writes_and_of_answers(phones: impl Phones) {
 }
 
 async fn an_answer_that_is_none_of_this_protocol_changes_nothing(phones: impl Phones) {
-    let device = phones.new(0).await;
+    let device = phones.device(0).await;
     device.create("tasks", record("t1", json!({}))).await.unwrap();
     let request = device.request(100).await.unwrap();
     let mut broken = SyncResponse::new(1, vec![request.body().diffs[0].clone()]);
-    broken.diffs[0].json_data = "[]".to_owned();
+    "[]".clone_into(&mut broken.diffs[0].json_data);
     let taken = device.take(&request, &broken).await;
     assert!(matches!(taken, Err(DeviceError::InvalidAnswer(_))));
     assert_eq!(pending(&device).await.len(), 1);
@@ -296,7 +296,7 @@ async fn a_server_restored_from_a_backup_gets_back_what_it_lost_and_newer_writes
 ) {
     let old = Server::new(MemoryDatabase::new());
     let restored = Server::new(MemoryDatabase::new());
-    let a = phones.new(10).await;
+    let a = phones.device(10).await;
     a.create("tasks", record("kept", json!({"a": "old"}))).await.unwrap();
     a.create("tasks", record("doomed", json!({}))).await.unwrap();
     let first = a.request(100).await.unwrap();
@@ -312,7 +312,7 @@ async fn a_server_restored_from_a_backup_gets_back_what_it_lost_and_newer_writes
     a.update("tasks", record("lost", json!({"b": 2}))).await.unwrap();
 
     // Another device has written to the restored server meanwhile, later.
-    let b = phones.new(50).await;
+    let b = phones.device(50).await;
     sync(&b, &restored).await;
     b.update("tasks", record("kept", json!({"b": "theirs"}))).await.unwrap();
     sync(&b, &restored).await;

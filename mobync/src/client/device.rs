@@ -118,6 +118,14 @@ impl<S: LocalStore> Device<S> {
         Ok(self.store.begin(Access::Read).await?.pending(usize::MAX).await?)
     }
 
+    /// Whether there is a change that no answer has come for.
+    ///
+    /// # Errors
+    /// [`DeviceError::Store`].
+    pub async fn has_pending(&self) -> Result<bool, DeviceError> {
+        Ok(!self.store.begin(Access::Read).await?.pending(1).await?.is_empty())
+    }
+
     /// The changes that the server has refused, and the person has not yet done with.
     ///
     /// # Errors

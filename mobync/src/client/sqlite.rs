@@ -1,4 +1,4 @@
-//! A device's store in a SQLite file.
+//! A device's store in a `SQLite` file.
 
 use std::{path::Path, time::Duration};
 
@@ -16,7 +16,7 @@ use crate::{Access, Record};
 /// What stands in place of an acknowledged record that is the same as the current one.
 const SAME: &str = "";
 
-/// A device's store in a SQLite file: one file for each account on the device.
+/// A device's store in a `SQLite` file: one file for each account on the device.
 ///
 /// What a step has written survives a killed process and a lost power. Several processes may open one
 /// file; they wait for each other. The table `mobync_objects` can be read, and indexed, by the
