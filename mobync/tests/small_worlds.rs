@@ -11,7 +11,7 @@
 //! ```text
 //! SMALL_WORLDS=12 cargo test --release -p mobync --all-features --test small_worlds -- --nocapture
 //! ```
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(unreachable_pub, dead_code, reason = "the modules are shared with other tests")]
 
 #[path = "simulator/convert.rs"]

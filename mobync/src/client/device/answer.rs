@@ -87,10 +87,9 @@ impl Answer {
         unit.set_state(&state).await?;
 
         let brought_back = |object: &(String, String)| {
-            let touched = self.objects.get(object);
-            touched.is_some_and(|touched| {
+            self.objects.get(object).is_some_and(|touched| {
                 let is_create = |change: &Decoded| change.diff.operation == Operation::Create;
-                touched.answer.iter().any(is_create) && touched.left.is_empty()
+                touched.left.is_empty() && touched.answer.last().is_some_and(is_create)
             })
         };
         let again: Vec<_> = deleted.into_iter().filter(brought_back).collect();
