@@ -6,7 +6,7 @@ mod resync;
 
 use std::sync::Arc;
 
-use tokio::sync::broadcast;
+use tokio::sync::{Mutex, broadcast};
 
 use super::{
     Changes, DeviceError, LocalStore, LocalUnit, Pending, RefusedDiff, Request, Taken,
@@ -49,6 +49,8 @@ pub struct Device<S> {
     store: Arc<S>,
     time: Time,
     events: broadcast::Sender<Changes>,
+    /// Held from a step's beginning until it is told of, so that the last event is the last step.
+    turn: Arc<Mutex<()>>,
 }
 
 impl<S> Clone for Device<S> {
@@ -57,6 +59,7 @@ impl<S> Clone for Device<S> {
             store: Arc::clone(&self.store),
             time: self.time.clone(),
             events: self.events.clone(),
+            turn: Arc::clone(&self.turn),
         }
     }
 }
@@ -64,7 +67,12 @@ impl<S> Clone for Device<S> {
 impl<S: LocalStore> Device<S> {
     /// The device whose store this is. There should be one per store, and clones of it.
     pub fn new(store: S) -> Self {
-        Self { store: Arc::new(store), time: Time::default(), events: broadcast::channel(EVENTS).0 }
+        Self {
+            store: Arc::new(store),
+            time: Time::default(),
+            events: broadcast::channel(EVENTS).0,
+            turn: Arc::default(),
+        }
     }
 
     /// Where the device's time comes from, in milliseconds since 1970; the system's clock by default.
@@ -179,6 +187,7 @@ impl<S: LocalStore> Device<S> {
         changes: impl IntoIterator<Item = Change> + Send,
     ) -> Result<(), DeviceError> {
         let changes: Vec<Change> = changes.into_iter().collect();
+        let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
         let seen = change::record(&mut unit, changes, self.time.now()).await?;
         unit.commit().await?;
@@ -221,6 +230,7 @@ impl<S: LocalStore> Device<S> {
         answer: &SyncResponse,
     ) -> Result<Taken, DeviceError> {
         let answer = answer::Answer::read(request, answer)?;
+        let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
         if unit.state().await?.attempt != request.attempt {
             return Ok(Taken::Superseded);
@@ -259,6 +269,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
     pub async fn withdraw(&self, diff_id: &str) -> Result<Vec<Pending>, DeviceError> {
+        let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
         let (withdrawn, seen) = change::withdraw(&mut unit, diff_id).await?;
         unit.commit().await?;
@@ -271,6 +282,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or as [`record`](Self::record).
     pub async fn resubmit(&self, diff_id: &str, mended: Change) -> Result<(), DeviceError> {
+        let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
         change::dismiss(&mut unit, diff_id).await?;
         let seen = change::record(&mut unit, vec![mended], self.time.now()).await?;
