@@ -343,25 +343,3 @@ async fn a_copy_of_a_sqlite_store_has_all_that_the_store_has() {
     assert_eq!(rows(&copy).await, rows(&device).await);
     assert_eq!(copy.pending().await.unwrap(), device.pending().await.unwrap());
 }
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_last_event_of_an_object_is_what_it_is() {
-    let directory = Directory::new();
-    let device = Device::new(SqliteStore::open(directory.file()).await.unwrap());
-    device.create("tasks", record("t1", json!({"n": 0}))).await.unwrap();
-    let mut changes = device.changes();
-    let tasks: Vec<_> = (1..100)
-        .map(|n| {
-            let device = device.clone();
-            tokio::spawn(async move { device.update("tasks", record("t1", json!({"n": n}))).await })
-        })
-        .collect();
-    for task in tasks {
-        task.await.unwrap().unwrap();
-    }
-    let mut last = None;
-    while let Ok(event) = changes.try_recv() {
-        last.clone_from(&event.objects[0].record);
-    }
-    assert_eq!(last, device.get("tasks", "t1").await.unwrap());
-}

@@ -34,5 +34,10 @@ use mobync::memory::MemoryDatabase;
 
 #[test]
 fn whatever_happens_to_a_memory_database_is_what_the_text_says() {
-    run::run("memory", 600, async || MemoryDatabase::new());
+    run::run("memory", 400, async || MemoryDatabase::new());
+}
+
+#[test]
+fn whatever_happens_to_a_database_of_seven_methods_is_what_the_text_says() {
+    run::run("seven methods", 100, async || support::Plain::default());
 }

@@ -1,10 +1,11 @@
 //! Plays many seeds, and tells of the first one that fails.
 
 use std::{
+    cell::Cell,
     env,
     panic::{self, AssertUnwindSafe},
     sync::{
-        Mutex,
+        Mutex, Once,
         atomic::{AtomicU64, Ordering},
     },
     thread,
@@ -63,8 +64,7 @@ where
     let next = AtomicU64::new(0);
     let failed = Mutex::new(None);
     let threads = thread::available_parallelism().map_or(1, usize::from);
-    let hook = panic::take_hook();
-    panic::set_hook(Box::new(|_| {}));
+    silence_worlds();
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
@@ -92,7 +92,6 @@ where
         let fails = |script: &Script| play(&runtime, &new, script).err();
         (seed, shrink::shrink(Script::of_seed(seed), fails))
     });
-    panic::set_hook(hook);
     if let Some((seed, (script, failure))) = found {
         panic!(
             "{name}: seed {seed} fails. Play it again:\n\n  SIM_SEED={seed} cargo test -p mobync \
@@ -106,13 +105,33 @@ where
     eprintln!("{name}: {played} seeds in {:?}, all as the text says", started.elapsed());
 }
 
+thread_local! {
+    static IN_WORLD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A panic in a world is a finding to be reduced first, and then told.
+fn silence_worlds() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IN_WORLD.get() {
+                hook(info);
+            }
+        }));
+    });
+}
+
 fn play<D: Database + Clone>(
     runtime: &Runtime,
     new: &impl AsyncFn() -> D,
     script: &Script,
 ) -> Result<(), Failure> {
     let world = async { World::play(new().await, script).await };
-    panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(world))).unwrap_or_else(|panic| {
+    IN_WORLD.set(true);
+    let played = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(world)));
+    IN_WORLD.set(false);
+    played.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
         Err(Failure(format!("panic: {}", text.unwrap_or_default())))
