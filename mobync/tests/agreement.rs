@@ -105,7 +105,7 @@ proptest! {
             let since = (share.sqrt() * (server.clock() as f64 + 0.99)) as i64;
             let changes: Vec<Change> = diffs.iter().map(change).collect();
             let refuse = |change: &Change| is_refused(&change.id).then_some("forbidden");
-            let expected = oracle.sync(since, &changes, T0 + 60_000, refuse).unwrap();
+            let expected = oracle.sync(since, &changes, T0 + 60_000, refuse, &|_, _, _| None).unwrap();
             let answer = server.sync(since, &diffs, |diff| is_refused(&diff.id));
 
             prop_assert_eq!(answer.clock, expected.clock);

@@ -16,6 +16,7 @@ on_every_database! {
     a_clock_ahead_of_the_servers_is_an_error
     a_retry_does_nothing_again
     a_retry_with_new_diffs_applies_only_the_new_ones
+    a_known_diff_on_top_of_what_has_replaced_it_is_undone
     a_diff_sent_twice_in_a_request_counts_once
     one_id_for_two_diffs_is_an_error
     a_known_diff_counts_for_the_object_that_the_log_names
@@ -104,6 +105,16 @@ async fn a_retry_with_new_diffs_applies_only_the_new_ones(server: Server<impl Da
     assert_eq!((retry.logical_clock, retry.diffs.len()), (2, 0));
     assert_eq!(server.rows().await, [r#"t1 {"n":2}"#]);
     assert_eq!(server.log().await.len(), 2);
+}
+
+/// A device that was restored from a backup hears of the newer value, and keeps its own on top.
+async fn a_known_diff_on_top_of_what_has_replaced_it_is_undone(server: Server<impl Database>) {
+    server.sync(0, [create("t1", json!({"a": 0}))]).await;
+    let sent = update("t1", json!({"a": 1, "b": 1})).at(5);
+    server.sync(1, [sent.clone()]).await;
+    server.sync(2, [update("t1", json!({"a": 2}))]).await;
+    let undone = [r#"update t1 {"a":2}"#];
+    assert_eq!(server.back(3, [sent]).await, undone, "b is its own still");
 }
 
 async fn a_diff_sent_twice_in_a_request_counts_once(server: Server<impl Database>) {

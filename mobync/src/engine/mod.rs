@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 pub(crate) use self::pending::Flush;
 pub(crate) use self::settings::Settings;
+#[cfg(feature = "client")]
+pub(crate) use self::settings::Time;
 use self::sync::{Attempt, Learned, Source};
 use crate::{
     Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
@@ -210,7 +212,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
     ) -> Result<SyncResponse, Error> {
         let now = self.settings.now();
         let diffs: Vec<Diff> =
-            changes.into_iter().map(|change| diff_of(change, owner, now)).collect();
+            changes.into_iter().map(|change| diff_of(change, owner.as_str(), now)).collect();
         observe(-1, diffs.len(), self.sync(Source::Server, &diffs, owner)).await
     }
 
@@ -308,7 +310,8 @@ pub(crate) fn log_failure(error: &Error) {
     }
 }
 
-fn diff_of(change: Change, owner: &Owner, now: i64) -> Diff {
+/// A diff with a new id that makes a change.
+pub(crate) fn diff_of(change: Change, owner: &str, now: i64) -> Diff {
     let (operation, model, record) = match change {
         Change::Create { model, record } => (Operation::Create, model, record),
         Change::Update { model, changes } => (Operation::Update, model, changes),
@@ -316,7 +319,7 @@ fn diff_of(change: Change, owner: &Owner, now: i64) -> Diff {
     };
     Diff {
         id: mint(),
-        owner: owner.as_str().to_owned(),
+        owner: owner.to_owned(),
         logical_clock: 0,
         utc_timestamp: now,
         operation,

@@ -22,7 +22,19 @@ pub(crate) struct Time(pub(crate) Arc<dyn Fn() -> i64 + Send + Sync>);
 
 impl Settings {
     pub(crate) fn now(&self) -> i64 {
-        (self.time.0)().max(0)
+        self.time.now()
+    }
+}
+
+impl Time {
+    pub(crate) fn now(&self) -> i64 {
+        (self.0)().max(0)
+    }
+}
+
+impl Default for Time {
+    fn default() -> Self {
+        Self(Arc::new(system_time))
     }
 }
 
@@ -33,7 +45,7 @@ impl Default for Settings {
             allowed_drift: 5 * 60 * 1000,
             max_diffs: 10_000,
             all_or_nothing: false,
-            time: Time(Arc::new(system_time)),
+            time: Time::default(),
         }
     }
 }

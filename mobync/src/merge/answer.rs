@@ -176,7 +176,7 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         values: &Values<'_>,
     ) -> Diff {
         let (id, logical_clock, utc_timestamp) = match stamp {
-            Some(stamp) if stamp.origin != Origin::Own => {
+            Some(stamp) if stamp.origin == Origin::Unseen => {
                 (stamp.id.clone().into_owned(), stamp.tick, stamp.at)
             }
             _ => ((self.mint)(), self.tick, self.now),

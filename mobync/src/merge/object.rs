@@ -121,13 +121,13 @@ impl<'a> Object<'a> {
         self.held = held.unwrap_or_else(|| held_at(self.alive));
         // The log's order is the one in which they took effect, however a device sorts what it sends.
         for (sent, stored, behind) in known {
-            self.recall(sent, stored, behind);
+            self.recall(since, sent, stored, behind);
         }
     }
 
     /// Lets one of the request's known diffs count, `stored` in the log; behind it, if it is a create
     /// made while nothing was held, the device holds `behind`.
-    fn recall(&mut self, sent: &Entry<'a>, stored: &Entry<'_>, behind: Option<usize>) {
+    fn recall(&mut self, since: i64, sent: &Entry<'a>, stored: &Entry<'_>, behind: Option<usize>) {
         self.floor = self.floor.max(stored.diff.utc_timestamp);
         if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
             // Refused then: the server's delete, a millisecond later, is the device's past, too.
@@ -142,9 +142,14 @@ impl<'a> Object<'a> {
             Operation::Create if self.held.is_none() => self.held = behind,
             Operation::Create | Operation::Update => {}
         }
+        // A device that has seen what came behind its diff, and sends it still, has put it on top.
+        let is_on_top = stored.diff.logical_clock < since;
+        let alive = self.alive.and_then(|alive| self.lives.get(alive));
         for (name, _) in &sent.fields {
             let took = stored.fields.iter().any(|(stored, _)| stored == name);
-            self.named.insert(name.clone(), took);
+            let written = alive.and_then(|alive| alive.fields.get(name));
+            let stands = written.is_some_and(|written| written.writer.id == stored.diff.id);
+            self.named.insert(name.clone(), took && (stands || !is_on_top));
         }
     }
 

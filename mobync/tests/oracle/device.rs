@@ -1,10 +1,12 @@
-//! A device: rows, pending changes, and the clock of the last answer.
+//! A device as section "Writing a client" has it: rows, pending changes, and the clock of the last answer.
+//!
+//! Every line of the table "Changes in flight" is done to the rows themselves, as it stands there.
 
-use super::{Change, Entry, Key, Kind, Objects};
-use std::collections::{BTreeMap, BTreeSet};
+use super::{Change, Entry, Fields, Key, Kind, Objects};
+use std::collections::BTreeSet;
 
 /// One client installation.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Device {
     /// The clock of the last answer that was applied.
     pub clock: i64,
@@ -12,12 +14,10 @@ pub struct Device {
     pub objects: Objects,
     /// The changes no answer has come for, in the order made.
     pub pending: Vec<Change>,
-    /// As published clients do: an answer whose clock is not greater than the device's is thrown away.
-    pub skips_old_answers: bool,
-    /// How many of `pending`, from the front, are in the request under way.
-    sent: usize,
-    /// The rows when that request was made.
-    objects_sent: Objects,
+    /// Id and code of the changes that were refused.
+    pub refused: Vec<(String, &'static str)>,
+    /// The ids of those that were in a request without an answer.
+    pub sent: BTreeSet<String>,
 }
 
 impl Device {
@@ -28,77 +28,135 @@ impl Device {
 
     /// The person changes something: at once in the rows, and pending.
     pub fn record(&mut self, change: Change) {
-        apply_change(&mut self.objects, &change);
+        apply(&mut self.objects, change.key(), change.kind, &change.fields);
         self.pending.push(change);
     }
 
-    /// A request with everything that is pending. One is under way at a time: a new one gives up the last.
-    pub fn request(&mut self) -> (i64, Vec<Change>) {
-        self.sent = self.pending.len();
-        self.objects_sent = self.objects.clone();
-        (self.clock, self.pending.clone())
+    /// The diffs of the next request: the first ones, and all that were in one without an answer.
+    pub fn request(&mut self, limit: usize) -> Vec<Change> {
+        let unanswered = self
+            .pending
+            .iter()
+            .rposition(|change| self.sent.contains(&change.id))
+            .map_or(0, |i| i + 1);
+        let most = limit.max(unanswered).min(self.pending.len());
+        let sent = self.pending[..most].to_vec();
+        self.sent.extend(sent.iter().map(|change| change.id.clone()));
+        sent
     }
 
-    /// The answer to the last request: its clock, and its entries in the order given. What was recorded since
-    /// the request is settled with it and stays pending. Returns whether the answer was applied.
-    pub fn receive(&mut self, clock: i64, entries: &[Entry]) -> bool {
-        if self.skips_old_answers && clock <= self.clock {
-            return false;
+    /// The answer to the request with these diffs.
+    pub fn receive(
+        &mut self,
+        sent: &[Change],
+        clock: i64,
+        entries: &[Entry],
+        refused: &[(String, &'static str)],
+    ) {
+        for (id, code) in refused {
+            if sent.iter().any(|change| change.id == *id) {
+                self.refused.retain(|(kept, _)| kept != id);
+                self.refused.push((id.clone(), code));
+            }
         }
-        let later = self.pending.split_off(self.sent);
-        self.pending.clear();
-        self.sent = 0;
-        self.clock = clock;
-        self.objects = std::mem::take(&mut self.objects_sent);
+        self.pending.retain(|change| !sent.iter().any(|sent| sent.id == change.id));
+        self.sent.retain(|id| !sent.iter().any(|sent| sent.id == *id));
         for entry in entries {
-            apply_entry(&mut self.objects, entry);
+            self.apply(entry);
         }
-        let is_delete = |entry: &&Entry| entry.kind == Kind::Delete;
-        let mut deleted: BTreeSet<Key> = entries.iter().filter(is_delete).map(Entry::key).collect();
-        for change in later {
-            if change.kind == Kind::Create {
-                deleted.remove(&change.key());
+        self.clock = clock;
+    }
+
+    /// One diff of an answer.
+    fn apply(&mut self, entry: &Entry) {
+        let key = entry.key();
+        let left = self.pending.iter().filter(|change| change.key() == key).cloned().collect();
+        let settled = self.settle(&key, entry, left);
+        let of_others = |change: &Change| change.key() != key;
+        self.pending = std::mem::take(&mut self.pending)
+            .into_iter()
+            .filter_map(|change| {
+                let same = settled.iter().find(|settled| settled.id == change.id).cloned();
+                if of_others(&change) { Some(change) } else { same }
+            })
+            .collect();
+    }
+
+    /// The table "Changes in flight". Returns what stays pending of the object.
+    fn settle(&mut self, key: &Key, entry: &Entry, mut left: Vec<Change>) -> Vec<Change> {
+        let place = |left: &[Change], kind| left.iter().position(|change| change.kind == kind);
+        if left.is_empty() {
+            apply(&mut self.objects, key.clone(), entry.kind, &entry.fields);
+            return left;
+        }
+        match (entry.kind, place(&left, Kind::Create), place(&left, Kind::Delete)) {
+            // delete | updates, or a delete
+            (Kind::Delete, None, _) => {
+                self.objects.remove(key);
+                Vec::new()
             }
-            if !deleted.contains(&change.key())
-                && let Some(change) = settle(&self.objects, entries, change)
-            {
-                self.record(change);
+            // delete | updates or a delete, and then a new create
+            (Kind::Delete, Some(create), _) => left.split_off(create),
+            // update | updates
+            (Kind::Update, _, None) => self.meet(key, entry, left),
+            // update | a delete, perhaps with a new create behind it
+            (Kind::Update, _, Some(_)) => left,
+            // create | a create and its delete
+            (Kind::Create, Some(0), Some(delete)) => {
+                let rest = left.split_off(delete + 1);
+                self.settle(key, entry, rest)
+            }
+            // create | a create, perhaps with updates
+            (Kind::Create, Some(0), None) => {
+                self.objects.insert(key.clone(), entry.fields.clone());
+                let left = self.meet(key, entry, left);
+                for change in &left {
+                    apply(&mut self.objects, key.clone(), Kind::Update, &change.fields);
+                }
+                left
+            }
+            (Kind::Create, _, _) => {
+                unreachable!("a create came back for an object that the device has")
             }
         }
-        self.objects_sent = self.objects.clone();
-        true
     }
-}
 
-/// A change made while the request was under way, as it is to go out behind the answer: a delete wins, and fields
-/// by the greater timestamp.
-fn settle(objects: &Objects, entries: &[Entry], mut change: Change) -> Option<Change> {
-    let row = objects.get(&change.key());
-    match (change.kind, row) {
-        (Kind::Update | Kind::Delete, None) => return None,
-        (Kind::Create, Some(_)) => change.kind = Kind::Update,
-        _ => {}
-    }
-    if change.kind == Kind::Update {
-        let (key, at) = (change.key(), change.at);
-        for entry in entries.iter().filter(|entry| entry.key() == key && entry.at > at) {
-            change.fields.retain(|name, _| !entry.fields.contains_key(name));
+    /// Field by field: where the answer wins, its value is written, and the field is no longer pending.
+    fn meet(&mut self, key: &Key, entry: &Entry, mut left: Vec<Change>) -> Vec<Change> {
+        let times = growing(&left);
+        for (name, value) in &entry.fields {
+            let mut pending_wins = false;
+            for (change, at) in left.iter_mut().zip(&times) {
+                if entry.at > *at {
+                    change.fields.remove(name);
+                }
+                pending_wins |= change.fields.contains_key(name);
+            }
+            if !pending_wins && let Some(row) = self.objects.get_mut(key) {
+                row.insert(name.clone(), value.clone());
+            }
         }
+        // The object is there on both sides now, so a create that is left only writes fields.
+        for change in &mut left {
+            change.kind = Kind::Update;
+        }
+        left.retain(|change| !change.fields.is_empty());
+        left
     }
-    Some(change)
 }
 
-/// Applies a change of the person's: a create of a row that is there replaces it.
-pub fn apply_change(objects: &mut Objects, change: &Change) {
-    apply(objects, change.key(), change.kind, &change.fields);
+/// The times that count: those of one object grow, as they will on the server.
+fn growing(changes: &[Change]) -> Vec<i64> {
+    let mut times: Vec<i64> = Vec::new();
+    for change in changes {
+        let least = times.last().map_or(i64::MIN, |last| last + 1);
+        times.push(change.at.max(least));
+    }
+    times
 }
 
-/// Applies one diff of an answer, in the same way.
-pub fn apply_entry(objects: &mut Objects, entry: &Entry) {
-    apply(objects, entry.key(), entry.kind, &entry.fields);
-}
-
-fn apply(objects: &mut Objects, key: Key, kind: Kind, fields: &super::Fields) {
+/// Does a change to the rows: a create of a row that is there replaces it.
+pub fn apply(objects: &mut Objects, key: Key, kind: Kind, fields: &Fields) {
     match kind {
         Kind::Create => {
             objects.insert(key, fields.clone());
@@ -112,18 +170,4 @@ fn apply(objects: &mut Objects, key: Key, kind: Kind, fields: &super::Fields) {
             objects.remove(&key);
         }
     }
-}
-
-/// The rows with these changes in them.
-pub fn with_changes(objects: &Objects, changes: &[Change]) -> Objects {
-    let mut objects = objects.clone();
-    changes.iter().for_each(|change| apply_change(&mut objects, change));
-    objects
-}
-
-/// The rows of a new device that applies these entries, in the order given.
-pub fn from_entries(entries: &[Entry]) -> Objects {
-    let mut objects = BTreeMap::new();
-    entries.iter().for_each(|entry| apply_entry(&mut objects, entry));
-    objects
 }

@@ -1,7 +1,7 @@
-//! One object in one request: section 4 of the protocol.
+//! One object in one request: sections "How changes merge" to "What goes back" of the protocol.
 
 use super::replay::{Life, alive, lives, open_apart};
-use super::{Change, Entry, Fields, Key, Kind};
+use super::{Change, Entry, Fields, Key, Kind, Reject};
 use std::collections::BTreeSet;
 
 /// What a request brings for one object.
@@ -18,11 +18,12 @@ pub struct Request<'a> {
     pub ids: &'a BTreeSet<String>,
     /// The ids of those that are refused.
     pub refused: BTreeSet<String>,
-    /// The known diffs of this object, as sent, in the order sent.
+    /// The known diffs of this object, as sent.
     pub known: Vec<&'a Change>,
     /// The new diffs of this object, in the order sent.
     pub new: Vec<&'a Change>,
     pub columns: Vec<String>,
+    pub reject: &'a Reject<'a>,
 }
 
 /// What came of it.
@@ -32,6 +33,8 @@ pub struct Merged {
     /// What goes back.
     pub back: Vec<Entry>,
     pub idle: usize,
+    /// Id and code of the diffs that the database refused.
+    pub rejected: Vec<(String, &'static str)>,
 }
 
 /// The object while the request's diffs are done one by one.
@@ -44,38 +47,41 @@ struct Work<'a> {
     /// The greatest timestamp among the request's diffs so far.
     latest: Option<i64>,
     idle: usize,
+    rejected: Vec<(String, &'static str)>,
 }
 
-impl<'a> Request<'a> {
+impl Request<'_> {
     /// Does the request's diffs of one object, whose log so far is given.
     pub fn merge(mut self, key: Key, log: Vec<Entry>) -> Merged {
-        self.known.sort_by_key(|change| place(&log, &change.id));
+        self.known.sort_by_key(|change| log.iter().position(|e| e.id.as_ref() == Some(&change.id)));
         self.new = first_create(&self.new, &log);
         let new = self.new.clone();
-        let mut work = Work { request: self, key, log, holds: None, latest: None, idle: 0 };
+        let mut work = Work {
+            request: self,
+            key,
+            log,
+            holds: None,
+            latest: None,
+            idle: 0,
+            rejected: Vec::new(),
+        };
         work.hold_the_past();
         for (position, change) in new.iter().enumerate() {
             work.apply(change, &new[position + 1..]);
         }
         let back = work.back();
-        Merged { log: work.log, back, idle: work.idle }
+        Merged { log: work.log, back, idle: work.idle, rejected: work.rejected }
     }
 }
 
 /// *First create*: new updates that stand before the create of the object's very first life go right behind it.
 fn first_create<'a>(changes: &[&'a Change], log: &[Entry]) -> Vec<&'a Change> {
+    let is_first = log.iter().all(|entry| entry.kind != Kind::Create);
     let create = changes.iter().position(|change| change.kind == Kind::Create);
-    let Some(create) = create.filter(|_| log.iter().all(|entry| entry.kind != Kind::Create)) else {
-        return changes.to_vec();
-    };
-    let is_update = |change: &&&Change| change.kind == Kind::Update;
+    let Some(create) = create.filter(|_| is_first) else { return changes.to_vec() };
     let (updates, others): (Vec<&Change>, Vec<&Change>) =
-        changes[..create].iter().partition(is_update);
+        changes[..create].iter().partition(|change| change.kind == Kind::Update);
     [&others[..], &[changes[create]], &updates, &changes[create + 1..]].concat()
-}
-
-fn place(log: &[Entry], id: &str) -> Option<usize> {
-    log.iter().position(|entry| entry.id.as_deref() == Some(id))
 }
 
 impl Work<'_> {
@@ -97,12 +103,14 @@ impl Work<'_> {
                 Kind::Create | Kind::Update => {}
             }
             self.latest = self.latest.max(Some(self.log[place].at));
-            // A refused create has the server's delete right behind it; the log does not say whose it is.
-            let (entry, next) = (&self.log[place], self.log.get(place + 1));
-            if entry.kind == Kind::Create && entry.fields.is_empty() {
-                let next = next.filter(|next| next.kind == Kind::Delete && next.tick == entry.tick);
-                let end = next.map(|next| next.at).filter(|at| *at == entry.at + 1);
-                self.latest = self.latest.max(end);
+            // A refused create has the server's delete right behind it. The log does not say whose a delete is.
+            let refused = &self.log[place];
+            if let Some(next) = self.log.get(place + 1)
+                && (refused.kind, next.kind) == (Kind::Create, Kind::Delete)
+                && refused.fields.is_empty()
+                && (next.tick, next.at) == (refused.tick, refused.at + 1)
+            {
+                self.latest = self.latest.max(Some(next.at));
             }
         }
     }
@@ -116,7 +124,7 @@ impl Work<'_> {
 
         let lives = lives(&self.log);
         let alive = alive(&lives);
-        let held = self.holds.map(|began| self.life(&lives, began));
+        let held = self.holds.map(|began| life(&lives, began));
         let receipt = (Kind::Update, Fields::new());
 
         // What is logged, or the receipt of a diff that has nothing to do anything to.
@@ -143,6 +151,19 @@ impl Work<'_> {
                 }
             }
         };
+
+        // What of it is written to the database: nothing of a life apart, nor where no field is left.
+        let is_written = |(kind, fields): &&(Kind, Fields)| {
+            let apart = open_apart(&lives).is_some() || *kind == Kind::Create && alive.is_some();
+            !apart && (*kind != Kind::Update || !fields.is_empty())
+        };
+        if let Some((kind, fields)) = logged.as_ref().filter(is_written)
+            && let Some(code) = (self.request.reject)(*kind, &self.key, fields)
+        {
+            self.rejected.push((change.id.clone(), code));
+            self.refuse(change);
+            return;
+        }
 
         // What the device holds then.
         match change.kind {
@@ -211,7 +232,7 @@ impl Work<'_> {
     fn back(&self) -> Vec<Entry> {
         let lives = lives(&self.log);
         let alive = alive(&lives);
-        match self.holds.map(|began| self.life(&lives, began)) {
+        match self.holds.map(|began| life(&lives, began)) {
             None => alive.map(|life| self.create(life)).into_iter().collect(),
             Some(held) => match held.ended {
                 Some(ended) => {
@@ -232,13 +253,12 @@ impl Work<'_> {
 
     fn create(&self, life: &Life) -> Entry {
         let mut fields = life.values();
-        let older = self.log[life.began].tick < self.request.clock;
-        if older {
+        if self.log[life.began].tick < self.request.clock {
             for column in &self.request.columns {
                 fields.entry(column.clone()).or_default();
             }
         }
-        self.returned((!older).then_some(life.began), Kind::Create, fields)
+        self.returned(Some(life.began), Kind::Create, fields)
     }
 
     /// What the device lacks of the life that it holds and that is alive.
@@ -262,7 +282,10 @@ impl Work<'_> {
                     .rfind(|other| other.fields.contains_key(name))
                     .expect("this one");
                 let place = self.place(&last.id).expect("every diff is in the log");
-                if !self.log[place].fields.contains_key(name) {
+                let took = self.log[place].fields.contains_key(name);
+                let stands = life.fields.get(name).is_some_and(|written| written.by == place);
+                let is_old = self.log[place].tick < self.request.clock;
+                if !took || is_old && !stands {
                     names.insert(name);
                 }
             }
@@ -285,7 +308,9 @@ impl Work<'_> {
     fn returned(&self, place: Option<usize>, kind: Kind, fields: Fields) -> Entry {
         let (model, object) = self.key.clone();
         let (id, tick, at) = match place.map(|place| &self.log[place]) {
-            Some(entry) if !self.is_own(entry) => (entry.id.clone(), entry.tick, entry.at),
+            Some(entry) if entry.tick >= self.request.clock && !self.is_own(entry) => {
+                (entry.id.clone(), entry.tick, entry.at)
+            }
             _ => (None, self.request.last_tick, self.request.now),
         };
         Entry { id, tick, at, kind, model, object, fields }
@@ -307,10 +332,10 @@ impl Work<'_> {
     }
 
     fn place(&self, id: &str) -> Option<usize> {
-        place(&self.log, id)
+        self.log.iter().position(|entry| entry.id.as_deref() == Some(id))
     }
+}
 
-    fn life<'l>(&self, lives: &'l [Life], began: usize) -> &'l Life {
-        lives.iter().find(|life| life.began == began).expect("a held life is in the log")
-    }
+fn life(lives: &[Life], began: usize) -> &Life {
+    lives.iter().find(|life| life.began == began).expect("a held life is in the log")
 }

@@ -1,27 +1,24 @@
 //! An oracle for the protocol: one owner's complete log, read from its beginning for every question.
 //!
 //! Written from the protocol's text alone and kept slow and obvious: it has no window, no index and no row
-//! that could be wrong, only the log. Nothing here is checked for validity (section 1): inputs are valid.
+//! that could be wrong, only the log. Nothing here is checked for validity: inputs are valid.
 //!
 //! Readings of the text, where it leaves room:
 //!
 //! * A known diff's object and model are those of its log entry. Its *type* and the fields it *names* are those
 //!   of the request: the log says what a diff did (a delete that did nothing is an update there), while what the
 //!   device holds follows from what it meant. The fields it *took*, and its timestamp, are those of the log.
-//! * Known diffs come before the new ones wherever they stand, for everything in section 4: for what the device
-//!   holds, for the one millisecond, and for which diffs are behind the request's last delete.
+//! * Known diffs come before the new ones wherever they stand, for everything: for what the device holds, for the
+//!   one millisecond, and for which diffs are behind the request's last delete.
 //! * "A delete follows in the request" means a new one that is not refused.
-//! * A returned create of a life that began before the window (`tick < k`) bears an id of the server's own: a
-//!   server that reads only the window does not know who began it.
-//! * The timestamp is first held against the server's clock (section 5), then moved by the one millisecond.
+//! * Also where a server happens to know the entry that began or ended a life, because it read further back for
+//!   a very late retry, a returned diff bears an id of the server's own if that entry is not in the window.
+//! * The timestamp is first held against the server's clock, then moved by the one millisecond.
 //! * A refused create that begins the object's very first life counts for *first create*, too.
-//! * Known diffs count in the order of the log, which is the order in which they took effect: so a retry is answered
-//!   alike, also where *first create* moved some or a device sorts newer changes before older ones. For a device that
-//!   sends in the order made, that is the order sent.
 //! * A returned update bears the id of the last unseen entry of the life that wrote one of the returned fields,
 //!   also where the value it wrote was overwritten since.
-//! * In a life apart everything is "logged as it is" up to its delete, so a refused create there is a receipt, also
-//!   behind a refused delete: a delete of the server's own would end the life apart too early.
+//! * Up to the delete that ends a life apart the device holds its own, so a refused create in between is a receipt,
+//!   also behind a refused delete.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(
@@ -95,6 +92,9 @@ pub struct Answer {
     /// How many new diffs, not refused ones, fell on a table cell that says "receipt".
     pub idle: usize,
 }
+
+/// With which code the database refuses to create, update or delete an object, if it does.
+pub type Reject<'r> = dyn Fn(Kind, &Key, &Fields) -> Option<&'static str> + 'r;
 
 /// The device's clock is ahead of the server's (409).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -172,13 +172,15 @@ impl Oracle {
     }
 
     /// One request: the device's clock, its diffs in the order sent, and the server's now. `refuse` says with
-    /// which code the application or the database refuses a new diff; it is asked once for each, in the order sent.
+    /// which code the application refuses a new diff as it was sent; `reject` with which one the database refuses
+    /// what is left to be written of it.
     pub fn sync(
         &mut self,
         clock: i64,
         changes: &[Change],
         now: i64,
         refuse: impl Fn(&Change) -> Option<&'static str>,
+        reject: &Reject<'_>,
     ) -> Result<Answer, Stale> {
         if clock > self.clock() {
             return Err(Stale);
@@ -221,8 +223,10 @@ impl Oracle {
                 known,
                 new,
                 columns,
+                reject,
             };
             let merged = request.merge(key, log);
+            answer.refused.extend(merged.rejected);
             accepted.extend_from_slice(&merged.log[before..]);
             answer.idle += merged.idle;
             answer.entries.extend(merged.back);
@@ -231,6 +235,7 @@ impl Oracle {
         self.log.extend(accepted);
         self.log.sort_by(|a, b| a.order().cmp(&b.order()));
         answer.entries.sort_by(|a, b| a.order().cmp(&b.order()));
+        answer.refused.sort_by_key(|(id, _)| sent.iter().position(|change| change.id == *id));
         Ok(answer)
     }
 

@@ -6,6 +6,7 @@
 #[macro_use]
 pub mod databases;
 pub mod device;
+mod directory;
 pub mod hooked;
 pub mod plain;
 pub mod postgres;
@@ -17,6 +18,7 @@ use serde_json::{Map, Value, json};
 
 pub use self::{
     device::Device,
+    directory::Directory,
     hooked::{Faulty, Hooked, Picky},
     plain::Plain,
     server::{Forbid, Server},

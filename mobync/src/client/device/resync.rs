@@ -1,0 +1,59 @@
+//! Beginning anew with a server that was restored: the protocol's "A clock that is ahead".
+
+use std::collections::BTreeMap;
+
+use super::{change::is_delete, decode};
+use crate::{
+    Change,
+    client::{DeviceError, LocalUnit, Located, Pending},
+    engine::diff_of,
+};
+
+pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError> {
+    let mut state = unit.state().await?;
+    let pending = unit.pending(usize::MAX).await?;
+    let first_seq = pending.first().map_or(state.next_seq, |first| first.seq);
+    let mut of_object: BTreeMap<(String, String), Vec<Pending>> = BTreeMap::new();
+    for change in pending {
+        of_object.entry(decode(&change)?.object()).or_default().push(change);
+    }
+
+    // Deletes, with all in front of them, are taken out. They are done again behind the answer.
+    let mut deleted = Vec::new();
+    for (object, changes) in &mut of_object {
+        if let Some(last) = changes.iter().rposition(is_delete) {
+            for change in changes.drain(..=last) {
+                unit.forget(change.seq).await?;
+            }
+            deleted.push(object.clone());
+        }
+    }
+
+    // In front of the rest, each record that the server had is made again, as old as it is.
+    let mut creates = Vec::new();
+    for Located { model, id, mut object } in unit.objects(None).await? {
+        let record = object.acknowledged.take();
+        unit.set_object(&model, &id, &object).await?;
+        if let Some(record) = record
+            && !deleted.contains(&(model.clone(), id))
+        {
+            creates.push(diff_of(Change::create(model, record), "", object.changed_at.max(0)));
+        }
+    }
+    // What no answer has come for goes out in any case, and so must what stands in front of it.
+    let sent = of_object.values().flatten().any(|change| change.sent);
+    for (seq, diff) in (i64::MIN..first_seq).rev().zip(creates.into_iter().rev()) {
+        unit.set_pending(&Pending { seq, sent, diff }).await?;
+    }
+
+    let mut gone = Vec::new();
+    for (model, id) in deleted {
+        if unit.object(&model, &id).await?.current.is_none() {
+            gone.push((model, id));
+        }
+    }
+    state.deleted_before_resync.extend(gone);
+    state.clock = 0;
+    state.attempt += 1;
+    Ok(unit.set_state(&state).await?)
+}

@@ -1,0 +1,54 @@
+//! How long to wait before the next try.
+
+use std::time::Duration;
+
+/// Waits that double, each more or less by a random part.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Backoff {
+    next: Duration,
+    longest: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self::new(Duration::from_secs(1), Duration::from_mins(5))
+    }
+}
+
+impl Backoff {
+    pub(super) fn new(first: Duration, longest: Duration) -> Self {
+        Self { next: first, longest }
+    }
+
+    /// The next wait: never less than what the server asks for.
+    pub(super) fn next(&mut self, retry_after: Option<Duration>) -> Duration {
+        let wait = self.next.min(self.longest);
+        self.next = wait.saturating_mul(2).min(self.longest);
+        match retry_after {
+            // Nobody should come too early, nor all of those who were told the same at once.
+            Some(asked) => asked.saturating_add(wait.mul_f64(fastrand::f64() / 2.0)),
+            None => wait.mul_f64(0.5 + fastrand::f64()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest_give_or_take_a_half() {
+        let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
+        for expected in [1.0, 2.0, 4.0, 5.0, 5.0] {
+            let wait = backoff.next(None).as_secs_f64();
+            assert!((expected * 0.5..=expected * 1.5).contains(&wait), "{wait} for {expected}");
+        }
+    }
+
+    #[test]
+    fn the_server_is_left_alone_for_as_long_as_it_asks() {
+        let asked = Duration::from_secs(7);
+        let wait = Backoff::default().next(Some(asked));
+        assert!(wait >= asked && wait < asked + Duration::from_secs(1), "{wait:?}");
+    }
+}

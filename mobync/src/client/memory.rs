@@ -1,0 +1,128 @@
+//! A device's store in memory: for tests, and for applications that start anew each time.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
+use crate::Access;
+
+/// A device's store in memory. Everything is gone with the process; cheap to clone, and all clones
+/// are one.
+///
+/// A unit of work copies all there is, so it suits a few thousand objects.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore(Arc<Mutex<Tables>>);
+
+#[derive(Clone, Debug, Default)]
+struct Tables {
+    state: State,
+    objects: BTreeMap<(String, String), Object>,
+    pending: BTreeMap<i64, Pending>,
+    refused: Vec<RefusedDiff>,
+}
+
+/// One unit of work of a [`MemoryStore`].
+#[derive(Debug)]
+pub struct MemoryStoreUnit {
+    kept: OwnedMutexGuard<Tables>,
+    tables: Tables,
+}
+
+impl MemoryStore {
+    /// An empty store: that of a new device.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A store of its own with what this one has now.
+    pub async fn copy(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.0.lock().await.clone())))
+    }
+}
+
+impl LocalStore for MemoryStore {
+    type Unit = MemoryStoreUnit;
+
+    async fn begin(&self, _: Access) -> Result<MemoryStoreUnit, StoreError> {
+        let kept = Arc::clone(&self.0).lock_owned().await;
+        let tables = kept.clone();
+        Ok(MemoryStoreUnit { kept, tables })
+    }
+}
+
+impl LocalUnit for MemoryStoreUnit {
+    async fn state(&mut self) -> Result<State, StoreError> {
+        Ok(self.tables.state.clone())
+    }
+
+    async fn set_state(&mut self, state: &State) -> Result<(), StoreError> {
+        self.tables.state = state.clone();
+        Ok(())
+    }
+
+    async fn object(&mut self, model: &str, id: &str) -> Result<Object, StoreError> {
+        let key = (model.to_owned(), id.to_owned());
+        Ok(self.tables.objects.get(&key).cloned().unwrap_or_default())
+    }
+
+    async fn objects(&mut self, model: Option<&str>) -> Result<Vec<Located>, StoreError> {
+        let objects = self.tables.objects.iter();
+        let wanted = objects.filter(|((of, _), _)| model.is_none_or(|model| model == of));
+        let located = wanted.map(|((model, id), object)| Located {
+            model: model.clone(),
+            id: id.clone(),
+            object: object.clone(),
+        });
+        Ok(located.collect())
+    }
+
+    async fn set_object(
+        &mut self,
+        model: &str,
+        id: &str,
+        object: &Object,
+    ) -> Result<(), StoreError> {
+        let key = (model.to_owned(), id.to_owned());
+        if object.is_gone() {
+            self.tables.objects.remove(&key);
+        } else {
+            self.tables.objects.insert(key, object.clone());
+        }
+        Ok(())
+    }
+
+    async fn pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
+        Ok(self.tables.pending.values().take(most).cloned().collect())
+    }
+
+    async fn set_pending(&mut self, pending: &Pending) -> Result<(), StoreError> {
+        self.tables.pending.insert(pending.seq, pending.clone());
+        Ok(())
+    }
+
+    async fn forget(&mut self, seq: i64) -> Result<(), StoreError> {
+        self.tables.pending.remove(&seq);
+        Ok(())
+    }
+
+    async fn refused(&mut self) -> Result<Vec<RefusedDiff>, StoreError> {
+        Ok(self.tables.refused.clone())
+    }
+
+    async fn set_refused(&mut self, refused: &RefusedDiff) -> Result<(), StoreError> {
+        self.dismiss(&refused.diff.id).await?;
+        self.tables.refused.push(refused.clone());
+        Ok(())
+    }
+
+    async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
+        self.tables.refused.retain(|refused| refused.diff.id != diff_id);
+        Ok(())
+    }
+
+    async fn commit(mut self) -> Result<(), StoreError> {
+        *self.kept = self.tables;
+        Ok(())
+    }
+}

@@ -1,0 +1,87 @@
+//! What a device sends, and what came of the answer.
+
+use super::RefusedDiff;
+use crate::{Diff, Operation, Record, SyncRequest};
+
+/// A request that a device has handed out.
+#[derive(Clone, Debug)]
+pub struct Request {
+    pub(super) attempt: u64,
+    pub(super) body: SyncRequest,
+    /// The places among the pending diffs of those that no request had before.
+    pub(super) first_sent: Vec<i64>,
+}
+
+impl Request {
+    /// What goes over the wire.
+    pub fn body(&self) -> &SyncRequest {
+        &self.body
+    }
+
+    /// The diff of that id, if it is one of the request.
+    pub fn diff(&self, diff_id: &str) -> Option<&Diff> {
+        self.body.diffs.iter().find(|diff| diff.id == diff_id)
+    }
+}
+
+/// What became of an answer.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Taken {
+    /// It was applied.
+    Applied(Changes),
+    /// It was ignored: its request was given up, or has been answered before.
+    Superseded,
+}
+
+/// What a step has changed on the device.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Changes {
+    /// The objects that the person sees changed.
+    pub objects: Vec<Changed>,
+    /// The changes that the server has refused; `objects` has what undoing them changed.
+    pub refused: Vec<RefusedDiff>,
+}
+
+impl Changes {
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.objects.is_empty() && self.refused.is_empty()
+    }
+
+    pub(super) fn push(
+        &mut self,
+        (model, id): (String, String),
+        before: Option<&Record>,
+        record: Option<Record>,
+    ) {
+        let operation = match (before, &record) {
+            (Some(before), Some(after)) if before == after => return,
+            (None, None) => return,
+            (None, Some(_)) => Operation::Create,
+            (Some(_), Some(_)) => Operation::Update,
+            (Some(_), None) => Operation::Delete,
+        };
+        self.objects.push(Changed { model, id, operation, record });
+    }
+
+    pub(super) fn extend(&mut self, later: Self) {
+        self.objects.extend(later.objects);
+        self.refused.extend(later.refused);
+    }
+}
+
+/// An object that has changed on the device.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Changed {
+    /// The object's model.
+    pub model: String,
+    /// The object's id.
+    pub id: String,
+    /// Whether it has come, has changed, or has gone.
+    pub operation: Operation,
+    /// The record as it is now; none where it has gone.
+    pub record: Option<Record>,
+}

@@ -1,0 +1,246 @@
+//! What an answer does to one object with changes in flight: the protocol's table "Changes in flight".
+
+use std::collections::VecDeque;
+
+use crate::{Diff, Operation, Record};
+
+/// A diff with its json_data read.
+#[derive(Clone, Debug)]
+pub(super) struct Decoded {
+    pub(super) diff: Diff,
+    record: Record,
+}
+
+/// A pending diff that is not in the answered request.
+#[derive(Clone, Debug)]
+pub(super) struct Left {
+    pub(super) seq: i64,
+    pub(super) change: Decoded,
+    /// Whether settling has changed it.
+    pub(super) amended: bool,
+}
+
+/// A record as the server has it, and when it was changed last.
+#[derive(Clone, Debug)]
+pub(super) struct Acknowledged {
+    pub(super) record: Option<Record>,
+    pub(super) changed_at: i64,
+}
+
+impl Decoded {
+    pub(super) fn read(diff: Diff) -> Result<Self, serde_json::Error> {
+        let record = serde_json::from_str(&diff.json_data)?;
+        Ok(Self { diff, record })
+    }
+
+    pub(super) fn object(&self) -> (String, String) {
+        (self.diff.model.clone(), self.record.id().to_owned())
+    }
+
+    /// Does the change to a record. A create replaces one that is there.
+    pub(super) fn apply(&self, record: &mut Option<Record>) {
+        match (self.diff.operation, record) {
+            (Operation::Create, record) => *record = Some(self.record.clone()),
+            (Operation::Update, Some(record)) => record.apply(self.record.clone()),
+            (Operation::Update, None) => {}
+            (Operation::Delete, record) => *record = None,
+        }
+    }
+
+    fn is(&self, operation: Operation) -> bool {
+        self.diff.operation == operation
+    }
+}
+
+impl Left {
+    fn is(&self, operation: Operation) -> bool {
+        self.change.is(operation)
+    }
+
+    /// Goes on as an update without the fields for which `loses` holds.
+    fn amend(&mut self, loses: impl Fn(&str) -> bool) {
+        let Decoded { diff, record } = &mut self.change;
+        let lost = record.fields().keys().any(|name| loses(name));
+        if lost || diff.operation == Operation::Create {
+            let mut kept = Record::new(record.id());
+            for (name, value) in record.fields().iter().filter(|(name, _)| !loses(name)) {
+                kept.insert(name, value.clone());
+            }
+            diff.operation = Operation::Update;
+            diff.json_data = serde_json::Value::from(kept.clone()).to_string();
+            *record = kept;
+            self.amended = true;
+        }
+    }
+}
+
+impl Acknowledged {
+    /// Does a change that the device has made, and the server has answered.
+    pub(super) fn apply(&mut self, change: &Decoded) {
+        change.apply(&mut self.record);
+        self.changed_at = self.changed_at.max(change.diff.utc_timestamp);
+    }
+
+    /// Does a change of the answer, and returns what is then left of the device's newer ones.
+    pub(super) fn settle(&mut self, answer: &Decoded, mut left: VecDeque<Left>) -> VecDeque<Left> {
+        self.apply(answer);
+        match answer.diff.operation {
+            // What the person has made anew behind it is another life.
+            Operation::Delete => {
+                while left.front().is_some_and(|change| !change.is(Operation::Create)) {
+                    left.pop_front();
+                }
+            }
+            // Made and deleted on this device alone: the other one is as if they had not been.
+            Operation::Create => {
+                while left.front().is_some_and(|change| change.is(Operation::Create)) {
+                    let delete = left.iter().position(|change| change.is(Operation::Delete));
+                    let Some(delete) = delete else { break };
+                    left.drain(..=delete);
+                }
+                meet(answer, &mut left);
+            }
+            Operation::Update => meet(answer, &mut left),
+        }
+        left
+    }
+}
+
+/// Field by field, the greater time wins; on a tie the pending one. A delete in flight wins over all.
+fn meet(answer: &Decoded, left: &mut VecDeque<Left>) {
+    if left.iter().any(|change| change.is(Operation::Delete)) {
+        return;
+    }
+    let mut latest = i64::MIN;
+    for change in left.iter_mut() {
+        // As on the server, no diff counts as earlier than the one before it.
+        latest = change.change.diff.utc_timestamp.max(latest.saturating_add(1));
+        let answer_wins = answer.diff.utc_timestamp > latest;
+        change.amend(|field| answer_wins && answer.record.get(field).is_some());
+    }
+    left.retain(|change| !change.change.record.fields().is_empty());
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn change(operation: Operation, at: i64, fields: Value) -> Decoded {
+        let mut data = fields;
+        data["id"] = json!("t1");
+        Decoded::read(Diff {
+            id: format!("{operation}-{at}"),
+            owner: String::new(),
+            logical_clock: 0,
+            utc_timestamp: at,
+            operation,
+            model: "tasks".to_owned(),
+            json_data: data.to_string(),
+        })
+        .unwrap()
+    }
+
+    fn create(at: i64, fields: Value) -> Decoded {
+        change(Operation::Create, at, fields)
+    }
+
+    fn update(at: i64, fields: Value) -> Decoded {
+        change(Operation::Update, at, fields)
+    }
+
+    fn delete(at: i64) -> Decoded {
+        change(Operation::Delete, at, json!({}))
+    }
+
+    /// What the device shows, and what it will send.
+    fn settle(before: Value, answer: &[Decoded], left: Vec<Decoded>) -> (Value, Vec<String>) {
+        let record = before.is_object().then(|| create(0, before).record);
+        let mut acknowledged = Acknowledged { record, changed_at: 0 };
+        let left = left.into_iter().map(|change| Left { seq: 0, change, amended: false });
+        let left = answer.iter().fold(left.collect(), |left, diff| acknowledged.settle(diff, left));
+        let mut shown = acknowledged.record;
+        for left in &left {
+            left.change.apply(&mut shown);
+        }
+        let line = |left: &Left| {
+            let fields = Value::Object(left.change.record.fields().clone());
+            format!("{} {fields}", left.change.diff.operation)
+        };
+        let shown = shown.map_or(Value::Null, |record| Value::Object(record.into_parts().1));
+        (shown, left.iter().map(line).collect())
+    }
+
+    #[test]
+    fn a_delete_wins_over_updates_and_deletes_in_flight() {
+        let before = json!({"a": 1});
+        let left = vec![update(90, json!({"a": 2})), delete(91)];
+        assert_eq!(settle(before, &[delete(5)], left), (Value::Null, vec![]));
+    }
+
+    #[test]
+    fn what_was_made_anew_behind_a_delete_goes_on() {
+        let left = vec![delete(1), create(2, json!({"a": 2})), update(3, json!({"a": 3}))];
+        let after = settle(json!({"a": 1}), &[delete(50)], left);
+        let sent = vec![r#"create {"a":2}"#.to_owned(), r#"update {"a":3}"#.to_owned()];
+        assert_eq!(after, (json!({"a": 3}), sent));
+    }
+
+    #[test]
+    fn of_two_updates_each_field_goes_to_the_later_and_on_a_tie_to_the_pending_one() {
+        let answer = [update(10, json!({"a": "theirs", "b": "theirs", "c": "theirs"}))];
+        let left = vec![
+            update(5, json!({"a": "mine", "b": "mine", "d": "mine"})),
+            update(10, json!({"b": "mine again"})),
+        ];
+        let after = settle(json!({"a": 0}), &answer, left);
+        let shown = json!({"a": "theirs", "b": "mine again", "c": "theirs", "d": "mine"});
+        let sent = vec![r#"update {"d":"mine"}"#.into(), r#"update {"b":"mine again"}"#.into()];
+        assert_eq!(after, (shown, sent));
+    }
+
+    #[test]
+    fn an_update_that_loses_all_of_its_fields_is_dropped() {
+        let left = vec![update(5, json!({"a": "mine"}))];
+        let after = settle(json!({"a": 0}), &[update(6, json!({"a": "theirs"}))], left);
+        assert_eq!(after, (json!({"a": "theirs"}), vec![]));
+    }
+
+    #[test]
+    fn a_clock_set_back_between_two_changes_does_not_turn_their_order() {
+        let left = vec![update(15, json!({"a": "first"})), update(5, json!({"a": "second"}))];
+        let after = settle(json!({"a": 0}), &[update(10, json!({"a": "theirs"}))], left);
+        assert_eq!(after.0, json!({"a": "second"}));
+    }
+
+    #[test]
+    fn a_delete_in_flight_wins_over_an_update() {
+        let left = vec![update(1, json!({"a": "mine"})), delete(2), create(3, json!({"b": 1}))];
+        let after = settle(json!({"a": 0}), &[update(90, json!({"a": "theirs"}))], left);
+        assert_eq!(after.0, json!({"b": 1}));
+        assert_eq!(after.1.len(), 3);
+    }
+
+    #[test]
+    fn two_creates_meet_field_by_field_and_the_pending_one_goes_on_as_an_update() {
+        let answer = [create(10, json!({"a": "theirs", "b": "theirs"}))];
+        let left = vec![create(5, json!({"a": "mine", "c": "mine"})), update(11, json!({"b": 1}))];
+        let after = settle(Value::Null, &answer, left);
+        let sent = vec![r#"update {"c":"mine"}"#.to_owned(), r#"update {"b":1}"#.to_owned()];
+        assert_eq!(after, (json!({"a": "theirs", "b": 1, "c": "mine"}), sent));
+    }
+
+    #[test]
+    fn what_was_made_and_deleted_in_flight_is_as_if_it_had_not_been() {
+        let theirs = create(10, json!({"a": "theirs"}));
+        let gone = vec![create(90, json!({"a": "mine"})), delete(91)];
+        let after = settle(Value::Null, std::slice::from_ref(&theirs), gone.clone());
+        assert_eq!(after, (json!({"a": "theirs"}), vec![]));
+
+        let again = gone.into_iter().chain([create(92, json!({"b": "mine"}))]).collect();
+        let after = settle(Value::Null, &[theirs], again);
+        let sent = vec![r#"update {"b":"mine"}"#.to_owned()];
+        assert_eq!(after, (json!({"a": "theirs", "b": "mine"}), sent));
+    }
+}

@@ -1,0 +1,258 @@
+//! A device's store in a `SQLite` file.
+
+use std::{path::Path, time::Duration};
+
+use serde::{Serialize, de::DeserializeOwned};
+use sqlx::{
+    Row, Sqlite, SqlitePool, Transaction,
+    sqlite::{
+        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
+    },
+};
+
+use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
+use crate::{Access, Record};
+
+/// What stands in place of an acknowledged record that is the same as the current one.
+const SAME: &str = "";
+
+/// A device's store in a `SQLite` file: one file for each account on the device.
+///
+/// What a step has written survives a killed process and a lost power. Several processes may open one
+/// file; they wait for each other. The table `mobync_objects` can be read, and indexed, by the
+/// application: its column `record` is the JSON of a record, with its `id`. Write through the
+/// [`Device`](super::Device) alone.
+///
+/// ```
+/// use mobync::{Record, client::{Device, SqliteStore}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("mobync-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// let file = directory.join("ada.sqlite");
+/// let laptop = Device::new(SqliteStore::open(&file).await?);
+/// laptop.create("tasks", Record::new("t1").with("name", "Milk")).await?;
+///
+/// let again = Device::new(SqliteStore::open(&file).await?);
+/// assert_eq!((again.all("tasks").await?.len(), again.pending().await?.len()), (1, 1));
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteStore {
+    pool: SqlitePool,
+}
+
+/// One unit of work of a [`SqliteStore`]: a transaction.
+#[derive(Debug)]
+pub struct SqliteUnit {
+    transaction: Transaction<'static, Sqlite>,
+}
+
+impl SqliteStore {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] if it cannot be opened, or is no such store.
+    pub async fn open(file: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(file)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(Duration::from_secs(30));
+        // One connection is enough for one person, and hands out its turns fairly.
+        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
+        let pool = pool.map_err(StoreError::new)?;
+        let schema = sqlx::raw_sql(include_str!("sqlite/schema.sql"));
+        schema.execute(&pool).await.map_err(StoreError::new)?;
+        Ok(Self { pool })
+    }
+
+    /// Writes a copy of the whole store to a file that is not there yet.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the file is there, or cannot be written.
+    pub async fn copy_to(&self, file: impl AsRef<Path>) -> Result<(), StoreError> {
+        let file = file.as_ref().to_string_lossy().into_owned();
+        let copied = sqlx::query("VACUUM INTO ?").bind(file).execute(&self.pool).await;
+        copied.map(drop).map_err(StoreError::new)
+    }
+}
+
+impl LocalStore for SqliteStore {
+    type Unit = SqliteUnit;
+
+    async fn begin(&self, access: Access) -> Result<SqliteUnit, StoreError> {
+        let begin = match access {
+            Access::Read => "BEGIN",
+            // A lock from the beginning, so that what was read still holds when it is written on.
+            Access::Write => "BEGIN IMMEDIATE",
+        };
+        let transaction = self.pool.begin_with(begin).await.map_err(StoreError::new)?;
+        Ok(SqliteUnit { transaction })
+    }
+}
+
+impl LocalUnit for SqliteUnit {
+    async fn state(&mut self) -> Result<State, StoreError> {
+        let row = sqlx::query("SELECT state FROM mobync_state")
+            .fetch_optional(&mut *self.transaction)
+            .await
+            .map_err(StoreError::new)?;
+        row.map_or_else(|| Ok(State::default()), |row| from_json(&text(&row, 0)?))
+    }
+
+    async fn set_state(&mut self, state: &State) -> Result<(), StoreError> {
+        let set = sqlx::query("INSERT OR REPLACE INTO mobync_state (only, state) VALUES (1, ?)")
+            .bind(to_json(state)?)
+            .execute(&mut *self.transaction);
+        set.await.map(drop).map_err(StoreError::new)
+    }
+
+    async fn object(&mut self, model: &str, id: &str) -> Result<Object, StoreError> {
+        let row = sqlx::query(
+            "SELECT model, id, record, acknowledged, changed_at FROM mobync_objects \
+             WHERE model = ? AND id = ?",
+        )
+        .bind(model)
+        .bind(id)
+        .fetch_optional(&mut *self.transaction)
+        .await
+        .map_err(StoreError::new)?;
+        row.map_or_else(|| Ok(Object::default()), |row| Ok(located(&row)?.object))
+    }
+
+    async fn objects(&mut self, model: Option<&str>) -> Result<Vec<Located>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT model, id, record, acknowledged, changed_at FROM mobync_objects \
+             WHERE ?1 IS NULL OR model = ?1 ORDER BY model, id",
+        )
+        .bind(model)
+        .fetch_all(&mut *self.transaction)
+        .await
+        .map_err(StoreError::new)?;
+        rows.iter().map(located).collect()
+    }
+
+    async fn set_object(
+        &mut self,
+        model: &str,
+        id: &str,
+        object: &Object,
+    ) -> Result<(), StoreError> {
+        if object.is_gone() {
+            let delete = sqlx::query("DELETE FROM mobync_objects WHERE model = ? AND id = ?")
+                .bind(model)
+                .bind(id)
+                .execute(&mut *self.transaction);
+            return delete.await.map(drop).map_err(StoreError::new);
+        }
+        let acknowledged = if object.acknowledged == object.current {
+            Some(SAME.to_owned())
+        } else {
+            object.acknowledged.as_ref().map(to_json).transpose()?
+        };
+        let set = sqlx::query(
+            "INSERT OR REPLACE INTO mobync_objects (model, id, record, acknowledged, changed_at) \
+             VALUES (?, ?, ?, ?, ?)",
+        )
+        .bind(model)
+        .bind(id)
+        .bind(object.current.as_ref().map(to_json).transpose()?)
+        .bind(acknowledged)
+        .bind(object.changed_at)
+        .execute(&mut *self.transaction);
+        set.await.map(drop).map_err(StoreError::new)
+    }
+
+    async fn pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
+        let rows = sqlx::query("SELECT seq, sent, diff FROM mobync_pending ORDER BY seq LIMIT ?")
+            .bind(i64::try_from(most).unwrap_or(i64::MAX))
+            .fetch_all(&mut *self.transaction)
+            .await
+            .map_err(StoreError::new)?;
+        let pending = |row: &SqliteRow| {
+            Ok(Pending {
+                seq: row.try_get(0).map_err(StoreError::new)?,
+                sent: row.try_get(1).map_err(StoreError::new)?,
+                diff: from_json(&text(row, 2)?)?,
+            })
+        };
+        rows.iter().map(pending).collect()
+    }
+
+    async fn set_pending(&mut self, pending: &Pending) -> Result<(), StoreError> {
+        let set =
+            sqlx::query("INSERT OR REPLACE INTO mobync_pending (seq, sent, diff) VALUES (?, ?, ?)")
+                .bind(pending.seq)
+                .bind(pending.sent)
+                .bind(to_json(&pending.diff)?)
+                .execute(&mut *self.transaction);
+        set.await.map(drop).map_err(StoreError::new)
+    }
+
+    async fn forget(&mut self, seq: i64) -> Result<(), StoreError> {
+        let delete = sqlx::query("DELETE FROM mobync_pending WHERE seq = ?")
+            .bind(seq)
+            .execute(&mut *self.transaction);
+        delete.await.map(drop).map_err(StoreError::new)
+    }
+
+    async fn refused(&mut self) -> Result<Vec<RefusedDiff>, StoreError> {
+        let rows = sqlx::query("SELECT refused FROM mobync_refused ORDER BY place")
+            .fetch_all(&mut *self.transaction)
+            .await
+            .map_err(StoreError::new)?;
+        rows.iter().map(|row| from_json(&text(row, 0)?)).collect()
+    }
+
+    async fn set_refused(&mut self, refused: &RefusedDiff) -> Result<(), StoreError> {
+        let set =
+            sqlx::query("INSERT OR REPLACE INTO mobync_refused (diff_id, refused) VALUES (?, ?)")
+                .bind(&refused.diff.id)
+                .bind(to_json(refused)?)
+                .execute(&mut *self.transaction);
+        set.await.map(drop).map_err(StoreError::new)
+    }
+
+    async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
+        let delete = sqlx::query("DELETE FROM mobync_refused WHERE diff_id = ?")
+            .bind(diff_id)
+            .execute(&mut *self.transaction);
+        delete.await.map(drop).map_err(StoreError::new)
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        self.transaction.commit().await.map_err(StoreError::new)
+    }
+}
+
+fn located(row: &SqliteRow) -> Result<Located, StoreError> {
+    let record = |place| -> Result<Option<String>, StoreError> {
+        row.try_get(place).map_err(StoreError::new)
+    };
+    let current: Option<Record> = record(2)?.as_deref().map(from_json).transpose()?;
+    let acknowledged = match record(3)?.as_deref() {
+        None => None,
+        Some(SAME) => current.clone(),
+        Some(json) => Some(from_json(json)?),
+    };
+    let changed_at = row.try_get(4).map_err(StoreError::new)?;
+    let object = Object { current, acknowledged, changed_at };
+    Ok(Located { model: text(row, 0)?, id: text(row, 1)?, object })
+}
+
+fn text(row: &SqliteRow, place: usize) -> Result<String, StoreError> {
+    row.try_get(place).map_err(StoreError::new)
+}
+
+fn to_json(value: &impl Serialize) -> Result<String, StoreError> {
+    serde_json::to_string(value).map_err(StoreError::new)
+}
+
+fn from_json<T: DeserializeOwned>(json: &str) -> Result<T, StoreError> {
+    serde_json::from_str(json).map_err(StoreError::new)
+}

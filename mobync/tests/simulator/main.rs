@@ -1,0 +1,43 @@
+//! Random histories with every fault there is, over the real engine and the real device, judged by an
+//! oracle that was written from the protocol's text alone.
+//!
+//! After every step the server's log, rows and answers and each device's rows, pending and refused
+//! changes are what the text says; in the end all devices are equal, and a new one is.
+//!
+//! `cargo test` plays a few hundred seeds. A failing one is reduced to its shortest script. To play
+//! more, or one again:
+//!
+//! ```text
+//! SIM_SEEDS=1000000 cargo test --release -p mobync --all-features --test simulator -- --nocapture
+//! SIM_SECONDS=600   cargo test --release -p mobync --all-features --test simulator -- --nocapture
+//! SIM_SEED=17       cargo test           -p mobync --all-features --test simulator -- --nocapture
+//! ```
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::panic, reason = "that is how a test fails")]
+#![allow(unreachable_pub, reason = "the modules are as those of a library")]
+
+mod convert;
+#[path = "../oracle/mod.rs"]
+mod oracle;
+mod ours;
+mod published;
+mod run;
+mod server;
+mod shrink;
+mod step;
+mod store;
+#[path = "../support/mod.rs"]
+mod support;
+mod world;
+
+use mobync::memory::MemoryDatabase;
+
+#[test]
+fn whatever_happens_to_a_memory_database_is_what_the_text_says() {
+    run::run("memory", 400, async || MemoryDatabase::new());
+}
+
+#[test]
+fn whatever_happens_to_a_database_of_seven_methods_is_what_the_text_says() {
+    run::run("seven methods", 100, async || support::Plain::default());
+}

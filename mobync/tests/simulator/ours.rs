@@ -1,0 +1,264 @@
+//! The real device, and beside it what the protocol's text says of it.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
+use mobync::client::{Device, DeviceError, Request, Taken};
+
+use super::{
+    convert,
+    oracle::{Change, Entry, Key, Kind, Objects, device::Device as Told},
+    step::{Edit, KilledAt},
+    store::Mortal,
+    world::Failure,
+};
+
+/// One of our devices.
+#[derive(Debug)]
+pub struct Ours {
+    device: Device<Mortal>,
+    told: Told,
+    time: Arc<AtomicI64>,
+    limit: usize,
+    /// The number of the request whose answer is waited for; the app must live to know it.
+    waits_for: Option<usize>,
+    /// Grows with each start of the app, which forgets the requests of the one before.
+    pub life: usize,
+    backup: Option<Box<(Mortal, Told)>>,
+}
+
+impl Ours {
+    pub fn new(limit: usize) -> Self {
+        let time = Arc::new(AtomicI64::new(0));
+        let told = Told::default();
+        let device = start(Mortal::default(), &time);
+        Self { device, told, time, limit, waits_for: None, life: 0, backup: None }
+    }
+
+    pub fn set_time(&self, now: i64) {
+        self.time.store(now, Ordering::Relaxed);
+    }
+
+    pub fn kill(&self, at: KilledAt) {
+        self.device.store().kill(at);
+    }
+
+    pub fn spare(&self) {
+        self.device.store().spare();
+    }
+
+    pub fn objects(&self) -> &Objects {
+        &self.told.objects
+    }
+
+    pub fn is_quiet(&self) -> bool {
+        self.told.pending.is_empty()
+    }
+
+    /// Whether a step was kept, though the app may have died of it.
+    fn was_kept<T>(&mut self, outcome: Result<T, DeviceError>) -> Result<Kept<T>, Failure> {
+        match (self.device.store().take_death(), outcome) {
+            (None, Ok(value)) => Ok(Kept::Yes(value)),
+            (None, Err(error)) => Err(Failure(format!("a step failed: {error:?}"))),
+            (Some(_), Ok(_)) => Err(Failure("a step went well in a dead app".to_owned())),
+            (Some(at), Err(_)) => {
+                self.restart();
+                Ok(if at == KilledAt::BehindCommit { Kept::Unheard } else { Kept::No })
+            }
+        }
+    }
+
+    fn restart(&mut self) {
+        self.device = start(self.device.store().clone(), &self.time);
+        self.waits_for = None;
+        self.life += 1;
+    }
+
+    pub async fn edit(&mut self, key: &Key, kind: Kind, edit: &super::oracle::Fields) -> Step {
+        let outcome = self.device.record([convert::library_change(key, kind, edit)]).await;
+        if !matches!(self.was_kept(outcome)?, Kept::No) {
+            self.hear_of_recorded().await?;
+        }
+        self.check().await
+    }
+
+    /// Tells the text of the change that was recorded last: its id is the device's choice.
+    async fn hear_of_recorded(&mut self) -> Step {
+        let pending = self.device.pending().await.map_err(Failure::of)?;
+        // An update without fields is none.
+        if let Some(last) = pending.last().filter(|_| pending.len() > self.told.pending.len()) {
+            self.told.record(convert::change(&last.diff));
+        }
+        Ok(())
+    }
+
+    /// The next request, under this number, if the app lives to send it.
+    pub async fn send(&mut self, number: usize) -> Result<Option<Request>, Failure> {
+        let outcome = self.device.request(self.limit).await;
+        let kept = self.was_kept(outcome)?;
+        if matches!(kept, Kept::No) {
+            self.check().await?;
+            return Ok(None);
+        }
+        let clock = self.told.clock;
+        let sent = self.told.request(self.limit);
+        self.check().await?;
+        let Kept::Yes(request) = kept else { return Ok(None) };
+        let body = request.body();
+        let diffs: Vec<Change> = body.diffs.iter().map(convert::change).collect();
+        same("the request", &(body.logical_clock, diffs), &(clock, sent))?;
+        self.waits_for = Some(number);
+        Ok(Some(request))
+    }
+
+    /// Hears an answer. Returns whether it was applied.
+    pub async fn hear(
+        &mut self,
+        number: usize,
+        request: &Request,
+        answer: &mobync::SyncResponse,
+        told: &super::oracle::Answer,
+    ) -> Result<bool, Failure> {
+        let is_waited_for = self.waits_for == Some(number);
+        let outcome = self.device.take(request, answer).await;
+        let kept = self.was_kept(outcome)?;
+        let applied = match kept {
+            Kept::No => false,
+            Kept::Unheard => is_waited_for,
+            Kept::Yes(taken) => {
+                let applied = matches!(taken, Taken::Applied(_));
+                same("whether the answer counts", &applied, &is_waited_for)?;
+                applied
+            }
+        };
+        if applied {
+            let sent: Vec<Change> = request.body().diffs.iter().map(convert::change).collect();
+            let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
+            self.told.receive(&sent, told.clock, &entries, &told.refused);
+            self.waits_for = None;
+        }
+        self.check().await?;
+        Ok(applied)
+    }
+
+    pub async fn hear_too_large(&mut self, number: usize, request: &Request) -> Step {
+        if self.waits_for != Some(number) {
+            return Ok(());
+        }
+        let ids: Vec<String> = request.body().diffs.iter().map(|diff| diff.id.clone()).collect();
+        let outcome = self.device.too_large(request).await;
+        let kept = self.was_kept(outcome)?;
+        self.limit = (ids.len() / 2).max(1);
+        if !matches!(kept, Kept::No) {
+            // What is sent is the device's business: the text knows only what was unanswered.
+            let pending = self.device.pending().await.map_err(Failure::of)?;
+            let sent = pending.iter().filter(|pending| pending.sent);
+            self.told.sent = sent.map(|pending| pending.diff.id.clone()).collect();
+        }
+        self.check().await
+    }
+
+    pub async fn withdraw(&mut self, change: usize) -> Step {
+        let Some(count) = self.told.pending.len().checked_sub(1) else { return Ok(()) };
+        let id = self.told.pending[change % (count + 1)].id.clone();
+        let outcome = self.device.withdraw(&id).await;
+        if !matches!(self.was_kept(outcome)?, Kept::No) {
+            // How a change is taken back is not the text's business; that all converge is.
+            self.waits_for = None;
+            let pending = self.device.pending().await.map_err(Failure::of)?;
+            self.told.pending =
+                pending.iter().map(|pending| convert::change(&pending.diff)).collect();
+            self.told.objects = self.rows().await?;
+            if self.told.pending.iter().any(|change| change.id == id) {
+                return Err(Failure("a change taken back is pending".to_owned()));
+            }
+        }
+        self.check().await
+    }
+
+    pub async fn resubmit(&mut self, edit: &Edit, fields: &super::oracle::Fields) -> Step {
+        let Some((id, _)) = self.told.refused.first().cloned() else { return Ok(()) };
+        let key = edit.key();
+        let kind = super::world::kind(edit, self.told.objects.contains_key(&key));
+        let mended = convert::library_change(&key, kind, fields);
+        let outcome = self.device.resubmit(&id, mended).await;
+        if !matches!(self.was_kept(outcome)?, Kept::No) {
+            self.told.refused.retain(|(refused, _)| *refused != id);
+            self.hear_of_recorded().await?;
+        }
+        self.check().await
+    }
+
+    pub async fn back_up(&mut self) {
+        self.backup = Some(Box::new((self.device.store().copy().await, self.told.clone())));
+    }
+
+    pub async fn restore(&mut self) -> Step {
+        if let Some(backup) = &self.backup {
+            let (store, told) = &**backup;
+            self.told = told.clone();
+            self.device = start(store.copy().await, &self.time);
+            self.restart();
+        }
+        self.check().await
+    }
+
+    pub async fn rows(&self) -> Result<Objects, Failure> {
+        let mut rows = Objects::new();
+        for model in ["tasks", "notes"] {
+            for record in self.device.all(model).await.map_err(Failure::of)? {
+                let key = (model.to_owned(), record.id().to_owned());
+                rows.insert(key, convert::fields(record));
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The device is as the text has it.
+    async fn check(&self) -> Step {
+        let fate = self.device.store();
+        let next = fate.suspend();
+        let rows = self.rows().await?;
+        let pending = self.device.pending().await.map_err(Failure::of)?;
+        let refused = self.device.refused().await.map_err(Failure::of)?;
+        let clock = self.device.clock().await.map_err(Failure::of)?;
+        fate.resume(next);
+
+        same("the rows of a device", &rows, &self.told.objects)?;
+        let changes: Vec<Change> =
+            pending.iter().map(|pending| convert::change(&pending.diff)).collect();
+        same("the pending changes of a device", &changes, &self.told.pending)?;
+        let refused: Vec<(String, String)> =
+            refused.into_iter().map(|refused| (refused.diff.id, refused.code)).collect();
+        let told: Vec<(String, String)> =
+            self.told.refused.iter().map(|(id, code)| (id.clone(), (*code).to_owned())).collect();
+        same("the refused changes of a device", &refused, &told)?;
+        same("the clock of a device", &clock, &self.told.clock)
+    }
+}
+
+/// What became of a step.
+enum Kept<T> {
+    Yes(T),
+    /// It was kept, but the app died before it knew.
+    Unheard,
+    No,
+}
+
+type Step = Result<(), Failure>;
+
+fn start(store: Mortal, time: &Arc<AtomicI64>) -> Device<Mortal> {
+    let time = Arc::clone(time);
+    Device::new(store).time(move || time.load(Ordering::Relaxed))
+}
+
+/// # Errors
+/// If what is differs from what the text says.
+pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, said: &T) -> Step {
+    if is == said {
+        return Ok(());
+    }
+    Err(Failure(format!("{what}\n      is {is:?}\n  but by the text {said:?}")))
+}

@@ -1,0 +1,77 @@
+//! The client published for Flutter in 2020, with what it does and does not do.
+
+use std::collections::BTreeSet;
+
+use super::oracle::{Change, Entry, Fields, Key, Kind, Objects};
+
+#[derive(Clone, Debug, Default)]
+pub struct Published {
+    pub clock: i64,
+    pub objects: Objects,
+    /// All changes ever, each with the clock that it was recorded at.
+    diffs: Vec<(i64, Change)>,
+    /// Objects of which it has a change that the server never hears of, or hears of in the wrong
+    /// order: no server can mend that.
+    pub astray: BTreeSet<Key>,
+}
+
+impl Published {
+    pub fn record(&mut self, change: Change) {
+        apply(&mut self.objects, &change.key(), change.kind, &change.fields);
+        self.diffs.push((self.clock, change));
+    }
+
+    /// What has the device's clock is what it has not sent, by time.
+    pub fn request(&mut self) -> Vec<Change> {
+        let pending = self.diffs.iter().filter(|(clock, _)| *clock >= self.clock);
+        let recorded: Vec<Change> = pending.map(|(_, change)| change.clone()).collect();
+        let mut sorted = recorded.clone();
+        sorted.sort_by_key(|change| change.at);
+        for change in &recorded {
+            let of = |changes: &[Change]| -> Vec<String> {
+                let same = changes.iter().filter(|other| other.key() == change.key());
+                same.map(|other| other.id.clone()).collect()
+            };
+            if of(&recorded) != of(&sorted) {
+                self.astray.insert(change.key());
+            }
+        }
+        sorted
+    }
+
+    /// Returns whether the answer was applied.
+    pub fn receive(&mut self, sent: &[Change], clock: i64, entries: &[Entry]) -> bool {
+        if clock <= self.clock {
+            return false;
+        }
+        for (_, change) in self.diffs.iter().filter(|(clock, _)| *clock >= self.clock) {
+            if !sent.iter().any(|sent| sent.id == change.id) {
+                self.astray.insert(change.key());
+            }
+        }
+        let mut entries = entries.to_vec();
+        entries.sort_by_key(|entry| (entry.tick, entry.at));
+        for entry in entries {
+            apply(&mut self.objects, &entry.key(), entry.kind, &entry.fields);
+        }
+        self.clock = clock;
+        true
+    }
+}
+
+/// A create is an INSERT, and goes on if the id exists.
+fn apply(objects: &mut Objects, key: &Key, kind: Kind, fields: &Fields) {
+    match kind {
+        Kind::Create => {
+            objects.entry(key.clone()).or_insert_with(|| fields.clone());
+        }
+        Kind::Update => {
+            if let Some(row) = objects.get_mut(key) {
+                row.extend(fields.clone());
+            }
+        }
+        Kind::Delete => {
+            objects.remove(key);
+        }
+    }
+}

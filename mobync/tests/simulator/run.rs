@@ -1,0 +1,139 @@
+//! Plays many seeds, and tells of the first one that fails.
+
+use std::{
+    cell::Cell,
+    env,
+    panic::{self, AssertUnwindSafe},
+    sync::{
+        Mutex, Once,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use mobync::Database;
+use tokio::runtime::{Builder, Runtime};
+
+use super::{
+    shrink,
+    step::Script,
+    world::{Failure, World},
+};
+
+/// How much to play: what the environment says, or else that many seeds.
+struct Extent {
+    first: u64,
+    seeds: u64,
+    time: Duration,
+    is_long: bool,
+}
+
+impl Extent {
+    fn new(seeds: u64) -> Self {
+        let number = |name| env::var(name).ok().map(|text| text.parse::<u64>().expect(name));
+        let (seed, long, seconds) =
+            (number("SIM_SEED"), number("SIM_SEEDS"), number("SIM_SECONDS"));
+        let forever = Duration::from_secs(u64::from(u32::MAX));
+        Self {
+            first: seed.or_else(|| number("SIM_FIRST")).unwrap_or(0),
+            seeds: match (seed, long, seconds) {
+                (Some(_), ..) => 1,
+                (_, Some(seeds), _) => seeds,
+                (_, _, Some(_)) => u64::MAX,
+                _ => seeds,
+            },
+            time: seconds.map_or(forever, Duration::from_secs),
+            is_long: long.is_some() || seconds.is_some(),
+        }
+    }
+}
+
+/// Plays scripts, each on a new database.
+///
+/// # Panics
+/// If one of them comes to something that is not as the text has it: with the shortest script found
+/// that does.
+pub fn run<D, F>(name: &str, seeds: u64, new: F)
+where
+    D: Database + Clone,
+    F: AsyncFn() -> D + Sync,
+{
+    let extent = Extent::new(seeds);
+    let started = Instant::now();
+    let next = AtomicU64::new(0);
+    let failed = Mutex::new(None);
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    silence_worlds();
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| {
+                let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let is_over = number >= extent.seeds || started.elapsed() > extent.time;
+                    if is_over || failed.lock().unwrap().is_some() {
+                        next.fetch_sub(1, Ordering::Relaxed);
+                        return;
+                    }
+                    let seed = extent.first.wrapping_add(number);
+                    if let Err(failure) = play(&runtime, &new, &Script::of_seed(seed)) {
+                        failed.lock().unwrap().get_or_insert((seed, failure));
+                    }
+                    if extent.is_long && number % 10_000 == 9_999 {
+                        eprintln!("{name}: {} seeds in {:?}", number + 1, started.elapsed());
+                    }
+                }
+            });
+        }
+    });
+    let found = failed.into_inner().unwrap().map(|(seed, _)| {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let fails = |script: &Script| play(&runtime, &new, script).err();
+        (seed, shrink::shrink(Script::of_seed(seed), fails))
+    });
+    if let Some((seed, (script, failure))) = found {
+        panic!(
+            "{name}: seed {seed} fails. Play it again:\n\n  SIM_SEED={seed} cargo test -p mobync \
+             --all-features --test simulator -- --nocapture\n\n{:#?}\n{}\n\n{}\n",
+            script.settings,
+            script.lines(),
+            failure.0
+        );
+    }
+    let played = next.into_inner();
+    eprintln!("{name}: {played} seeds in {:?}, all as the text says", started.elapsed());
+}
+
+thread_local! {
+    static IN_WORLD: Cell<bool> = const { Cell::new(false) };
+}
+
+/// A panic in a world is a finding to be reduced first, and then told.
+fn silence_worlds() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let hook = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if !IN_WORLD.get() {
+                hook(info);
+            }
+        }));
+    });
+}
+
+fn play<D: Database + Clone>(
+    runtime: &Runtime,
+    new: &impl AsyncFn() -> D,
+    script: &Script,
+) -> Result<(), Failure> {
+    let world = async { World::play(new().await, script).await };
+    IN_WORLD.set(true);
+    let played = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(world)));
+    IN_WORLD.set(false);
+    played.unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(Failure(format!("panic: {}", text.unwrap_or_default())))
+    })
+}

@@ -1,0 +1,346 @@
+//! The real server, and beside it what the protocol's text says of it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use mobync::{
+    Access, Change as LibraryChange, Database, DatabaseError, Diff, Error, Mobync, Owner, Refusal,
+    Rules, SyncResponse, Synchronizer, View, WindowQuery,
+};
+
+use super::{
+    convert,
+    oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, without_nulls},
+    ours::same,
+    step::{Edit, Settings},
+    support::hooked::{Hook, Hooked},
+    world::{Failure, kind},
+};
+
+pub struct Server<D> {
+    database: Hooked<D, Faults>,
+    mobync: Mobync<Hooked<D, Faults>, NoNo>,
+    owners: Vec<(Owner, Oracle)>,
+    time: Arc<AtomicI64>,
+    settings: Settings,
+}
+
+/// What a request was answered, and what should be said.
+#[derive(Debug)]
+pub enum Reply {
+    Answer { answer: SyncResponse, told: Answer, rows: Objects },
+    TooLarge,
+    Failed,
+}
+
+impl<D: Database + Clone> Server<D> {
+    pub fn new(inner: D, settings: &Settings) -> Self {
+        let hook = Faults { picky: settings.constraints, next: Arc::default() };
+        let database = Hooked { inner, hook };
+        let time = Arc::new(AtomicI64::new(0));
+        let owner = |number| {
+            let name = if number == 0 { "ada" } else { "bob" };
+            (Owner::new(name).unwrap(), Oracle::default())
+        };
+        let owners = (0..settings.owners).map(owner).collect();
+        let mobync = start(database.clone(), settings, &time);
+        Self { database, mobync, owners, time, settings: settings.clone() }
+    }
+
+    pub fn set_time(&self, now: i64) {
+        self.time.store(now, Ordering::Relaxed);
+    }
+
+    pub fn restart(&mut self) {
+        self.mobync = start(self.database.clone(), &self.settings, &self.time);
+    }
+
+    pub fn fail_in(&self, calls: usize, busy: bool) {
+        *self.database.hook.next.lock().unwrap() = Some((calls, busy));
+    }
+
+    /// Whether a fault that was to come has come.
+    fn end_faults(&self) -> bool {
+        let mut next = self.database.hook.next.lock().unwrap();
+        next.take_if(|(calls, _)| *calls == usize::MAX).is_some()
+    }
+
+    pub fn calm(&self) {
+        *self.database.hook.next.lock().unwrap() = None;
+    }
+
+    pub fn oracle(&self, owner: usize) -> &Oracle {
+        &self.owners[owner].1
+    }
+
+    pub async fn sync(
+        &mut self,
+        owner: usize,
+        clock: i64,
+        diffs: &[Diff],
+    ) -> Result<Reply, Failure> {
+        let now = self.time.load(Ordering::Relaxed);
+        let outcome = self.mobync.apply(clock, diffs.to_vec(), &self.owners[owner].0).await;
+        let has_failed = self.end_faults();
+        let answer = match outcome {
+            Ok(answer) => answer,
+            Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
+                self.check(owner).await?;
+                return Ok(Reply::Failed);
+            }
+            Err(Error::PayloadTooLarge(_)) if diffs.len() > self.settings.max_diffs => {
+                self.check(owner).await?;
+                return Ok(Reply::TooLarge);
+            }
+            Err(error) => return Err(Failure(format!("a request failed: {error:?}"))),
+        };
+        if has_failed {
+            return Err(Failure("a sync went well though the database failed".to_owned()));
+        }
+
+        let changes: Vec<Change> = diffs.iter().map(convert::change).collect();
+        let rules = self.settings.rules;
+        let refuse = |change: &Change| (rules && forbids(change)).then_some("forbidden");
+        let constraints = self.settings.constraints;
+        let reject = |kind, key: &Key, fields: &Fields| {
+            if constraints { rejects(kind, &key.1, fields.values()) } else { None }
+        };
+        let oracle = &mut self.owners[owner].1;
+        let told = oracle
+            .sync(clock, &changes, now, refuse, &reject)
+            .map_err(|_| Failure("the oracle says clock_ahead".to_owned()))?;
+        check_answer(&answer, &told)?;
+        let rows = self.check(owner).await?;
+        Ok(Reply::Answer { answer, told, rows })
+    }
+
+    /// The backend writes for an owner.
+    pub async fn write(&mut self, owner: usize, edit: &Edit) -> Result<(), Failure> {
+        let now = self.time.load(Ordering::Relaxed);
+        let (name, oracle) = &mut self.owners[owner];
+        let key = edit.key();
+        let kind = kind(edit, oracle.objects().contains_key(&key));
+        let fields = edit.values(&self.settings);
+        let is_taken = !self.settings.constraints
+            || rejects(kind, &key.1, fields.values().filter(|_| kind != Kind::Delete)).is_none();
+        let change = convert::library_change(&key, kind, &fields);
+        let outcome = self.mobync.write(name, [change]).await;
+        let has_failed = self.end_faults();
+        match outcome {
+            Ok(_) if is_taken && !has_failed => {}
+            Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
+                return self.check(owner).await.map(drop);
+            }
+            Err(Error::InvalidValue { .. } | Error::Constraint { .. }) if !is_taken => {
+                return self.check(owner).await.map(drop);
+            }
+            other => return Err(Failure(format!("a write of the backend: {other:?}"))),
+        }
+        let tick = self.owners[owner].1.clock();
+        let log = self.log(owner).await?;
+        let new = log.iter().find(|entry| entry.tick == tick);
+        let id = new.and_then(|entry| entry.id.clone());
+        let id = id.ok_or_else(|| Failure("the backend's write is not in the log".to_owned()))?;
+        let (model, object) = key;
+        let change = Change { id, at: now, kind, model, object, fields };
+        let oracle = &mut self.owners[owner].1;
+        let clock = oracle.clock();
+        oracle.sync(clock, &[change], now, |_| None, &|_, _, _| None).unwrap();
+        self.check(owner).await.map(drop)
+    }
+
+    /// Log and rows of all owners are as the text says. Returns the rows of one.
+    async fn check(&self, owner: usize) -> Result<Objects, Failure> {
+        let mut rows = Objects::new();
+        for (number, (_, oracle)) in self.owners.iter().enumerate() {
+            let log = self.log(number).await?;
+            let ids: BTreeSet<_> = log.iter().map(|entry| entry.id.clone()).collect();
+            same("the number of ids in the log", &ids.len(), &log.len())?;
+            let ticks: BTreeSet<i64> = log.iter().map(|entry| entry.tick).collect();
+            same("the ticks", &ticks, &(0..oracle.clock()).collect())?;
+            same_entries("the log", &log, oracle.log())?;
+            let is = self.rows(number).await?;
+            let said = oracle.objects();
+            same("the server's rows", &without_nulls(&is), &without_nulls(&said))?;
+            if number == owner {
+                rows = is;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The log, read from below all faults.
+    async fn log(&self, owner: usize) -> Result<Vec<Entry>, Failure> {
+        let owner = &self.owners[owner].0;
+        let query = WindowQuery { log: "diffs", since: 0, ids: &[], objects: &[] };
+        let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;
+        let mut entries = unit.window(owner, query).await.map_err(Failure::of)?.entries;
+        entries.sort_by(|left, right| left.order().cmp(&right.order()));
+        if entries.iter().any(|entry| entry.owner != owner.as_str()) {
+            return Err(Failure("the log of one owner has an entry of another".to_owned()));
+        }
+        Ok(entries.iter().map(convert::entry).collect())
+    }
+
+    async fn rows(&self, owner: usize) -> Result<Objects, Failure> {
+        let owner = &self.owners[owner].0;
+        let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;
+        let mut rows = Objects::new();
+        for model in ["tasks", "notes"] {
+            let records = unit.read(owner, model, &[]).await.map_err(Into::into);
+            for record in records.map_err(Failure::of)? {
+                let key = (model.to_owned(), record.id().to_owned());
+                rows.insert(key, convert::fields(record));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn start<D: Database>(database: D, settings: &Settings, time: &Arc<AtomicI64>) -> Mobync<D, NoNo> {
+    let time = Arc::clone(time);
+    Mobync::new(database)
+        .rules(NoNo { rules: settings.rules })
+        .max_diffs(settings.max_diffs)
+        .time(move || time.load(Ordering::Relaxed))
+}
+
+fn check_answer(answer: &SyncResponse, told: &Answer) -> Result<(), Failure> {
+    same("the clock of an answer", &answer.logical_clock, &told.clock)?;
+    let refused: Vec<(String, &str)> =
+        answer.refused.iter().map(|refused| (refused.diff_id.clone(), &*refused.code)).collect();
+    same("what is refused", &refused, &told.refused)?;
+    let idle: usize = match answer.message.split(' ').next() {
+        Some(number) if !number.is_empty() => number.parse().unwrap_or(usize::MAX),
+        _ => 0,
+    };
+    same("the number of changes without effect", &idle, &told.idle)?;
+    let is_sorted = answer.diffs.is_sorted_by(|left, right| left.order() <= right.order());
+    same("that the answer is sorted", &is_sorted, &true)?;
+    let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
+    same_entries("an answer", &entries, &told.entries)
+}
+
+/// The entries of each object are the same; where the text has an id of the server's own, any is.
+fn same_entries(what: &str, is: &[Entry], said: &[Entry]) -> Result<(), Failure> {
+    let by_object = |entries: &[Entry]| {
+        let mut objects: BTreeMap<Key, Vec<Entry>> = BTreeMap::new();
+        for entry in entries {
+            objects.entry(entry.key()).or_default().push(entry.clone());
+        }
+        objects
+    };
+    let mut is = by_object(is);
+    let said = by_object(said);
+    for (key, entries) in &mut is {
+        for (entry, said) in entries.iter_mut().zip(said.get(key).into_iter().flatten()) {
+            if said.id.is_none() {
+                entry.id = None;
+            }
+        }
+    }
+    same(what, &is, &said)
+}
+
+/// Makes the database fail, or refuse.
+#[derive(Clone, Debug)]
+pub struct Faults {
+    picky: bool,
+    /// In how many calls, and whether it is busy then; the greatest number when it has failed.
+    next: Arc<Mutex<Option<(usize, bool)>>>,
+}
+
+impl Hook for Faults {
+    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        let mut next = self.next.lock().unwrap();
+        match &mut *next {
+            Some((calls @ 0, busy)) => {
+                *calls = usize::MAX;
+                let cause = format!("{name} failed");
+                Err(if *busy { DatabaseError::busy(cause) } else { DatabaseError::failed(cause) })
+            }
+            Some((usize::MAX, _)) | None => Ok(()),
+            Some((calls, _)) => {
+                *calls -= 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn change(&self, change: &LibraryChange) -> Result<(), DatabaseError> {
+        let (kind, fields) = match change {
+            LibraryChange::Create { record, .. } => (Kind::Create, Some(record.fields())),
+            LibraryChange::Update { changes, .. } => (Kind::Update, Some(changes.fields())),
+            LibraryChange::Delete { .. } => (Kind::Delete, None),
+        };
+        let values = fields.into_iter().flat_map(|fields| fields.values());
+        match rejects(kind, change.id(), values).filter(|_| self.picky) {
+            Some("invalid_value") => Err(DatabaseError::invalid_value("a", "must not be bad")),
+            Some(_) => Err(DatabaseError::constraint("parent")),
+            None => Ok(()),
+        }
+    }
+}
+
+/// With which code the database refuses this.
+fn rejects<'v>(
+    kind: Kind,
+    id: &str,
+    values: impl Iterator<Item = &'v serde_json::Value>,
+) -> Option<&'static str> {
+    if kind == Kind::Delete {
+        return (id == "kept").then_some("constraint");
+    }
+    let mut bad = None;
+    for value in values {
+        // Whichever it is, it is the first in the order of the fields.
+        if bad.is_none() && value == "bad" {
+            bad = Some("invalid_value");
+        }
+        if bad.is_none() && value == "orphan" {
+            bad = Some("constraint");
+        }
+    }
+    bad
+}
+
+/// The application's rule: no field is `no`, and some deletes are not allowed.
+#[derive(Clone, Copy, Debug)]
+struct NoNo {
+    rules: bool,
+}
+
+fn forbids(change: &Change) -> bool {
+    match change.kind {
+        Kind::Delete => change.at % 3 == 0,
+        Kind::Create | Kind::Update => change.fields.values().any(|value| value == "no"),
+    }
+}
+
+impl NoNo {
+    fn judge(self, diff: &Diff) -> Result<(), Refusal> {
+        if self.rules && forbids(&convert::change(diff)) {
+            return Err(Refusal::because("No."));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Synchronizer> Rules<S> for NoNo {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.judge(diff)
+    }
+
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.judge(diff)
+    }
+
+    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.judge(diff)
+    }
+}

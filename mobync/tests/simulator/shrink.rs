@@ -1,0 +1,76 @@
+//! From a failing script to the shortest one that still fails.
+
+use super::{
+    step::{Edit, Script, Step},
+    world::Failure,
+};
+
+/// The shortest script found for which `fails` still tells of a failure, and that failure.
+///
+/// # Panics
+/// If the script does not fail: then a seed is not all that a world depends on.
+pub fn shrink(mut script: Script, fails: impl Fn(&Script) -> Option<Failure>) -> (Script, Failure) {
+    let mut failure = fails(&script).expect("a seed that failed fails again");
+    loop {
+        let length = script.steps.len();
+        let mut piece = length.max(1);
+        while piece > 0 {
+            let mut from = 0;
+            while from < script.steps.len() {
+                let mut shorter = script.clone();
+                let to = (from + piece).min(shorter.steps.len());
+                shorter.steps.drain(from..to);
+                match fails(&shorter) {
+                    Some(found) => (script, failure) = (shorter, found),
+                    None => from += piece,
+                }
+            }
+            piece /= 2;
+        }
+        for place in 0..script.steps.len() {
+            for simpler in simpler(&script.steps[place]) {
+                let mut other = script.clone();
+                other.steps[place] = simpler;
+                if let Some(found) = fails(&other) {
+                    (script, failure) = (other, found);
+                    break;
+                }
+            }
+        }
+        if script.steps.len() == length {
+            return (script, failure);
+        }
+    }
+}
+
+/// The same step with less in it.
+fn simpler(step: &Step) -> Vec<Step> {
+    let less = |edit: &Edit| {
+        let without = (0..edit.fields.len()).map(|place| {
+            let mut less = edit.clone();
+            less.fields.remove(place);
+            less
+        });
+        without.collect::<Vec<_>>()
+    };
+    match step {
+        Step::Edit { device, edit } => {
+            less(edit).into_iter().map(|edit| Step::Edit { device: *device, edit }).collect()
+        }
+        Step::Write { owner, edit } => {
+            less(edit).into_iter().map(|edit| Step::Write { owner: *owner, edit }).collect()
+        }
+        Step::Resubmit { device, edit } => {
+            less(edit).into_iter().map(|edit| Step::Resubmit { device: *device, edit }).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+impl Script {
+    /// The steps, a line each.
+    pub fn lines(&self) -> String {
+        let lines = self.steps.iter().map(|step| format!("  {step:?}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}

@@ -1,0 +1,191 @@
+//! What happens in a world, drawn from a seed.
+
+use fastrand::Rng;
+
+/// A world and its history. Each step makes sense in whatever state it finds, or does nothing, so that
+/// a script without some of its steps is a script.
+#[derive(Clone, Debug)]
+pub struct Script {
+    pub settings: Settings,
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Settings {
+    pub owners: usize,
+    pub devices: Vec<Kind>,
+    /// The greatest number of diffs that the server takes at once.
+    pub max_diffs: usize,
+    /// Whether there are changes that a rule of the application forbids.
+    pub rules: bool,
+    /// Whether there are changes that the database refuses.
+    pub constraints: bool,
+}
+
+/// Which client a device runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// That of `mobync::client`, with this limit on the diffs of a request.
+    Ours { limit: usize },
+    /// The one published for Flutter in 2020.
+    Published,
+}
+
+/// One thing that happens. Devices, objects, requests and answers are counted around.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A person creates what is not there, or else updates or deletes it.
+    Edit { device: usize, edit: Edit },
+    /// A device asks, is answered, and hears it.
+    Sync { device: usize },
+    /// A device sends a request, and gives up the one before.
+    Send { device: usize },
+    /// A request arrives, the last but so many. Each may arrive never, once, or often.
+    Deliver { request: usize },
+    /// A device hears the answer to its request, if there is one.
+    Hear { device: usize },
+    /// A device hears some answer of long ago.
+    HearLate { answer: usize },
+    /// The app is killed at the next thing that it does.
+    Kill { device: usize, at: KilledAt },
+    /// A copy of a device is put aside.
+    Backup { device: usize },
+    /// A device is put back to its copy.
+    Restore { device: usize },
+    /// A person takes a pending change back.
+    Withdraw { device: usize, change: usize },
+    /// A person does a refused change again, in another way.
+    Resubmit { device: usize, edit: Edit },
+    /// A device's clock jumps to so many milliseconds off the true time.
+    Jump { device: usize, off: i64 },
+    /// Milliseconds pass.
+    Pass { millis: i64 },
+    /// The backend writes.
+    Write { owner: usize, edit: Edit },
+    /// The database fails in so many calls.
+    Fault { calls: usize, busy: bool },
+    /// The server is started anew, on the same database.
+    Restart,
+}
+
+#[derive(Clone, Debug)]
+pub struct Edit {
+    pub object: usize,
+    pub delete: bool,
+    /// Field and value, each by its number.
+    pub fields: Vec<(usize, usize)>,
+}
+
+/// Where in a local transaction the app dies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KilledAt {
+    Begin,
+    BeforeCommit,
+    BehindCommit,
+}
+
+/// Objects that a world has, by model and id: few, so that conflicts are the rule.
+pub const OBJECTS: [(&str, &str); 3] = [("tasks", "t0"), ("tasks", "kept"), ("notes", "t0")];
+pub const FIELDS: [&str; 3] = ["a", "b", "c"];
+
+impl Script {
+    pub fn of_seed(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let settings = Settings::draw(&mut rng);
+        let length = rng.usize(8..60);
+        let style = Style::draw(&mut rng);
+        let steps = (0..length).map(|_| style.step(&mut rng)).collect();
+        Self { settings, steps }
+    }
+}
+
+impl Settings {
+    fn draw(rng: &mut Rng) -> Self {
+        let owners = if rng.u8(..4) == 0 { 2 } else { 1 };
+        let published = rng.u8(..3) == 0;
+        let kind = |rng: &mut Rng| {
+            if published && rng.bool() {
+                return Kind::Published;
+            }
+            let limits = [1, 2, 3, 100, 100, 100];
+            Kind::Ours { limit: limits[rng.usize(..limits.len())] }
+        };
+        let devices = (0..rng.usize(2..=4).max(owners)).map(|_| kind(rng)).collect();
+        // Published clients would send the same too many diffs for ever.
+        let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
+        Self { owners, devices, max_diffs, rules: rng.bool(), constraints: rng.bool() }
+    }
+}
+
+/// How likely what is, in one world.
+struct Style {
+    calm: bool,
+    objects: usize,
+    jumps: bool,
+}
+
+impl Style {
+    fn draw(rng: &mut Rng) -> Self {
+        Self { calm: rng.u8(..4) == 0, objects: rng.usize(1..=OBJECTS.len()), jumps: rng.bool() }
+    }
+
+    fn edit(&self, rng: &mut Rng) -> Edit {
+        let fields = rng.usize(..=2);
+        let mut field = || (rng.usize(..FIELDS.len()), rng.usize(..14));
+        let fields = (0..fields).map(|_| field()).collect();
+        Edit { object: rng.usize(..self.objects), fields, delete: rng.u8(..10) < 3 }
+    }
+
+    fn step(&self, rng: &mut Rng) -> Step {
+        let device = rng.usize(..12);
+        let edit = self.edit(rng);
+        match rng.u8(..100) {
+            0..36 => Step::Edit { device, edit },
+            36..52 => Step::Sync { device },
+            52..60 => Step::Send { device },
+            60..70 => Step::Deliver { request: if rng.bool() { 0 } else { rng.usize(..20) } },
+            70..78 => Step::Hear { device },
+            78..82 => Step::Pass { millis: [1, 2, 50, 400_000][rng.usize(..4)] },
+            82..85 => Step::Write { owner: device, edit },
+            85..88 if self.jumps => {
+                let off = [0, 0, 5, -5, 20, -20, -3000, 600_000, 10_000_000_000];
+                Step::Jump { device, off: off[rng.usize(..off.len())] }
+            }
+            88 => Step::Withdraw { device, change: rng.usize(..4) },
+            89 => Step::Resubmit { device, edit },
+            _ if self.calm => Step::Sync { device },
+            90 => Step::HearLate { answer: rng.usize(..20) },
+            91 | 92 => {
+                let places = [KilledAt::Begin, KilledAt::BeforeCommit, KilledAt::BehindCommit];
+                Step::Kill { device, at: places[rng.usize(..3)] }
+            }
+            93 => Step::Backup { device },
+            94 => Step::Restore { device },
+            95 | 96 => Step::Fault { calls: rng.usize(..12), busy: rng.bool() },
+            97 => Step::Restart,
+            _ => Step::Edit { device, edit },
+        }
+    }
+}
+
+impl Edit {
+    pub fn key(&self) -> (String, String) {
+        let (model, id) = OBJECTS[self.object % OBJECTS.len()];
+        (model.to_owned(), id.to_owned())
+    }
+
+    /// The fields with their values. Some worlds have values that are not taken.
+    pub fn values(&self, settings: &Settings) -> super::oracle::Fields {
+        let value = |number: usize| match number {
+            0 => serde_json::Value::Null,
+            1 if settings.rules => "no".into(),
+            2 if settings.constraints => "bad".into(),
+            3 if settings.constraints => "orphan".into(),
+            number => format!("v{number}").into(),
+        };
+        self.fields
+            .iter()
+            .map(|(field, number)| (FIELDS[field % FIELDS.len()].to_owned(), value(*number)))
+            .collect()
+    }
+}

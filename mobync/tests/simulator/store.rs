@@ -1,0 +1,135 @@
+//! A device's store that dies with its app where it is told.
+
+use std::sync::{Arc, Mutex};
+
+use mobync::{
+    Access,
+    client::{
+        LocalStore, LocalUnit, Located, MemoryStore, MemoryStoreUnit, Object, Pending, RefusedDiff,
+        State, StoreError,
+    },
+};
+
+use super::step::KilledAt;
+
+#[derive(Clone, Debug, Default)]
+pub struct Mortal {
+    inner: MemoryStore,
+    fate: Arc<Mutex<Fate>>,
+}
+
+#[derive(Debug, Default)]
+struct Fate {
+    next: Option<KilledAt>,
+    died: Option<KilledAt>,
+}
+
+impl Mortal {
+    /// The store dies there, the next time that it is used.
+    pub fn kill(&self, at: KilledAt) {
+        self.fate.lock().unwrap().next = Some(at);
+    }
+
+    pub fn spare(&self) {
+        self.fate.lock().unwrap().next = None;
+    }
+
+    /// Nothing dies until [`resume`](Self::resume): somebody only looks.
+    pub fn suspend(&self) -> Option<KilledAt> {
+        self.fate.lock().unwrap().next.take()
+    }
+
+    pub fn resume(&self, next: Option<KilledAt>) {
+        self.fate.lock().unwrap().next = next;
+    }
+
+    /// Where it has died since this was asked last.
+    pub fn take_death(&self) -> Option<KilledAt> {
+        self.fate.lock().unwrap().died.take()
+    }
+
+    pub async fn copy(&self) -> Self {
+        Self { inner: self.inner.copy().await, fate: Arc::default() }
+    }
+
+    fn pass(&self, at: KilledAt) -> Result<(), StoreError> {
+        let mut fate = self.fate.lock().unwrap();
+        if fate.next == Some(at) {
+            fate.died = fate.next.take();
+            return Err(StoreError::new("killed"));
+        }
+        Ok(())
+    }
+}
+
+#[derive(Debug)]
+pub struct MortalUnit {
+    inner: MemoryStoreUnit,
+    store: Mortal,
+}
+
+impl LocalStore for Mortal {
+    type Unit = MortalUnit;
+
+    async fn begin(&self, access: Access) -> Result<MortalUnit, StoreError> {
+        self.pass(KilledAt::Begin)?;
+        Ok(MortalUnit { inner: self.inner.begin(access).await?, store: self.clone() })
+    }
+}
+
+impl LocalUnit for MortalUnit {
+    async fn state(&mut self) -> Result<State, StoreError> {
+        self.inner.state().await
+    }
+
+    async fn set_state(&mut self, state: &State) -> Result<(), StoreError> {
+        self.inner.set_state(state).await
+    }
+
+    async fn object(&mut self, model: &str, id: &str) -> Result<Object, StoreError> {
+        self.inner.object(model, id).await
+    }
+
+    async fn objects(&mut self, model: Option<&str>) -> Result<Vec<Located>, StoreError> {
+        self.inner.objects(model).await
+    }
+
+    async fn set_object(
+        &mut self,
+        model: &str,
+        id: &str,
+        object: &Object,
+    ) -> Result<(), StoreError> {
+        self.inner.set_object(model, id, object).await
+    }
+
+    async fn pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
+        self.inner.pending(most).await
+    }
+
+    async fn set_pending(&mut self, pending: &Pending) -> Result<(), StoreError> {
+        self.inner.set_pending(pending).await
+    }
+
+    async fn forget(&mut self, seq: i64) -> Result<(), StoreError> {
+        self.inner.forget(seq).await
+    }
+
+    async fn refused(&mut self) -> Result<Vec<RefusedDiff>, StoreError> {
+        self.inner.refused().await
+    }
+
+    async fn set_refused(&mut self, refused: &RefusedDiff) -> Result<(), StoreError> {
+        self.inner.set_refused(refused).await
+    }
+
+    async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
+        self.inner.dismiss(diff_id).await
+    }
+
+    async fn commit(self) -> Result<(), StoreError> {
+        self.store.pass(KilledAt::BeforeCommit)?;
+        self.inner.commit().await?;
+        self.store.pass(KilledAt::BehindCommit)
+    }
+}

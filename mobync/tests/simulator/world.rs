@@ -1,0 +1,365 @@
+//! A world in which a script happens: one server, its owners' devices, and a network between them.
+
+use std::fmt;
+
+use mobync::{Database, Diff, client::Request};
+
+use super::{
+    convert,
+    oracle::{Change, Entry, Kind, Objects, without_nulls},
+    ours::{Ours, same},
+    published::Published,
+    server::{Reply, Server},
+    step::{self, Edit, Script, Settings, Step},
+};
+
+/// A time long after 1970, in milliseconds.
+const T0: i64 = 1_700_000_000_000;
+
+/// What is not as the text has it.
+#[derive(Clone, Debug)]
+pub struct Failure(pub String);
+
+impl Failure {
+    pub fn of(error: impl fmt::Debug) -> Self {
+        Self(format!("{error:?}"))
+    }
+}
+
+pub struct World<D> {
+    server: Server<D>,
+    devices: Vec<Device>,
+    requests: Vec<Sent>,
+    /// What each answer is to, and what it says.
+    answers: Vec<(usize, Reply)>,
+    now: i64,
+    /// How many changes published clients have recorded, by owner.
+    recorded: Vec<usize>,
+    settings: Settings,
+}
+
+struct Device {
+    owner: usize,
+    client: Client,
+    /// How far off its clock is, in milliseconds.
+    off: i64,
+    /// The number of the last request.
+    sent: Option<usize>,
+}
+
+enum Client {
+    Ours(Box<Ours>),
+    Published { now: Box<Published>, backup: Option<Box<Published>> },
+}
+
+/// A request in the network, which may deliver it at any time, and more than once.
+struct Sent {
+    device: usize,
+    clock: i64,
+    diffs: Vec<Diff>,
+    ours: Option<(Request, usize)>,
+}
+
+impl<D: Database + Clone> World<D> {
+    /// # Errors
+    /// The first thing that is not as the text has it.
+    pub async fn play(database: D, script: &Script) -> Result<(), Failure> {
+        let settings = script.settings.clone();
+        let device = |(number, kind): (usize, &step::Kind)| Device {
+            owner: number % settings.owners,
+            client: match kind {
+                step::Kind::Ours { limit } => Client::Ours(Box::new(Ours::new(*limit))),
+                step::Kind::Published => Client::Published { now: Box::default(), backup: None },
+            },
+            off: 0,
+            sent: None,
+        };
+        let mut world = Self {
+            server: Server::new(database, &settings),
+            devices: settings.devices.iter().enumerate().map(device).collect(),
+            requests: Vec::new(),
+            answers: Vec::new(),
+            now: T0,
+            recorded: vec![0; settings.owners],
+            settings: settings.clone(),
+        };
+        for step in &script.steps {
+            world.pass(1);
+            world.step(step).await?;
+        }
+        world.come_to_rest().await
+    }
+
+    fn pass(&mut self, millis: i64) {
+        self.now += millis;
+        self.server.set_time(self.now);
+        for device in &self.devices {
+            if let Client::Ours(ours) = &device.client {
+                ours.set_time(self.now + device.off);
+            }
+        }
+    }
+
+    async fn step(&mut self, step: &Step) -> Result<(), Failure> {
+        let count = self.devices.len();
+        match step {
+            Step::Edit { device, edit } => self.edit(device % count, edit).await,
+            Step::Sync { device } => self.sync(device % count).await,
+            Step::Send { device } => self.send(device % count).await,
+            Step::Deliver { request } if !self.requests.is_empty() => {
+                let newest = self.requests.len() - 1;
+                self.deliver(newest - request % self.requests.len()).await
+            }
+            Step::Hear { device } => self.hear(device % count).await,
+            Step::HearLate { answer } if !self.answers.is_empty() => {
+                self.hear_late(answer % self.answers.len()).await
+            }
+            Step::Deliver { .. } | Step::HearLate { .. } => Ok(()),
+            Step::Jump { device, off } => {
+                self.devices[device % count].off = *off;
+                self.pass(0);
+                Ok(())
+            }
+            Step::Pass { millis } => {
+                self.pass(*millis);
+                Ok(())
+            }
+            Step::Write { owner, edit } => {
+                self.server.write(owner % self.settings.owners, edit).await
+            }
+            Step::Fault { calls, busy } => {
+                self.server.fail_in(*calls, *busy);
+                Ok(())
+            }
+            Step::Restart => {
+                self.server.restart();
+                Ok(())
+            }
+            Step::Backup { device }
+            | Step::Restore { device }
+            | Step::Kill { device, .. }
+            | Step::Withdraw { device, .. }
+            | Step::Resubmit { device, .. } => self.of_device(device % count, step).await,
+        }
+    }
+
+    /// What happens to a device alone.
+    async fn of_device(&mut self, device: usize, step: &Step) -> Result<(), Failure> {
+        match (&mut self.devices[device].client, step) {
+            (Client::Ours(ours), Step::Backup { .. }) => ours.back_up().await,
+            (Client::Ours(ours), Step::Restore { .. }) => ours.restore().await?,
+            (Client::Ours(ours), Step::Kill { at, .. }) => ours.kill(*at),
+            (Client::Ours(ours), Step::Withdraw { change, .. }) => ours.withdraw(*change).await?,
+            (Client::Ours(ours), Step::Resubmit { edit, .. }) => {
+                ours.resubmit(edit, &edit.values(&self.settings)).await?;
+            }
+            (Client::Published { now, backup }, Step::Backup { .. }) => *backup = Some(now.clone()),
+            (Client::Published { now, backup: Some(backup) }, Step::Restore { .. }) => {
+                now.clone_from(backup);
+                self.devices[device].sent = None;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn edit(&mut self, device: usize, edit: &Edit) -> Result<(), Failure> {
+        let Device { client, off, .. } = &mut self.devices[device];
+        let key = edit.key();
+        let fields = edit.values(&self.settings);
+        match client {
+            Client::Ours(ours) => {
+                let kind = kind(edit, ours.objects().contains_key(&key));
+                ours.edit(&key, kind, &fields).await
+            }
+            Client::Published { now, .. } => {
+                let kind = kind(edit, now.objects.contains_key(&key));
+                let recorded = &mut self.recorded[device % self.settings.owners];
+                *recorded += 1;
+                // Those of two owners' devices are the same.
+                let id = recorded.to_string();
+                let (model, object) = key;
+                let at = (self.now + *off).max(0);
+                now.record(Change { id, at, kind, model, object, fields });
+                Ok(())
+            }
+        }
+    }
+
+    async fn sync(&mut self, device: usize) -> Result<(), Failure> {
+        let before = self.requests.len();
+        self.send(device).await?;
+        if self.requests.len() > before {
+            self.deliver(before).await?;
+            self.hear(device).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(&mut self, device: usize) -> Result<(), Failure> {
+        let number = self.requests.len();
+        let sent = match &mut self.devices[device].client {
+            Client::Ours(ours) => ours.send(number).await?.map(|request| Sent {
+                device,
+                clock: request.body().logical_clock,
+                diffs: request.body().diffs.clone(),
+                ours: Some((request, ours.life)),
+            }),
+            Client::Published { now, .. } => {
+                let clock = now.clock;
+                let diffs = now.request();
+                let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
+                Some(Sent { device, clock, diffs, ours: None })
+            }
+        };
+        self.devices[device].sent = sent.is_some().then_some(number);
+        self.requests.extend(sent);
+        Ok(())
+    }
+
+    async fn deliver(&mut self, request: usize) -> Result<(), Failure> {
+        let Sent { device, clock, diffs, .. } = &self.requests[request];
+        let owner = self.devices[*device].owner;
+        let reply = self.server.sync(owner, *clock, diffs).await?;
+        self.answers.push((request, reply));
+        Ok(())
+    }
+
+    async fn hear(&mut self, device: usize) -> Result<(), Failure> {
+        let waits_for = self.devices[device].sent;
+        let answer = self.answers.iter().rposition(|(request, _)| Some(*request) == waits_for);
+        match answer {
+            Some(answer) => self.hear_answer(answer).await,
+            None => Ok(()),
+        }
+    }
+
+    /// An app that was started anew has no request that an answer could be to, and the published one
+    /// does not listen any more.
+    async fn hear_late(&mut self, answer: usize) -> Result<(), Failure> {
+        match &self.requests[self.answers[answer].0].ours {
+            Some(_) => self.hear_answer(answer).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn hear_answer(&mut self, answer: usize) -> Result<(), Failure> {
+        let (number, reply) = &self.answers[answer];
+        let sent = &self.requests[*number];
+        let device = &mut self.devices[sent.device];
+        let rows = match (&mut device.client, reply) {
+            (Client::Ours(ours), reply) => {
+                let Some((request, life)) = &sent.ours else { return Ok(()) };
+                if *life != ours.life {
+                    return Ok(());
+                }
+                match reply {
+                    Reply::Answer { answer, told, rows } => {
+                        let applied = ours.hear(*number, request, answer, told).await?;
+                        if !applied || !ours.is_quiet() {
+                            return Ok(());
+                        }
+                        return same_rows("a device that has heard", ours.objects(), rows);
+                    }
+                    Reply::TooLarge => return ours.hear_too_large(*number, request).await,
+                    Reply::Failed => return Ok(()),
+                }
+            }
+            (Client::Published { now, .. }, Reply::Answer { answer, rows, .. }) => {
+                device.sent = None;
+                let changes: Vec<Change> = sent.diffs.iter().map(convert::change).collect();
+                let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
+                if !now.receive(&changes, answer.logical_clock, &entries) {
+                    return Ok(());
+                }
+                rows
+            }
+            (Client::Published { .. }, _) => {
+                device.sent = None;
+                return Ok(());
+            }
+        };
+        device.compare(rows)
+    }
+
+    /// Faults end, nobody writes, all sync: then all are equal, and stay so.
+    async fn come_to_rest(&mut self) -> Result<(), Failure> {
+        self.server.calm();
+        for device in &self.devices {
+            if let Client::Ours(ours) = &device.client {
+                ours.spare();
+            }
+        }
+        for _ in 0..2 {
+            for device in 0..self.devices.len() {
+                self.sync_until_quiet(device).await?;
+            }
+        }
+        let clocks: Vec<i64> =
+            (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
+        for device in 0..self.devices.len() {
+            self.sync(device).await?;
+        }
+        let after: Vec<i64> =
+            (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
+        same("the clocks of owners at rest", &after, &clocks)?;
+
+        for owner in 0..self.settings.owners {
+            let rows = self.server.oracle(owner).objects();
+            for device in self.devices.iter().filter(|device| device.owner == owner) {
+                device.compare(&rows)?;
+            }
+            let device = Device {
+                owner,
+                client: Client::Ours(Box::new(Ours::new(100))),
+                off: 0,
+                sent: None,
+            };
+            self.devices.push(device);
+            self.sync(self.devices.len() - 1).await?;
+            self.devices.last().map_or(Ok(()), |fresh| fresh.compare(&rows))?;
+        }
+        Ok(())
+    }
+
+    async fn sync_until_quiet(&mut self, device: usize) -> Result<(), Failure> {
+        for _ in 0..200 {
+            self.pass(1);
+            self.sync(device).await?;
+            match &self.devices[device].client {
+                Client::Ours(ours) if !ours.is_quiet() => {}
+                _ => return Ok(()),
+            }
+        }
+        Err(Failure("a device has changes that never go out".to_owned()))
+    }
+}
+
+impl Device {
+    /// Its rows are those, but for what went astray in the published client.
+    fn compare(&self, rows: &Objects) -> Result<(), Failure> {
+        match &self.client {
+            Client::Ours(ours) => same_rows("one of our devices", ours.objects(), rows),
+            Client::Published { now, .. } => {
+                let but_astray = |rows: &Objects| -> Objects {
+                    let rows = rows.iter().filter(|(key, _)| !now.astray.contains(*key));
+                    rows.map(|(key, row)| (key.clone(), row.clone())).collect()
+                };
+                same_rows("a published device", &but_astray(&now.objects), &but_astray(rows))
+            }
+        }
+    }
+}
+
+fn same_rows(what: &str, is: &Objects, said: &Objects) -> Result<(), Failure> {
+    same(what, &without_nulls(is), &without_nulls(said))
+}
+
+/// What a person does to an object that is there, or is not.
+pub fn kind(edit: &Edit, is_there: bool) -> Kind {
+    match (is_there, edit.delete) {
+        (false, _) => Kind::Create,
+        (true, false) => Kind::Update,
+        (true, true) => Kind::Delete,
+    }
+}
