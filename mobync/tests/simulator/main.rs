@@ -17,6 +17,7 @@
 #![allow(unreachable_pub, reason = "the modules are as those of a library")]
 
 mod convert;
+mod databases;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod ours;
@@ -40,4 +41,14 @@ fn whatever_happens_to_a_memory_database_is_what_the_text_says() {
 #[test]
 fn whatever_happens_to_a_database_of_seven_methods_is_what_the_text_says() {
     run::run("seven methods", 100, async || support::Plain::default());
+}
+
+#[test]
+fn whatever_happens_to_sqlite_is_what_the_text_says() {
+    run::run("SQLite", 60, databases::sqlite);
+}
+
+#[test]
+fn whatever_happens_to_postgresql_is_what_the_text_says() {
+    run::run("PostgreSQL", 25, databases::postgres);
 }
