@@ -12,7 +12,3 @@ pub use self::{
     response::{Answer, SyncError},
     route::{route, router},
 };
-
-#[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
-mod workspace_readme {}

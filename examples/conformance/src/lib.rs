@@ -44,3 +44,8 @@ macro_rules! every_server {
         }
     };
 }
+
+/// The code of the workspace's front page, of all frameworks.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+mod readme {}
