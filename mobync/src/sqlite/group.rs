@@ -190,7 +190,7 @@ impl Drop for Turn {
 
 impl Writer<sqlx::Sqlite> for Turn {
     fn connection(&mut self) -> Option<&mut SqliteConnection> {
-        self.transaction.as_mut().map(|transaction| &mut **transaction)
+        self.transaction.as_deref_mut()
     }
 
     async fn commit(mut self, _: &Model) -> Result<(), DatabaseError> {
