@@ -4,7 +4,7 @@ mod auth;
 mod projects;
 mod rules;
 
-use std::io;
+use std::error::Error;
 
 use actix_web::{
     App, HttpServer,
@@ -19,12 +19,15 @@ struct Args {
     /// The port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8000)]
     port: u16,
+    /// Where the projects are kept.
+    #[arg(long, default_value = "postgres://postgres@localhost/postgres")]
+    database: String,
 }
 
 #[actix_web::main]
-async fn main() -> io::Result<()> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let projects = projects::open();
+    let projects = projects::open(&args.database).await?;
     let server = HttpServer::new(move || {
         let sync = mobync_actix::service(projects.clone(), auth::project_of_member);
         App::new()
@@ -34,9 +37,7 @@ async fn main() -> io::Result<()> {
     });
     let server = server.bind(("127.0.0.1", args.port))?;
     for address in server.addrs() {
-        println!(
-            "Listening on http://{address} (Ctrl-C stops it, and then everything is forgotten)."
-        );
+        println!("Listening on http://{address} (Ctrl-C stops it).");
     }
-    server.run().await
+    Ok(server.run().await?)
 }

@@ -1,25 +1,40 @@
 //! The projects: an owner each, with the models `members` and `tasks`.
 
+use std::error::Error;
+
 use actix_web::web::{Data, Json};
 use mobync::{
     Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, Synchronizer,
-    http::AuthError, memory::MemoryDatabase,
+    http::AuthError, postgres::PostgresDatabase, sql::Table,
 };
 use mobync_actix::SyncError;
 use serde_json::{Value, json};
+use sqlx::PgPool;
 use uuid::Uuid;
 
 use crate::{auth::User, rules::MembersOnly};
 
-/// The database. To keep what is in it, put another one here, and open it below.
-pub(crate) type Database = MemoryDatabase;
+pub(crate) type Projects = Mobync<PostgresDatabase, MembersOnly>;
 
-pub(crate) type Projects = Mobync<Database, MembersOnly>;
+/// The application's own tables; who is given a task is one of its project's members.
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS members (project text, id text, since date, PRIMARY KEY (project, id));
+    CREATE TABLE IF NOT EXISTS tasks (
+        project text, id text, name text NOT NULL DEFAULT '', done boolean NOT NULL DEFAULT false,
+        assignee text, PRIMARY KEY (project, id),
+        FOREIGN KEY (project, assignee) REFERENCES members (project, id)
+    );
+";
 
-pub(crate) fn open() -> Projects {
-    let database =
-        Database::new().model("members", ["since"]).model("tasks", ["name", "done", "assignee"]);
-    Mobync::new(database).rules(MembersOnly)
+pub(crate) async fn open(url: &str) -> Result<Projects, Box<dyn Error>> {
+    let pool = PgPool::connect(url).await?;
+    sqlx::raw_sql(TABLES).execute(&pool).await?;
+    let of_project = |name| Table::new(name).owner_column("project");
+    let tables =
+        PostgresDatabase::builder().table(of_project("members")).table(of_project("tasks"));
+    let database = tables.pool(pool).await?;
+    database.set_up().await?;
+    Ok(Mobync::new(database).rules(MembersOnly))
 }
 
 /// `POST /projects`: a new project, with whoever asks for it as its first member.

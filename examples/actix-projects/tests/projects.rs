@@ -1,6 +1,10 @@
 //! The real program, and members of projects that talk to it over HTTP.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
+#[allow(dead_code, unreachable_pub, reason = "shared with tests that use more of it")]
+#[path = "../../../mobync/tests/support/postgres.rs"]
+mod postgres;
+
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Command, Stdio},
@@ -19,7 +23,10 @@ struct Server {
 impl Server {
     fn start() -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_actix-projects"));
-        let mut process = program.args(["--port", "0"]).stdout(Stdio::piped()).spawn().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let database = runtime.block_on(postgres::new_database());
+        program.args(["--port", "0", "--database", &database]);
+        let mut process = program.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let address = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();

@@ -3,15 +3,20 @@
 mod notes;
 mod session;
 
-use rocket::{launch, routes};
+use std::error::Error;
 
-#[launch]
-fn rocket() -> _ {
-    let mobync = notes::open();
+use rocket::routes;
+
+#[rocket::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let file = std::env::var("NOTES").unwrap_or_else(|_| "notes.sqlite".to_owned());
+    let mobync = notes::open(&file).await?;
     let sync =
         mobync_rocket::fairing(mobync.clone(), |credentials| Box::pin(session::owner(credentials)));
-    rocket::build()
+    let rocket = rocket::build()
         .manage(mobync)
         .mount("/", routes![session::sign_in, session::sign_out, notes::list])
-        .attach(sync)
+        .attach(sync);
+    rocket.launch().await?;
+    Ok(())
 }

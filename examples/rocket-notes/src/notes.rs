@@ -1,21 +1,35 @@
 //! The notes: the database they are in, a rule, and `GET /notes` to look at them.
 
+use std::error::Error;
+
 use mobync::{
     Access, Database as _, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules,
-    Synchronizer, View, memory::MemoryDatabase,
+    Synchronizer, View, sqlite::SqliteDatabase,
 };
 use mobync_rocket::SyncError;
 use rocket::{State, get, serde::json::Json};
+use sqlx::{
+    SqlitePool,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode},
+};
 
 use crate::session::User;
 
-/// The database. To keep what is in it, put another one here, and open it below.
-pub(crate) type Database = MemoryDatabase;
+pub(crate) type Notes = Mobync<SqliteDatabase, NotesAreShort>;
 
-pub(crate) type Notes = Mobync<Database, NotesAreShort>;
+/// The application's own table.
+const NOTES: &str = "CREATE TABLE IF NOT EXISTS notes (
+    owner TEXT NOT NULL, id TEXT NOT NULL, title TEXT, text TEXT, PRIMARY KEY (owner, id)
+)";
 
-pub(crate) fn open() -> Notes {
-    Mobync::new(Database::new().model("notes", ["title", "text"])).rules(NotesAreShort)
+/// Opens the database in the file, and makes it where there is none.
+pub(crate) async fn open(file: &str) -> Result<Notes, Box<dyn Error>> {
+    let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
+    let pool = SqlitePool::connect_with(options.journal_mode(SqliteJournalMode::Wal)).await?;
+    sqlx::query(NOTES).execute(&pool).await?;
+    let database = SqliteDatabase::builder().table("notes").pool(pool).await?;
+    database.set_up().await?;
+    Ok(Mobync::new(database).rules(NotesAreShort))
 }
 
 /// What the server has of the user's notes.

@@ -7,18 +7,22 @@ use std::{
 };
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use ureq::Agent;
 
 /// The running program; it ends with the test.
 struct Server {
     process: Child,
     address: String,
+    _data: TempDir,
 }
 
 impl Server {
     fn start() -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_rocket-notes"));
+        let data = tempfile::tempdir().unwrap();
         program.envs([("ROCKET_PORT", "0"), ("ROCKET_CLI_COLORS", "0")]);
+        program.env("NOTES", data.path().join("notes.sqlite"));
         let mut process = program.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
         let launched =
@@ -27,7 +31,7 @@ impl Server {
         let address = address.to_owned();
         // Rocket goes on telling what it does, and somebody must listen.
         std::thread::spawn(move || lines.for_each(drop));
-        Self { process, address }
+        Self { process, address, _data: data }
     }
 
     /// A person with a cookie jar.
