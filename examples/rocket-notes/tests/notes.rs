@@ -92,7 +92,7 @@ fn devices_of_a_person_who_signed_in_share_notes() {
     let (status, answer) = phone.sync(0, &[create("n1", "Bernoulli numbers")]);
     assert_eq!((status, &answer["logical_clock"]), (200, &json!(1)));
     assert_eq!(laptop.sync(0, &[]).1["diffs"][0]["id"], "create-n1");
-    assert_eq!(laptop.notes(), json!([{"id": "n1", "text": "Bernoulli numbers"}]));
+    assert_eq!(laptop.notes(), json!([{"id": "n1", "title": null, "text": "Bernoulli numbers"}]));
     assert_eq!(bobs.sync(0, &[]).1["diffs"], json!([]));
     assert_eq!(bobs.notes(), json!([]));
 }
@@ -118,5 +118,5 @@ fn a_note_that_is_too_long_is_refused_alone() {
     phone.sign_in("ada", "analytical");
     let (_, answer) = phone.sync(0, &[create("n1", &"x".repeat(5000)), create("n2", "short")]);
     assert_eq!(answer["refused"][0]["message"], "A note has at most 4,000 letters.");
-    assert_eq!(phone.notes(), json!([{"id": "n2", "text": "short"}]));
+    assert_eq!(phone.notes(), json!([{"id": "n2", "title": null, "text": "short"}]));
 }
