@@ -2,6 +2,7 @@
 
 mod auth;
 mod extract;
+mod live;
 mod payload;
 mod response;
 mod service;
@@ -9,6 +10,7 @@ mod service;
 pub use self::{
     auth::{Credentials, SharedAuth},
     extract::{Authenticated, SyncBody},
+    live::{LiveService, live},
     response::{Answer, SyncError},
     service::{SyncService, service},
 };

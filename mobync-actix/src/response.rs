@@ -2,10 +2,9 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder, ResponseError,
-    body::BoxBody,
+    body::{BoxBody, MessageBody},
     http::{StatusCode, header},
 };
-use bytes::Bytes;
 use mobync::{
     Error, SyncResponse,
     http::{AuthError, respond},
@@ -63,7 +62,7 @@ impl ResponseError for SyncError {
     }
 }
 
-pub(crate) fn convert(response: http::Response<Bytes>) -> HttpResponse {
+pub(crate) fn convert(response: http::Response<impl MessageBody + 'static>) -> HttpResponse {
     let (parts, body) = response.into_parts();
     let mut converted = HttpResponse::build(status(parts.status));
     for (name, value) in &parts.headers {

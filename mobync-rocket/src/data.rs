@@ -36,6 +36,10 @@ pub(crate) fn convert<'r>(
         }
         Ok(Frame::data(Bytes::from(read.into_inner())))
     }));
+    convert_head(request, body)
+}
+
+pub(crate) fn convert_head<B>(request: &Request<'_>, body: B) -> http::Request<B> {
     let mut converted = http::Request::new(body);
     let method = request.method().as_str().as_bytes();
     *converted.method_mut() = Method::from_bytes(method).unwrap_or_default();

@@ -6,11 +6,14 @@ use rocket::{
     fairing::{self, Fairing, Info, Kind},
     figment,
     futures::future::BoxFuture,
-    http::uri::Origin,
+    http::{Method, uri::Origin},
 };
 use serde::Deserialize;
 
-use crate::{Credentials, SharedAuth, route::SyncRoutes};
+use crate::{
+    Credentials, SharedAuth,
+    route::{SyncRoutes, routes_of},
+};
 
 /// `POST /sync`, for `rocket::build().attach(..)`.
 ///
@@ -95,7 +98,7 @@ impl<D: Database, R: Rules<D::Unit>> Fairing for SyncRoutes<D, R> {
 
     async fn on_ignite(&self, rocket: Rocket<Build>) -> fairing::Result {
         match path(&rocket) {
-            Ok(path) => Ok(rocket.mount(path, self.clone().into_routes())),
+            Ok(path) => Ok(rocket.mount(path, routes_of(self, Method::Post))),
             Err(reason) => {
                 error!("mobync cannot be mounted: {reason}");
                 Err(rocket)
@@ -111,7 +114,12 @@ fn path(rocket: &Rocket<Build>) -> Result<Origin<'static>, String> {
         Err(error) if is_missing(&error) => Config::default(),
         Err(error) => return Err(error.to_string()),
     };
-    match Origin::parse_owned(config.path) {
+    mount_point(config.path)
+}
+
+/// A path as one that routes can be mounted at.
+pub(crate) fn mount_point(path: String) -> Result<Origin<'static>, String> {
+    match Origin::parse_owned(path) {
         Ok(path) if path.query().is_none() => Ok(path),
         Ok(path) => Err(format!("the path \"{path}\" must not have a query")),
         Err(error) => Err(format!("the path must be one like \"/sync\" ({error})")),

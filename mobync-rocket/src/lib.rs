@@ -4,6 +4,7 @@ mod auth;
 mod data;
 mod fairing;
 mod guard;
+mod live;
 mod response;
 mod route;
 
@@ -11,6 +12,7 @@ pub use self::{
     auth::{Credentials, SharedAuth},
     fairing::fairing,
     guard::{Authenticated, SyncBody},
+    live::{LiveFairing, live},
     response::{Answer, SyncError},
     route::routes,
 };

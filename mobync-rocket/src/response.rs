@@ -11,7 +11,7 @@ use mobync::{
 use rocket::{
     Request, Response,
     http::{Header, Status},
-    response::{self, Responder},
+    response::{self, Builder, Responder},
 };
 
 /// The answer to a sync that went well, as a response.
@@ -45,6 +45,10 @@ impl<'r> Responder<'r, 'static> for SyncError {
 
 pub(crate) fn convert(response: http::Response<Bytes>) -> Response<'static> {
     let (parts, body) = response.into_parts();
+    convert_head(&parts).sized_body(body.len(), Cursor::new(body)).finalize()
+}
+
+pub(crate) fn convert_head(parts: &http::response::Parts) -> Builder<'static> {
     let mut converted = Response::build();
     converted.status(status(parts.status));
     for (name, value) in &parts.headers {
@@ -54,8 +58,7 @@ pub(crate) fn convert(response: http::Response<Bytes>) -> Response<'static> {
             converted.header_adjoin(Header::new(name.as_str().to_owned(), value));
         }
     }
-    converted.sized_body(body.len(), Cursor::new(body));
-    converted.finalize()
+    converted
 }
 
 pub(crate) fn status(status: http::StatusCode) -> Status {

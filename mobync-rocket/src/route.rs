@@ -52,27 +52,26 @@ where
         + Sync
         + 'static,
 {
-    SyncRoutes { mobync, auth: SharedAuth::new(auth) }.into_routes()
+    routes_of(&SyncRoutes { mobync, auth: SharedAuth::new(auth) }, Method::Post)
+}
+
+/// A handler for every method, with all but one behind the application's own routes.
+pub(crate) fn routes_of(handler: &(impl Handler + Clone), own: Method) -> Vec<Route> {
+    let route = |method| {
+        let mut route = Route::new(method, "/", handler.clone());
+        route.name = Some("mobync".into());
+        if method != own {
+            route.rank = isize::MAX;
+        }
+        route
+    };
+    METHODS.map(route).into()
 }
 
 /// What answers on the routes.
 pub(crate) struct SyncRoutes<D, R> {
     pub(crate) mobync: Mobync<D, R>,
     pub(crate) auth: SharedAuth,
-}
-
-impl<D: Database, R: Rules<D::Unit>> SyncRoutes<D, R> {
-    pub(crate) fn into_routes(self) -> Vec<Route> {
-        let route = |method| {
-            let mut route = Route::new(method, "/", self.clone());
-            route.name = Some("mobync".into());
-            if method != Method::Post {
-                route.rank = isize::MAX;
-            }
-            route
-        };
-        METHODS.map(route).into()
-    }
 }
 
 #[rocket::async_trait]

@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod clocks;
 mod dialect;
 mod error;
 mod writer;
@@ -40,6 +41,17 @@ impl Builder<Postgres> {
     #[must_use]
     pub fn max_connections(mut self, most: u32) -> Self {
         self.dialect.max_connections = most;
+        self
+    }
+
+    /// Has each commit of new diffs tell the other processes the owner's clock, which
+    /// [`hear_clocks`](crate::sql::SqlDatabase::hear_clocks) listens for; no unless set.
+    ///
+    /// It takes no further round trip, but PostgreSQL lets transactions that notify commit one after
+    /// another only, whosoever they are.
+    #[must_use]
+    pub fn announce_clocks(mut self) -> Self {
+        self.dialect.announces = true;
         self
     }
 }

@@ -57,6 +57,20 @@ where
 {
     /// The route that tells of the clocks of `mobync` to the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
+        Self::with(mobync, auth)
+    }
+}
+
+impl<D, R> LiveEndpoint<D, R, ()> {
+    /// The route for an auth closure of another shape, which each request is then
+    /// [answered](Self::answer) with.
+    pub fn without_auth(mobync: Mobync<D, R>) -> Self {
+        Self::with(mobync, ())
+    }
+}
+
+impl<D, R, A> LiveEndpoint<D, R, A> {
+    fn with(mobync: Mobync<D, R>, auth: A) -> Self {
         Self {
             mobync,
             auth: Arc::new(auth),
@@ -65,9 +79,7 @@ where
             max_listeners: 256,
         }
     }
-}
 
-impl<D, R, A> LiveEndpoint<D, R, A> {
     /// After how long without an event a comment is sent, so that no proxy takes the connection for
     /// dead, and the server finds out about devices that are gone; 15 seconds unless set.
     #[must_use]
@@ -98,12 +110,24 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
     /// A method other than GET or HEAD is 405 `method_not_allowed`; then come what the auth closure
     /// says, 429 `too_many_listeners`, and 500 or 503 if the database fails.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<LiveBody> {
+        self.answer(request, |credentials| self.auth.authenticate(credentials)).await
+    }
+}
+
+impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
+    /// Answers a request as [`handle`](Self::handle) does, by an auth closure of its own, which may
+    /// borrow from the request or not be `Send`.
+    pub async fn answer<B, F, Fut>(&self, request: Request<B>, auth: F) -> Response<LiveBody>
+    where
+        F: FnOnce(Credentials) -> Fut,
+        Fut: Future<Output = Result<Owner, AuthError>>,
+    {
         let is_head = request.method() == Method::HEAD;
         if !is_head && request.method() != Method::GET {
             return not_get().map(|body| Either::Right(Full::new(body)));
         }
         let (parts, _) = request.into_parts();
-        let events = match self.listen(Credentials::new(parts, None)).await {
+        let events = match self.listen(auth(Credentials::new(parts, None))).await {
             Ok(events) if is_head => {
                 drop(events);
                 Events::empty()
@@ -125,8 +149,11 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
         response
     }
 
-    async fn listen(&self, credentials: Credentials) -> Result<Events, Error> {
-        let owner = self.auth.authenticate(credentials).await?;
+    async fn listen(
+        &self,
+        owner: impl Future<Output = Result<Owner, AuthError>>,
+    ) -> Result<Events, Error> {
+        let owner = owner.await?;
         // Listen first and look then, so that nothing falls between the two.
         let listener = self.mobync.live().listen(&owner, self.max_listeners)?;
         let clock = self.mobync.clock(&owner).await?;

@@ -9,7 +9,7 @@ use sqlx::{
     query::{Query, QueryAs},
 };
 
-use super::{error::explain, writer::Transaction};
+use super::{clocks::announce, error::explain, writer::Transaction};
 use crate::{
     DatabaseError, Diff, Owner,
     merge::push_string,
@@ -21,11 +21,12 @@ use crate::{
 pub struct Postgres {
     pub(super) lock_timeout: Duration,
     pub(super) max_connections: u32,
+    pub(super) announces: bool,
 }
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(10), max_connections: 10 }
+        Self { lock_timeout: Duration::from_secs(10), max_connections: 10, announces: false }
     }
 }
 
@@ -268,23 +269,31 @@ impl Dialect for Postgres {
         json
     }
 
-    fn append(log: &Model) -> String {
-        format!(
+    fn append<'a>(
+        &self,
+        log: &'a Model,
+        owner: &'a Owner,
+        entries: &'a [Diff],
+    ) -> (String, Vec<Arg<'a>>) {
+        let mut sql = format!(
             "INSERT INTO {} (owner, id, logical_clock, utc_timestamp, type, model, json_data) \
              SELECT $1, u.* FROM unnest($2, $3, $4, $5, $6, $7) AS u",
             log.table
-        )
-    }
-
-    fn entries(entries: &[Diff]) -> Vec<Arg<'_>> {
-        vec![
+        );
+        let mut args = vec![
+            Arg::Text(owner.as_str()),
             Arg::Texts(entries.iter().map(|entry| entry.id.as_str()).collect()),
             Arg::Integers(entries.iter().map(|entry| entry.logical_clock).collect()),
             Arg::Integers(entries.iter().map(|entry| entry.utc_timestamp).collect()),
             Arg::Texts(entries.iter().map(|entry| entry.operation.as_str()).collect()),
             Arg::Texts(entries.iter().map(|entry| entry.model.as_str()).collect()),
             Arg::Texts(entries.iter().map(|entry| entry.json_data.as_str()).collect()),
-        ]
+        ];
+        if self.announces {
+            sql = announce(&sql);
+            args.push(Arg::Text(&log.table));
+        }
+        (sql, args)
     }
 
     async fn command(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {

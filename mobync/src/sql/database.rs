@@ -32,6 +32,11 @@ impl<D: Dialect> SqlDatabase<D> {
         &self.pool
     }
 
+    #[cfg(feature = "postgres")]
+    pub(crate) fn log(&self) -> &super::Model {
+        &self.schema.log
+    }
+
     /// Makes the library's own tables where they are not there. Call it at every start: it does nothing
     /// the second time, and several processes may call it at once.
     ///
@@ -70,7 +75,7 @@ impl<D: Dialect> Database for SqlDatabase<D> {
                 Session::Writing(Box::pin(begun).await?)
             }
         };
-        Ok(SqlUnit::new(Arc::clone(&self.schema), session))
+        Ok(SqlUnit::new(self.dialect.clone(), Arc::clone(&self.schema), session))
     }
 
     fn diffs_model(&self) -> &str {

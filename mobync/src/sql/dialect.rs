@@ -119,10 +119,13 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
 
-    /// A statement that adds entries to the log: `$1` is the owner, what follows are
-    /// [`entries`](Self::entries).
-    fn append(log: &Model) -> String;
-    fn entries(entries: &[Diff]) -> Vec<Arg<'_>>;
+    /// A statement that adds entries to the log, and its parameters.
+    fn append<'a>(
+        &self,
+        log: &'a Model,
+        owner: &'a Owner,
+        entries: &'a [Diff],
+    ) -> (String, Vec<Arg<'a>>);
 
     /// Runs statements without parameters, in one round trip.
     fn command(

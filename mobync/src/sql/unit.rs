@@ -24,6 +24,7 @@ use crate::{
 /// One unit of work of an [`SqlDatabase`](super::SqlDatabase): a transaction, or reads outside of one.
 #[derive(Debug)]
 pub struct SqlUnit<D: Dialect> {
+    dialect: D,
     schema: Arc<Schema>,
     session: Session<D>,
     /// How many violations there were before, if each write is to be checked.
@@ -35,8 +36,8 @@ impl<D: Dialect> SqlUnit<D> {
         self.schema.log.name.clone()
     }
 
-    pub(super) fn new(schema: Arc<Schema>, session: Session<D>) -> Self {
-        Self { schema, session, check_each: None }
+    pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
+        Self { dialect, schema, session, check_each: None }
     }
 
     /// Runs one batch; if it is rejected, whether the unit can go on is for
@@ -304,9 +305,7 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
     ) -> Result<(), DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let log = &schema.log;
-        let mut args = vec![Arg::Text(owner.as_str())];
-        args.extend(D::entries(entries));
-        let sql = D::append(log);
+        let (sql, args) = self.dialect.append(log, owner, entries);
         let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
         // Whatever is wrong, no diff is to blame for it.
         appended.map_err(|error| match D::explain(log, error) {

@@ -249,18 +249,20 @@ impl Dialect for Sqlite {
         json
     }
 
-    fn append(log: &Model) -> String {
+    fn append<'a>(
+        &self,
+        log: &'a Model,
+        owner: &'a Owner,
+        entries: &'a [Diff],
+    ) -> (String, Vec<Arg<'a>>) {
         let values: Vec<String> =
             (0..6).map(|place| format!("json_extract(r.value, '$[{place}]')")).collect();
-        format!(
+        let sql = format!(
             "INSERT INTO {} (owner, id, logical_clock, utc_timestamp, type, model, json_data) \
              SELECT $1, {} FROM json_each($2) AS r",
             log.table,
             values.join(", ")
-        )
-    }
-
-    fn entries(entries: &[Diff]) -> Vec<Arg<'_>> {
+        );
         let rows: Vec<_> = entries
             .iter()
             .map(
@@ -269,7 +271,7 @@ impl Dialect for Sqlite {
                 },
             )
             .collect();
-        vec![Arg::Owned(json_list(&rows))]
+        (sql, vec![Arg::Text(owner.as_str()), Arg::Owned(json_list(&rows))])
     }
 
     async fn command(

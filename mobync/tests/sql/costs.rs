@@ -103,12 +103,18 @@ async fn a_sync_takes_few_round_trips_however_long_the_history() {
     let database =
         PostgresDatabase::builder().table("tasks").max_connections(1).connect(&url).await.unwrap();
     let mobync = Mobync::new(database);
-    let counted = async |clock: i64, sent: Vec<Sent>, name: &str| {
+    let announcing =
+        PostgresDatabase::builder().table("tasks").max_connections(1).announce_clocks();
+    let announcing = Mobync::new(announcing.connect(&url).await.unwrap());
+    let counted_on = async |mobync: &Mobync<_>, clock: i64, sent: Vec<Sent>, name: &str| {
         // A pool looks after a connection that it got back.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let before = trips.load(Ordering::SeqCst);
         let answer = mobync.apply(clock, diffs(sent), &owner(name)).await.unwrap();
         (answer, trips.load(Ordering::SeqCst) - before)
+    };
+    let counted = async |clock: i64, sent: Vec<Sent>, name: &str| {
+        counted_on(&mobync, clock, sent, name).await
     };
 
     // The first time on a connection its statements are prepared.
@@ -128,6 +134,11 @@ async fn a_sync_takes_few_round_trips_however_long_the_history() {
     let (pushed, trips_of_push) = counted(100_000, creates("more"), "ada").await;
     assert_eq!(pushed.logical_clock, 100_001);
     assert!(trips_of_push <= 5, "with 100,000 entries of its own: {trips_of_push}");
+
+    counted_on(&announcing, 1, creates("warm again"), "warm").await;
+    let (pushed, trips_of_announced) = counted_on(&announcing, 1, creates("a"), "new").await;
+    assert_eq!(pushed.logical_clock, 2);
+    assert!(trips_of_announced <= 5, "a push that announces takes {trips_of_announced}");
     println!(
         "round trips: push of 10 creates {trips_of_push}, idle {trips_of_idle}, pull {trips_of_pull}"
     );

@@ -1,0 +1,166 @@
+//! The live route, ready to be mounted.
+
+use std::{fmt, future::Future, rc::Rc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    body::BodyStream,
+    dev::{AppService, HttpServiceFactory},
+    web,
+};
+use http::Response;
+use http_body_util::{BodyExt, Either};
+use mobync::{
+    Database, Mobync, Owner, Rules,
+    http::{AuthError, LiveEndpoint},
+};
+
+use crate::{
+    Credentials,
+    payload::{self, Payload},
+    response,
+};
+
+/// `GET /sync/live`, which tells devices when to sync; to be mounted beside the
+/// [`service`](crate::service).
+///
+/// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the
+/// server is told to stop, so end them then:
+///
+/// ```no_run
+/// use actix_web::{App, HttpServer};
+/// use mobync::{Mobync, Owner, http::AuthError, memory::MemoryDatabase};
+/// use mobync_actix::Credentials;
+///
+/// async fn auth(credentials: Credentials) -> Result<Owner, AuthError> {
+///     Ok(Owner::new(credentials.token()?)?)
+/// }
+///
+/// # async fn told_to_stop() {}
+/// # async fn serve() -> std::io::Result<()> {
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let live = mobync.live().clone();
+///
+/// HttpServer::new(move || {
+///     App::new()
+///         .service(mobync_actix::service(mobync.clone(), auth))
+///         .service(mobync_actix::live(mobync.clone(), auth))
+/// })
+/// .shutdown_signal(async move {
+///     told_to_stop().await;
+///     live.close();
+/// })
+/// .bind(("127.0.0.1", 8000))?
+/// .run()
+/// .await
+/// # }
+/// ```
+pub fn live<D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> LiveService<D, R, A>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Fn(Credentials) -> Fut + 'static,
+    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+{
+    let endpoint = LiveEndpoint::without_auth(mobync);
+    LiveService { endpoint, auth, path: "/sync/live".to_owned() }
+}
+
+/// The live route, made by [`live`].
+///
+/// It takes every method, and answers those other than GET and HEAD by itself, as the protocol has it.
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use actix_web::App;
+/// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new());
+/// let live = mobync_actix::live(mobync, async |credentials| Ok(Owner::new(credentials.token()?)?));
+/// let app = App::new().service(live.path("/devices/news").heartbeat(Duration::from_secs(25)));
+/// # let _ = app;
+/// ```
+#[must_use = "it does nothing until an App, a scope or a ServiceConfig has it as a service"]
+pub struct LiveService<D, R, A> {
+    endpoint: LiveEndpoint<D, R, ()>,
+    auth: A,
+    path: String,
+}
+
+impl<D, R, A> LiveService<D, R, A> {
+    /// Its path, in place of `/sync/live`.
+    pub fn path(mut self, path: impl Into<String>) -> Self {
+        self.path = path.into();
+        self
+    }
+
+    /// As [`LiveEndpoint::heartbeat`]: 15 seconds unless set.
+    pub fn heartbeat(mut self, interval: Duration) -> Self {
+        self.endpoint = self.endpoint.heartbeat(interval);
+        self
+    }
+
+    /// As [`LiveEndpoint::max_age`]: an hour unless set.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.endpoint = self.endpoint.max_age(age);
+        self
+    }
+
+    /// As [`LiveEndpoint::max_listeners`]: 256 for each owner unless set.
+    pub fn max_listeners(mut self, most: usize) -> Self {
+        self.endpoint = self.endpoint.max_listeners(most);
+        self
+    }
+}
+
+impl<D, R, A, Fut> HttpServiceFactory for LiveService<D, R, A>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Fn(Credentials) -> Fut + 'static,
+    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+{
+    fn register(self, config: &mut AppService) {
+        let resource = web::resource(self.path.clone());
+        let service = Rc::new(self);
+        let handler = move |request| {
+            let service = Rc::clone(&service);
+            async move { service.answer(request).await }
+        };
+        resource.to(handler).register(config);
+    }
+}
+
+impl<D, R, A, Fut> LiveService<D, R, A>
+where
+    D: Database,
+    R: Rules<D::Unit>,
+    A: Fn(Credentials) -> Fut,
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    async fn answer(&self, request: HttpRequest) -> HttpResponse {
+        let converted = payload::convert(&request, Payload::Ended);
+        let auth = |credentials| (self.auth)(Credentials::new(request, credentials));
+        let (parts, body) = self.endpoint.answer(converted, auth).await.into_parts();
+        match body {
+            Either::Left(events) => {
+                let events = BodyStream::new(events.into_data_stream());
+                response::convert(Response::from_parts(parts, events))
+            }
+            Either::Right(failure) => {
+                let Ok(failure) = failure.collect().await;
+                response::convert(Response::from_parts(parts, failure.to_bytes()))
+            }
+        }
+    }
+}
+
+impl<D, R, A> fmt::Debug for LiveService<D, R, A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveService")
+            .field("path", &self.path)
+            .field("endpoint", &self.endpoint)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,120 @@
+//! Clocks that one process announces to the others, by NOTIFY and LISTEN.
+
+use std::{convert::Infallible, io, time::Duration};
+
+use sqlx::{
+    AssertSqlSafe, PgPool,
+    postgres::{PgListener, PgPoolOptions},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::Postgres;
+use crate::{
+    Live, Owner,
+    sql::{Model, SqlDatabase},
+};
+
+/// After how long without news the connection is asked whether it is still there.
+const QUIET: Duration = Duration::from_secs(30);
+/// How long connecting, and an answer to that, may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long to wait before connecting again, at first and at the most.
+const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
+
+impl SqlDatabase<Postgres> {
+    /// Tells those who listen in this process what the others do: all syncs of databases with
+    /// [`announce_clocks`](crate::sql::Builder::announce_clocks) and the same log.
+    ///
+    /// It goes on until it is dropped. It has one connection to itself, besides those of the pool, with
+    /// the pool's options; that connection must not go through a PgBouncer in transaction mode. Where
+    /// it is lost, it is opened anew, at first at once and then each 10 seconds, and all streams are
+    /// [disconnected](Live::disconnect), for something may have been missed.
+    ///
+    /// ```no_run
+    /// use mobync::{Mobync, postgres::PostgresDatabase};
+    ///
+    /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+    /// let url = "postgres://app@localhost/app";
+    /// let database = PostgresDatabase::builder().table("tasks").announce_clocks().connect(url).await?;
+    /// database.set_up().await?;
+    /// let mobync = Mobync::new(database);
+    ///
+    /// let (database, live) = (mobync.database().clone(), mobync.live().clone());
+    /// tokio::spawn(async move { database.hear_clocks(&live).await });
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn hear_clocks(&self, live: &Live) -> Infallible {
+        let mut wait = WAIT.0;
+        loop {
+            let started = Instant::now();
+            let Err(error) = self.hear(live).await;
+            tracing::warn!(%error, "other processes are not heard");
+            // A connection that does not live long is none to hurry for.
+            wait = if started.elapsed() > PATIENCE + WAIT.1 { WAIT.0 } else { wait };
+            sleep(wait).await;
+            wait = (wait * 2).min(WAIT.1);
+        }
+    }
+
+    /// Hears until the connection is lost.
+    async fn hear(&self, live: &Live) -> Result<Infallible, sqlx::Error> {
+        let mut listener =
+            timeout(PATIENCE, listen(self.pool(), self.log())).await.map_err(late)??;
+        live.disconnect();
+        loop {
+            match timeout(QUIET, listener.try_recv()).await {
+                Ok(Ok(Some(heard))) => {
+                    if let Some((owner, clock)) = read(heard.payload()) {
+                        live.announce(&owner, clock);
+                    }
+                }
+                Ok(Ok(None)) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    let asked = sqlx::raw_sql("SELECT 1").execute(&mut listener);
+                    timeout(PATIENCE, asked).await.map_err(late)??;
+                }
+            }
+        }
+    }
+}
+
+/// A connection that listens to the log's channel, and is none of the pool's.
+async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
+    let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+    let own = options.connect_with((*pool.connect_options()).clone()).await?;
+    let sql = AssertSqlSafe(format!("SELECT {}", channel("$1")));
+    let channel: String = sqlx::query_scalar(sql).bind(&log.table).fetch_one(&own).await?;
+    let mut listener = PgListener::connect_with(&own).await?;
+    // A lost connection must be heard of, to disconnect behind the next one.
+    listener.eager_reconnect(false);
+    listener.listen(&channel).await?;
+    Ok(listener)
+}
+
+/// The channel of a log, whose name in SQL the parameter has. By its number, as all processes then
+/// mean the same one, whatever their search paths, and names may be as long as they like.
+fn channel(parameter: &str) -> String {
+    format!("concat('mobync_', CAST(CAST({parameter} AS regclass) AS oid))")
+}
+
+/// Adds to a statement that inserts for the owner `$1` that the commit announces the clock; `$8` is
+/// the log's name in SQL.
+pub(super) fn announce(insert: &str) -> String {
+    format!(
+        "WITH appended AS ({insert} RETURNING logical_clock) \
+         SELECT pg_notify({}, concat(max(logical_clock) + 1, ' ', CAST($1 AS text))) \
+         FROM appended HAVING count(*) > 0",
+        channel("$8")
+    )
+}
+
+fn read(payload: &str) -> Option<(Owner, i64)> {
+    let (clock, owner) = payload.split_once(' ')?;
+    Some((Owner::new(owner).ok()?, clock.parse().ok()?))
+}
+
+fn late(elapsed: tokio::time::error::Elapsed) -> sqlx::Error {
+    io::Error::new(io::ErrorKind::TimedOut, elapsed).into()
+}
