@@ -43,7 +43,8 @@ pub(crate) async fn postgres(url: &str) -> io::Result<PostgresDatabase> {
             sqlx::query(statement).execute(&mut *transaction).await?;
         }
         transaction.commit().await?;
-        let database = PostgresDatabase::builder().table("tasks").pool(pool).await?;
+        let database =
+            PostgresDatabase::builder().table("tasks").announce_clocks().pool(pool).await?;
         database.set_up().await?;
         Ok(database)
     };

@@ -48,15 +48,19 @@ async fn main() -> ExitCode {
 
 async fn serve(args: &Args) -> io::Result<()> {
     if args.database.starts_with("postgres") {
-        serve_on(database::postgres(&args.database).await?, args).await
+        let mobync = Mobync::new(database::postgres(&args.database).await?);
+        // Devices on other servers hear of what is synced here, and the other way round.
+        let (database, live) = (mobync.database().clone(), mobync.live().clone());
+        tokio::spawn(async move { database.hear_clocks(&live).await });
+        serve_on(mobync, args).await
     } else {
-        serve_on(database::sqlite(&args.database).await?, args).await
+        serve_on(Mobync::new(database::sqlite(&args.database).await?), args).await
     }
 }
 
-async fn serve_on<D: Database>(database: D, args: &Args) -> io::Result<()> {
+async fn serve_on<D: Database>(mobync: Mobync<D>, args: &Args) -> io::Result<()> {
     let stop = shutdown::requested()?;
-    let mobync = Mobync::new(database).rules(TasksHaveNames);
+    let mobync = mobync.rules(TasksHaveNames);
     let live = mobync.live().clone();
     let app: Router = page::router()
         .merge(records::router(mobync.clone()))

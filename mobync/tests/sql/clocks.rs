@@ -20,7 +20,7 @@ use super::{
 };
 
 const TASKS: &str = "CREATE TABLE tasks (id text, owner text, name text, PRIMARY KEY (owner, id))";
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// What SQL and channels would stumble over.
 const LOG: &str = "The \"log\" of Ada's";
