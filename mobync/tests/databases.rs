@@ -174,19 +174,22 @@ async fn a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody(
 }
 
 async fn the_backend_writes_for_an_owner_and_all_devices_receive_it(server: Server<impl Database>) {
-    server.sync(0, [create("t1", json!({"a": 1}))]).await;
+    server.sync(0, [create("t1", json!({"a": 1})).at(9_999_999)]).await;
     let changes = [
         Change::create("tasks", Record::new("t2").with("a", 2)),
         Change::update("tasks", Record::new("t1").with("a", 3)),
+        Change::update("tasks", Record::new("t1").with("b", 4)),
         Change::delete("tasks", "t9"),
     ];
     let answer = server.mobync.write(&ada(), changes).await.unwrap();
     assert_eq!((answer.logical_clock, answer.diffs.len()), (2, 0));
+    assert_eq!(answer.message, "1 of 4 changes had no effect, because their object is not there.");
     let mut back = server.back(1, []).await;
     back.sort();
-    assert_eq!(back, [r#"create t2 {"a":2}"#, r#"update t1 {"a":3}"#]);
-    let nowhere = [Change::create("nowhere", Record::new("t1")), Change::delete("tasks", "t1")];
-    let _ = server.mobync.write(&ada(), nowhere).await;
+    assert_eq!(back, [r#"create t2 {"a":2}"#, r#"update t1 {"a":3,"b":4}"#]);
+    let ids: Vec<_> = server.log().await.into_iter().map(|entry| entry.id).skip(1).collect();
+    let versions = ids.iter().map(|id| uuid::Uuid::parse_str(id).unwrap().get_version_num());
+    assert!(versions.eq([7; 4]));
 }
 
 async fn a_thousand_diffs_of_every_kind_go_through_at_once(server: Server<impl Database>) {

@@ -144,27 +144,6 @@ impl<S: Synchronizer> Rules<S> for WaitsAt {
 }
 
 #[tokio::test]
-async fn the_backend_writes_for_an_owner_and_all_devices_receive_it() {
-    let server = Server::new(MemoryDatabase::new());
-    server.sync(0, [create("t1", json!({"a": 1})).at(9_999_999)]).await;
-    let changes = [
-        Change::create("tasks", Record::new("t2").with("a", 2)),
-        Change::update("tasks", Record::new("t1").with("a", 3)),
-        Change::update("tasks", Record::new("t1").with("b", 4)),
-        Change::delete("tasks", "t9"),
-    ];
-    let answer = server.mobync.write(&ada(), changes).await.unwrap();
-    assert_eq!((answer.logical_clock, answer.diffs.len()), (2, 0));
-    assert_eq!(answer.message, "1 of 4 changes had no effect, because their object is not there.");
-    let mut back = server.back(1, []).await;
-    back.sort();
-    assert_eq!(back, [r#"create t2 {"a":2}"#, r#"update t1 {"a":3,"b":4}"#]);
-    let ids: Vec<_> = server.log().await.into_iter().map(|entry| entry.id).skip(1).collect();
-    let versions = ids.iter().map(|id| uuid::Uuid::parse_str(id).unwrap().get_version_num());
-    assert!(versions.eq([7; 4]));
-}
-
-#[tokio::test]
 async fn a_backends_write_is_all_or_nothing_and_asks_no_rules() {
     let picky = Hooked { inner: MemoryDatabase::new(), hook: support::Picky };
     let mobync = Mobync::new(picky).rules(Forbid);

@@ -329,6 +329,6 @@ pub(crate) fn diff_of(change: Change, owner: &str, now: i64) -> Diff {
 }
 
 /// An id for a diff of the server's own.
-fn mint() -> String {
+pub(crate) fn mint() -> String {
     Uuid::now_v7().to_string()
 }

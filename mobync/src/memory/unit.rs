@@ -162,9 +162,11 @@ impl Synchronizer for MemoryUnit {
         tick: i64,
     ) -> Result<Vec<bool>, DatabaseError> {
         let mut created = HashSet::new();
-        for entry in self.look(|space| space.log(log).to_vec()) {
-            if entry.logical_clock < tick && entry.operation == Operation::Create {
-                created.insert((entry.model.clone(), object_of(&entry)?));
+        let spaces = self.database.spaces();
+        let entries = spaces.get(&self.owner).map(|space| space.log(log)).unwrap_or_default();
+        for entry in entries.iter().take_while(|entry| entry.logical_clock < tick) {
+            if entry.operation == Operation::Create {
+                created.insert((entry.model.clone(), object_of(entry)?));
             }
         }
         let is_created =

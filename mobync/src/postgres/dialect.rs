@@ -4,16 +4,15 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, PgConnection, PgPool, Row,
+    Arguments, AssertSqlSafe, PgConnection, PgPool, Row,
     postgres::{PgArguments, PgPoolOptions},
-    query::{Query, QueryAs},
 };
 
 use super::{clocks::announce, error::explain, writer::Transaction};
 use crate::{
     DatabaseError, Diff, Owner,
     merge::push_string,
-    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote},
+    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote, run_statements},
 };
 
 /// The name of PostgreSQL among the types of this crate.
@@ -296,37 +295,26 @@ impl Dialect for Postgres {
         (sql, args)
     }
 
-    async fn command(connection: &mut PgConnection, sql: &'static str) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    fn arguments(args: &[Arg<'_>]) -> Result<PgArguments, sqlx::Error> {
+        let mut arguments = PgArguments::default();
+        for arg in args {
+            let added = match arg {
+                Arg::Integer(number) => arguments.add(*number),
+                Arg::Text(text) => arguments.add(*text),
+                Arg::Owned(text) => arguments.add(&**text),
+                Arg::Texts(texts) => arguments.add(&**texts),
+                Arg::Integers(numbers) => arguments.add(&**numbers),
+                Arg::Value(value) => arguments.add(text_of(value)),
+                Arg::Values(values) => {
+                    arguments.add(values.iter().map(|value| text_of(value)).collect::<Vec<_>>())
+                }
+            };
+            added.map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
     }
 
-    async fn execute(
-        connection: &mut PgConnection,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<(), sqlx::Error> {
-        let query: Query<'_, _, PgArguments> = sqlx::query(AssertSqlSafe(sql));
-        args.iter().fold(query, bind).execute(connection).await.map(drop)
-    }
-
-    async fn log_rows(
-        connection: &mut PgConnection,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<LogRow>, sqlx::Error> {
-        let query: QueryAs<'_, _, LogRow, PgArguments> = sqlx::query_as(AssertSqlSafe(sql));
-        args.iter().fold(query, bind_as).fetch_all(connection).await
-    }
-
-    async fn texts(
-        connection: &mut PgConnection,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<String>, sqlx::Error> {
-        let query: QueryAs<'_, _, (String,), PgArguments> = sqlx::query_as(AssertSqlSafe(sql));
-        let rows = args.iter().fold(query, bind_as).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(|(text,)| text).collect())
-    }
+    run_statements!(PgConnection);
 
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         explain(model, error)
@@ -345,14 +333,18 @@ impl Dialect for Postgres {
         Self::command(connection, "SAVEPOINT mobync_value").await?;
         let mut row = String::from("{");
         push_string(&mut row, &column.name);
-        row = format!("{row}:{json}}}");
+        row += &format!(":{json}}}");
         let sql = format!(
             "SELECT r.{} FROM json_populate_record(CAST(NULL AS {}), CAST($1 AS json)) AS r",
             column.quoted(),
             model.table
         );
         let converted = sqlx::query(AssertSqlSafe(sql)).bind(row).fetch_all(&mut *connection).await;
-        Self::command(connection, "ROLLBACK TO SAVEPOINT mobync_value").await?;
+        Self::command(
+            connection,
+            "ROLLBACK TO SAVEPOINT mobync_value; RELEASE SAVEPOINT mobync_value",
+        )
+        .await?;
         match converted {
             Ok(_) => Ok(true),
             Err(sqlx::Error::Database(_)) => Ok(false),
@@ -388,26 +380,3 @@ fn text_of(column_value: &Value) -> String {
         other => other.to_string(),
     }
 }
-
-macro_rules! bind {
-    ($name:ident, $query:ty $(, $output:ident)?) => {
-        fn $name<'q $(, $output)?>(query: $query, arg: &Arg<'_>) -> $query {
-            match arg {
-                Arg::Integer(number) => query.bind(*number),
-                Arg::Text(text) => query.bind((*text).to_owned()),
-                Arg::Owned(text) => query.bind(text.clone()),
-                Arg::Texts(texts) => {
-                    query.bind(texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>())
-                }
-                Arg::Integers(numbers) => query.bind(numbers.clone()),
-                Arg::Value(value) => query.bind(text_of(value)),
-                Arg::Values(values) => {
-                    query.bind(values.iter().map(|value| text_of(value)).collect::<Vec<_>>())
-                }
-            }
-        }
-    };
-}
-
-bind!(bind, Query<'q, sqlx::Postgres, PgArguments>);
-bind!(bind_as, QueryAs<'q, sqlx::Postgres, O, PgArguments>, O);

@@ -1,5 +1,7 @@
 //! Writes that go out as one statement: neighbours of one kind, table and set of fields.
 
+use std::ops::Range;
+
 use super::{Arg, Column, Dialect, Model, schema::Schema};
 use crate::{DatabaseError, Operation, Owner, Write};
 
@@ -15,18 +17,22 @@ pub(super) struct Batch<'b, 'w> {
     pub(super) writes: &'b [Write<'w>],
 }
 
-/// Cuts writes into batches, in their order.
+/// Cuts these ranges of the writes into batches, in their order.
 pub(super) fn batches<'b, 'w>(
     schema: &'b Schema,
     writes: &'b [Write<'w>],
+    ranges: Vec<Range<usize>>,
 ) -> Result<Vec<Batch<'b, 'w>>, DatabaseError> {
     let mut batches = Vec::new();
-    let mut first = 0;
-    for writes in writes.chunk_by(go_together).flat_map(|alike| alike.chunks(MOST_ROWS)) {
-        if let Some(one) = writes.first() {
-            batches.push(Batch { first, model: schema.model(one.model())?, writes });
+    for range in ranges {
+        let mut first = range.start;
+        let writes = writes.get(range).unwrap_or_default();
+        for writes in writes.chunk_by(go_together).flat_map(|alike| alike.chunks(MOST_ROWS)) {
+            if let Some(one) = writes.first() {
+                batches.push(Batch { first, model: schema.model(one.model())?, writes });
+            }
+            first += writes.len();
         }
-        first += writes.len();
     }
     Ok(batches)
 }

@@ -22,6 +22,47 @@ pub enum Arg<'a> {
     Values(Vec<&'a Value>),
 }
 
+/// How statements run on a connection. Written once, but not in generic code: sqlx's traits would have
+/// to be named wherever a dialect is.
+macro_rules! run_statements {
+    ($connection:ty) => {
+        async fn command(
+            connection: &mut $connection,
+            sql: &'static str,
+        ) -> Result<(), sqlx::Error> {
+            sqlx::raw_sql(sql).execute(connection).await.map(drop)
+        }
+
+        async fn execute(
+            connection: &mut $connection,
+            sql: &str,
+            args: &[Arg<'_>],
+        ) -> Result<(), sqlx::Error> {
+            let arguments = Self::arguments(args)?;
+            sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await.map(drop)
+        }
+
+        async fn log_rows(
+            connection: &mut $connection,
+            sql: &str,
+            args: &[Arg<'_>],
+        ) -> Result<Vec<LogRow>, sqlx::Error> {
+            let arguments = Self::arguments(args)?;
+            sqlx::query_as_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await
+        }
+
+        async fn texts(
+            connection: &mut $connection,
+            sql: &str,
+            args: &[Arg<'_>],
+        ) -> Result<Vec<String>, sqlx::Error> {
+            let arguments = Self::arguments(args)?;
+            sqlx::query_scalar_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await
+        }
+    };
+}
+pub(crate) use run_statements;
+
 /// A row of the window: its kind, and then the columns of the log but the owner.
 pub(crate) type LogRow =
     (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
@@ -126,6 +167,8 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         owner: &'a Owner,
         entries: &'a [Diff],
     ) -> (String, Vec<Arg<'a>>);
+
+    fn arguments(args: &[Arg<'_>]) -> Result<<Self::Db as Database>::Arguments, sqlx::Error>;
 
     /// Runs statements without parameters, in one round trip.
     fn command(

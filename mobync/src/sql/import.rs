@@ -1,15 +1,11 @@
 //! Bringing rows that were there before the log into it.
 
-use std::{
-    collections::HashSet,
-    time::{SystemTime, UNIX_EPOCH},
-};
-
-use uuid::Uuid;
+use std::collections::HashSet;
 
 use super::{Arg, Dialect, Model, SqlDatabase, SqlUnit};
 use crate::{
     Access, Database, DatabaseError, Diff, Operation, Owner, Record, Synchronizer, WindowQuery,
+    engine::{Settings, mint},
     merge::object_of,
 };
 
@@ -97,7 +93,7 @@ impl<D: Dialect> SqlDatabase<D> {
         seen.look(&mut unit, model, owner).await?;
         let rows = unit.rows_behind(model, owner, last, BATCH).await?;
         let mut entries = Vec::new();
-        let (mut last, now) = (None, now());
+        let (mut last, now) = (None, Settings::default().now());
         for json_data in rows {
             let record: Record = serde_json::from_str(&json_data).map_err(DatabaseError::failed)?;
             last = Some(record.id().to_owned());
@@ -106,7 +102,7 @@ impl<D: Dialect> SqlDatabase<D> {
                 continue;
             }
             entries.push(Diff {
-                id: Uuid::now_v7().to_string(),
+                id: mint(),
                 owner: owner.as_str().to_owned(),
                 logical_clock: seen.clock,
                 utc_timestamp: now,
@@ -168,9 +164,4 @@ impl<D: Dialect> SqlUnit<D> {
         );
         self.read_texts(model, &sql, &args).await
     }
-}
-
-fn now() -> i64 {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since_epoch.as_millis()).unwrap_or(i64::MAX)
 }

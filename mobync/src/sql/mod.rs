@@ -22,6 +22,6 @@ pub use self::{
     unit::SqlUnit,
 };
 pub(crate) use self::{
-    dialect::{Arg, Found, LogRow, Writer},
+    dialect::{Arg, Found, LogRow, Writer, run_statements},
     schema::{Column, Kind, Model, quote},
 };

@@ -214,33 +214,31 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
-        let mut rejections = Vec::new();
-        let mut sound = Vec::with_capacity(writes.len());
+        let (mut rejections, mut sound, mut first) = (Vec::new(), Vec::new(), 0);
         for (place, write) in writes.iter().enumerate() {
-            let model = schema.model(write.model())?;
-            model.check_owner(owner)?;
-            match batch::check(model, write) {
-                Ok(()) => sound.push((place, write.clone())),
-                Err(error) if error.is_rejection() => rejections.push(Rejection { place, error }),
+            match batch::check(schema.model(write.model())?, write) {
+                Ok(()) => {}
+                Err(error) if error.is_rejection() => {
+                    rejections.push(Rejection { place, error });
+                    sound.push(first..place);
+                    first = place + 1;
+                }
                 Err(error) => return Err(error),
             }
         }
+        sound.push(first..writes.len());
         if !rejections.is_empty() && !self.survives_rejection() {
             return Ok(rejections);
         }
 
-        let (places, sound): (Vec<usize>, Vec<Write<'_>>) = sound.into_iter().unzip();
-        let mut found = Vec::new();
-        for batch in batches(&schema, &sound)? {
+        for batch in batches(&schema, writes, sound)? {
+            batch.model.check_owner(owner)?;
             if self.survives_rejection() {
-                Box::pin(self.take_apart(owner, batch, &mut found)).await?;
+                Box::pin(self.take_apart(owner, batch, &mut rejections)).await?;
             } else {
                 Box::pin(self.run(owner, batch)).await?;
             }
         }
-        rejections.extend(found.into_iter().filter_map(|Rejection { place, error }| {
-            Some(Rejection { place: *places.get(place)?, error })
-        }));
         Ok(rejections)
     }
 

@@ -4,8 +4,7 @@ use std::{str::FromStr, time::Duration};
 
 use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, SqliteConnection, SqlitePool,
-    query::{Query, QueryAs},
+    Arguments, AssertSqlSafe, SqliteConnection, SqlitePool,
     sqlite::{
         SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
@@ -19,7 +18,7 @@ use super::{
 use crate::{
     DatabaseError, Diff, Owner,
     merge::push_string,
-    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote},
+    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote, run_statements},
 };
 
 /// The name of SQLite among the types of this crate.
@@ -274,40 +273,24 @@ impl Dialect for Sqlite {
         (sql, vec![Arg::Text(owner.as_str()), Arg::Owned(json_list(&rows))])
     }
 
-    async fn command(
-        connection: &mut SqliteConnection,
-        sql: &'static str,
-    ) -> Result<(), sqlx::Error> {
-        sqlx::raw_sql(sql).execute(connection).await.map(drop)
+    fn arguments(args: &[Arg<'_>]) -> Result<SqliteArguments, sqlx::Error> {
+        let mut arguments = SqliteArguments::default();
+        for arg in args {
+            let added = match arg {
+                Arg::Integer(number) => arguments.add(*number),
+                Arg::Text(text) => arguments.add(*text),
+                Arg::Owned(text) => arguments.add(&**text),
+                Arg::Texts(texts) => arguments.add(json_list(texts)),
+                Arg::Integers(numbers) => arguments.add(json_list(numbers)),
+                Arg::Value(value) => arguments.add(value.to_string()),
+                Arg::Values(values) => arguments.add(json_list(values)),
+            };
+            added.map_err(sqlx::Error::Encode)?;
+        }
+        Ok(arguments)
     }
 
-    async fn execute(
-        connection: &mut SqliteConnection,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<(), sqlx::Error> {
-        let query: Query<'_, _, SqliteArguments> = sqlx::query(AssertSqlSafe(sql));
-        args.iter().fold(query, bind).execute(connection).await.map(drop)
-    }
-
-    async fn log_rows(
-        connection: &mut SqliteConnection,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<LogRow>, sqlx::Error> {
-        let query: QueryAs<'_, _, LogRow, SqliteArguments> = sqlx::query_as(AssertSqlSafe(sql));
-        args.iter().fold(query, bind_as).fetch_all(connection).await
-    }
-
-    async fn texts(
-        connection: &mut SqliteConnection,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<String>, sqlx::Error> {
-        let query: QueryAs<'_, _, (String,), SqliteArguments> = sqlx::query_as(AssertSqlSafe(sql));
-        let rows = args.iter().fold(query, bind_as).fetch_all(connection).await?;
-        Ok(rows.into_iter().map(|(text,)| text).collect())
-    }
+    run_statements!(SqliteConnection);
 
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         explain(model, error)
@@ -368,22 +351,3 @@ fn json_list<T: serde::Serialize>(list: &[T]) -> String {
     // Strings, numbers and JSON: there is nothing in it that JSON could not say.
     serde_json::to_string(list).unwrap_or_default()
 }
-
-macro_rules! bind {
-    ($name:ident, $query:ty $(, $output:ident)?) => {
-        fn $name<'q $(, $output)?>(query: $query, arg: &Arg<'_>) -> $query {
-            match arg {
-                Arg::Integer(number) => query.bind(*number),
-                Arg::Text(text) => query.bind((*text).to_owned()),
-                Arg::Owned(text) => query.bind(text.clone()),
-                Arg::Texts(texts) => query.bind(json_list(texts)),
-                Arg::Integers(numbers) => query.bind(json_list(numbers)),
-                Arg::Value(value) => query.bind(value.to_string()),
-                Arg::Values(values) => query.bind(json_list(values)),
-            }
-        }
-    };
-}
-
-bind!(bind, Query<'q, sqlx::Sqlite, SqliteArguments>);
-bind!(bind_as, QueryAs<'q, sqlx::Sqlite, O, SqliteArguments>, O);

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     Server, data, postgres_with, sqlite_with,
-    support::{ada, create, owner, update},
+    support::{create, owner, update},
 };
 
 const TASKS: &str =
@@ -41,7 +41,6 @@ async fn rows_are_brought_in_once<D: Dialect>(server: Server<SqlDatabase<D>>) {
     let bob = server.0.apply(0, Vec::new(), &owner("bob")).await.unwrap();
     assert_eq!(bob.diffs.len(), 600);
     assert!(database.import("nothing", |_| {}).await.is_err());
-    let _ = ada();
 }
 
 #[tokio::test]

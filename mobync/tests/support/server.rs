@@ -74,8 +74,7 @@ impl<D: Database, R: Rules<D::Unit>> Server<D, R> {
     }
 }
 
-/// Refuses every diff whose id
-/// begins with `forbidden`.
+/// Refuses every diff whose id begins with `forbidden`.
 #[derive(Clone, Copy, Debug)]
 pub struct Forbid;
 

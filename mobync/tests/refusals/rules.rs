@@ -1,0 +1,208 @@
+//! Who is asked before a diff is done: the application's rules, and a database's own methods.
+
+use mobync::{
+    Diff, Error, Mobync, Owner, Refusal, Rules, Synchronizer, View, memory::MemoryDatabase,
+};
+use serde_json::json;
+
+use super::{
+    support::{Plain, Server, ada, create, delete, diffs, line, lines, update},
+    told,
+};
+
+/// Membership, by what is there when the diff's turn comes; and a quota.
+#[derive(Debug)]
+struct MembersOnly;
+
+impl<S: Synchronizer> Rules<S> for MembersOnly {
+    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+        if diff.model == "members" {
+            return Ok(());
+        }
+        if view.find("members", "m1").await?.is_none() {
+            return Err(Refusal::because("Join first."));
+        }
+        if view.read("tasks", &[]).await?.len() >= 2 {
+            return Err(Refusal::because("Two tasks are enough."));
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+        match diff.model.as_str() {
+            "tasks" if view.find("members", "m1").await?.is_none() => {
+                Err(Refusal::because("Join first."))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rule_sees_the_requests_earlier_diffs_done() {
+    let mobync = Mobync::new(MemoryDatabase::new()).rules(MembersOnly);
+    let sent = [
+        create("t0", json!({})),
+        create("m1", json!({})).model("members"),
+        create("t1", json!({})),
+        create("t2", json!({})),
+        create("t3", json!({})),
+        delete("m1").model("members").at(9),
+        create("t4", json!({})),
+    ];
+    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let said: Vec<_> = answer.refused.iter().map(|refused| &*refused.message).collect();
+    assert_eq!(said, ["Join first.", "Two tasks are enough.", "Join first."]);
+    assert_eq!(mobync.database().records(&ada(), "tasks").len(), 2);
+}
+
+/// Its rule on deletes alone.
+struct OnDelete;
+
+impl<S: Synchronizer> Rules<S> for OnDelete {
+    async fn delete(
+        &self,
+        owner: &Owner,
+        diff: &Diff,
+        view: &mut View<'_, S>,
+    ) -> Result<(), Refusal> {
+        MembersOnly.delete(owner, diff, view).await
+    }
+}
+
+#[tokio::test]
+async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
+    let mobync = Mobync::new(MemoryDatabase::new());
+    mobync.apply(0, diffs([create("t1", json!({"a": 1}))]), &ada()).await.unwrap();
+    let mobync = mobync.rules(MembersOnly);
+    // Before its turn the delete looks forbidden; in its turn it is allowed: a life apart.
+    let sent = [
+        create("m0", json!({})).model("members"),
+        create("t1", json!({"a": 2})).at(1),
+        create("m1", json!({})).model("members"),
+        delete("t1").at(2),
+    ];
+    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    assert_eq!(answer.refused.len(), 1, "the create came before the joining: {:?}", answer.refused);
+
+    // The same with a create that is allowed, for the rule on creates is off.
+    let mobync = Mobync::new(MemoryDatabase::new());
+    mobync.apply(0, diffs([create("t1", json!({"a": 1}))]), &ada()).await.unwrap();
+    let mobync = mobync.rules(OnDelete);
+    let sent = [
+        create("t1", json!({"a": 2})).at(1),
+        create("m1", json!({})).model("members"),
+        delete("t1").at(2),
+    ];
+    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    assert!(answer.refused.is_empty(), "{:?}", answer.refused);
+    assert_eq!(answer.diffs.iter().map(line).collect::<Vec<_>>(), [r#"create t1 {"a":1}"#]);
+    let task = mobync.database().records(&ada(), "tasks");
+    assert_eq!(task[0].get("a"), Some(&json!(1)), "the one alive goes on untouched");
+
+    // And the other way round: allowed before its turn, refused in its turn.
+    let clock = answer.logical_clock;
+    mobync.apply(clock, diffs([create("t2", json!({"a": 1}))]), &ada()).await.unwrap();
+    let sent = [
+        create("t2", json!({"a": 3})).at(1),
+        delete("m1").model("members"),
+        delete("t2").at(2).id("d2"),
+    ];
+    let answer = mobync.apply(clock, diffs(sent), &ada()).await.unwrap();
+    let told: Vec<_> = answer.refused.iter().map(|refused| &*refused.diff_id).collect();
+    assert_eq!(told, ["d2"]);
+    let task = mobync.database().records(&ada(), "tasks");
+    assert_eq!(task[1].get("a"), Some(&json!(3)), "the create met the one alive");
+}
+
+#[tokio::test]
+async fn a_failing_rule_fails_the_sync() {
+    struct Failing;
+    impl<S: Synchronizer> Rules<S> for Failing {
+        async fn create(&self, _: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+            Err(mobync::DatabaseError::failed("no such table: members").into())
+        }
+    }
+    let mobync = Mobync::new(MemoryDatabase::new()).rules(Failing);
+    let error = mobync.apply(0, diffs([create("t1", json!({}))]), &ada()).await.unwrap_err();
+    assert!(matches!(error, Error::Internal(_)));
+}
+
+/// The seven methods' own way to refuse.
+mod validate_methods {
+    use mobync::{DatabaseError, ReadFilter, Record};
+
+    use super::*;
+
+    #[derive(Clone, Debug, Default)]
+    struct ReadOnlyTasks(Plain);
+
+    impl Synchronizer for ReadOnlyTasks {
+        type Error = DatabaseError;
+
+        async fn read(
+            &mut self,
+            owner: &Owner,
+            model: &str,
+            filters: &[ReadFilter],
+        ) -> Result<Vec<Record>, DatabaseError> {
+            self.0.read(owner, model, filters).await
+        }
+        async fn create(
+            &mut self,
+            owner: &Owner,
+            model: &str,
+            record: Record,
+        ) -> Result<(), DatabaseError> {
+            self.0.create(owner, model, record).await
+        }
+        async fn update(
+            &mut self,
+            owner: &Owner,
+            model: &str,
+            changes: Record,
+        ) -> Result<(), DatabaseError> {
+            self.0.update(owner, model, changes).await
+        }
+        async fn delete(
+            &mut self,
+            owner: &Owner,
+            model: &str,
+            id: &str,
+        ) -> Result<(), DatabaseError> {
+            self.0.delete(owner, model, id).await
+        }
+        async fn validate_create(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
+            Ok(true)
+        }
+        async fn validate_update(
+            &mut self,
+            owner: &Owner,
+            diff: &Diff,
+        ) -> Result<bool, DatabaseError> {
+            // Only what the request's earlier diffs, or others before, have made can be seen.
+            Ok(!self.0.read(owner, &diff.model, &[]).await?.is_empty())
+        }
+        async fn validate_delete(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
+            Ok(false)
+        }
+        async fn commit(self) -> Result<(), DatabaseError> {
+            self.0.commit().await
+        }
+    }
+
+    #[tokio::test]
+    async fn what_validate_forbids_is_refused_alone() {
+        let server = Server::new(ReadOnlyTasks::default());
+        let sent = [
+            update("t1", json!({"a": 0})).id("early").model("others"),
+            create("t1", json!({"a": 1})),
+            update("t1", json!({"a": 2})).at(1),
+            delete("t1").id("d").at(2),
+        ];
+        let answer = server.sync(0, sent).await;
+        assert_eq!(told(&answer), [("early", "forbidden"), ("d", "forbidden")]);
+        assert_eq!(answer.refused[1].message, "You are not allowed to delete this in tasks.");
+        assert_eq!(lines(&answer.diffs), [r#"create t1 {"a":2}"#]);
+    }
+}
