@@ -6,7 +6,7 @@ use super::{change::is_delete, decode};
 use crate::{
     Change,
     client::{DeviceError, LocalUnit, Located, Pending},
-    engine::diff_of,
+    engine::{diff_of, mint},
 };
 
 pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError> {
@@ -34,9 +34,16 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     for Located { model, id, mut object } in unit.objects(None).await? {
         let record = object.acknowledged.take();
         unit.set_object(&model, &id, &object).await?;
+        let object_of = (model.clone(), id);
         if let Some(record) = record
-            && !deleted.contains(&(model.clone(), id))
+            && !deleted.contains(&object_of)
         {
+            // The server may know these already, and what it knows counts before what is new: under
+            // their old ids the create, which is older, would take their fields.
+            for change in of_object.get_mut(&object_of).into_iter().flatten() {
+                change.diff.id = mint();
+                unit.set_pending(change).await?;
+            }
             creates.push(diff_of(Change::create(model, record), "", object.changed_at.max(0)));
         }
     }
