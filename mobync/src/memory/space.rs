@@ -1,8 +1,8 @@
 //! What the database keeps of one owner.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use crate::{Diff, Record, Window, WindowQuery};
+use crate::{Diff, Record, Window, WindowQuery, hash::HashMap};
 
 /// The records and the log of one owner.
 #[derive(Debug, Default)]
@@ -23,20 +23,19 @@ impl Space {
         self.models.get(model)?.get(id)
     }
 
-    pub(super) fn records(&self, model: &str) -> Vec<Record> {
-        self.models
-            .get(model)
-            .map(|records| records.values().cloned().collect())
-            .unwrap_or_default()
+    pub(super) fn records(&self, model: &str) -> impl Iterator<Item = &Record> {
+        self.models.get(model).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// Replaces a record, or removes it.
-    pub(super) fn set(&mut self, model: String, id: String, record: Option<Record>) {
+    /// Replaces records of a model, or removes them.
+    pub(super) fn set(&mut self, model: String, changed: BTreeMap<String, Option<Record>>) {
         let records = self.models.entry(model).or_default();
-        match record {
-            Some(record) => records.insert(id, record),
-            None => records.remove(&id),
-        };
+        for (id, record) in changed {
+            match record {
+                Some(record) => records.insert(id, record),
+                None => records.remove(&id),
+            };
+        }
     }
 
     pub(super) fn append(&mut self, log: String, entries: Vec<Diff>) {

@@ -1,11 +1,13 @@
 //! One unit of work of the database in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::{MemoryDatabase, space::Space};
 use crate::{
     DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Synchronizer, Window, WindowQuery,
-    locks::OwnerGuard, merge::object_of,
+    hash::{HashMap, HashSet},
+    locks::OwnerGuard,
+    merge::object_of,
 };
 
 /// One unit of work of a [`MemoryDatabase`]: what it writes is kept aside until the commit.
@@ -14,34 +16,47 @@ pub struct MemoryUnit {
     database: MemoryDatabase,
     owner: Owner,
     /// By model and id: the record as this unit left it, none where it is removed.
-    written: BTreeMap<(String, String), Option<Record>>,
+    written: HashMap<String, BTreeMap<String, Option<Record>>>,
     appended: Vec<(String, Vec<Diff>)>,
     _turn: Option<OwnerGuard>,
 }
 
 impl MemoryUnit {
     pub(super) fn new(database: MemoryDatabase, owner: Owner, turn: Option<OwnerGuard>) -> Self {
-        Self { database, owner, written: BTreeMap::new(), appended: Vec::new(), _turn: turn }
+        Self { database, owner, written: HashMap::default(), appended: Vec::new(), _turn: turn }
     }
 
     fn look<T: Default>(&self, look: impl FnOnce(&Space) -> T) -> T {
         self.database.spaces().get(&self.owner).map(look).unwrap_or_default()
     }
 
+    fn written(&self, model: &str, id: &str) -> Option<&Option<Record>> {
+        self.written.get(model)?.get(id)
+    }
+
     fn find(&self, model: &str, id: &str) -> Option<Record> {
-        match self.written.get(&(model.to_owned(), id.to_owned())) {
+        match self.written(model, id) {
             Some(written) => written.clone(),
             None => self.look(|space| space.record(model, id).cloned()),
         }
     }
 
-    fn set(&mut self, model: &str, id: &str, record: Option<Record>) {
-        self.written.insert((model.to_owned(), id.to_owned()), record);
+    fn exists(&self, model: &str, id: &str) -> bool {
+        match self.written(model, id) {
+            Some(written) => written.is_some(),
+            None => self.look(|space| space.record(model, id).is_some()),
+        }
+    }
+
+    fn set(&mut self, model: &str, id: String, record: Option<Record>) {
+        match self.written.get_mut(model) {
+            Some(records) => records.insert(id, record),
+            None => self.written.entry(model.to_owned()).or_default().insert(id, record),
+        };
     }
 
     fn check_record(&self, model: &str, record: &Record) -> Result<(), DatabaseError> {
-        let fields: Vec<&str> = record.fields().keys().map(String::as_str).collect();
-        self.database.check_model(model, &fields)
+        self.database.check_model(model, record.fields().keys().map(String::as_str))
     }
 }
 
@@ -54,22 +69,28 @@ impl Synchronizer for MemoryUnit {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        self.database.check_model(model, &[])?;
-        let mut records: BTreeMap<String, Record> = self
-            .look(|space| space.records(model))
-            .into_iter()
-            .map(|record| (record.id().to_owned(), record))
-            .collect();
-        for ((written_model, id), record) in &self.written {
-            if written_model == model {
-                match record {
-                    Some(record) => records.insert(id.clone(), record.clone()),
-                    None => records.remove(id),
-                };
-            }
+        self.database.check_model(model, [])?;
+        let by_id = filters.iter().enumerate().find_map(|(at, filter)| Some((at, filter.ids()?)));
+        let skip = by_id.as_ref().map(|(at, _)| *at);
+        let checked = filters.iter().enumerate().filter(|(at, _)| Some(*at) != skip);
+        let checked: Vec<&ReadFilter> = checked.map(|(_, filter)| filter).collect();
+        let matches = |record: &&Record| checked.iter().all(|filter| filter.matches(record));
+
+        let spaces = self.database.spaces();
+        let empty = Space::default();
+        let space = spaces.get(&self.owner).unwrap_or(&empty);
+        if let Some((_, ids)) = by_id {
+            let record = |id: &str| match self.written(model, id) {
+                Some(written) => written.as_ref(),
+                None => space.record(model, id),
+            };
+            return Ok(ids.into_iter().filter_map(record).filter(matches).cloned().collect());
         }
-        let matches = |record: &Record| filters.iter().all(|filter| filter.matches(record));
-        Ok(records.into_values().filter(matches).collect())
+        let written = self.written.get(model);
+        let is_new = |id: &str| written.is_some_and(|written| written.contains_key(id));
+        let kept = space.records(model).filter(|record| !is_new(record.id()));
+        let new = written.into_iter().flat_map(BTreeMap::values).flatten();
+        Ok(kept.chain(new).filter(matches).cloned().collect())
     }
 
     async fn create(
@@ -79,11 +100,10 @@ impl Synchronizer for MemoryUnit {
         record: Record,
     ) -> Result<(), DatabaseError> {
         self.check_record(model, &record)?;
-        if self.find(model, record.id()).is_some() {
+        if self.exists(model, record.id()) {
             return Err(DatabaseError::constraint(format!("primary key of {model}")));
         }
-        let id = record.id().to_owned();
-        self.set(model, &id, Some(record));
+        self.set(model, record.id().to_owned(), Some(record));
         Ok(())
     }
 
@@ -97,14 +117,14 @@ impl Synchronizer for MemoryUnit {
         if let Some(mut record) = self.find(model, changes.id()) {
             let id = changes.id().to_owned();
             record.apply(changes);
-            self.set(model, &id, Some(record));
+            self.set(model, id, Some(record));
         }
         Ok(())
     }
 
     async fn delete(&mut self, _: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.database.check_model(model, &[])?;
-        self.set(model, id, None);
+        self.database.check_model(model, [])?;
+        self.set(model, id.to_owned(), None);
         Ok(())
     }
 
@@ -123,8 +143,8 @@ impl Synchronizer for MemoryUnit {
     async fn commit(self) -> Result<(), DatabaseError> {
         let mut spaces = self.database.spaces();
         let space = spaces.entry(self.owner.clone()).or_default();
-        for ((model, id), record) in self.written {
-            space.set(model, id, record);
+        for (model, records) in self.written {
+            space.set(model, records);
         }
         for (log, entries) in self.appended {
             space.append(log, entries);
@@ -133,7 +153,7 @@ impl Synchronizer for MemoryUnit {
     }
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
-        self.database.check_model(model, fields)
+        self.database.check_model(model, fields.iter().copied())
     }
 
     fn validates(&self) -> bool {
@@ -161,7 +181,7 @@ impl Synchronizer for MemoryUnit {
         objects: &[(&str, &str)],
         tick: i64,
     ) -> Result<Vec<bool>, DatabaseError> {
-        let mut created = HashSet::new();
+        let mut created = HashSet::default();
         let spaces = self.database.spaces();
         let entries = spaces.get(&self.owner).map(|space| space.log(log)).unwrap_or_default();
         for entry in entries.iter().take_while(|entry| entry.logical_clock < tick) {
@@ -178,9 +198,9 @@ impl Synchronizer for MemoryUnit {
         &mut self,
         _: &Owner,
         log: &str,
-        entries: &[Diff],
+        entries: Vec<Diff>,
     ) -> Result<(), DatabaseError> {
-        self.appended.push((log.to_owned(), entries.to_vec()));
+        self.appended.push((log.to_owned(), entries));
         Ok(())
     }
 }

@@ -152,7 +152,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         &mut self,
         owner: &Owner,
         log: &str,
-        entries: &[Diff],
+        entries: Vec<Diff>,
     ) -> Result<(), DatabaseError> {
         self.hook.call("append")?;
         self.inner.append(owner, log, entries).await
