@@ -18,10 +18,12 @@
 
 mod convert;
 mod databases;
+mod faults;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod ours;
 mod published;
+mod rules;
 mod run;
 mod server;
 mod shrink;

@@ -3,23 +3,23 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
 };
 
-use fastrand::Rng;
 use mobync::{
-    Access, Change as LibraryChange, Database, DatabaseError, Diff, Error, Mobync, Owner, Refusal,
-    Rules, SyncResponse, Synchronizer, View, WindowQuery,
+    Access, Database, Diff, Error, Mobync, Owner, SyncResponse, Synchronizer, WindowQuery,
 };
 
 use super::{
     convert,
+    faults::Faults,
     oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, without_nulls},
     ours::same,
+    rules::{NoNo, forbids, rejects},
     step::{Edit, Settings},
-    support::hooked::{Hook, Hooked},
+    support::hooked::Hooked,
     world::{Failure, kind},
 };
 
@@ -51,8 +51,7 @@ pub enum Reply {
 
 impl<D: Database + Clone> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
-        let hook = Faults { picky: settings.constraints, ..Faults::default() };
-        let database = Hooked { inner, hook };
+        let database = Hooked { inner, hook: Faults::new(settings.constraints) };
         let time = Arc::new(AtomicI64::new(0));
         let owner = |number| {
             let name = if number == 0 { "ada" } else { "bob" };
@@ -72,17 +71,11 @@ impl<D: Database + Clone> Server<D> {
     }
 
     pub fn fail_in(&self, calls: usize, busy: bool) {
-        *self.database.hook.next.lock().unwrap() = Some((calls, busy));
-    }
-
-    /// Whether a fault that was to come has come.
-    fn end_faults(&self) -> bool {
-        let mut next = self.database.hook.next.lock().unwrap();
-        next.take_if(|(calls, _)| *calls == usize::MAX).is_some()
+        self.database.hook.fail_in(calls, busy);
     }
 
     pub fn calm(&self) {
-        *self.database.hook.next.lock().unwrap() = None;
+        self.database.hook.calm();
     }
 
     pub fn oracle(&self, owner: usize) -> &Oracle {
@@ -92,7 +85,7 @@ impl<D: Database + Clone> Server<D> {
     /// One request.
     pub async fn sync(&mut self, posted: &Posted) -> Result<Reply, Failure> {
         let outcome = self.apply(posted).await;
-        let has_failed = self.end_faults();
+        let has_failed = self.database.hook.take_failure();
         let [reply] = self.explain([(posted, &outcome)], has_failed).await?;
         Ok(reply)
     }
@@ -106,7 +99,7 @@ impl<D: Database + Clone> Server<D> {
         self.database.hook.set_pace(Some(pace));
         let outcomes = tokio::join!(self.apply(left), self.apply(right));
         self.database.hook.set_pace(None);
-        let has_failed = self.end_faults();
+        let has_failed = self.database.hook.take_failure();
         let (left, right) = ((left, &outcomes.0), (right, &outcomes.1));
 
         let before = self.owners.clone();
@@ -184,7 +177,7 @@ impl<D: Database + Clone> Server<D> {
             || rejects(kind, &key.1, fields.values().filter(|_| kind != Kind::Delete)).is_none();
         let change = convert::library_change(&key, kind, &fields);
         let outcome = self.mobync.write(name, [change]).await;
-        let has_failed = self.end_faults();
+        let has_failed = self.database.hook.take_failure();
         match outcome {
             Ok(_) if is_taken && !has_failed => {}
             Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
@@ -310,117 +303,4 @@ fn same_entries(what: &str, is: &[Entry], said: &[Entry]) -> Result<(), Failure>
         }
     }
     same(what, &is, &said)
-}
-
-/// Makes the database fail, or refuse, or take its time.
-#[derive(Clone, Debug, Default)]
-pub struct Faults {
-    picky: bool,
-    /// In how many calls, and whether it is busy then; the greatest number when it has failed.
-    next: Arc<Mutex<Option<(usize, bool)>>>,
-    /// How long calls take, while two requests are served.
-    pace: Arc<Mutex<Option<Rng>>>,
-}
-
-impl Faults {
-    fn set_pace(&self, seed: Option<u64>) {
-        *self.pace.lock().unwrap() = seed.map(Rng::with_seed);
-    }
-}
-
-impl Hook for Faults {
-    async fn pause(&self) {
-        let turns = self.pace.lock().unwrap().as_mut().map_or(0, |rng| rng.u8(..4));
-        for _ in 0..turns {
-            tokio::task::yield_now().await;
-        }
-    }
-
-    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
-        let mut next = self.next.lock().unwrap();
-        match &mut *next {
-            Some((calls @ 0, busy)) => {
-                *calls = usize::MAX;
-                let cause = format!("{name} failed");
-                Err(if *busy { DatabaseError::busy(cause) } else { DatabaseError::failed(cause) })
-            }
-            Some((usize::MAX, _)) | None => Ok(()),
-            Some((calls, _)) => {
-                *calls -= 1;
-                Ok(())
-            }
-        }
-    }
-
-    fn change(&self, change: &LibraryChange) -> Result<(), DatabaseError> {
-        let (kind, fields) = match change {
-            LibraryChange::Create { record, .. } => (Kind::Create, Some(record.fields())),
-            LibraryChange::Update { changes, .. } => (Kind::Update, Some(changes.fields())),
-            LibraryChange::Delete { .. } => (Kind::Delete, None),
-        };
-        let values = fields.into_iter().flat_map(|fields| fields.values());
-        match rejects(kind, change.id(), values).filter(|_| self.picky) {
-            Some("invalid_value") => Err(DatabaseError::invalid_value("a", "must not be bad")),
-            Some(_) => Err(DatabaseError::constraint("parent")),
-            None => Ok(()),
-        }
-    }
-}
-
-/// With which code the database refuses this.
-fn rejects<'v>(
-    kind: Kind,
-    id: &str,
-    values: impl Iterator<Item = &'v serde_json::Value>,
-) -> Option<&'static str> {
-    if kind == Kind::Delete {
-        return (id == "kept").then_some("constraint");
-    }
-    let mut bad = None;
-    for value in values {
-        // Whichever it is, it is the first in the order of the fields.
-        if bad.is_none() && value == "bad" {
-            bad = Some("invalid_value");
-        }
-        if bad.is_none() && value == "orphan" {
-            bad = Some("constraint");
-        }
-    }
-    bad
-}
-
-/// The application's rule: no field is `no`, and some deletes are not allowed.
-#[derive(Clone, Copy, Debug)]
-struct NoNo {
-    rules: bool,
-}
-
-fn forbids(change: &Change) -> bool {
-    match change.kind {
-        Kind::Delete => change.at % 3 == 0,
-        Kind::Create | Kind::Update => change.fields.values().any(|value| value == "no"),
-    }
-}
-
-impl NoNo {
-    fn judge(self, diff: &Diff) -> Result<(), Refusal> {
-        if self.rules && forbids(&convert::change(diff)) {
-            return Err(Refusal::because("No."));
-        }
-        Ok(())
-    }
-}
-
-impl<S: Synchronizer> Rules<S> for NoNo {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
-        self.judge(diff)
-    }
-
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
-        self.judge(diff)
-    }
-
-    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
-        self.judge(diff)
-    }
 }
