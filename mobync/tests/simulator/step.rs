@@ -38,10 +38,14 @@ pub enum Step {
     Edit { device: usize, edit: Edit },
     /// A device asks, is answered, and hears it.
     Sync { device: usize },
+    /// Two devices ask at once, or one does twice; then they hear what they were answered.
+    SyncTogether { devices: [usize; 2], pace: u64 },
     /// A device sends a request, and gives up the one before.
     Send { device: usize },
     /// A request arrives, the last but so many. Each may arrive never, once, or often.
     Deliver { request: usize },
+    /// Two requests arrive at once; the pace is the seed of which one the database serves when.
+    DeliverTogether { requests: [usize; 2], pace: u64 },
     /// A device hears the answer to its request, if there is one.
     Hear { device: usize },
     /// A device hears some answer of long ago.
@@ -141,7 +145,8 @@ impl Style {
         let edit = self.edit(rng);
         match rng.u8(..100) {
             0..36 => Step::Edit { device, edit },
-            36..52 => Step::Sync { device },
+            36..50 => Step::Sync { device },
+            50 | 51 => Step::SyncTogether { devices: [device, rng.usize(..12)], pace: rng.u64(..) },
             52..60 => Step::Send { device },
             60..70 => Step::Deliver { request: if rng.bool() { 0 } else { rng.usize(..20) } },
             70..78 => Step::Hear { device },
@@ -163,6 +168,10 @@ impl Style {
             94 => Step::Restore { device },
             95 | 96 => Step::Fault { calls: rng.usize(..12), busy: rng.bool() },
             97 => Step::Restart,
+            98 => Step::DeliverTogether {
+                requests: [rng.usize(..3), rng.usize(..20)],
+                pace: rng.u64(..),
+            },
             _ => Step::Edit { device, edit },
         }
     }

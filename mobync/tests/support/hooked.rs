@@ -12,6 +12,11 @@ use mobync::{
 
 /// What may go wrong.
 pub trait Hook: Clone + Send + Sync + 'static {
+    /// What every call waits for first.
+    fn pause(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Before every call, by its name.
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
         let _ = name;
@@ -37,11 +42,16 @@ pub struct HookedUnit<U, H> {
     hook: H,
 }
 
+async fn pass(hook: &impl Hook, name: &'static str) -> Result<(), DatabaseError> {
+    hook.pause().await;
+    hook.call(name)
+}
+
 impl<D: Database, H: Hook> Database for Hooked<D, H> {
     type Unit = HookedUnit<D::Unit, H>;
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<Self::Unit, DatabaseError> {
-        self.hook.call("open")?;
+        pass(&self.hook, "open").await?;
         Ok(HookedUnit { inner: self.inner.open(owner, access).await?, hook: self.hook.clone() })
     }
 
@@ -59,7 +69,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        self.hook.call("read")?;
+        pass(&self.hook, "read").await?;
         self.inner.read(owner, model, filters).await.map_err(Into::into)
     }
 
@@ -69,7 +79,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         model: &str,
         record: Record,
     ) -> Result<(), DatabaseError> {
-        self.hook.call("create")?;
+        pass(&self.hook, "create").await?;
         self.hook.change(&Change::create(model, record.clone()))?;
         self.inner.create(owner, model, record).await.map_err(Into::into)
     }
@@ -80,34 +90,34 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         model: &str,
         changes: Record,
     ) -> Result<(), DatabaseError> {
-        self.hook.call("update")?;
+        pass(&self.hook, "update").await?;
         self.hook.change(&Change::update(model, changes.clone()))?;
         self.inner.update(owner, model, changes).await.map_err(Into::into)
     }
 
     async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.hook.call("delete")?;
+        pass(&self.hook, "delete").await?;
         self.hook.change(&Change::delete(model, id))?;
         self.inner.delete(owner, model, id).await.map_err(Into::into)
     }
 
     async fn validate_create(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        self.hook.call("validate_create")?;
+        pass(&self.hook, "validate_create").await?;
         self.inner.validate_create(owner, diff).await.map_err(Into::into)
     }
 
     async fn validate_update(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        self.hook.call("validate_update")?;
+        pass(&self.hook, "validate_update").await?;
         self.inner.validate_update(owner, diff).await.map_err(Into::into)
     }
 
     async fn validate_delete(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        self.hook.call("validate_delete")?;
+        pass(&self.hook, "validate_delete").await?;
         self.inner.validate_delete(owner, diff).await.map_err(Into::into)
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
-        self.hook.call("commit")?;
+        pass(&self.hook, "commit").await?;
         self.inner.commit().await.map_err(Into::into)
     }
 
@@ -124,7 +134,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
     }
 
     async fn clock(&mut self, owner: &Owner, log: &str) -> Result<i64, DatabaseError> {
-        self.hook.call("clock")?;
+        pass(&self.hook, "clock").await?;
         self.inner.clock(owner, log).await
     }
 
@@ -133,7 +143,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         owner: &Owner,
         query: WindowQuery<'_>,
     ) -> Result<Window, DatabaseError> {
-        self.hook.call("window")?;
+        pass(&self.hook, "window").await?;
         self.inner.window(owner, query).await
     }
 
@@ -144,7 +154,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         objects: &[(&str, &str)],
         tick: i64,
     ) -> Result<Vec<bool>, DatabaseError> {
-        self.hook.call("created_before")?;
+        pass(&self.hook, "created_before").await?;
         self.inner.created_before(owner, log, objects, tick).await
     }
 
@@ -154,7 +164,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         log: &str,
         entries: Vec<Diff>,
     ) -> Result<(), DatabaseError> {
-        self.hook.call("append")?;
+        pass(&self.hook, "append").await?;
         self.inner.append(owner, log, entries).await
     }
 }
