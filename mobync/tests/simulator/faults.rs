@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use fastrand::Rng;
 use mobync::{Change, DatabaseError};
 
-use super::{oracle::Kind, rules::rejects, support::hooked::Hook};
+use super::{oracle::Kind, rules::rejects, step::Settings, support::hooked::Hook};
 
 /// What goes wrong with a database.
 #[derive(Clone, Debug, Default)]
 pub struct Faults {
     picky: bool,
+    batches: bool,
     /// In how many calls, and whether it is busy then; the greatest number when it has failed.
     next: Arc<Mutex<Option<(usize, bool)>>>,
     /// How long calls take, while two requests are served.
@@ -18,8 +19,8 @@ pub struct Faults {
 }
 
 impl Faults {
-    pub fn new(picky: bool) -> Self {
-        Self { picky, ..Self::default() }
+    pub fn new(settings: &Settings) -> Self {
+        Self { picky: settings.constraints, batches: settings.batches, ..Self::default() }
     }
 
     pub fn fail_in(&self, calls: usize, busy: bool) {
@@ -64,6 +65,10 @@ impl Hook for Faults {
                 Ok(())
             }
         }
+    }
+
+    fn batches(&self) -> bool {
+        self.batches
     }
 
     fn change(&self, change: &Change) -> Result<(), DatabaseError> {

@@ -51,7 +51,7 @@ pub enum Reply {
 
 impl<D: Database + Clone> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
-        let database = Hooked { inner, hook: Faults::new(settings.constraints) };
+        let database = Hooked { inner, hook: Faults::new(settings) };
         let time = Arc::new(AtomicI64::new(0));
         let owner = |number| {
             let name = if number == 0 { "ada" } else { "bob" };

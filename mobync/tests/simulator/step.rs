@@ -20,6 +20,8 @@ pub struct Settings {
     pub rules: bool,
     /// Whether there are changes that the database refuses.
     pub constraints: bool,
+    /// Whether the database gets its writes in batches, or one by one.
+    pub batches: bool,
 }
 
 /// Which client a device runs.
@@ -117,7 +119,8 @@ impl Settings {
         let devices = (0..rng.usize(2..=4).max(owners)).map(|_| kind(rng)).collect();
         // Published clients would send the same too many diffs for ever.
         let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
-        Self { owners, devices, max_diffs, rules: rng.bool(), constraints: rng.bool() }
+        let [rules, constraints, batches] = std::array::from_fn(|_| rng.bool());
+        Self { owners, devices, max_diffs, rules, constraints, batches }
     }
 }
 

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, Window,
-    WindowQuery,
+    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Rejection,
+    Synchronizer, Window, WindowQuery, Write,
 };
 
 /// What may go wrong.
@@ -21,6 +21,11 @@ pub trait Hook: Clone + Send + Sync + 'static {
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
         let _ = name;
         Ok(())
+    }
+
+    /// Whether changes reach the database in its own batches, each of which is one call.
+    fn batches(&self) -> bool {
+        false
     }
 
     /// Before every change.
@@ -133,6 +138,23 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         self.inner.survives_rejection()
     }
 
+    async fn check_each_change(&mut self) -> Result<(), DatabaseError> {
+        pass(&self.hook, "check_each_change").await?;
+        self.inner.check_each_change().await
+    }
+
+    async fn write(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        if self.hook.batches() {
+            self.write_batch(owner, writes).await
+        } else {
+            self.write_each(owner, writes).await
+        }
+    }
+
     async fn clock(&mut self, owner: &Owner, log: &str) -> Result<i64, DatabaseError> {
         pass(&self.hook, "clock").await?;
         self.inner.clock(owner, log).await
@@ -166,6 +188,60 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
     ) -> Result<(), DatabaseError> {
         pass(&self.hook, "append").await?;
         self.inner.append(owner, log, entries).await
+    }
+}
+
+impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
+    async fn write_batch(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        pass(&self.hook, "write").await?;
+        let mut rejections = Vec::new();
+        let (mut places, mut taken) = (Vec::new(), Vec::new());
+        for (place, write) in writes.iter().enumerate() {
+            match self.hook.change(&write.to_change()?) {
+                Ok(()) => {
+                    places.push(place);
+                    taken.push(write.clone());
+                }
+                Err(error) => rejections.push(Rejection { place, error }),
+            }
+            if !rejections.is_empty() && !self.survives_rejection() {
+                return Ok(rejections);
+            }
+        }
+        let rejected = self.inner.write(owner, &taken).await?;
+        rejections.extend(
+            rejected
+                .into_iter()
+                .map(|Rejection { place, error }| Rejection { place: places[place], error }),
+        );
+        rejections.sort_by_key(|rejection| rejection.place);
+        Ok(rejections)
+    }
+
+    async fn write_each(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        let mut rejections = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            let done = match write.to_change()? {
+                Change::Create { model, record } => self.create(owner, &model, record).await,
+                Change::Update { model, changes } => self.update(owner, &model, changes).await,
+                Change::Delete { model, id } => self.delete(owner, &model, &id).await,
+            };
+            if let Err(error) = done {
+                rejections.push(Rejection { place, error });
+                if !self.survives_rejection() {
+                    break;
+                }
+            }
+        }
+        Ok(rejections)
     }
 }
 
