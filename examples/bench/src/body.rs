@@ -9,37 +9,37 @@ const LONG_AGO: u64 = 1_700_000_000_000;
 
 /// An id of 36 characters, as UUIDs have; those of one lane follow each other.
 #[derive(Clone, Copy, Debug)]
-pub struct Id {
+pub(crate) struct Id {
     lane: u64,
     number: u64,
 }
 
 /// Ids that nobody else has.
 #[derive(Clone, Copy, Debug)]
-pub struct Ids {
+pub(crate) struct Ids {
     lane: u64,
     next: u64,
 }
 
 impl Ids {
     /// A lane of its own.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { lane: fastrand::u64(..), next: 0 }
     }
 
     /// The next one.
-    pub fn next(&mut self) -> Id {
+    pub(crate) fn next(&mut self) -> Id {
         self.next += 1;
         self.nth(self.next)
     }
 
     /// The same ones, from the first on.
-    pub fn again(&self) -> Self {
+    pub(crate) fn again(&self) -> Self {
         Self { next: 0, ..*self }
     }
 
     /// The one of that number.
-    pub fn nth(&self, number: u64) -> Id {
+    pub(crate) fn nth(&self, number: u64) -> Id {
         Id { lane: self.lane, number }
     }
 }
@@ -59,19 +59,19 @@ impl fmt::Display for Id {
 
 /// The body of a sync request, as it is written.
 #[derive(Debug)]
-pub struct Body {
+pub(crate) struct Body {
     text: String,
     diffs: u64,
 }
 
 impl Body {
     /// Of a device at that clock.
-    pub fn at(clock: i64) -> Self {
+    pub(crate) fn at(clock: i64) -> Self {
         Self { text: format!(r#"{{"logical_clock":{clock},"diffs":["#), diffs: 0 }
     }
 
     /// Makes a task, a record of about 150 bytes.
-    pub fn create(&mut self, id: Id, object: Id) {
+    pub(crate) fn create(&mut self, id: Id, object: Id) {
         self.begin(id, "create");
         self.put(object, "id");
         self.text += r#",\"name\":\""#;
@@ -80,7 +80,7 @@ impl Body {
     }
 
     /// Renames a task.
-    pub fn update(&mut self, id: Id, object: Id, edition: u64) {
+    pub(crate) fn update(&mut self, id: Id, object: Id, edition: u64) {
         self.begin(id, "update");
         self.put(object, "id");
         self.text += r#",\"name\":\""#;
@@ -89,7 +89,7 @@ impl Body {
     }
 
     /// The whole body.
-    pub fn finish(mut self) -> Bytes {
+    pub(crate) fn finish(mut self) -> Bytes {
         self.text += "]}";
         Bytes::from(self.text)
     }
@@ -119,6 +119,6 @@ impl Body {
 }
 
 /// The name of a task that was renamed last for that edition.
-pub fn name(edition: u64) -> String {
+pub(crate) fn name(edition: u64) -> String {
     format!("Oat milk, edition {edition:06}")
 }

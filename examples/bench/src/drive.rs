@@ -65,7 +65,8 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn new() -> Result<Self> {
-        let latencies = Histogram::new(3)?;
+        // In nanoseconds, to ten minutes; three digits.
+        let latencies = Histogram::new_with_bounds(1, 600_000_000_000, 3)?;
         Ok(Self { latencies, sent: 0, received: 0, begun: Instant::now() })
     }
 
@@ -229,5 +230,25 @@ impl Until {
 
     pub(crate) fn goes_on(self, done: u64, begun: Instant) -> bool {
         done < self.requests && begun.elapsed() < self.elapsed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tally_tells_times_in_microseconds_and_sizes_in_bytes() {
+        let mut tally = Tally::new().unwrap();
+        for millis in [1, 2, 2, 400] {
+            tally.count(Duration::from_millis(millis), 10, 20);
+        }
+        let Measured { requests, mean_us, p50_us, p99_us, request_bytes, answer_bytes, .. } =
+            tally.measured(Duration::ZERO);
+        assert_eq!(requests, 4);
+        for (figure, expected) in [(mean_us, 101_250.0), (p50_us, 2_000.0), (p99_us, 400_000.0)] {
+            assert!((figure / expected - 1.0).abs() < 0.002, "{figure} is not {expected}");
+        }
+        assert!((request_bytes - 10.0).abs() < 1e-9 && (answer_bytes - 20.0).abs() < 1e-9);
     }
 }

@@ -4,7 +4,7 @@
 //! A [`Workload`] is what devices do; [`drive()`] lets them do it, over connections that each wait for
 //! their answers; a [`Server`] is what they do it to. The [`rows`] set servers against their floors.
 
-pub mod body;
+mod body;
 mod connection;
 pub mod drive;
 mod places;

@@ -173,7 +173,7 @@ impl fmt::Display for Report {
                 "",
                 "CPU ratio",
             ];
-            table(f, &head, self.goals.iter().map(Goal::cells).collect())?;
+            table(f, &head, &self.goals.iter().map(Goal::cells).collect::<Vec<_>>())?;
         }
         if !self.servers.is_empty() {
             let head = [
@@ -190,23 +190,23 @@ impl fmt::Display for Report {
                 "bytes in",
                 "bytes out",
             ];
-            table(f, &head, self.servers.iter().map(Line::cells).collect())?;
+            table(f, &head, &self.servers.iter().map(Line::cells).collect::<Vec<_>>())?;
         }
         Ok(())
     }
 }
 
 /// Columns as wide as they must be; in Markdown, so that it can be kept as it is.
-fn table(f: &mut fmt::Formatter<'_>, head: &[&str], rows: Vec<Vec<String>>) -> fmt::Result {
+fn table(f: &mut fmt::Formatter<'_>, head: &[&str], rows: &[Vec<String>]) -> fmt::Result {
     let head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
     let widths: Vec<usize> = (0..head.len())
         .map(|column| {
-            let cells = std::iter::once(&head).chain(&rows).filter_map(|row| row.get(column));
+            let cells = std::iter::once(&head).chain(rows).filter_map(|row| row.get(column));
             cells.map(|cell| cell.chars().count()).max().unwrap_or(0).max(3)
         })
         .collect();
     let rule = widths.iter().map(|&width| "-".repeat(width)).collect();
-    for row in [head, rule].iter().chain(&rows) {
+    for row in [head, rule].iter().chain(rows) {
         let mut line = String::new();
         for (cell, &width) in row.iter().zip(&widths) {
             write!(line, "| {cell:<width$} ")?;

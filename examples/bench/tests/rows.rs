@@ -1,6 +1,8 @@
 //! Every workload on every server, and every row: a handful of requests each, whose answers are checked
 //! as they come. What they take is of no interest here.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::{path::Path, time::Duration};
 
 use bench::{
@@ -39,8 +41,7 @@ fn on(database: Database) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         for framework in Framework::ALL {
-            let at = Places::new();
-            let mut places = at.unwrap();
+            let mut places = Places::new().unwrap();
             let at = places.make(database).await.unwrap();
             let server =
                 Server::start(Path::new(PROGRAM), framework, database, What::Ours, &at).unwrap();

@@ -199,8 +199,8 @@ pub(super) struct Contender {
 
 impl Contender {
     pub(super) fn new(owner: Owner, made: Rc<Cell<usize>>) -> Self {
-        let (diffs, objects) = (Ids::new(), Ids::new());
-        Self { owner: Owner { diffs, objects, ..owner }, made, has: 0 }
+        let owner = Owner { objects: Ids::new(), diffs: Ids::new(), ..owner };
+        Self { owner, made, has: 0 }
     }
 }
 

@@ -84,12 +84,14 @@ pub(crate) async fn long(url: &Uri, entries: u64) -> Result<Owner> {
         let mut connection = Connection::open(url).await?;
         let some = left.min(AT_ONCE / 5);
         let mut body = Body::at(owner.clock);
-        for _ in 0..some {
-            owner.count += 1;
-            let object = owner.objects.next();
-            body.create(owner.diffs.next(), object);
-            for edition in 1..=4 {
-                body.update(owner.diffs.next(), object, edition);
+        let tasks = owner.count + 1..=owner.count + some;
+        owner.count += some;
+        for task in tasks.clone() {
+            body.create(owner.diffs.next(), owner.objects.nth(task));
+        }
+        for edition in 1..=4 {
+            for task in tasks.clone() {
+                body.update(owner.diffs.next(), owner.objects.nth(task), edition);
             }
         }
         let request = Request::new(owner.id, body.finish())?;

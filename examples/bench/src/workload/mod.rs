@@ -99,7 +99,7 @@ impl Workload {
         let made = Rc::new(Cell::new(0));
         let owner = history::Owner::new();
         for _ in 0..count {
-            let shared = shared.clone().unwrap_or(owner);
+            let shared = shared.unwrap_or(owner);
             devices.push(match self {
                 Self::Push { creates } => Box::new(Pusher::new(creates)),
                 Self::Idle => Box::new(Idler::new(history::several(url, 16).await?)?),
