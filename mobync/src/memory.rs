@@ -1,5 +1,6 @@
 //! The ready-made database in memory: for tests, demos and first steps.
 
+mod document;
 mod space;
 mod unit;
 
@@ -8,8 +9,8 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::space::Space;
 pub use self::unit::MemoryUnit;
+use self::{document::Document, space::Space};
 use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks::OwnerLocks};
 
 /// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
@@ -54,7 +55,8 @@ impl MemoryDatabase {
     pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
         let spaces = self.spaces();
         let space = spaces.get(owner).into_iter();
-        space.flat_map(|space| space.records(model)).cloned().collect()
+        let documents = space.flat_map(|space| space.documents(model));
+        documents.filter_map(|(_, document)| document.record().ok()).collect()
     }
 
     fn check_model<'f>(

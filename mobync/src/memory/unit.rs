@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{MemoryDatabase, space::Space};
+use super::{Document, MemoryDatabase, space::Space};
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Synchronizer, Window, WindowQuery,
+    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Synchronizer, Window,
+    WindowQuery, Write,
     hash::{HashMap, HashSet},
     locks::OwnerGuard,
     merge::object_of,
@@ -15,8 +16,8 @@ use crate::{
 pub struct MemoryUnit {
     database: MemoryDatabase,
     owner: Owner,
-    /// By model and id: the record as this unit left it, none where it is removed.
-    written: HashMap<String, BTreeMap<String, Option<Record>>>,
+    /// By model and id: the document as this unit left it, none where it is removed.
+    written: HashMap<String, BTreeMap<String, Option<Document>>>,
     appended: Vec<(String, Vec<Diff>)>,
     _turn: Option<OwnerGuard>,
 }
@@ -30,33 +31,57 @@ impl MemoryUnit {
         self.database.spaces().get(&self.owner).map(look).unwrap_or_default()
     }
 
-    fn written(&self, model: &str, id: &str) -> Option<&Option<Record>> {
+    fn written(&self, model: &str, id: &str) -> Option<&Option<Document>> {
         self.written.get(model)?.get(id)
     }
 
-    fn find(&self, model: &str, id: &str) -> Option<Record> {
+    fn find(&self, model: &str, id: &str) -> Option<Document> {
         match self.written(model, id) {
             Some(written) => written.clone(),
-            None => self.look(|space| space.record(model, id).cloned()),
+            None => self.look(|space| space.document(model, id).cloned()),
         }
     }
 
-    fn exists(&self, model: &str, id: &str) -> bool {
-        match self.written(model, id) {
-            Some(written) => written.is_some(),
-            None => self.look(|space| space.record(model, id).is_some()),
-        }
-    }
-
-    fn set(&mut self, model: &str, id: String, record: Option<Record>) {
+    fn set(&mut self, model: &str, id: &str, document: Option<Document>) {
         match self.written.get_mut(model) {
-            Some(records) => records.insert(id, record),
-            None => self.written.entry(model.to_owned()).or_default().insert(id, record),
+            Some(documents) => documents.insert(id.to_owned(), document),
+            None => {
+                self.written.entry(model.to_owned()).or_default().insert(id.to_owned(), document)
+            }
         };
+    }
+
+    fn check_new(&self, model: &str, id: &str) -> Result<(), DatabaseError> {
+        let exists = match self.written(model, id) {
+            Some(written) => written.is_some(),
+            None => self.look(|space| space.document(model, id).is_some()),
+        };
+        if exists {
+            return Err(DatabaseError::constraint(format!("primary key of {model}")));
+        }
+        Ok(())
     }
 
     fn check_record(&self, model: &str, record: &Record) -> Result<(), DatabaseError> {
         self.database.check_model(model, record.fields().keys().map(String::as_str))
+    }
+
+    fn do_write(&mut self, write: &Write<'_>) -> Result<(), DatabaseError> {
+        let (model, id) = (write.model(), write.id());
+        self.database.check_model(model, write.fields().map(|(name, _)| name))?;
+        match write.operation() {
+            Operation::Create => {
+                self.check_new(model, id)?;
+                self.set(model, id, Some(Document::of_write(write)));
+            }
+            Operation::Update => {
+                if let Some(document) = self.find(model, id) {
+                    self.set(model, id, Some(document.updated(write)?));
+                }
+            }
+            Operation::Delete => self.set(model, id, None),
+        }
+        Ok(())
     }
 }
 
@@ -74,23 +99,31 @@ impl Synchronizer for MemoryUnit {
         let skip = by_id.as_ref().map(|(at, _)| *at);
         let checked = filters.iter().enumerate().filter(|(at, _)| Some(*at) != skip);
         let checked: Vec<&ReadFilter> = checked.map(|(_, filter)| filter).collect();
-        let matches = |record: &&Record| checked.iter().all(|filter| filter.matches(record));
 
         let spaces = self.database.spaces();
         let empty = Space::default();
         let space = spaces.get(&self.owner).unwrap_or(&empty);
-        if let Some((_, ids)) = by_id {
-            let record = |id: &str| match self.written(model, id) {
+        let documents: Vec<&Document> = if let Some((_, ids)) = by_id {
+            let document = |id: &str| match self.written(model, id) {
                 Some(written) => written.as_ref(),
-                None => space.record(model, id),
+                None => space.document(model, id),
             };
-            return Ok(ids.into_iter().filter_map(record).filter(matches).cloned().collect());
+            ids.into_iter().filter_map(document).collect()
+        } else {
+            let written = self.written.get(model);
+            let is_new = |id: &str| written.is_some_and(|written| written.contains_key(id));
+            let kept = space.documents(model).filter(|(id, _)| !is_new(id));
+            let new = written.into_iter().flat_map(BTreeMap::values).flatten();
+            kept.map(|(_, document)| document).chain(new).collect()
+        };
+        let mut records = Vec::new();
+        for document in documents {
+            let record = document.record()?;
+            if checked.iter().all(|filter| filter.matches(&record)) {
+                records.push(record);
+            }
         }
-        let written = self.written.get(model);
-        let is_new = |id: &str| written.is_some_and(|written| written.contains_key(id));
-        let kept = space.records(model).filter(|record| !is_new(record.id()));
-        let new = written.into_iter().flat_map(BTreeMap::values).flatten();
-        Ok(kept.chain(new).filter(matches).cloned().collect())
+        Ok(records)
     }
 
     async fn create(
@@ -100,10 +133,9 @@ impl Synchronizer for MemoryUnit {
         record: Record,
     ) -> Result<(), DatabaseError> {
         self.check_record(model, &record)?;
-        if self.exists(model, record.id()) {
-            return Err(DatabaseError::constraint(format!("primary key of {model}")));
-        }
-        self.set(model, record.id().to_owned(), Some(record));
+        self.check_new(model, record.id())?;
+        let id = record.id().to_owned();
+        self.set(model, &id, Some(Document::of_record(record)));
         Ok(())
     }
 
@@ -114,17 +146,18 @@ impl Synchronizer for MemoryUnit {
         changes: Record,
     ) -> Result<(), DatabaseError> {
         self.check_record(model, &changes)?;
-        if let Some(mut record) = self.find(model, changes.id()) {
+        if let Some(document) = self.find(model, changes.id()) {
             let id = changes.id().to_owned();
+            let mut record = document.record()?;
             record.apply(changes);
-            self.set(model, id, Some(record));
+            self.set(model, &id, Some(Document::of_record(record)));
         }
         Ok(())
     }
 
     async fn delete(&mut self, _: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
         self.database.check_model(model, [])?;
-        self.set(model, id.to_owned(), None);
+        self.set(model, id, None);
         Ok(())
     }
 
@@ -143,8 +176,8 @@ impl Synchronizer for MemoryUnit {
     async fn commit(self) -> Result<(), DatabaseError> {
         let mut spaces = self.database.spaces();
         let space = spaces.entry(self.owner.clone()).or_default();
-        for (model, records) in self.written {
-            space.set(model, records);
+        for (model, documents) in self.written {
+            space.set(model, documents);
         }
         for (log, entries) in self.appended {
             space.append(log, entries);
@@ -162,6 +195,20 @@ impl Synchronizer for MemoryUnit {
 
     fn survives_rejection(&self) -> bool {
         true
+    }
+
+    async fn write(
+        &mut self,
+        _: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        let mut rejections = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            if let Err(error) = self.do_write(write) {
+                rejections.push(Rejection { place, error });
+            }
+        }
+        Ok(rejections)
     }
 
     async fn clock(&mut self, _: &Owner, log: &str) -> Result<i64, DatabaseError> {

@@ -71,8 +71,13 @@ pub(crate) fn object_of(entry: &Diff) -> Result<String, DatabaseError> {
 }
 
 /// The JSON text of an object with that id and those fields.
-pub(crate) fn encode<'f>(id: &str, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
-    let mut json = String::from("{\"id\":");
+pub(crate) fn encode<'f>(
+    id: &str,
+    fields: impl Iterator<Item = (&'f str, &'f str)> + Clone,
+) -> String {
+    let length: usize = fields.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let mut json = String::with_capacity(id.len() + length + 9);
+    json.push_str("{\"id\":");
     push_string(&mut json, id);
     for (name, value) in fields {
         json.push(',');

@@ -19,6 +19,8 @@ mod object;
 mod request;
 mod step;
 
+#[cfg(feature = "memory")]
+pub(crate) use self::entry::encode;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::push_string;
 pub(crate) use self::entry::{Entry, Fields, object_of};

@@ -34,7 +34,7 @@ impl Write<'_> {
 
     /// The fields that it writes, `id` apart, each once and with its value as JSON text; none of a
     /// delete.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.fields.iter().map(|(name, value)| (&**name, value.get()))
     }
 
