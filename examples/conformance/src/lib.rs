@@ -11,7 +11,7 @@ mod servers;
 pub use self::{
     run::{Failure, run},
     scenario::{Scenario, Step},
-    servers::{Database, Framework, Gate, Server},
+    servers::{Database, Framework, Gate, Server, application},
 };
 
 /// Makes a module of tests for every framework on every database, from functions that take a server.

@@ -12,7 +12,10 @@ use super::Gate;
 pub(super) const FIELDS: [&str; 2] = ["name", "done"];
 
 /// The token is the owner, apart from a few that show what else an auth closure may say.
-pub(super) fn owner(token: &str) -> Result<Owner, AuthError> {
+///
+/// # Errors
+/// For those few, and for what cannot be an owner.
+pub fn owner(token: &str) -> Result<Owner, AuthError> {
     match token {
         "stranger" => Err(AuthError::unauthenticated("The token is not known.")),
         "banned" => Err(AuthError::forbidden("Your account is closed.")),
@@ -26,12 +29,14 @@ pub(super) fn memory() -> MemoryDatabase {
     MemoryDatabase::new().model("tasks", FIELDS)
 }
 
-pub(super) fn mobync<D: Database>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbiddenNames> {
+/// Sync on that database, behind its moods, and with the rule.
+pub fn mobync<D: Database>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbiddenNames> {
     Mobync::new(Moody { database, gate: gate.clone() }).rules(NoForbiddenNames)
 }
 
 /// Refuses what is named "forbidden".
-pub(super) struct NoForbiddenNames;
+#[derive(Clone, Copy, Debug)]
+pub struct NoForbiddenNames;
 
 impl NoForbiddenNames {
     fn judge(diff: &Diff) -> Result<(), Refusal> {
@@ -54,7 +59,8 @@ impl<S: Synchronizer> Rules<S> for NoForbiddenNames {
 }
 
 /// A database that is busy, fails, or waits for a gate, for owners of such names.
-pub(super) struct Moody<D> {
+#[derive(Debug)]
+pub struct Moody<D> {
     database: D,
     gate: Gate,
 }

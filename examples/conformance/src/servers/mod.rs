@@ -1,7 +1,7 @@
 //! The servers under test: every framework on every database, with the same users and rules.
 
 mod actix;
-mod application;
+pub mod application;
 mod axum;
 mod gate;
 mod rocket;

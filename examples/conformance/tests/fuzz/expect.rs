@@ -1,0 +1,227 @@
+//! What the protocol's text says of a request, read once more and with other means than the library's.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use conformance::application;
+use mobync::{Owner, http::AuthError};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+
+use super::{
+    case::Case,
+    servers::{LIMIT, MODELS, MOST_DIFFS},
+    state::{Kept, State},
+};
+
+/// A request that has to be answered with 200.
+#[derive(Debug)]
+pub struct Sound {
+    pub owner: Owner,
+    /// The ids of its diffs, each once.
+    pub ids: Vec<String>,
+    /// How many of them the log does not have.
+    pub new: usize,
+}
+
+/// A request as the text takes it apart, or the code of the first check that fails.
+pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
+    check_head(case)?;
+    let text = std::str::from_utf8(&case.body).map_err(|_| "invalid_json")?;
+    if !is_strict(text) {
+        return Err("invalid_json");
+    }
+    let body = members(text);
+    let owner = owner(case, body.as_ref())?;
+
+    let body = body.ok_or("invalid_request")?;
+    let clock = body.get("logical_clock").and_then(|clock| read_clock(clock));
+    let clock = clock.ok_or("invalid_request")?;
+    let diffs: Option<Vec<&RawValue>> =
+        body.get("diffs").and_then(|diffs| serde_json::from_str(diffs).ok());
+    let diffs = diffs.ok_or("invalid_request")?;
+    if diffs.len() > MOST_DIFFS {
+        return Err("payload_too_large");
+    }
+    let mut first: HashMap<String, Diff> = HashMap::new();
+    let mut order = Vec::new();
+    for diff in diffs {
+        let diff = Diff::read(diff.get()).ok_or("invalid_diff")?;
+        match first.get(&diff.id) {
+            Some(first) if *first == diff => {}
+            Some(_) => return Err("invalid_diff"),
+            None => {
+                order.push(diff.id.clone());
+                first.insert(diff.id.clone(), diff);
+            }
+        }
+    }
+
+    match owner.as_str() {
+        "busy" => return Err("busy"),
+        "failing" => return Err("internal"),
+        _ => {}
+    }
+    let empty = Kept::default();
+    let kept = state.get(&owner).unwrap_or(&empty);
+    if clock > kept.clock {
+        return Err("clock_ahead");
+    }
+    let new: Vec<&Diff> =
+        order.iter().filter(|id| !kept.knows(id)).filter_map(|id| first.get(id)).collect();
+    new.iter().try_for_each(|diff| diff.check_schema())?;
+    let new = new.len();
+    Ok(Sound { owner, ids: order, new })
+}
+
+fn check_head(case: &Case) -> Result<(), &'static str> {
+    if case.method != "POST" {
+        return Err("method_not_allowed");
+    }
+    let media_type = case.header("content-type").unwrap_or_default();
+    let essence = media_type.split_once(';').map_or(media_type, |(essence, _)| essence);
+    if !essence.trim_matches([' ', '\t']).eq_ignore_ascii_case("application/json")
+        || case.headers_of("content-encoding").any(|value| !value.eq_ignore_ascii_case("identity"))
+    {
+        return Err("unsupported_media_type");
+    }
+    let announced = case.header("content-length").and_then(|length| length.parse().ok());
+    if announced.unwrap_or(0) > LIMIT || case.body.len() > LIMIT {
+        return Err("payload_too_large");
+    }
+    Ok(())
+}
+
+/// A Bearer header wins, even without a token in it; a header of another scheme does not.
+fn owner(case: &Case, body: Option<&Members<'_>>) -> Result<Owner, &'static str> {
+    let header = case.header("authorization").and_then(|value| {
+        let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
+        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+    });
+    let token = header.or_else(|| string(body?.get("auth_token")?));
+    match token {
+        None => Err("unauthenticated"),
+        Some(token) if token.is_empty() => Err("unauthenticated"),
+        Some(token) => application::owner(&token).map_err(|error| match error {
+            AuthError::Unauthenticated(_) => "unauthenticated",
+            AuthError::Forbidden(_) => "forbidden",
+            _ => "internal",
+        }),
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Diff {
+    id: String,
+    at: i64,
+    kind: String,
+    model: String,
+    data: String,
+}
+
+impl Diff {
+    /// Its owner and logical clock must be right, and are ignored.
+    fn read(text: &str) -> Option<Self> {
+        let diff = members(text)?;
+        let name = |name| string(diff.get(name)?).filter(|name| is_name(name));
+        let natural = |name| natural(diff.get(name)?);
+        string(diff.get("owner")?)?;
+        natural("logical_clock")?;
+        let kind = string(diff.get("type")?)?;
+        let data = string(diff.get("json_data")?)?;
+        let is_strict = is_strict(&data);
+        let object = if is_strict { string(members(&data)?.get("id")?) } else { None };
+        object.filter(|id| is_name(id))?;
+        let is_kind = matches!(&*kind, "create" | "update" | "delete");
+        let (id, model) = (name("id")?, name("model")?);
+        is_kind.then_some(Self { id, at: natural("utc_timestamp")?, kind, model, data })
+    }
+
+    fn check_schema(&self) -> Result<(), &'static str> {
+        let model = MODELS.iter().find(|(model, _)| *model == self.model);
+        let (_, fields) = model.ok_or("unknown_model")?;
+        let data = members(&self.data).unwrap_or_default();
+        let has = |field: &String| field == "id" || fields.contains(&&**field);
+        if self.kind == "delete" || data.keys().all(has) { Ok(()) } else { Err("unknown_field") }
+    }
+}
+
+fn is_name(name: &str) -> bool {
+    !name.contains('\0') && matches!(name.len(), 1..=1024)
+}
+
+fn string(text: &str) -> Option<String> {
+    serde_json::from_str(text).ok()
+}
+
+/// An integer from 0 to 2^63 − 1.
+fn natural(text: &str) -> Option<i64> {
+    text.parse().ok().filter(|number| *number >= 0)
+}
+
+fn read_clock(text: &str) -> Option<i64> {
+    match string(text) {
+        Some(digits) if digits.bytes().all(|digit| digit.is_ascii_digit()) => natural(&digits),
+        Some(_) => None,
+        None => natural(text),
+    }
+}
+
+/// The members of an object, as they are written.
+type Members<'a> = BTreeMap<String, &'a str>;
+
+fn members(text: &str) -> Option<Members<'_>> {
+    let Pairs(pairs) = serde_json::from_str(text).ok()?;
+    Some(pairs.into_iter().map(|(name, value)| (name, value.get())).collect())
+}
+
+/// Whether every reader takes this text in the same way.
+fn is_strict(text: &str) -> bool {
+    serde_json::from_str::<serde_json::Value>(text).is_ok() && is_unambiguous(text.trim_ascii())
+}
+
+/// Of JSON: whether it has no member twice and no integer beyond 64 bits.
+fn is_unambiguous(text: &str) -> bool {
+    match text.as_bytes().first() {
+        Some(b'{') => {
+            let Ok(Pairs(pairs)) = serde_json::from_str(text) else { return false };
+            let names: BTreeSet<&String> = pairs.iter().map(|(name, _)| name).collect();
+            names.len() == pairs.len() && pairs.iter().all(|(_, value)| is_unambiguous(value.get()))
+        }
+        Some(b'[') => {
+            let Ok(items) = serde_json::from_str::<Vec<&RawValue>>(text) else { return false };
+            items.iter().all(|item| is_unambiguous(item.get()))
+        }
+        Some(b'-' | b'0'..=b'9') if !text.contains(['.', 'e', 'E']) => text.parse::<i64>().is_ok(),
+        _ => true,
+    }
+}
+
+/// All members of an object, also those that are there twice.
+struct Pairs<'a>(Vec<(String, &'a RawValue)>);
+
+impl<'de> Deserialize<'de> for Pairs<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Collect;
+
+        impl<'de> Visitor<'de> for Collect {
+            type Value = Pairs<'de>;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs<'de>, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+
+        deserializer.deserialize_map(Collect)
+    }
+}
