@@ -126,7 +126,11 @@ fn pushes_are_set_against_bare_transactions() {
 
 #[test]
 fn long_logs_are_set_against_short_ones() {
-    assert_eq!(subjects(&goals(Row::Growth)), ["memory", "sqlite", "postgres"]);
+    let goals = goals(Row::Growth);
+    assert_eq!(
+        subjects(&goals),
+        ["memory 70", "memory 80", "sqlite 70", "sqlite 80", "postgres 70", "postgres 80"]
+    );
 }
 
 #[test]
