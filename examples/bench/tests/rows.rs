@@ -145,7 +145,7 @@ fn memory_is_set_against_bytes_and_against_itself() {
     let goals_of_memory = goals(Row::Memory);
     let names = ["sqlite push", "sqlite first sync", "postgres push", "postgres first sync"];
     assert_eq!(subjects(&goals_of_memory), names);
-    assert_eq!(subjects(&goals(Row::Million)), ["axum", "actix", "rocket"]);
+    assert_eq!(subjects(&goals(Row::Million)), ["axum"]);
 }
 
 #[test]

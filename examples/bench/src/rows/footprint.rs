@@ -80,27 +80,26 @@ pub(super) fn million(lab: &mut Lab, report: &mut Report) -> Result<()> {
     if !lab.has(Database::Memory) {
         return Ok(());
     }
-    for framework in lab.options.frameworks.clone() {
-        let server = lab.start(framework, Database::Memory, What::Ours, "")?;
-        let mut crowd = lab.gather(&server, Workload::Repeats, 8)?;
-        let [first, all] = lab.options.scale.repeats;
-        let mut after = |requests| -> Result<(f64, Measured)> {
-            let run = crowd.run(Until::requests(requests), Some(&server));
-            let measured = lab.client.block_on(run)?;
-            Ok((server.usage()?.mib, measured))
-        };
-        let (floor, before) = after(first)?;
-        let (ours, behind) = after(all - first)?;
-        let goal = Goal {
-            row: "million",
-            subject: framework.name().to_owned(),
-            figure: "MiB after all requests",
-            floor: "after a tenth of them",
-            bound: Bound::AtMost(1.05),
-            rounds: vec![Round::new(floor, ours, vec![before, behind])],
-        };
-        eprintln!("{goal}");
-        report.goals.push(goal);
-    }
+    let framework = lab.framework();
+    let server = lab.start(framework, Database::Memory, What::Ours, "")?;
+    let mut crowd = lab.gather(&server, Workload::Repeats, 8)?;
+    let [first, all] = lab.options.scale.repeats;
+    let mut after = |requests| -> Result<(f64, Measured)> {
+        let run = crowd.run(Until::requests(requests), Some(&server));
+        let measured = lab.client.block_on(run)?;
+        Ok((server.usage()?.mib, measured))
+    };
+    let (floor, before) = after(first)?;
+    let (ours, behind) = after(all - first)?;
+    let goal = Goal {
+        row: "million",
+        subject: framework.name().to_owned(),
+        figure: "MiB after all requests",
+        floor: "after a tenth of them",
+        bound: Bound::AtMost(1.05),
+        rounds: vec![Round::new(floor, ours, vec![before, behind])],
+    };
+    eprintln!("{goal}");
+    report.goals.push(goal);
     Ok(())
 }

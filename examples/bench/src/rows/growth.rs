@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// How many updates one measurement makes at the most: the short log must stay one.
-const UPDATES: u64 = 5_000;
+const UPDATES: u64 = 1_000;
 
 pub(super) fn growth(lab: &mut Lab, report: &mut Report) -> Result<()> {
     let [short, middle, long @ ..] = lab.options.scale.entries;
