@@ -99,8 +99,8 @@ impl Members<'_> {
         let operation = text("type", &mut self.operation)?;
         Ok(Diff {
             owner: text("owner", &mut self.owner)?,
-            logical_clock: natural("logical_clock", &self.logical_clock)?,
-            utc_timestamp: natural("utc_timestamp", &self.utc_timestamp)?,
+            logical_clock: natural("logical_clock", self.logical_clock.as_ref())?,
+            utc_timestamp: natural("utc_timestamp", self.utc_timestamp.as_ref())?,
             operation: Operation::parse(&operation).ok_or_else(|| {
                 let got = shorten(&operation);
                 format!("type must be \"create\", \"update\" or \"delete\", not \"{got}\"")
@@ -122,7 +122,7 @@ fn text(name: &str, member: &mut Option<Value<'_>>) -> Result<String, String> {
     }
 }
 
-fn natural(name: &str, member: &Option<Value<'_>>) -> Result<i64, String> {
+fn natural(name: &str, member: Option<&Value<'_>>) -> Result<i64, String> {
     match member {
         Some(Value::Integer(number @ 0..)) => Ok(*number),
         None | Some(Value::Null) => Err(format!("{name} is missing")),
