@@ -1,6 +1,8 @@
 //! Which records a read asks for.
 
 use std::cmp::Ordering;
+#[cfg(feature = "memory")]
+use std::collections::BTreeSet;
 
 use serde_json::{Number, Value};
 
@@ -91,6 +93,21 @@ impl ReadFilter {
     /// What it is compared with; an array where the type is [`FilterType::In`].
     pub fn value(&self) -> &Value {
         &self.value
+    }
+
+    /// The only ids that records which meet the condition can have, each once, if it is about the id.
+    #[cfg(feature = "memory")]
+    pub(crate) fn ids(&self) -> Option<BTreeSet<&str>> {
+        if self.field != "id" {
+            return None;
+        }
+        match (self.filter_type, &self.value) {
+            (FilterType::In, Value::Array(ids)) => {
+                Some(ids.iter().filter_map(Value::as_str).collect())
+            }
+            (FilterType::Equal, Value::String(id)) => Some(BTreeSet::from([id.as_str()])),
+            _ => None,
+        }
     }
 
     /// Whether the record meets the condition. A field that the record does not have is null.

@@ -8,7 +8,9 @@ mod diff;
 mod engine;
 mod error;
 mod filter;
+mod hash;
 pub mod http;
+mod json;
 mod live;
 mod locks;
 #[cfg(feature = "memory")]

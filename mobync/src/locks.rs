@@ -1,13 +1,10 @@
 //! A lock per owner, within one process.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedMutexGuard;
 
-use crate::Owner;
+use crate::{Owner, hash::HashMap};
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
 

@@ -1,16 +1,17 @@
 //! The ready-made database in memory: for tests, demos and first steps.
 
+mod document;
 mod space;
 mod unit;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use self::space::Space;
 pub use self::unit::MemoryUnit;
-use crate::{Access, Database, DatabaseError, Owner, Record, locks::OwnerLocks};
+use self::{document::Document, space::Space};
+use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks::OwnerLocks};
 
 /// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
 ///
@@ -52,17 +53,24 @@ impl MemoryDatabase {
 
     /// The owner's records of a model, by id.
     pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
-        self.spaces().get(owner).map(|space| space.records(model)).unwrap_or_default()
+        let spaces = self.spaces();
+        let space = spaces.get(owner).into_iter();
+        let documents = space.flat_map(|space| space.documents(model));
+        documents.filter_map(|(_, document)| document.record().ok()).collect()
     }
 
-    fn check_model(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
+    fn check_model<'f>(
+        &self,
+        model: &str,
+        fields: impl IntoIterator<Item = &'f str>,
+    ) -> Result<(), DatabaseError> {
         if self.models.is_empty() {
             return Ok(());
         }
         let known = self.models.get(model).ok_or_else(|| DatabaseError::unknown_model(model))?;
-        match fields.iter().find(|field| !known.iter().any(|known| known == **field)) {
+        match fields.into_iter().find(|field| !known.iter().any(|known| known == field)) {
             None => Ok(()),
-            Some(field) => Err(DatabaseError::unknown_field(model, *field, known)),
+            Some(field) => Err(DatabaseError::unknown_field(model, field, known)),
         }
     }
 

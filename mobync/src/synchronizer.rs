@@ -211,11 +211,11 @@ pub trait Synchronizer: Send {
         &mut self,
         owner: &Owner,
         log: &str,
-        entries: &[Diff],
+        entries: Vec<Diff>,
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         async move {
             for entry in entries {
-                self.create(owner, log, entry.clone().into_record()).await.map_err(Into::into)?;
+                self.create(owner, log, entry.into_record()).await.map_err(Into::into)?;
             }
             Ok(())
         }

@@ -238,7 +238,8 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let mut learned = Learned::default();
         let mut conflicts = 0;
         loop {
-            let attempt = async {
+            // On the heap, or every future around it moves its kilobytes.
+            let attempt = Box::pin(async {
                 let unit = self.database.open(owner, access).await.map_err(Error::of_database)?;
                 let attempt = Attempt {
                     owner,
@@ -249,7 +250,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
                     learned: &mut learned,
                 };
                 attempt.run(unit).await
-            };
+            });
             match attempt.await {
                 // An attempt that does not come to an end has learned something new.
                 Ok(None) => {}

@@ -1,11 +1,12 @@
 //! One sync in one unit of work.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::{Settings, mint, pending::Pending};
 use crate::{
     DatabaseError, Diff, Error, Operation, Owner, ReadFilter, Refusal, Refused, Rules,
     SyncResponse, Synchronizer, View, Window, WindowQuery,
+    hash::{HashMap, HashSet},
     merge::{Merge, Now, Outcome, Request, Rows, Step},
 };
 
@@ -88,9 +89,9 @@ impl<R> Attempt<'_, R> {
             unit,
             merge,
             pending: Pending::default(),
-            steps: HashMap::new(),
-            waiting: HashSet::new(),
-            foreseen: HashMap::new(),
+            steps: HashMap::default(),
+            waiting: HashSet::default(),
+            foreseen: HashMap::default(),
             refused: BTreeMap::new(),
         };
         if sync.walk().await? == Walked::Again {
@@ -352,7 +353,7 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
         let new = merge.new_diffs();
         let Outcome { clock, log, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
         if !log.is_empty() {
-            let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, &log);
+            let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, log);
             appended.await.map_err(Error::of_database)?;
         }
         // Also where nothing is new: what makes it known may have been written, but not yet committed,
@@ -391,7 +392,7 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
 
     /// The rows of objects of which more goes back than the window tells.
     async fn rows(&mut self) -> Result<Rows, DatabaseError> {
-        let mut ids: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut ids: HashMap<&str, Vec<&str>> = HashMap::default();
         let needed = self.merge.rows();
         for (model, id) in &needed {
             ids.entry(model).or_default().push(id);

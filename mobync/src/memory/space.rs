@@ -1,13 +1,14 @@
 //! What the database keeps of one owner.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use crate::{Diff, Record, Window, WindowQuery};
+use super::Document;
+use crate::{Diff, Window, WindowQuery, hash::HashMap};
 
-/// The records and the log of one owner.
+/// The documents and the log of one owner.
 #[derive(Debug, Default)]
 pub(super) struct Space {
-    models: HashMap<String, BTreeMap<String, Record>>,
+    models: HashMap<String, BTreeMap<String, Document>>,
     logs: HashMap<String, Log>,
 }
 
@@ -19,24 +20,23 @@ struct Log {
 }
 
 impl Space {
-    pub(super) fn record(&self, model: &str, id: &str) -> Option<&Record> {
+    pub(super) fn document(&self, model: &str, id: &str) -> Option<&Document> {
         self.models.get(model)?.get(id)
     }
 
-    pub(super) fn records(&self, model: &str) -> Vec<Record> {
-        self.models
-            .get(model)
-            .map(|records| records.values().cloned().collect())
-            .unwrap_or_default()
+    pub(super) fn documents(&self, model: &str) -> impl Iterator<Item = (&String, &Document)> {
+        self.models.get(model).into_iter().flatten()
     }
 
-    /// Replaces a record, or removes it.
-    pub(super) fn set(&mut self, model: String, id: String, record: Option<Record>) {
-        let records = self.models.entry(model).or_default();
-        match record {
-            Some(record) => records.insert(id, record),
-            None => records.remove(&id),
-        };
+    /// Replaces documents of a model, or removes them.
+    pub(super) fn set(&mut self, model: String, changed: BTreeMap<String, Option<Document>>) {
+        let documents = self.models.entry(model).or_default();
+        for (id, document) in changed {
+            match document {
+                Some(document) => documents.insert(id, document),
+                None => documents.remove(&id),
+            };
+        }
     }
 
     pub(super) fn append(&mut self, log: String, entries: Vec<Diff>) {
@@ -59,7 +59,7 @@ impl Space {
         let start = ticks.min().map_or(query.since, |tick| tick.min(query.since));
         let log = self.log(query.log);
         let first = log.partition_point(|entry| entry.logical_clock < start);
-        let exists = |(model, id): &(&str, &str)| self.record(model, id).is_some();
+        let exists = |(model, id): &(&str, &str)| self.document(model, id).is_some();
         Window {
             clock: self.clock(query.log),
             start,

@@ -1,11 +1,14 @@
 //! One unit of work of the database in memory.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
-use super::{MemoryDatabase, space::Space};
+use super::{Document, MemoryDatabase, space::Space};
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Synchronizer, Window, WindowQuery,
-    locks::OwnerGuard, merge::object_of,
+    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Synchronizer, Window,
+    WindowQuery, Write,
+    hash::{HashMap, HashSet},
+    locks::OwnerGuard,
+    merge::object_of,
 };
 
 /// One unit of work of a [`MemoryDatabase`]: what it writes is kept aside until the commit.
@@ -13,35 +16,72 @@ use crate::{
 pub struct MemoryUnit {
     database: MemoryDatabase,
     owner: Owner,
-    /// By model and id: the record as this unit left it, none where it is removed.
-    written: BTreeMap<(String, String), Option<Record>>,
+    /// By model and id: the document as this unit left it, none where it is removed.
+    written: HashMap<String, BTreeMap<String, Option<Document>>>,
     appended: Vec<(String, Vec<Diff>)>,
     _turn: Option<OwnerGuard>,
 }
 
 impl MemoryUnit {
     pub(super) fn new(database: MemoryDatabase, owner: Owner, turn: Option<OwnerGuard>) -> Self {
-        Self { database, owner, written: BTreeMap::new(), appended: Vec::new(), _turn: turn }
+        Self { database, owner, written: HashMap::default(), appended: Vec::new(), _turn: turn }
     }
 
     fn look<T: Default>(&self, look: impl FnOnce(&Space) -> T) -> T {
         self.database.spaces().get(&self.owner).map(look).unwrap_or_default()
     }
 
-    fn find(&self, model: &str, id: &str) -> Option<Record> {
-        match self.written.get(&(model.to_owned(), id.to_owned())) {
+    fn written(&self, model: &str, id: &str) -> Option<&Option<Document>> {
+        self.written.get(model)?.get(id)
+    }
+
+    fn find(&self, model: &str, id: &str) -> Option<Document> {
+        match self.written(model, id) {
             Some(written) => written.clone(),
-            None => self.look(|space| space.record(model, id).cloned()),
+            None => self.look(|space| space.document(model, id).cloned()),
         }
     }
 
-    fn set(&mut self, model: &str, id: &str, record: Option<Record>) {
-        self.written.insert((model.to_owned(), id.to_owned()), record);
+    fn set(&mut self, model: &str, id: &str, document: Option<Document>) {
+        match self.written.get_mut(model) {
+            Some(documents) => documents.insert(id.to_owned(), document),
+            None => {
+                self.written.entry(model.to_owned()).or_default().insert(id.to_owned(), document)
+            }
+        };
+    }
+
+    fn check_new(&self, model: &str, id: &str) -> Result<(), DatabaseError> {
+        let exists = match self.written(model, id) {
+            Some(written) => written.is_some(),
+            None => self.look(|space| space.document(model, id).is_some()),
+        };
+        if exists {
+            return Err(DatabaseError::constraint(format!("primary key of {model}")));
+        }
+        Ok(())
     }
 
     fn check_record(&self, model: &str, record: &Record) -> Result<(), DatabaseError> {
-        let fields: Vec<&str> = record.fields().keys().map(String::as_str).collect();
-        self.database.check_model(model, &fields)
+        self.database.check_model(model, record.fields().keys().map(String::as_str))
+    }
+
+    fn do_write(&mut self, write: &Write<'_>) -> Result<(), DatabaseError> {
+        let (model, id) = (write.model(), write.id());
+        self.database.check_model(model, write.fields().map(|(name, _)| name))?;
+        match write.operation() {
+            Operation::Create => {
+                self.check_new(model, id)?;
+                self.set(model, id, Some(Document::of_write(write)));
+            }
+            Operation::Update => {
+                if let Some(document) = self.find(model, id) {
+                    self.set(model, id, Some(document.updated(write)?));
+                }
+            }
+            Operation::Delete => self.set(model, id, None),
+        }
+        Ok(())
     }
 }
 
@@ -54,22 +94,36 @@ impl Synchronizer for MemoryUnit {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        self.database.check_model(model, &[])?;
-        let mut records: BTreeMap<String, Record> = self
-            .look(|space| space.records(model))
-            .into_iter()
-            .map(|record| (record.id().to_owned(), record))
-            .collect();
-        for ((written_model, id), record) in &self.written {
-            if written_model == model {
-                match record {
-                    Some(record) => records.insert(id.clone(), record.clone()),
-                    None => records.remove(id),
-                };
+        self.database.check_model(model, [])?;
+        let by_id = filters.iter().enumerate().find_map(|(at, filter)| Some((at, filter.ids()?)));
+        let skip = by_id.as_ref().map(|(at, _)| *at);
+        let checked = filters.iter().enumerate().filter(|(at, _)| Some(*at) != skip);
+        let checked: Vec<&ReadFilter> = checked.map(|(_, filter)| filter).collect();
+
+        let spaces = self.database.spaces();
+        let empty = Space::default();
+        let space = spaces.get(&self.owner).unwrap_or(&empty);
+        let documents: Vec<&Document> = if let Some((_, ids)) = by_id {
+            let document = |id: &str| match self.written(model, id) {
+                Some(written) => written.as_ref(),
+                None => space.document(model, id),
+            };
+            ids.into_iter().filter_map(document).collect()
+        } else {
+            let written = self.written.get(model);
+            let is_new = |id: &str| written.is_some_and(|written| written.contains_key(id));
+            let kept = space.documents(model).filter(|(id, _)| !is_new(id));
+            let new = written.into_iter().flat_map(BTreeMap::values).flatten();
+            kept.map(|(_, document)| document).chain(new).collect()
+        };
+        let mut records = Vec::new();
+        for document in documents {
+            let record = document.record()?;
+            if checked.iter().all(|filter| filter.matches(&record)) {
+                records.push(record);
             }
         }
-        let matches = |record: &Record| filters.iter().all(|filter| filter.matches(record));
-        Ok(records.into_values().filter(matches).collect())
+        Ok(records)
     }
 
     async fn create(
@@ -79,11 +133,9 @@ impl Synchronizer for MemoryUnit {
         record: Record,
     ) -> Result<(), DatabaseError> {
         self.check_record(model, &record)?;
-        if self.find(model, record.id()).is_some() {
-            return Err(DatabaseError::constraint(format!("primary key of {model}")));
-        }
+        self.check_new(model, record.id())?;
         let id = record.id().to_owned();
-        self.set(model, &id, Some(record));
+        self.set(model, &id, Some(Document::of_record(record)));
         Ok(())
     }
 
@@ -94,16 +146,17 @@ impl Synchronizer for MemoryUnit {
         changes: Record,
     ) -> Result<(), DatabaseError> {
         self.check_record(model, &changes)?;
-        if let Some(mut record) = self.find(model, changes.id()) {
+        if let Some(document) = self.find(model, changes.id()) {
             let id = changes.id().to_owned();
+            let mut record = document.record()?;
             record.apply(changes);
-            self.set(model, &id, Some(record));
+            self.set(model, &id, Some(Document::of_record(record)));
         }
         Ok(())
     }
 
     async fn delete(&mut self, _: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.database.check_model(model, &[])?;
+        self.database.check_model(model, [])?;
         self.set(model, id, None);
         Ok(())
     }
@@ -123,8 +176,8 @@ impl Synchronizer for MemoryUnit {
     async fn commit(self) -> Result<(), DatabaseError> {
         let mut spaces = self.database.spaces();
         let space = spaces.entry(self.owner.clone()).or_default();
-        for ((model, id), record) in self.written {
-            space.set(model, id, record);
+        for (model, documents) in self.written {
+            space.set(model, documents);
         }
         for (log, entries) in self.appended {
             space.append(log, entries);
@@ -133,7 +186,7 @@ impl Synchronizer for MemoryUnit {
     }
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
-        self.database.check_model(model, fields)
+        self.database.check_model(model, fields.iter().copied())
     }
 
     fn validates(&self) -> bool {
@@ -142,6 +195,20 @@ impl Synchronizer for MemoryUnit {
 
     fn survives_rejection(&self) -> bool {
         true
+    }
+
+    async fn write(
+        &mut self,
+        _: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        let mut rejections = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            if let Err(error) = self.do_write(write) {
+                rejections.push(Rejection { place, error });
+            }
+        }
+        Ok(rejections)
     }
 
     async fn clock(&mut self, _: &Owner, log: &str) -> Result<i64, DatabaseError> {
@@ -161,7 +228,7 @@ impl Synchronizer for MemoryUnit {
         objects: &[(&str, &str)],
         tick: i64,
     ) -> Result<Vec<bool>, DatabaseError> {
-        let mut created = HashSet::new();
+        let mut created = HashSet::default();
         let spaces = self.database.spaces();
         let entries = spaces.get(&self.owner).map(|space| space.log(log)).unwrap_or_default();
         for entry in entries.iter().take_while(|entry| entry.logical_clock < tick) {
@@ -178,9 +245,9 @@ impl Synchronizer for MemoryUnit {
         &mut self,
         _: &Owner,
         log: &str,
-        entries: &[Diff],
+        entries: Vec<Diff>,
     ) -> Result<(), DatabaseError> {
-        self.appended.push((log.to_owned(), entries.to_vec()));
+        self.appended.push((log.to_owned(), entries));
         Ok(())
     }
 }

@@ -85,9 +85,8 @@ impl Merge<'_> {
 impl Object<'_> {
     fn needs_row(&self) -> bool {
         let Some(life) = self.alive.and_then(|alive| self.life(alive)) else { return false };
-        let unwritten = |(name, took): (_, &bool)| !took && !life.fields.contains_key(name);
-        life.is_older()
-            && (self.held != self.alive || self.deleted || self.named.iter().any(unwritten))
+        let unwritten = |name: &str| !life.fields().contains_key(name);
+        life.is_older() && (self.held != self.alive || self.deleted || self.failed().any(unwritten))
     }
 
     fn row_in<'r>(&self, rows: &'r Rows) -> Option<&'r Record> {
@@ -150,17 +149,15 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         row: Option<&Record>,
     ) -> Option<Diff> {
         let mut back: Vec<&str> = Vec::new();
-        let unseen = life.fields.iter().filter(|(_, written)| written.writer.is_unseen());
-        back.extend(unseen.map(|(name, _)| &**name));
-        let failed = object.named.iter().filter(|(_, took)| !**took);
-        back.extend(failed.map(|(name, _)| &**name));
+        back.extend(life.unseen());
+        back.extend(object.failed());
         let all = if object.deleted { written(life, row) } else { Values::new() };
-        back.extend(all.keys().filter(|name| !object.named.contains_key(**name)));
+        back.extend(all.keys().filter(|name| !object.names(name)));
         if back.is_empty() {
             return None;
         }
 
-        let last = back.iter().filter_map(|name| life.fields.get(*name)?.unseen.as_ref()).max();
+        let last = back.iter().filter_map(|name| life.fields().get(*name)?.unseen.as_ref()).max();
         let mut values = Values::new();
         for name in back {
             values.insert(name, value(life, row, name));
@@ -201,16 +198,16 @@ fn written<'v>(life: &'v Life<'_>, row: Option<&'v Record>) -> Values<'v> {
             row.fields().iter().map(|(name, value)| (name.as_str(), value.to_string())).collect()
         }
         _ => {
-            let fields = life.fields.iter();
-            fields.map(|(name, written)| (&**name, written.value.get().to_owned())).collect()
+            let fields = life.fields().iter();
+            fields.map(|(name, value)| (&**name, value.json.get().to_owned())).collect()
         }
     }
 }
 
 /// The value that stands in a field of the life; null where there is none.
 fn value(life: &Life<'_>, row: Option<&Record>, name: &str) -> String {
-    match (life.fields.get(name), row.and_then(|row| row.get(name))) {
-        (Some(written), _) => written.value.get().to_owned(),
+    match (life.fields().get(name), row.and_then(|row| row.get(name))) {
+        (Some(value), _) => value.json.get().to_owned(),
         (None, Some(value)) => value.to_string(),
         (None, None) => "null".to_owned(),
     }

@@ -1,6 +1,6 @@
 //! A diff with the JSON of its json_data laid open, borrowed from its text.
 
-use std::{borrow::Cow, fmt};
+use std::{borrow::Cow, fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -8,10 +8,14 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use crate::{DatabaseError, Diff, Operation};
+use crate::{
+    DatabaseError, Diff, Operation,
+    diff::check_name,
+    json::{self, Text},
+};
 
-/// Fields by name, each with its JSON text.
-pub(crate) type Fields<'a> = Vec<(Cow<'a, str>, &'a RawValue)>;
+/// Fields by name, each with its JSON text. What shares them is cheap to clone.
+pub(crate) type Fields<'a> = Arc<[(Cow<'a, str>, &'a RawValue)]>;
 
 /// A diff, its object's id, and the fields it has but the id (none of a delete).
 #[derive(Clone, Debug)]
@@ -22,24 +26,35 @@ pub(crate) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
+    /// Lays open a diff from the network, if its JSON is sound.
+    ///
+    /// # Errors
+    /// What is wrong, as one sentence.
+    pub(crate) fn check(diff: &'a Diff) -> Result<Self, String> {
+        let text = &*diff.json_data;
+        let members = serde_json::from_str::<Members<'_>>(text);
+        if !members.as_ref().is_ok_and(Members::are_plain) {
+            json::check(text).map_err(|reason| format!("json_data is not valid: {reason}"))?;
+        }
+        let members =
+            members.map_err(|_| "json_data must be a JSON object, encoded as a string")?;
+        let id = members.id.filter(|id| id.get() != "null");
+        let id = id.ok_or("json_data must have the id of the object")?;
+        let Text(object) =
+            serde_json::from_str(id.get()).map_err(|_| "the id in json_data must be a string")?;
+        check_name(&object).map_err(|reason| format!("the id in json_data {reason}"))?;
+        Ok(Self { diff, object, fields: members.fields_of(diff.operation) })
+    }
+
     /// Reads a diff whose JSON is known to be sound.
     ///
     /// # Errors
     /// If json_data is no JSON object with a string `id`.
     pub(crate) fn read(diff: &'a Diff) -> Result<Self, serde_json::Error> {
-        let Members(members) = serde_json::from_str(&diff.json_data)?;
-        let mut object = None;
-        let mut fields = Fields::with_capacity(members.len());
-        for (name, value) in members {
-            if name == "id" {
-                let Text(id) = serde_json::from_str(value.get())?;
-                object = Some(id);
-            } else if diff.operation != Operation::Delete {
-                fields.push((name, value));
-            }
-        }
-        let object = object.ok_or_else(|| de::Error::missing_field("id"))?;
-        Ok(Self { diff, object, fields })
+        let members: Members<'_> = serde_json::from_str(&diff.json_data)?;
+        let id = members.id.ok_or_else(|| de::Error::missing_field("id"))?;
+        let Text(object) = serde_json::from_str(id.get())?;
+        Ok(Self { diff, object, fields: members.fields_of(diff.operation) })
     }
 
     /// Reads an entry of the log, which this library wrote.
@@ -56,8 +71,13 @@ pub(crate) fn object_of(entry: &Diff) -> Result<String, DatabaseError> {
 }
 
 /// The JSON text of an object with that id and those fields.
-pub(crate) fn encode<'f>(id: &str, fields: impl IntoIterator<Item = (&'f str, &'f str)>) -> String {
-    let mut json = String::from("{\"id\":");
+pub(crate) fn encode<'f>(
+    id: &str,
+    fields: impl Iterator<Item = (&'f str, &'f str)> + Clone,
+) -> String {
+    let length: usize = fields.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
+    let mut json = String::with_capacity(id.len() + length + 9);
+    json.push_str("{\"id\":");
     push_string(&mut json, id);
     for (name, value) in fields {
         json.push(',');
@@ -70,37 +90,38 @@ pub(crate) fn encode<'f>(id: &str, fields: impl IntoIterator<Item = (&'f str, &'
 }
 
 pub(crate) fn push_string(json: &mut String, text: &str) {
-    json.push_str(&serde_json::Value::from(text).to_string());
-}
-
-/// A JSON string, borrowed where it has no escapes.
-struct Text<'a>(Cow<'a, str>);
-
-impl<'de> Deserialize<'de> for Text<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct TextVisitor;
-
-        impl<'de> Visitor<'de> for TextVisitor {
-            type Value = Text<'de>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string")
-            }
-
-            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Borrowed(text)))
-            }
-
-            fn visit_str<E>(self, text: &str) -> Result<Text<'de>, E> {
-                Ok(Text(Cow::Owned(text.to_owned())))
-            }
-        }
-
-        deserializer.deserialize_str(TextVisitor)
+    if text.bytes().any(|byte| matches!(byte, b'"' | b'\\' | ..b' ')) {
+        json.push_str(&serde_json::Value::from(text).to_string());
+    } else {
+        json.push('"');
+        json.push_str(text);
+        json.push('"');
     }
 }
 
-struct Members<'a>(Fields<'a>);
+/// The members of a JSON object.
+struct Members<'a> {
+    id: Option<&'a RawValue>,
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+}
+
+impl<'a> Members<'a> {
+    /// Whether there is nothing in them that readers could take differently, told at a glance.
+    fn are_plain(&self) -> bool {
+        let fields = &self.fields;
+        let comes_twice = |(place, name): (usize, &Cow<'a, str>)| {
+            fields.iter().take(place).any(|(other, _)| other == name)
+        };
+        self.id.is_none_or(|id| json::is_plain(id.get()))
+            && fields.iter().all(|(_, value)| json::is_plain(value.get()))
+            && fields.len() <= json::FEW
+            && !fields.iter().map(|(name, _)| name).enumerate().any(comes_twice)
+    }
+
+    fn fields_of(self, operation: Operation) -> Fields<'a> {
+        if operation == Operation::Delete { Fields::default() } else { self.fields.into() }
+    }
+}
 
 impl<'de> Deserialize<'de> for Members<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -114,11 +135,15 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
-                let mut members = Fields::new();
+                let mut members = Members { id: None, fields: Vec::with_capacity(8) };
                 while let Some((Text(name), value)) = map.next_entry()? {
-                    members.push((name, value));
+                    if name != "id" {
+                        members.fields.push((name, value));
+                    } else if members.id.replace(value).is_some() {
+                        return Err(de::Error::duplicate_field("id"));
+                    }
                 }
-                Ok(Members(members))
+                Ok(members)
             }
         }
 

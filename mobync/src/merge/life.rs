@@ -1,6 +1,10 @@
 //! Lives: what happened to an object from a create to the delete that ends it.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{
+    borrow::Cow,
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::value::RawValue;
 
@@ -12,14 +16,20 @@ pub(super) struct Life<'a> {
     /// The entry that began it; none where that is older than the window.
     pub(super) began: Option<Stamp<'a>>,
     pub(super) ended: Option<Stamp<'a>>,
-    /// What the window's and the request's entries wrote.
-    pub(super) fields: BTreeMap<Cow<'a, str>, Written<'a>>,
+    /// What the window's and the request's entries wrote, in their order, until somebody asks for
+    /// the fields: most lives are never asked.
+    writes: Vec<(Fields<'a>, Stamp<'a>)>,
+    fields: OnceLock<Written<'a>>,
+    has_unseen: bool,
 }
+
+/// What stands in the fields of a life.
+pub(super) type Written<'a> = BTreeMap<Cow<'a, str>, Value<'a>>;
 
 /// The value that stands in a field.
 #[derive(Clone, Debug)]
-pub(super) struct Written<'a> {
-    pub(super) value: &'a RawValue,
+pub(super) struct Value<'a> {
+    pub(super) json: &'a RawValue,
     pub(super) writer: Stamp<'a>,
     /// The last entry that wrote the field and that the device has not seen.
     pub(super) unseen: Option<Stamp<'a>>,
@@ -55,24 +65,51 @@ impl<'a> Life<'a> {
         self.began.is_none()
     }
 
+    /// The fields whose value is of an entry that the device has not seen.
+    pub(super) fn unseen(&self) -> impl Iterator<Item = &str> {
+        let fields = self.has_unseen.then(|| self.fields()).into_iter().flatten();
+        fields.filter(|(_, value)| value.writer.is_unseen()).map(|(name, _)| &**name)
+    }
+
     pub(super) fn write(&mut self, fields: &Fields<'a>, writer: &Stamp<'a>) {
-        for (name, value) in fields {
-            let before = self.fields.remove(name).and_then(|written| written.unseen);
-            let unseen =
-                if writer.origin == Origin::Unseen { Some(writer.clone()) } else { before };
-            self.fields.insert(name.clone(), Written { value, writer: writer.clone(), unseen });
+        self.has_unseen |= writer.is_unseen();
+        match self.fields.get_mut() {
+            Some(written) => write(written, fields, writer),
+            None => self.writes.push((Arc::clone(fields), writer.clone())),
         }
+    }
+
+    /// What stands in the fields that were written.
+    pub(super) fn fields(&self) -> &Written<'a> {
+        self.fields.get_or_init(|| {
+            let mut written = Written::new();
+            for (fields, writer) in &self.writes {
+                write(&mut written, fields, writer);
+            }
+            written
+        })
     }
 
     /// The fields of a diff made at `at` that take their field here: all but those whose value was
     /// written by an entry that the device has not seen, with a greater timestamp.
     pub(super) fn meet(&self, fields: &Fields<'a>, at: i64) -> Fields<'a> {
-        let stands = |name: &str| {
-            self.fields
-                .get(name)
-                .is_some_and(|Written { writer, .. }| writer.is_unseen() && writer.at > at)
+        let written = self.fields();
+        let takes = |name: &str| {
+            let value = written.get(name);
+            value.is_none_or(|Value { writer, .. }| !writer.is_unseen() || writer.at <= at)
         };
-        fields.iter().filter(|(name, _)| !stands(name)).cloned().collect()
+        if fields.iter().all(|(name, _)| takes(name)) {
+            return Arc::clone(fields);
+        }
+        fields.iter().filter(|(name, _)| takes(name)).cloned().collect()
+    }
+}
+
+fn write<'a>(written: &mut Written<'a>, fields: &Fields<'a>, writer: &Stamp<'a>) {
+    for (name, json) in &**fields {
+        let before = written.remove(name).and_then(|value| value.unseen);
+        let unseen = if writer.origin == Origin::Unseen { Some(writer.clone()) } else { before };
+        written.insert(name.clone(), Value { json, writer: writer.clone(), unseen });
     }
 }
 

@@ -19,23 +19,25 @@ mod object;
 mod request;
 mod step;
 
-use std::collections::{HashMap, HashSet};
-
-pub(crate) use self::entry::object_of;
+#[cfg(feature = "memory")]
+pub(crate) use self::entry::encode;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::push_string;
+pub(crate) use self::entry::{Entry, Fields, object_of};
 pub use self::{
     answer::{Outcome, Rows},
     request::Request,
     step::{Effect, Step},
 };
 use self::{
-    entry::Entry,
     life::Stamp,
     object::{Object, Past},
     step::Logged,
 };
-use crate::{DatabaseError, Operation, Window};
+use crate::{
+    DatabaseError, Operation, Window,
+    hash::{HashMap, HashSet},
+};
 
 /// The time on the server, and how far past it a device's clock may be, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -79,16 +81,11 @@ impl<'a> Merge<'a> {
         window: &'a Window,
         now: Now,
     ) -> Result<Self, DatabaseError> {
-        let sent: HashMap<&str, usize> = request
-            .entries
-            .iter()
-            .enumerate()
-            .map(|(sent, entry)| (&*entry.diff.id, sent))
-            .collect();
+        let sent = request.places(window);
         let mut entries: Vec<_> = window.entries.iter().collect();
         entries.sort_by_key(|entry| entry.order());
 
-        let mut places = HashMap::new();
+        let mut places = HashMap::default();
         let mut pasts: Vec<Vec<Past<'a>>> = Vec::new();
         let mut objects = Vec::new();
         let mut place_of = |model: &'a str, id: &std::borrow::Cow<'a, str>, pasts: &mut Vec<_>| {
@@ -144,8 +141,8 @@ impl<'a> Merge<'a> {
 
     /// Notes what a diff must know of those behind it: the deletes, and the first creates.
     fn look_ahead(&mut self) {
-        let mut updated = HashSet::new();
-        let mut created = HashSet::new();
+        let mut updated = HashSet::default();
+        let mut created = HashSet::default();
         for (place, entry) in self.request.entries.iter().enumerate() {
             let Some((false, at)) = self.known.get(place).zip(self.object_of.get(place)) else {
                 continue;

@@ -24,8 +24,8 @@ pub(super) struct Object<'a> {
     /// The greatest timestamp of the request's diffs so far.
     pub(super) floor: i64,
     /// The fields that the request's diffs name, those behind its last delete: whether the last
-    /// one took its field.
-    pub(super) named: BTreeMap<Cow<'a, str>, bool>,
+    /// one took its field. Where there was no delete, those that took it are left out.
+    named: BTreeMap<Cow<'a, str>, bool>,
     /// Whether the request has deleted the object, or tried to.
     pub(super) deleted: bool,
     /// The request's new deletes that are still to come and are not refused.
@@ -72,6 +72,10 @@ impl<'a> Object<'a> {
     }
 
     pub(super) fn begin(&mut self, life: Life<'a>) -> usize {
+        if self.lives.is_empty() {
+            // Most have no other one.
+            self.lives.reserve_exact(1);
+        }
         self.lives.push(life);
         self.lives.len() - 1
     }
@@ -145,12 +149,37 @@ impl<'a> Object<'a> {
         // A device that has seen what came behind its diff, and sends it still, has put it on top.
         let is_on_top = stored.diff.logical_clock < since;
         let alive = self.alive.and_then(|alive| self.lives.get(alive));
-        for (name, _) in &sent.fields {
+        let named = sent.fields.iter().map(|(name, _)| {
             let took = stored.fields.iter().any(|(stored, _)| stored == name);
-            let written = alive.and_then(|alive| alive.fields.get(name));
-            let stands = written.is_some_and(|written| written.writer.id == stored.diff.id);
-            self.named.insert(name.clone(), took && (stands || !is_on_top));
+            let stands = || {
+                let written = alive.and_then(|alive| alive.fields().get(name));
+                written.is_some_and(|written| written.writer.id == stored.diff.id)
+            };
+            (name, took && (!is_on_top || stands()))
+        });
+        let named: Vec<_> = named.map(|(name, took)| (name.clone(), took)).collect();
+        for (name, took) in named {
+            self.name(name, took);
         }
+    }
+
+    /// Notes that a diff of the request names a field, and whether it took it.
+    pub(super) fn name(&mut self, field: Cow<'a, str>, took: bool) {
+        if took && !self.deleted {
+            self.named.remove(&field);
+        } else {
+            self.named.insert(field, took);
+        }
+    }
+
+    /// Whether the request's diffs name a field behind a delete.
+    pub(super) fn names(&self, field: &str) -> bool {
+        self.named.contains_key(field)
+    }
+
+    /// The fields that the request's diffs name, and that the last one to do so did not take.
+    pub(super) fn failed(&self) -> impl Iterator<Item = &str> {
+        self.named.iter().filter(|(_, took)| !**took).map(|(name, _)| &**name)
     }
 
     /// After a delete the device holds nothing, and what it wrote before is gone from it.

@@ -1,9 +1,13 @@
 //! A request's diffs, checked and laid open.
 
-use std::collections::{HashMap, HashSet, hash_map::Entry as Slot};
+use std::collections::hash_map::Entry as Slot;
 
 use super::entry::{Entry, object_of};
-use crate::{DatabaseError, Diff, Error, Window, protocol::check_diff};
+use crate::{
+    DatabaseError, Diff, Error, Window,
+    hash::{HashMap, HashSet},
+    protocol::check_diff,
+};
 
 /// The diffs that a device sends, checked, without repetitions.
 #[derive(Clone, Debug)]
@@ -18,16 +22,14 @@ impl<'a> Request<'a> {
     /// [`Error::InvalidDiff`] for the first one that breaks a rule of the wire format, or has the id
     /// of another one without being equal to it.
     pub fn new(diffs: &'a [Diff]) -> Result<Self, Error> {
-        let mut first: HashMap<&str, &Diff> = HashMap::with_capacity(diffs.len());
+        let mut first: HashMap<&str, &Diff> = HashMap::default();
+        first.reserve(diffs.len());
         let mut entries = Vec::with_capacity(diffs.len());
         for diff in diffs {
             match first.entry(&diff.id) {
                 Slot::Vacant(slot) => {
-                    check_diff(diff)?;
+                    entries.push(check_diff(diff)?);
                     slot.insert(diff);
-                    entries.push(Entry::read(diff).map_err(|cause| {
-                        Error::invalid_diff(&diff.id, format!("json_data is not valid: {cause}"))
-                    })?);
                 }
                 Slot::Occupied(slot) if same(slot.get(), diff) => {}
                 Slot::Occupied(_) => {
@@ -56,7 +58,8 @@ impl<'a> Request<'a> {
 
     /// The objects (model, id) that the diffs name, each once.
     pub fn objects(&self) -> Vec<(&str, &str)> {
-        let mut named = HashSet::with_capacity(self.entries.len());
+        let mut named = HashSet::default();
+        named.reserve(self.entries.len());
         let objects = self.entries.iter().map(|entry| (entry.diff.model.as_str(), &*entry.object));
         objects.filter(|object| named.insert(*object)).collect()
     }
@@ -70,11 +73,11 @@ impl<'a> Request<'a> {
         &self,
         window: &Window,
     ) -> Result<Vec<(String, String)>, DatabaseError> {
-        let sent: HashMap<&str, &Entry<'_>> =
-            self.entries.iter().map(|entry| (entry.diff.id.as_str(), entry)).collect();
+        let sent = self.places(window);
         let mut misnamed = Vec::new();
         for stored in &window.entries {
-            if let Some(sent) = sent.get(stored.id.as_str()) {
+            let sent = sent.get(stored.id.as_str()).and_then(|sent| self.entries.get(*sent));
+            if let Some(sent) = sent {
                 let object = object_of(stored)?;
                 if stored.model != sent.diff.model || object != sent.object {
                     misnamed.push((stored.model.clone(), object));
@@ -82,6 +85,12 @@ impl<'a> Request<'a> {
             }
         }
         Ok(misnamed)
+    }
+
+    /// The place of each diff by its id, if there is anything to look up.
+    pub(super) fn places(&self, window: &Window) -> HashMap<&str, usize> {
+        let entries = if window.entries.is_empty() { &[] } else { &*self.entries };
+        entries.iter().enumerate().map(|(place, entry)| (&*entry.diff.id, place)).collect()
     }
 
     /// The fields that one of the diffs names; none of a delete.

@@ -78,7 +78,7 @@ impl<'a> Merge<'a> {
         let (effect, fields) = match effect(entry.diff.operation, object) {
             Effect::Meet(life) => (Effect::Meet(life), object.life(life)?.meet(&entry.fields, at)),
             effect @ (Effect::Begin | Effect::Apart) => (effect, entry.fields.clone()),
-            effect @ (Effect::End(_) | Effect::Receipt) => (effect, Fields::new()),
+            effect @ (Effect::End(_) | Effect::Receipt) => (effect, Fields::default()),
         };
         Some(Step { diff, at, effect, fields })
     }
@@ -118,14 +118,15 @@ impl<'a> Merge<'a> {
                 // A life that the server ended: what goes back undoes the create.
                 let (end, id) = (at.saturating_add(1), mint());
                 let ended = Stamp { at: end, id: id.clone().into(), origin: Origin::Unseen, ..own };
-                let life = Life { ended: Some(ended), ..Life::begin(own) };
+                let mut life = Life::begin(own);
+                life.ended = Some(ended);
                 object.held = Some(object.begin(life));
                 object.floor = end;
-                log(Ok(diff), at, Operation::Create, Fields::new());
-                log(Err(id), end, Operation::Delete, Fields::new());
+                log(Ok(diff), at, Operation::Create, Fields::default());
+                log(Err(id), end, Operation::Delete, Fields::default());
             } else {
-                object.name(entry, &Fields::new());
-                log(Ok(diff), at, Operation::Update, Fields::new());
+                object.name_fields(entry, &Fields::default());
+                log(Ok(diff), at, Operation::Update, Fields::default());
             }
             return;
         }
@@ -136,7 +137,7 @@ impl<'a> Merge<'a> {
                 life.write(&fields, &own);
                 let life = object.begin(life);
                 (object.alive, object.held) = (Some(life), Some(life));
-                object.name(entry, &fields);
+                object.name_fields(entry, &fields);
                 Operation::Create
             }
             Effect::Meet(life) => {
@@ -146,7 +147,7 @@ impl<'a> Merge<'a> {
                 if operation == Operation::Create {
                     object.held = Some(life);
                 }
-                object.name(entry, &fields);
+                object.name_fields(entry, &fields);
                 Operation::Update
             }
             Effect::End(life) => {
@@ -170,7 +171,7 @@ impl<'a> Merge<'a> {
                 (Operation::Create | Operation::Update, _) => Operation::Update,
             },
             Effect::Receipt => {
-                object.name(entry, &fields);
+                object.name_fields(entry, &fields);
                 self.idle += 1;
                 Operation::Update
             }
@@ -186,15 +187,15 @@ impl<'a> Merge<'a> {
 
 impl<'a> Object<'a> {
     /// Notes which of the fields that a diff names it took. A delete names none.
-    fn name(&mut self, entry: &Entry<'a>, took: &Fields<'a>) {
+    fn name_fields(&mut self, entry: &Entry<'a>, took: &Fields<'a>) {
         if entry.diff.operation == Operation::Delete {
             return self.let_go();
         }
         let mut took = took.iter().map(|(name, _)| name).peekable();
-        for (name, _) in &entry.fields {
+        for (name, _) in &*entry.fields {
             // What it took is in the same order.
             let took = took.next_if_eq(&name).is_some();
-            self.named.insert(name.clone(), took);
+            self.name(name.clone(), took);
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What goes over the wire: the request, the answer, and the rules that they must keep.
 
 mod check;
-mod json;
 mod request;
 mod response;
 

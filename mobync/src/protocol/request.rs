@@ -1,13 +1,15 @@
 //! The body of a request.
 
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-
-use super::{
-    check::{natural, read_diff, string},
-    json,
+use serde::{
+    Serialize,
+    de::{MapAccess, SeqAccess},
 };
-use crate::{Diff, Error};
+
+use super::check::Members;
+use crate::{
+    Diff, Error,
+    json::{self, FromJson, Json, Names, Text, Value},
+};
 
 /// The body of a sync request.
 ///
@@ -58,16 +60,12 @@ impl std::fmt::Debug for SyncRequest {
     }
 }
 
-/// A body that is sound JSON, with its members not yet looked at: the token comes before them.
-#[derive(Default, Deserialize)]
+/// A body that is sound JSON, with its members not yet judged: the token comes before them.
+#[derive(Default)]
 pub(crate) struct Envelope<'a> {
-    #[serde(borrow)]
-    auth_token: Option<&'a RawValue>,
-    #[serde(borrow)]
-    logical_clock: Option<&'a RawValue>,
-    #[serde(borrow)]
-    diffs: Option<&'a RawValue>,
-    #[serde(skip)]
+    auth_token: Option<Value<'a>>,
+    logical_clock: Option<Value<'a>>,
+    diffs: Option<Diffs>,
     is_object: bool,
 }
 
@@ -78,21 +76,18 @@ impl<'a> Envelope<'a> {
         let text = std::str::from_utf8(body).map_err(|cause| {
             Error::InvalidJson(format!("it is not UTF-8 at byte {}", cause.valid_up_to()))
         })?;
-        json::check(text).map_err(Error::InvalidJson)?;
-        if !text.trim_start().starts_with('{') {
-            return Ok(Self::default());
-        }
-        let envelope: Self =
-            serde_json::from_str(text).map_err(|cause| Error::InvalidJson(cause.to_string()))?;
-        Ok(Self { is_object: true, ..envelope })
+        json::read(text).map_err(Error::InvalidJson)
     }
 
     /// The `auth_token`, if it is a string.
     pub(crate) fn auth_token(&self) -> Option<String> {
-        self.auth_token.and_then(string)
+        match &self.auth_token {
+            Some(Value::Text(token)) => Some(token.clone().into_owned()),
+            _ => None,
+        }
     }
 
-    /// Looks at the members; of diffs at most that many.
+    /// Judges the members; of diffs, at most that many are taken.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`], [`Error::InvalidDiff`], or [`Error::PayloadTooLarge`] if there are
@@ -102,22 +97,75 @@ impl<'a> Envelope<'a> {
         if !self.is_object {
             return Err(invalid("the body must be a JSON object"));
         }
-        let clock = self.logical_clock.ok_or_else(|| invalid("logical_clock is missing"))?;
-        let logical_clock = read_clock(clock).ok_or_else(|| {
-            invalid(
-                "logical_clock must be an integer from 0 to 2^63 − 1, or a string of its digits",
-            )
-        })?;
-        let diffs = self.diffs.ok_or_else(|| invalid("diffs is missing"))?;
-        let diffs: Vec<&RawValue> =
-            serde_json::from_str(diffs.get()).map_err(|_| invalid("diffs must be an array"))?;
-        check_count(diffs.len(), max_diffs)?;
-        let diffs = diffs.into_iter().enumerate().map(|(place, diff)| read_diff(place, diff));
-        Ok(SyncRequest {
-            auth_token: self.auth_token(),
-            logical_clock,
-            diffs: diffs.collect::<Result<_, _>>()?,
-        })
+        let auth_token = self.auth_token();
+        let logical_clock = match self.logical_clock {
+            None | Some(Value::Null) => return Err(invalid("logical_clock is missing")),
+            Some(clock) => read_clock(&clock).ok_or_else(|| {
+                invalid(
+                    "logical_clock must be an integer from 0 to 2^63 − 1, or a string of its digits",
+                )
+            })?,
+        };
+        match self.diffs {
+            None | Some(Diffs::Missing) => Err(invalid("diffs is missing")),
+            Some(Diffs::Other) => Err(invalid("diffs must be an array")),
+            Some(Diffs::Array { read, count }) => {
+                check_count(count, max_diffs)?;
+                Ok(SyncRequest { auth_token, logical_clock, diffs: read? })
+            }
+        }
+    }
+}
+
+impl<'a> FromJson<'a> for Envelope<'a> {
+    fn of_value(_: Value<'a>) -> Self {
+        Self::default()
+    }
+
+    fn of_object<A: MapAccess<'a>>(mut object: A) -> Result<Self, A::Error> {
+        let mut envelope = Self { is_object: true, ..Self::default() };
+        let mut names = Names::default();
+        while let Some(Text(name)) = object.next_key()? {
+            names.insert(name.clone())?;
+            match &*name {
+                "auth_token" => envelope.auth_token = Some(object.next_value::<Json<_>>()?.0),
+                "logical_clock" => envelope.logical_clock = Some(object.next_value::<Json<_>>()?.0),
+                "diffs" => envelope.diffs = Some(object.next_value::<Json<_>>()?.0),
+                _ => drop(object.next_value::<Json<Value<'_>>>()?),
+            }
+        }
+        Ok(envelope)
+    }
+}
+
+/// The diffs of a request.
+enum Diffs {
+    Missing,
+    Other,
+    /// All of them, or what is wrong with the first that is not right; and how many there are.
+    Array {
+        read: Result<Vec<Diff>, Error>,
+        count: usize,
+    },
+}
+
+impl<'a> FromJson<'a> for Diffs {
+    fn of_value(value: Value<'a>) -> Self {
+        if matches!(value, Value::Null) { Self::Missing } else { Self::Other }
+    }
+
+    fn of_array<A: SeqAccess<'a>>(mut array: A) -> Result<Self, A::Error> {
+        let (mut read, mut count) = (Ok(Vec::new()), 0);
+        while let Some(Json(members)) = array.next_element::<Json<Members<'_>>>()? {
+            if let Ok(diffs) = &mut read {
+                match members.into_diff(count) {
+                    Ok(diff) => diffs.push(diff),
+                    Err(error) => read = Err(error),
+                }
+            }
+            count += 1;
+        }
+        Ok(Self::Array { read, count })
     }
 }
 
@@ -134,11 +182,12 @@ pub(crate) fn check_count(diffs: usize, max_diffs: usize) -> Result<(), Error> {
 }
 
 /// An integer, or, as the Python server takes it, a string of decimal digits.
-fn read_clock(clock: &RawValue) -> Option<i64> {
-    match string(clock) {
-        Some(digits) => {
-            natural(&digits).filter(|_| digits.bytes().all(|byte| byte.is_ascii_digit()))
+fn read_clock(clock: &Value<'_>) -> Option<i64> {
+    match clock {
+        Value::Integer(clock @ 0..) => Some(*clock),
+        Value::Text(digits) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+            digits.parse().ok()
         }
-        None => natural(clock.get()),
+        _ => None,
     }
 }

@@ -112,9 +112,10 @@ impl<D: Dialect> SqlDatabase<D> {
             });
         }
         if !entries.is_empty() {
-            unit.append(owner, self.diffs_model(), &entries).await?;
+            let rows = entries.len() as u64;
+            unit.append(owner, self.diffs_model(), entries).await?;
             unit.commit().await?;
-            imported.rows += entries.len() as u64;
+            imported.rows += rows;
         }
         Ok(last)
     }

@@ -299,11 +299,11 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         &mut self,
         owner: &Owner,
         _: &str,
-        entries: &[Diff],
+        entries: Vec<Diff>,
     ) -> Result<(), DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let log = &schema.log;
-        let (sql, args) = self.dialect.append(log, owner, entries);
+        let (sql, args) = self.dialect.append(log, owner, &entries);
         let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
         // Whatever is wrong, no diff is to blame for it.
         appended.map_err(|error| match D::explain(log, error) {

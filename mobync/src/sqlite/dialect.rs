@@ -218,8 +218,10 @@ impl Dialect for Sqlite {
             .enumerate()
             .map(|(place, column)| format!("{} = {}", column.quoted(), element(column, place + 1)))
             .collect();
+        // The limit keeps the subquery one of its own: else SQLite reads all the owner's rows, and looks
+        // for each of them among the values.
         format!(
-            "UPDATE {table} AS t SET {set} FROM json_each($2) AS r \
+            "UPDATE {table} AS t SET {set} FROM (SELECT value FROM json_each($2) LIMIT -1) AS r \
              WHERE {owned}t.{id} = json_extract(r.value, '$[0]')",
             table = model.table,
             set = set.join(", "),

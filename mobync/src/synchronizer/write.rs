@@ -2,9 +2,7 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
-use crate::{Change, DatabaseError, Operation, Record};
+use crate::{Change, DatabaseError, Operation, Record, merge::Fields};
 
 /// One change that a sync makes to an object, with its values as they came over the wire.
 ///
@@ -15,7 +13,7 @@ pub struct Write<'a> {
     pub(crate) operation: Operation,
     pub(crate) model: &'a str,
     pub(crate) id: Cow<'a, str>,
-    pub(crate) fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+    pub(crate) fields: Fields<'a>,
 }
 
 impl Write<'_> {
@@ -36,7 +34,7 @@ impl Write<'_> {
 
     /// The fields that it writes, `id` apart, each once and with its value as JSON text; none of a
     /// delete.
-    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.fields.iter().map(|(name, value)| (&**name, value.get()))
     }
 

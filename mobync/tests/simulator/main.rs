@@ -18,10 +18,12 @@
 
 mod convert;
 mod databases;
+mod faults;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod ours;
 mod published;
+mod rules;
 mod run;
 mod server;
 mod shrink;
@@ -31,7 +33,7 @@ mod store;
 mod support;
 mod world;
 
-use mobync::memory::MemoryDatabase;
+use mobync::{Access, Database, DatabaseError, Owner, memory::MemoryDatabase};
 
 #[test]
 fn whatever_happens_to_a_memory_database_is_what_the_text_says() {
@@ -51,4 +53,21 @@ fn whatever_happens_to_sqlite_is_what_the_text_says() {
 #[test]
 fn whatever_happens_to_postgresql_is_what_the_text_says() {
     run::run("PostgreSQL", 25, databases::postgres);
+}
+
+/// A database that lets the syncs of one owner overlap, and says that it does not.
+#[derive(Clone, Debug, Default)]
+struct Overlapping(support::Plain);
+
+impl Database for Overlapping {
+    type Unit = support::Plain;
+
+    async fn open(&self, owner: &Owner, access: Access) -> Result<support::Plain, DatabaseError> {
+        self.0.open(owner, access).await
+    }
+}
+
+#[test]
+fn a_database_that_lets_syncs_overlap_is_found_out() {
+    assert!(run::fails(400, &async || Overlapping::default()));
 }

@@ -3,22 +3,23 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicI64, Ordering},
     },
 };
 
 use mobync::{
-    Access, Change as LibraryChange, Database, DatabaseError, Diff, Error, Mobync, Owner, Refusal,
-    Rules, SyncResponse, Synchronizer, View, WindowQuery,
+    Access, Database, Diff, Error, Mobync, Owner, SyncResponse, Synchronizer, WindowQuery,
 };
 
 use super::{
     convert,
+    faults::Faults,
     oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, without_nulls},
     ours::same,
+    rules::{NoNo, forbids, rejects},
     step::{Edit, Settings},
-    support::hooked::{Hook, Hooked},
+    support::hooked::Hooked,
     world::{Failure, kind},
 };
 
@@ -30,7 +31,17 @@ pub struct Server<D> {
     settings: Settings,
 }
 
-/// What a request was answered, and what should be said.
+/// A request, as it arrives.
+#[derive(Debug)]
+pub struct Posted {
+    pub owner: usize,
+    pub clock: i64,
+    pub diffs: Vec<Diff>,
+}
+
+type Outcome = Result<SyncResponse, Error>;
+
+/// What a request was answered, what the text says, and the rows that the server had then.
 #[derive(Debug)]
 pub enum Reply {
     Answer { answer: SyncResponse, told: Answer, rows: Objects },
@@ -40,8 +51,7 @@ pub enum Reply {
 
 impl<D: Database + Clone> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
-        let hook = Faults { picky: settings.constraints, next: Arc::default() };
-        let database = Hooked { inner, hook };
+        let database = Hooked { inner, hook: Faults::new(settings) };
         let time = Arc::new(AtomicI64::new(0));
         let owner = |number| {
             let name = if number == 0 { "ada" } else { "bob" };
@@ -61,48 +71,86 @@ impl<D: Database + Clone> Server<D> {
     }
 
     pub fn fail_in(&self, calls: usize, busy: bool) {
-        *self.database.hook.next.lock().unwrap() = Some((calls, busy));
-    }
-
-    /// Whether a fault that was to come has come.
-    fn end_faults(&self) -> bool {
-        let mut next = self.database.hook.next.lock().unwrap();
-        next.take_if(|(calls, _)| *calls == usize::MAX).is_some()
+        self.database.hook.fail_in(calls, busy);
     }
 
     pub fn calm(&self) {
-        *self.database.hook.next.lock().unwrap() = None;
+        self.database.hook.calm();
     }
 
     pub fn oracle(&self, owner: usize) -> &Oracle {
         &self.owners[owner].1
     }
 
-    pub async fn sync(
+    /// One request.
+    pub async fn sync(&mut self, posted: &Posted) -> Result<Reply, Failure> {
+        let outcome = self.apply(posted).await;
+        let has_failed = self.database.hook.take_failure();
+        let [reply] = self.explain([(posted, &outcome)], has_failed).await?;
+        Ok(reply)
+    }
+
+    /// Two requests at once, at this pace. They may be served in either order.
+    pub async fn sync_together(
         &mut self,
-        owner: usize,
-        clock: i64,
-        diffs: &[Diff],
+        [left, right]: [&Posted; 2],
+        pace: u64,
+    ) -> Result<[Reply; 2], Failure> {
+        self.database.hook.set_pace(Some(pace));
+        let outcomes = tokio::join!(self.apply(left), self.apply(right));
+        self.database.hook.set_pace(None);
+        let has_failed = self.database.hook.take_failure();
+        let (left, right) = ((left, &outcomes.0), (right, &outcomes.1));
+
+        let before = self.owners.clone();
+        let failure = match self.explain([left, right], has_failed).await {
+            Ok(replies) => return Ok(replies),
+            Err(failure) => failure,
+        };
+        self.owners = before;
+        match self.explain([right, left], has_failed).await {
+            Ok([right, left]) => Ok([left, right]),
+            Err(Failure(other)) => Err(Failure(format!(
+                "two requests at once; if the first was served first:\n{}\nif the other was:\n{other}",
+                failure.0
+            ))),
+        }
+    }
+
+    async fn apply(&self, Posted { owner, clock, diffs }: &Posted) -> Outcome {
+        self.mobync.apply(*clock, diffs.clone(), &self.owners[*owner].0).await
+    }
+
+    /// Everything is as the text says, if the requests were served in this order.
+    async fn explain<const N: usize>(
+        &mut self,
+        served: [(&Posted, &Outcome); N],
+        has_failed: bool,
+    ) -> Result<[Reply; N], Failure> {
+        let mut replies = [const { Reply::Failed }; N];
+        for ((posted, outcome), reply) in served.into_iter().zip(&mut replies) {
+            match outcome {
+                Ok(answer) => *reply = self.hold_against_text(posted, answer)?,
+                Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {}
+                Err(Error::PayloadTooLarge(_)) if posted.diffs.len() > self.settings.max_diffs => {
+                    *reply = Reply::TooLarge;
+                }
+                Err(error) => return Err(Failure(format!("a request failed: {error:?}"))),
+            }
+        }
+        let failed = replies.iter().filter(|reply| matches!(reply, Reply::Failed)).count();
+        same("how many requests failed with the database", &failed, &usize::from(has_failed))?;
+        self.check().await?;
+        Ok(replies)
+    }
+
+    /// The answer is what the text says, which hears of the request by this.
+    fn hold_against_text(
+        &mut self,
+        Posted { owner, clock, diffs }: &Posted,
+        answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
         let now = self.time.load(Ordering::Relaxed);
-        let outcome = self.mobync.apply(clock, diffs.to_vec(), &self.owners[owner].0).await;
-        let has_failed = self.end_faults();
-        let answer = match outcome {
-            Ok(answer) => answer,
-            Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
-                self.check(owner).await?;
-                return Ok(Reply::Failed);
-            }
-            Err(Error::PayloadTooLarge(_)) if diffs.len() > self.settings.max_diffs => {
-                self.check(owner).await?;
-                return Ok(Reply::TooLarge);
-            }
-            Err(error) => return Err(Failure(format!("a request failed: {error:?}"))),
-        };
-        if has_failed {
-            return Err(Failure("a sync went well though the database failed".to_owned()));
-        }
-
         let changes: Vec<Change> = diffs.iter().map(convert::change).collect();
         let rules = self.settings.rules;
         let refuse = |change: &Change| (rules && forbids(change)).then_some("forbidden");
@@ -110,13 +158,12 @@ impl<D: Database + Clone> Server<D> {
         let reject = |kind, key: &Key, fields: &Fields| {
             if constraints { rejects(kind, &key.1, fields.values()) } else { None }
         };
-        let oracle = &mut self.owners[owner].1;
+        let oracle = &mut self.owners[*owner].1;
         let told = oracle
-            .sync(clock, &changes, now, refuse, &reject)
+            .sync(*clock, &changes, now, refuse, &reject)
             .map_err(|_| Failure("the oracle says clock_ahead".to_owned()))?;
-        check_answer(&answer, &told)?;
-        let rows = self.check(owner).await?;
-        Ok(Reply::Answer { answer, told, rows })
+        check_answer(answer, &told)?;
+        Ok(Reply::Answer { answer: answer.clone(), told, rows: oracle.objects() })
     }
 
     /// The backend writes for an owner.
@@ -130,14 +177,14 @@ impl<D: Database + Clone> Server<D> {
             || rejects(kind, &key.1, fields.values().filter(|_| kind != Kind::Delete)).is_none();
         let change = convert::library_change(&key, kind, &fields);
         let outcome = self.mobync.write(name, [change]).await;
-        let has_failed = self.end_faults();
+        let has_failed = self.database.hook.take_failure();
         match outcome {
             Ok(_) if is_taken && !has_failed => {}
             Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
-                return self.check(owner).await.map(drop);
+                return self.check().await;
             }
             Err(Error::InvalidValue { .. } | Error::Constraint { .. }) if !is_taken => {
-                return self.check(owner).await.map(drop);
+                return self.check().await;
             }
             other => return Err(Failure(format!("a write of the backend: {other:?}"))),
         }
@@ -151,12 +198,11 @@ impl<D: Database + Clone> Server<D> {
         let oracle = &mut self.owners[owner].1;
         let clock = oracle.clock();
         oracle.sync(clock, &[change], now, |_| None, &|_, _, _| None).unwrap();
-        self.check(owner).await.map(drop)
+        self.check().await
     }
 
-    /// Log and rows of all owners are as the text says. Returns the rows of one.
-    async fn check(&self, owner: usize) -> Result<Objects, Failure> {
-        let mut rows = Objects::new();
+    /// Log and rows of all owners are as the text says.
+    async fn check(&self) -> Result<(), Failure> {
         for (number, (_, oracle)) in self.owners.iter().enumerate() {
             let log = self.log(number).await?;
             let ids: BTreeSet<_> = log.iter().map(|entry| entry.id.clone()).collect();
@@ -167,11 +213,8 @@ impl<D: Database + Clone> Server<D> {
             let is = self.rows(number).await?;
             let said = oracle.objects();
             same("the server's rows", &without_nulls(&is), &without_nulls(&said))?;
-            if number == owner {
-                rows = is;
-            }
         }
-        Ok(rows)
+        Ok(())
     }
 
     /// The log, read from below all faults.
@@ -260,102 +303,4 @@ fn same_entries(what: &str, is: &[Entry], said: &[Entry]) -> Result<(), Failure>
         }
     }
     same(what, &is, &said)
-}
-
-/// Makes the database fail, or refuse.
-#[derive(Clone, Debug)]
-pub struct Faults {
-    picky: bool,
-    /// In how many calls, and whether it is busy then; the greatest number when it has failed.
-    next: Arc<Mutex<Option<(usize, bool)>>>,
-}
-
-impl Hook for Faults {
-    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
-        let mut next = self.next.lock().unwrap();
-        match &mut *next {
-            Some((calls @ 0, busy)) => {
-                *calls = usize::MAX;
-                let cause = format!("{name} failed");
-                Err(if *busy { DatabaseError::busy(cause) } else { DatabaseError::failed(cause) })
-            }
-            Some((usize::MAX, _)) | None => Ok(()),
-            Some((calls, _)) => {
-                *calls -= 1;
-                Ok(())
-            }
-        }
-    }
-
-    fn change(&self, change: &LibraryChange) -> Result<(), DatabaseError> {
-        let (kind, fields) = match change {
-            LibraryChange::Create { record, .. } => (Kind::Create, Some(record.fields())),
-            LibraryChange::Update { changes, .. } => (Kind::Update, Some(changes.fields())),
-            LibraryChange::Delete { .. } => (Kind::Delete, None),
-        };
-        let values = fields.into_iter().flat_map(|fields| fields.values());
-        match rejects(kind, change.id(), values).filter(|_| self.picky) {
-            Some("invalid_value") => Err(DatabaseError::invalid_value("a", "must not be bad")),
-            Some(_) => Err(DatabaseError::constraint("parent")),
-            None => Ok(()),
-        }
-    }
-}
-
-/// With which code the database refuses this.
-fn rejects<'v>(
-    kind: Kind,
-    id: &str,
-    values: impl Iterator<Item = &'v serde_json::Value>,
-) -> Option<&'static str> {
-    if kind == Kind::Delete {
-        return (id == "kept").then_some("constraint");
-    }
-    let mut bad = None;
-    for value in values {
-        // Whichever it is, it is the first in the order of the fields.
-        if bad.is_none() && value == "bad" {
-            bad = Some("invalid_value");
-        }
-        if bad.is_none() && value == "orphan" {
-            bad = Some("constraint");
-        }
-    }
-    bad
-}
-
-/// The application's rule: no field is `no`, and some deletes are not allowed.
-#[derive(Clone, Copy, Debug)]
-struct NoNo {
-    rules: bool,
-}
-
-fn forbids(change: &Change) -> bool {
-    match change.kind {
-        Kind::Delete => change.at % 3 == 0,
-        Kind::Create | Kind::Update => change.fields.values().any(|value| value == "no"),
-    }
-}
-
-impl NoNo {
-    fn judge(self, diff: &Diff) -> Result<(), Refusal> {
-        if self.rules && forbids(&convert::change(diff)) {
-            return Err(Refusal::because("No."));
-        }
-        Ok(())
-    }
-}
-
-impl<S: Synchronizer> Rules<S> for NoNo {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
-        self.judge(diff)
-    }
-
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
-        self.judge(diff)
-    }
-
-    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
-        self.judge(diff)
-    }
 }

@@ -20,6 +20,8 @@ pub struct Settings {
     pub rules: bool,
     /// Whether there are changes that the database refuses.
     pub constraints: bool,
+    /// Whether the database gets its writes in batches, or one by one.
+    pub batches: bool,
 }
 
 /// Which client a device runs.
@@ -38,10 +40,14 @@ pub enum Step {
     Edit { device: usize, edit: Edit },
     /// A device asks, is answered, and hears it.
     Sync { device: usize },
+    /// Two devices ask at once, or one does twice; then they hear what they were answered.
+    SyncTogether { devices: [usize; 2], pace: u64 },
     /// A device sends a request, and gives up the one before.
     Send { device: usize },
     /// A request arrives, the last but so many. Each may arrive never, once, or often.
     Deliver { request: usize },
+    /// Two requests arrive at once; the pace is the seed of which one the database serves when.
+    DeliverTogether { requests: [usize; 2], pace: u64 },
     /// A device hears the answer to its request, if there is one.
     Hear { device: usize },
     /// A device hears some answer of long ago.
@@ -113,7 +119,8 @@ impl Settings {
         let devices = (0..rng.usize(2..=4).max(owners)).map(|_| kind(rng)).collect();
         // Published clients would send the same too many diffs for ever.
         let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
-        Self { owners, devices, max_diffs, rules: rng.bool(), constraints: rng.bool() }
+        let [rules, constraints, batches] = std::array::from_fn(|_| rng.bool());
+        Self { owners, devices, max_diffs, rules, constraints, batches }
     }
 }
 
@@ -141,7 +148,8 @@ impl Style {
         let edit = self.edit(rng);
         match rng.u8(..100) {
             0..36 => Step::Edit { device, edit },
-            36..52 => Step::Sync { device },
+            36..50 => Step::Sync { device },
+            50 | 51 => Step::SyncTogether { devices: [device, rng.usize(..12)], pace: rng.u64(..) },
             52..60 => Step::Send { device },
             60..70 => Step::Deliver { request: if rng.bool() { 0 } else { rng.usize(..20) } },
             70..78 => Step::Hear { device },
@@ -163,6 +171,10 @@ impl Style {
             94 => Step::Restore { device },
             95 | 96 => Step::Fault { calls: rng.usize(..12), busy: rng.bool() },
             97 => Step::Restart,
+            98 => Step::DeliverTogether {
+                requests: [rng.usize(..3), rng.usize(..20)],
+                pace: rng.u64(..),
+            },
             _ => Step::Edit { device, edit },
         }
     }

@@ -1,15 +1,17 @@
 //! A world in which a script happens: one server, its owners' devices, and a network between them.
 
+mod rest;
+
 use std::fmt;
 
-use mobync::{Database, Diff, client::Request};
+use mobync::{Database, client::Request};
 
 use super::{
     convert,
     oracle::{Change, Entry, Kind, Objects, without_nulls},
     ours::{Ours, same},
     published::Published,
-    server::{Reply, Server},
+    server::{Posted, Reply, Server},
     step::{self, Edit, Script, Settings, Step},
 };
 
@@ -55,8 +57,7 @@ enum Client {
 /// A request in the network, which may deliver it at any time, and more than once.
 struct Sent {
     device: usize,
-    clock: i64,
-    diffs: Vec<Diff>,
+    posted: Posted,
     ours: Option<(Request, usize)>,
 }
 
@@ -106,15 +107,21 @@ impl<D: Database + Clone> World<D> {
             Step::Edit { device, edit } => self.edit(device % count, edit).await,
             Step::Sync { device } => self.sync(device % count).await,
             Step::Send { device } => self.send(device % count).await,
+            Step::SyncTogether { devices, pace } => {
+                self.sync_together(devices.map(|device| device % count), *pace).await
+            }
             Step::Deliver { request } if !self.requests.is_empty() => {
-                let newest = self.requests.len() - 1;
-                self.deliver(newest - request % self.requests.len()).await
+                self.deliver(self.before_newest(*request)).await
+            }
+            Step::DeliverTogether { requests, pace } if !self.requests.is_empty() => {
+                let requests = requests.map(|request| self.before_newest(request));
+                self.deliver_together(requests, *pace).await
             }
             Step::Hear { device } => self.hear(device % count).await,
             Step::HearLate { answer } if !self.answers.is_empty() => {
                 self.hear_late(answer % self.answers.len()).await
             }
-            Step::Deliver { .. } | Step::HearLate { .. } => Ok(()),
+            Step::Deliver { .. } | Step::DeliverTogether { .. } | Step::HearLate { .. } => Ok(()),
             Step::Jump { device, off } => {
                 self.devices[device % count].off = *off;
                 self.pass(0);
@@ -196,20 +203,40 @@ impl<D: Database + Clone> World<D> {
         Ok(())
     }
 
+    async fn sync_together(&mut self, devices: [usize; 2], pace: u64) -> Result<(), Failure> {
+        let before = self.requests.len();
+        for device in devices {
+            self.send(device).await?;
+        }
+        match self.requests.len() - before {
+            0 => {}
+            1 => self.deliver(before).await?,
+            _ => self.deliver_together([before, before + 1], pace).await?,
+        }
+        for device in devices {
+            self.hear(device).await?;
+        }
+        Ok(())
+    }
+
     async fn send(&mut self, device: usize) -> Result<(), Failure> {
         let number = self.requests.len();
+        let owner = self.devices[device].owner;
         let sent = match &mut self.devices[device].client {
             Client::Ours(ours) => ours.send(number).await?.map(|request| Sent {
                 device,
-                clock: request.body().logical_clock,
-                diffs: request.body().diffs.clone(),
+                posted: Posted {
+                    owner,
+                    clock: request.body().logical_clock,
+                    diffs: request.body().diffs.clone(),
+                },
                 ours: Some((request, ours.life)),
             }),
             Client::Published { now, .. } => {
                 let clock = now.clock;
                 let diffs = now.request();
                 let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
-                Some(Sent { device, clock, diffs, ours: None })
+                Some(Sent { device, posted: Posted { owner, clock, diffs }, ours: None })
             }
         };
         self.devices[device].sent = sent.is_some().then_some(number);
@@ -217,11 +244,22 @@ impl<D: Database + Clone> World<D> {
         Ok(())
     }
 
+    /// The newest request but so many, counted around.
+    fn before_newest(&self, request: usize) -> usize {
+        let count = self.requests.len();
+        count - 1 - request % count
+    }
+
     async fn deliver(&mut self, request: usize) -> Result<(), Failure> {
-        let Sent { device, clock, diffs, .. } = &self.requests[request];
-        let owner = self.devices[*device].owner;
-        let reply = self.server.sync(owner, *clock, diffs).await?;
+        let reply = self.server.sync(&self.requests[request].posted).await?;
         self.answers.push((request, reply));
+        Ok(())
+    }
+
+    async fn deliver_together(&mut self, requests: [usize; 2], pace: u64) -> Result<(), Failure> {
+        let posted = requests.map(|request| &self.requests[request].posted);
+        let replies = self.server.sync_together(posted, pace).await?;
+        self.answers.extend(requests.into_iter().zip(replies));
         Ok(())
     }
 
@@ -267,7 +305,7 @@ impl<D: Database + Clone> World<D> {
             }
             (Client::Published { now, .. }, Reply::Answer { answer, rows, .. }) => {
                 device.sent = None;
-                let changes: Vec<Change> = sent.diffs.iter().map(convert::change).collect();
+                let changes: Vec<Change> = sent.posted.diffs.iter().map(convert::change).collect();
                 let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
                 if !now.receive(&changes, answer.logical_clock, &entries) {
                     return Ok(());
@@ -280,58 +318,6 @@ impl<D: Database + Clone> World<D> {
             }
         };
         device.compare(rows)
-    }
-
-    /// Faults end, nobody writes, all sync: then all are equal, and stay so.
-    async fn come_to_rest(&mut self) -> Result<(), Failure> {
-        self.server.calm();
-        for device in &self.devices {
-            if let Client::Ours(ours) = &device.client {
-                ours.spare();
-            }
-        }
-        for _ in 0..2 {
-            for device in 0..self.devices.len() {
-                self.sync_until_quiet(device).await?;
-            }
-        }
-        let clocks: Vec<i64> =
-            (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
-        for device in 0..self.devices.len() {
-            self.sync(device).await?;
-        }
-        let after: Vec<i64> =
-            (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
-        same("the clocks of owners at rest", &after, &clocks)?;
-
-        for owner in 0..self.settings.owners {
-            let rows = self.server.oracle(owner).objects();
-            for device in self.devices.iter().filter(|device| device.owner == owner) {
-                device.compare(&rows)?;
-            }
-            let device = Device {
-                owner,
-                client: Client::Ours(Box::new(Ours::new(100))),
-                off: 0,
-                sent: None,
-            };
-            self.devices.push(device);
-            self.sync(self.devices.len() - 1).await?;
-            self.devices.last().map_or(Ok(()), |fresh| fresh.compare(&rows))?;
-        }
-        Ok(())
-    }
-
-    async fn sync_until_quiet(&mut self, device: usize) -> Result<(), Failure> {
-        for _ in 0..200 {
-            self.pass(1);
-            self.sync(device).await?;
-            match &self.devices[device].client {
-                Client::Ours(ours) if !ours.is_quiet() => {}
-                _ => return Ok(()),
-            }
-        }
-        Err(Failure("a device has changes that never go out".to_owned()))
     }
 }
 

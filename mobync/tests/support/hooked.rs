@@ -6,16 +6,26 @@ use std::sync::{
 };
 
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, Window,
-    WindowQuery,
+    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Rejection,
+    Synchronizer, Window, WindowQuery, Write,
 };
 
 /// What may go wrong.
 pub trait Hook: Clone + Send + Sync + 'static {
+    /// What every call waits for first.
+    fn pause(&self) -> impl Future<Output = ()> + Send {
+        std::future::ready(())
+    }
+
     /// Before every call, by its name.
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
         let _ = name;
         Ok(())
+    }
+
+    /// Whether changes reach the database in its own batches, each of which is one call.
+    fn batches(&self) -> bool {
+        false
     }
 
     /// Before every change.
@@ -37,11 +47,16 @@ pub struct HookedUnit<U, H> {
     hook: H,
 }
 
+async fn pass(hook: &impl Hook, name: &'static str) -> Result<(), DatabaseError> {
+    hook.pause().await;
+    hook.call(name)
+}
+
 impl<D: Database, H: Hook> Database for Hooked<D, H> {
     type Unit = HookedUnit<D::Unit, H>;
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<Self::Unit, DatabaseError> {
-        self.hook.call("open")?;
+        pass(&self.hook, "open").await?;
         Ok(HookedUnit { inner: self.inner.open(owner, access).await?, hook: self.hook.clone() })
     }
 
@@ -59,7 +74,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        self.hook.call("read")?;
+        pass(&self.hook, "read").await?;
         self.inner.read(owner, model, filters).await.map_err(Into::into)
     }
 
@@ -69,7 +84,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         model: &str,
         record: Record,
     ) -> Result<(), DatabaseError> {
-        self.hook.call("create")?;
+        pass(&self.hook, "create").await?;
         self.hook.change(&Change::create(model, record.clone()))?;
         self.inner.create(owner, model, record).await.map_err(Into::into)
     }
@@ -80,34 +95,34 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         model: &str,
         changes: Record,
     ) -> Result<(), DatabaseError> {
-        self.hook.call("update")?;
+        pass(&self.hook, "update").await?;
         self.hook.change(&Change::update(model, changes.clone()))?;
         self.inner.update(owner, model, changes).await.map_err(Into::into)
     }
 
     async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.hook.call("delete")?;
+        pass(&self.hook, "delete").await?;
         self.hook.change(&Change::delete(model, id))?;
         self.inner.delete(owner, model, id).await.map_err(Into::into)
     }
 
     async fn validate_create(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        self.hook.call("validate_create")?;
+        pass(&self.hook, "validate_create").await?;
         self.inner.validate_create(owner, diff).await.map_err(Into::into)
     }
 
     async fn validate_update(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        self.hook.call("validate_update")?;
+        pass(&self.hook, "validate_update").await?;
         self.inner.validate_update(owner, diff).await.map_err(Into::into)
     }
 
     async fn validate_delete(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        self.hook.call("validate_delete")?;
+        pass(&self.hook, "validate_delete").await?;
         self.inner.validate_delete(owner, diff).await.map_err(Into::into)
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
-        self.hook.call("commit")?;
+        pass(&self.hook, "commit").await?;
         self.inner.commit().await.map_err(Into::into)
     }
 
@@ -123,8 +138,25 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         self.inner.survives_rejection()
     }
 
+    async fn check_each_change(&mut self) -> Result<(), DatabaseError> {
+        pass(&self.hook, "check_each_change").await?;
+        self.inner.check_each_change().await
+    }
+
+    async fn write(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        if self.hook.batches() {
+            self.write_batch(owner, writes).await
+        } else {
+            self.write_each(owner, writes).await
+        }
+    }
+
     async fn clock(&mut self, owner: &Owner, log: &str) -> Result<i64, DatabaseError> {
-        self.hook.call("clock")?;
+        pass(&self.hook, "clock").await?;
         self.inner.clock(owner, log).await
     }
 
@@ -133,7 +165,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         owner: &Owner,
         query: WindowQuery<'_>,
     ) -> Result<Window, DatabaseError> {
-        self.hook.call("window")?;
+        pass(&self.hook, "window").await?;
         self.inner.window(owner, query).await
     }
 
@@ -144,7 +176,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         objects: &[(&str, &str)],
         tick: i64,
     ) -> Result<Vec<bool>, DatabaseError> {
-        self.hook.call("created_before")?;
+        pass(&self.hook, "created_before").await?;
         self.inner.created_before(owner, log, objects, tick).await
     }
 
@@ -152,10 +184,64 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         &mut self,
         owner: &Owner,
         log: &str,
-        entries: &[Diff],
+        entries: Vec<Diff>,
     ) -> Result<(), DatabaseError> {
-        self.hook.call("append")?;
+        pass(&self.hook, "append").await?;
         self.inner.append(owner, log, entries).await
+    }
+}
+
+impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
+    async fn write_batch(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        pass(&self.hook, "write").await?;
+        let mut rejections = Vec::new();
+        let (mut places, mut taken) = (Vec::new(), Vec::new());
+        for (place, write) in writes.iter().enumerate() {
+            match self.hook.change(&write.to_change()?) {
+                Ok(()) => {
+                    places.push(place);
+                    taken.push(write.clone());
+                }
+                Err(error) => rejections.push(Rejection { place, error }),
+            }
+            if !rejections.is_empty() && !self.survives_rejection() {
+                return Ok(rejections);
+            }
+        }
+        let rejected = self.inner.write(owner, &taken).await?;
+        rejections.extend(
+            rejected
+                .into_iter()
+                .map(|Rejection { place, error }| Rejection { place: places[place], error }),
+        );
+        rejections.sort_by_key(|rejection| rejection.place);
+        Ok(rejections)
+    }
+
+    async fn write_each(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        let mut rejections = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            let done = match write.to_change()? {
+                Change::Create { model, record } => self.create(owner, &model, record).await,
+                Change::Update { model, changes } => self.update(owner, &model, changes).await,
+                Change::Delete { model, id } => self.delete(owner, &model, &id).await,
+            };
+            if let Err(error) = done {
+                rejections.push(Rejection { place, error });
+                if !self.survives_rejection() {
+                    break;
+                }
+            }
+        }
+        Ok(rejections)
     }
 }
 

@@ -1,38 +1,39 @@
 //! A database of the seven methods and nothing else, to try what the library provides on top.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex},
 };
 
 use mobync::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer};
 
-type Rows = BTreeMap<(Owner, String, String), Record>;
+/// The records of one owner, by model and id.
+type Rows = BTreeMap<(String, String), Record>;
 
-/// Rows by owner, model and id. A clone works on a copy, which replaces the rows when committed.
-#[derive(Debug, Default)]
+/// A clone works on copies of the owners' rows that it looks at, which replace them when committed.
+#[derive(Clone, Debug, Default)]
 pub struct Plain {
-    shared: Arc<Mutex<Rows>>,
-    rows: Rows,
-}
-
-impl Clone for Plain {
-    fn clone(&self) -> Self {
-        let rows = self.shared.lock().unwrap().clone();
-        Self { shared: Arc::clone(&self.shared), rows }
-    }
+    shared: Arc<Mutex<HashMap<Owner, Rows>>>,
+    working: HashMap<Owner, Rows>,
 }
 
 impl Plain {
     pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
-        let rows = self.shared.lock().unwrap();
-        let of_model = rows.iter().filter(|((of, name, _), _)| of == owner && name == model);
-        of_model.map(|(_, record)| record.clone()).collect()
+        let shared = self.shared.lock().unwrap();
+        let rows = shared.get(owner).into_iter().flatten();
+        rows.filter(|((of, _), _)| of == model).map(|(_, record)| record.clone()).collect()
+    }
+
+    fn rows(&mut self, owner: &Owner) -> &mut Rows {
+        self.working.entry(owner.clone()).or_insert_with(|| {
+            let shared = self.shared.lock().unwrap();
+            shared.get(owner).cloned().unwrap_or_default()
+        })
     }
 }
 
-fn key(owner: &Owner, model: &str, id: &str) -> (Owner, String, String) {
-    (owner.clone(), model.to_owned(), id.to_owned())
+fn key(model: &str, id: &str) -> (String, String) {
+    (model.to_owned(), id.to_owned())
 }
 
 impl Synchronizer for Plain {
@@ -44,7 +45,7 @@ impl Synchronizer for Plain {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        let of_model = self.rows.iter().filter(|((of, name, _), _)| of == owner && name == model);
+        let of_model = self.rows(owner).iter().filter(|((of, _), _)| of == model);
         let records = of_model.map(|(_, record)| record);
         Ok(records.filter(|record| filters.iter().all(|f| f.matches(record))).cloned().collect())
     }
@@ -55,7 +56,7 @@ impl Synchronizer for Plain {
         model: &str,
         record: Record,
     ) -> Result<(), DatabaseError> {
-        match self.rows.insert(key(owner, model, record.id()), record) {
+        match self.rows(owner).insert(key(model, record.id()), record) {
             None => Ok(()),
             Some(_) => Err(DatabaseError::constraint("primary key")),
         }
@@ -67,14 +68,14 @@ impl Synchronizer for Plain {
         model: &str,
         changes: Record,
     ) -> Result<(), DatabaseError> {
-        if let Some(record) = self.rows.get_mut(&key(owner, model, changes.id())) {
+        if let Some(record) = self.rows(owner).get_mut(&key(model, changes.id())) {
             record.apply(changes);
         }
         Ok(())
     }
 
     async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.rows.remove(&key(owner, model, id));
+        self.rows(owner).remove(&key(model, id));
         Ok(())
     }
 
@@ -91,7 +92,7 @@ impl Synchronizer for Plain {
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
-        *self.shared.lock().unwrap() = self.rows;
+        self.shared.lock().unwrap().extend(self.working);
         Ok(())
     }
 }

@@ -1,0 +1,113 @@
+//! Time and bytes, as what an owner has grows.
+
+use super::Lab;
+use crate::{
+    Database, Measured, Report, Result, Until, What, Workload,
+    drive::Crowd,
+    report::{Bound, Goal, Line, Round},
+    workload::{Device, Newcomer, history},
+};
+
+/// How many updates one measurement makes at the most: the short log must stay one.
+const UPDATES: u64 = 5_000;
+
+pub(super) fn growth(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let [short, middle @ .., long] = lab.options.scale.entries;
+    // Ten owners share the updates of a measurement.
+    let short = Workload::Growth { entries: short, owners: 10 };
+    let alone = |entries| Workload::Growth { entries, owners: 1 };
+    for database in lab.options.databases.clone() {
+        let framework = lab.framework();
+        let at = lab.make(database)?;
+        let server = lab.start(framework, database, What::Ours, &at)?;
+        let until = lab.until();
+        let until = Until { requests: until.requests.min(UPDATES), ..until };
+        for workload in middle.map(alone) {
+            let mut crowd = lab.gather(&server, workload, 1)?;
+            let measured = lab.measure(&mut crowd, &server, until)?;
+            report.servers.push(Line { framework, database, workload, connections: 1, measured });
+        }
+        eprintln!("growth {}: making a log of {long} entries", database.name());
+        let mut crowd = lab.gather(&server, alone(long), 1)?;
+        let goal = Goal {
+            row: "growth",
+            subject: database.name().to_owned(),
+            figure: "µs with a long log",
+            floor: "with a short one",
+            bound: Bound::AtMost(1.3),
+            rounds: Vec::new(),
+        };
+        lab.contest(
+            goal,
+            report,
+            mean_us,
+            |lab| {
+                let mut crowd = lab.gather(&server, short, 1)?;
+                lab.measure(&mut crowd, &server, until)
+            },
+            |lab| lab.measure(&mut crowd, &server, until),
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn first_sync(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let objects = lab.options.scale.objects;
+    for database in lab.options.databases.clone() {
+        let framework = lab.framework();
+        let at = lab.make(database)?;
+        let server = lab.start(framework, database, What::Ours, &at)?;
+        let owner = lab.client.block_on(history::long(&server.url, 5 * objects))?;
+        // The floor reads the same tables; in memory it has records of its own.
+        let at = if database == Database::Memory { objects.to_string() } else { at };
+        let bare = lab.start(framework, database, What::Rows, &at)?;
+        let newcomer = |owner| -> Result<Vec<Box<dyn Device>>> {
+            Ok(vec![Box::new(Newcomer::new(owner, objects)?)])
+        };
+        let mut ours = Crowd { url: server.url.clone(), devices: newcomer(owner)? };
+        // The floor knows of no clocks.
+        let owner = history::Owner { clock: 0, ..owner };
+        let mut floor = Crowd { url: bare.url.clone(), devices: newcomer(owner)? };
+
+        let goal = Goal {
+            row: "first-sync",
+            subject: database.name().to_owned(),
+            figure: "µs",
+            floor: "reading and writing out the rows",
+            bound: Bound::AtMost(2.0),
+            rounds: Vec::new(),
+        };
+        let until = lab.until();
+        lab.contest(
+            goal,
+            report,
+            mean_us,
+            |lab| lab.measure(&mut floor, &bare, until),
+            |lab| lab.measure(&mut ours, &server, until),
+        )?;
+        report.goals.extend(bytes(database, report.goals.last()));
+    }
+    Ok(())
+}
+
+/// The goal of the answer's size, from what was measured for that of its time.
+fn bytes(database: Database, time: Option<&Goal>) -> Option<Goal> {
+    let rounds = time?.rounds.iter().filter_map(|round| {
+        let [floor, ours] = &*round.measured else { return None };
+        Some(Round::new(floor.answer_bytes, ours.answer_bytes, Vec::new()))
+    });
+    let goal = Goal {
+        row: "first-sync",
+        subject: database.name().to_owned(),
+        figure: "bytes",
+        floor: "the rows as creates",
+        bound: Bound::AtMost(1.1),
+        rounds: rounds.collect(),
+    };
+    eprintln!("{goal}");
+    Some(goal)
+}
+
+fn mean_us(measured: &Measured) -> f64 {
+    measured.mean_us
+}

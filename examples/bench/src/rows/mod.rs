@@ -1,0 +1,143 @@
+//! What is measured against what.
+
+mod footprint;
+mod growth;
+mod lab;
+mod requests;
+mod servers;
+
+use std::{path::PathBuf, time::Duration};
+
+pub(crate) use self::lab::Lab;
+use crate::{Database, Framework, Places, Report, Result};
+
+/// A row of the goals, or the plain table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Row {
+    /// Pushes on memory, against a bare server of the framework.
+    PushMemory,
+    /// Idle syncs on memory, against a bare server of the framework.
+    IdleMemory,
+    /// Pushes on PostgreSQL, against its bare transactions.
+    PushPostgres,
+    /// Pushes on SQLite, against its bare transactions.
+    PushSqlite,
+    /// Idle syncs on PostgreSQL, against a lookup by primary key behind the framework.
+    IdlePostgres,
+    /// Updates with a long log, against those with a short one.
+    Growth,
+    /// A first sync, against reading and writing out the rows.
+    FirstSync,
+    /// The memory that a large sync takes, against the bytes of its request and answer.
+    Memory,
+    /// The server's memory after a million requests, against that after a tenth of them.
+    Million,
+    /// Every workload on every server.
+    Servers,
+}
+
+/// How a run goes.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// This program, to start servers with.
+    pub program: PathBuf,
+    /// What to measure.
+    pub rows: Vec<Row>,
+    /// On which servers.
+    pub frameworks: Vec<Framework>,
+    /// On which databases.
+    pub databases: Vec<Database>,
+    /// How often a floor and what stands on it are measured, in turn.
+    pub rounds: usize,
+    /// How long each measurement goes on.
+    pub time: Duration,
+    /// How large everything is.
+    pub scale: Scale,
+}
+
+/// How large everything is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// The most requests of one measurement.
+    pub requests: u64,
+    /// The lengths of logs, from the shortest to the longest.
+    pub entries: [u64; 4],
+    /// How many tasks a first sync brings, and a large push makes.
+    pub objects: u64,
+    /// After how many requests the server's memory is looked at.
+    pub repeats: [u64; 2],
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self {
+            requests: u64::MAX,
+            entries: [1_000, 10_000, 100_000, 1_000_000],
+            objects: 10_000,
+            repeats: [100_000, 1_000_000],
+        }
+    }
+}
+
+impl Row {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::PushMemory,
+        Self::IdleMemory,
+        Self::PushPostgres,
+        Self::PushSqlite,
+        Self::IdlePostgres,
+        Self::Growth,
+        Self::FirstSync,
+        Self::Memory,
+        Self::Million,
+        Self::Servers,
+    ];
+
+    /// Its name in commands and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::PushMemory => "push-memory",
+            Self::IdleMemory => "idle-memory",
+            Self::PushPostgres => "push-postgres",
+            Self::PushSqlite => "push-sqlite",
+            Self::IdlePostgres => "idle-postgres",
+            Self::Growth => "growth",
+            Self::FirstSync => "first-sync",
+            Self::Memory => "memory",
+            Self::Million => "million",
+            Self::Servers => "servers",
+        }
+    }
+
+    fn measure(self, lab: &mut Lab, report: &mut Report) -> Result<()> {
+        match self {
+            Self::PushMemory => requests::push_memory(lab, report),
+            Self::IdleMemory => requests::idle_memory(lab, report),
+            Self::PushPostgres => requests::push_postgres(lab, report),
+            Self::PushSqlite => requests::push_sqlite(lab, report),
+            Self::IdlePostgres => requests::idle_postgres(lab, report),
+            Self::Growth => growth::growth(lab, report),
+            Self::FirstSync => growth::first_sync(lab, report),
+            Self::Memory => footprint::memory(lab, report),
+            Self::Million => footprint::million(lab, report),
+            Self::Servers => servers::servers(lab, report),
+        }
+    }
+}
+
+/// Measures the rows, one after another; the report so far is shown to `keep` behind each.
+///
+/// # Errors
+/// If a server does not come up, or answers what it must not.
+pub fn measure(options: Options, mut keep: impl FnMut(&Report) -> Result<()>) -> Result<Report> {
+    let cores = std::thread::available_parallelism()?.get();
+    let mut report = Report { cores, ..Report::default() };
+    let rows = options.rows.clone();
+    let mut lab = Lab::new(options, Places::new()?)?;
+    for row in rows {
+        row.measure(&mut lab, &mut report)?;
+        keep(&report)?;
+    }
+    Ok(report)
+}

@@ -1,0 +1,108 @@
+//! Requests per second, against those of servers and databases that do less.
+
+use super::Lab;
+use crate::{
+    Database, Measured, Report, Result, What, Workload,
+    report::{Bound, Goal},
+    transactions,
+};
+
+const PUSH: Workload = Workload::Push { creates: 10 };
+
+pub(super) fn push_memory(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    behind_frameworks(lab, report, "push-memory", Database::Memory, PUSH, What::Bare, 0.7)
+}
+
+pub(super) fn idle_memory(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let idle = Workload::Idle;
+    behind_frameworks(lab, report, "idle-memory", Database::Memory, idle, What::Bare, 0.9)
+}
+
+pub(super) fn idle_postgres(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let idle = Workload::Idle;
+    behind_frameworks(lab, report, "idle-postgres", Database::Postgres, idle, What::Clock, 0.8)
+}
+
+/// Sets each framework against itself, with a handler that does less.
+fn behind_frameworks(
+    lab: &mut Lab,
+    report: &mut Report,
+    row: &'static str,
+    database: Database,
+    workload: Workload,
+    floor: What,
+    at_least: f64,
+) -> Result<()> {
+    if !lab.has(database) {
+        return Ok(());
+    }
+    for framework in lab.options.frameworks.clone() {
+        let goal = Goal {
+            row,
+            subject: framework.name().to_owned(),
+            figure: "requests/s",
+            floor: if floor == What::Bare { "a bare server" } else { "a lookup of the clock" },
+            bound: Bound::AtLeast(at_least),
+            rounds: Vec::new(),
+        };
+        lab.contest(
+            goal,
+            report,
+            per_second,
+            |lab| lab.try_on(framework, database, floor, workload, 8),
+            |lab| lab.try_on(framework, database, What::Ours, workload, 8),
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn push_postgres(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    push(lab, report, "push-postgres", Database::Postgres, 8, 0.7)
+}
+
+pub(super) fn push_sqlite(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    push(lab, report, "push-sqlite", Database::Sqlite, 8, 1.0)?;
+    push(lab, report, "push-sqlite", Database::Sqlite, 32, 1.0)
+}
+
+/// Sets pushes against the same rows in as many transactions.
+fn push(
+    lab: &mut Lab,
+    report: &mut Report,
+    row: &'static str,
+    database: Database,
+    connections: usize,
+    at_least: f64,
+) -> Result<()> {
+    if !lab.has(database) {
+        return Ok(());
+    }
+    let goal = Goal {
+        row,
+        subject: format!("{connections} connections"),
+        figure: "requests/s",
+        floor: "bare transactions/s",
+        bound: Bound::AtLeast(at_least),
+        rounds: Vec::new(),
+    };
+    let framework = lab.framework();
+    lab.contest(
+        goal,
+        report,
+        per_second,
+        |lab| {
+            let (at, until) = (lab.make(database)?, lab.until());
+            lab.bare.block_on(async {
+                match database {
+                    Database::Postgres => transactions::postgres(&at, connections, until).await,
+                    _ => transactions::sqlite(&at, connections, until).await,
+                }
+            })
+        },
+        |lab| lab.try_on(framework, database, What::Ours, PUSH, connections),
+    )
+}
+
+fn per_second(measured: &Measured) -> f64 {
+    measured.per_second
+}

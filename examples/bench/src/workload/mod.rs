@@ -1,0 +1,134 @@
+//! What devices do.
+
+mod devices;
+pub(crate) mod history;
+
+use std::{cell::Cell, fmt, rc::Rc};
+
+use http::Uri;
+use serde::Serialize;
+
+pub(crate) use self::devices::Newcomer;
+use self::devices::{Contender, Idler, Mixed, Puller, Pusher, Repeater, Updater};
+use crate::{
+    Result,
+    connection::{Answer, Request},
+};
+
+/// What the devices of a run do, over and over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "name", rename_all = "kebab-case")]
+pub enum Workload {
+    /// Each request is the first of a new owner's device, and makes so many tasks.
+    Push {
+        /// How many.
+        creates: u64,
+    },
+    /// There is nothing new on either side.
+    Idle,
+    /// A device has not seen so many diffs, and asks for them.
+    Pull {
+        /// How many.
+        diffs: u64,
+    },
+    /// A device that has seen everything updates a task of an owner with so long a log.
+    Growth {
+        /// Log entries: creates, each followed by four updates.
+        entries: u64,
+        /// How many owners take turns, so that their logs stay as long as they were.
+        owners: usize,
+    },
+    /// A new device asks for everything: so many tasks, each created and then updated four times.
+    FirstSync {
+        /// How many.
+        objects: u64,
+    },
+    /// Of twenty requests sixteen are idle, three push three creates, and one pulls fifty diffs.
+    Mixed,
+    /// All devices are one owner's; each request makes a task, and pulls what the others made.
+    Contention,
+    /// Each second request sends ten diffs again that the server has; the others are idle.
+    Repeats,
+}
+
+/// One device: what it sends, and what it must be answered.
+pub(crate) trait Device {
+    fn next(&mut self) -> Result<Request>;
+
+    /// # Errors
+    /// If the answer is not the one that the device must get.
+    fn check(&mut self, answer: Answer) -> Result<()>;
+
+    /// What it sends at the very end, if it has to see whether it got everything.
+    fn last(&mut self) -> Result<Option<Request>> {
+        Ok(None)
+    }
+
+    /// # Errors
+    /// If it did not.
+    fn check_all(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl Workload {
+    /// Its name in commands and tables.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Push { .. } => "push",
+            Self::Idle => "idle",
+            Self::Pull { .. } => "pull",
+            Self::Growth { .. } => "growth",
+            Self::FirstSync { .. } => "first-sync",
+            Self::Mixed => "mixed",
+            Self::Contention => "contention",
+            Self::Repeats => "repeats",
+        }
+    }
+
+    /// Makes the devices, one for each connection, and what has to be there before they begin.
+    pub(crate) async fn prepare(self, url: &Uri, count: usize) -> Result<Vec<Box<dyn Device>>> {
+        let mut devices: Vec<Box<dyn Device>> = Vec::new();
+        // Made once, for those who do not write to it.
+        let shared = match self {
+            Self::Pull { diffs } => Some(history::unseen(url, diffs).await?),
+            Self::Mixed => Some(history::unseen(url, 50).await?),
+            Self::FirstSync { objects } => Some(history::long(url, 5 * objects).await?),
+            _ => None,
+        };
+        let made = Rc::new(Cell::new(0));
+        let owner = history::Owner::new();
+        for _ in 0..count {
+            let shared = shared.unwrap_or(owner);
+            devices.push(match self {
+                Self::Push { creates } => Box::new(Pusher::new(creates)),
+                Self::Idle => Box::new(Idler::new(history::several(url, 16).await?)?),
+                Self::Pull { diffs } => Box::new(Puller::new(shared, diffs)?),
+                Self::Growth { entries, owners } => {
+                    let mut long = Vec::new();
+                    for _ in 0..owners {
+                        long.push(history::long(url, entries).await?);
+                    }
+                    Box::new(Updater::new(long))
+                }
+                Self::FirstSync { objects } => Box::new(Newcomer::new(shared, objects)?),
+                Self::Mixed => Box::new(Mixed::new(history::Owner::new(), shared)?),
+                Self::Contention => Box::new(Contender::new(owner, Rc::clone(&made))),
+                Self::Repeats => Box::new(Repeater::new(history::several(url, 1).await?)?),
+            });
+        }
+        Ok(devices)
+    }
+}
+
+impl fmt::Display for Workload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Push { creates: count }
+            | Self::Pull { diffs: count }
+            | Self::Growth { entries: count, .. }
+            | Self::FirstSync { objects: count } => write!(f, "{} {count}", self.name()),
+            _ => f.write_str(self.name()),
+        }
+    }
+}

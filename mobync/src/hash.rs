@@ -1,0 +1,6 @@
+//! Hash maps with a fast hasher, whose seed is another one in each process.
+
+use foldhash::fast::RandomState;
+
+pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, RandomState>;
+pub(crate) type HashSet<T> = std::collections::HashSet<T, RandomState>;

@@ -1,0 +1,39 @@
+//! A record as the database keeps it.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+
+use crate::{DatabaseError, Record, Write, merge::encode};
+
+/// The JSON text of a record, with all digits of its numbers: smaller than the values, and made with
+/// less work.
+#[derive(Clone, Debug)]
+pub(super) struct Document(Box<str>);
+
+impl Document {
+    pub(super) fn of_record(record: Record) -> Self {
+        Self(serde_json::Value::from(record).to_string().into())
+    }
+
+    /// What a create writes.
+    pub(super) fn of_write(write: &Write<'_>) -> Self {
+        Self(encode(write.id(), write.fields()).into())
+    }
+
+    /// The same with what an update writes.
+    pub(super) fn updated(&self, write: &Write<'_>) -> Result<Self, DatabaseError> {
+        let mut members: BTreeMap<String, &RawValue> =
+            serde_json::from_str(&self.0).map_err(DatabaseError::failed)?;
+        members.remove("id");
+        let mut members: BTreeMap<&str, &str> =
+            members.iter().map(|(name, value)| (name.as_str(), value.get())).collect();
+        members.extend(write.fields());
+        let members = members.iter().map(|(name, value)| (*name, *value));
+        Ok(Self(encode(write.id(), members).into()))
+    }
+
+    pub(super) fn record(&self) -> Result<Record, DatabaseError> {
+        serde_json::from_str(&self.0).map_err(DatabaseError::failed)
+    }
+}

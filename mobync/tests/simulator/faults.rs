@@ -1,0 +1,87 @@
+//! A database that fails where it is told, takes its time, and does not take every value.
+
+use std::sync::{Arc, Mutex};
+
+use fastrand::Rng;
+use mobync::{Change, DatabaseError};
+
+use super::{oracle::Kind, rules::rejects, step::Settings, support::hooked::Hook};
+
+/// What goes wrong with a database.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    picky: bool,
+    batches: bool,
+    /// In how many calls, and whether it is busy then; the greatest number when it has failed.
+    next: Arc<Mutex<Option<(usize, bool)>>>,
+    /// How long calls take, while two requests are served.
+    pace: Arc<Mutex<Option<Rng>>>,
+}
+
+impl Faults {
+    pub fn new(settings: &Settings) -> Self {
+        Self { picky: settings.constraints, batches: settings.batches, ..Self::default() }
+    }
+
+    pub fn fail_in(&self, calls: usize, busy: bool) {
+        *self.next.lock().unwrap() = Some((calls, busy));
+    }
+
+    pub fn calm(&self) {
+        *self.next.lock().unwrap() = None;
+    }
+
+    /// Whether the failure that was to come has come since this was asked last.
+    pub fn take_failure(&self) -> bool {
+        let mut next = self.next.lock().unwrap();
+        next.take_if(|(calls, _)| *calls == usize::MAX).is_some()
+    }
+
+    /// From now on calls wait for each other as this seed says.
+    pub fn set_pace(&self, seed: Option<u64>) {
+        *self.pace.lock().unwrap() = seed.map(Rng::with_seed);
+    }
+}
+
+impl Hook for Faults {
+    async fn pause(&self) {
+        let turns = self.pace.lock().unwrap().as_mut().map_or(0, |rng| rng.u8(..4));
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        let mut next = self.next.lock().unwrap();
+        match &mut *next {
+            Some((calls @ 0, busy)) => {
+                *calls = usize::MAX;
+                let cause = format!("{name} failed");
+                Err(if *busy { DatabaseError::busy(cause) } else { DatabaseError::failed(cause) })
+            }
+            Some((usize::MAX, _)) | None => Ok(()),
+            Some((calls, _)) => {
+                *calls -= 1;
+                Ok(())
+            }
+        }
+    }
+
+    fn batches(&self) -> bool {
+        self.batches
+    }
+
+    fn change(&self, change: &Change) -> Result<(), DatabaseError> {
+        let (kind, fields) = match change {
+            Change::Create { record, .. } => (Kind::Create, Some(record.fields())),
+            Change::Update { changes, .. } => (Kind::Update, Some(changes.fields())),
+            Change::Delete { .. } => (Kind::Delete, None),
+        };
+        let values = fields.into_iter().flat_map(|fields| fields.values());
+        match rejects(kind, change.id(), values).filter(|_| self.picky) {
+            Some("invalid_value") => Err(DatabaseError::invalid_value("a", "must not be bad")),
+            Some(_) => Err(DatabaseError::constraint("parent")),
+            None => Ok(()),
+        }
+    }
+}

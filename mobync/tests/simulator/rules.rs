@@ -1,0 +1,66 @@
+//! What the application forbids, and its database does not take.
+
+use mobync::{Diff, Owner, Refusal, Rules, Synchronizer, View};
+
+use super::{
+    convert,
+    oracle::{Change, Kind},
+};
+
+/// With which code the database refuses this.
+pub fn rejects<'v>(
+    kind: Kind,
+    id: &str,
+    values: impl Iterator<Item = &'v serde_json::Value>,
+) -> Option<&'static str> {
+    if kind == Kind::Delete {
+        return (id == "kept").then_some("constraint");
+    }
+    let mut bad = None;
+    for value in values {
+        // Whichever it is, it is the first in the order of the fields.
+        if bad.is_none() && value == "bad" {
+            bad = Some("invalid_value");
+        }
+        if bad.is_none() && value == "orphan" {
+            bad = Some("constraint");
+        }
+    }
+    bad
+}
+
+/// The application's rule: no field is `no`, and some deletes are not allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct NoNo {
+    pub rules: bool,
+}
+
+pub fn forbids(change: &Change) -> bool {
+    match change.kind {
+        Kind::Delete => change.at % 3 == 0,
+        Kind::Create | Kind::Update => change.fields.values().any(|value| value == "no"),
+    }
+}
+
+impl NoNo {
+    fn judge(self, diff: &Diff) -> Result<(), Refusal> {
+        if self.rules && forbids(&convert::change(diff)) {
+            return Err(Refusal::because("No."));
+        }
+        Ok(())
+    }
+}
+
+impl<S: Synchronizer> Rules<S> for NoNo {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.judge(diff)
+    }
+
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.judge(diff)
+    }
+
+    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        self.judge(diff)
+    }
+}

@@ -1,0 +1,59 @@
+//! How a world ends.
+
+use mobync::Database;
+
+use super::{Client, Device, Failure, Ours, World, same};
+
+impl<D: Database + Clone> World<D> {
+    /// Faults end, nobody writes, all sync: then all are equal, and stay so.
+    pub(super) async fn come_to_rest(&mut self) -> Result<(), Failure> {
+        self.server.calm();
+        for device in &self.devices {
+            if let Client::Ours(ours) = &device.client {
+                ours.spare();
+            }
+        }
+        for _ in 0..2 {
+            for device in 0..self.devices.len() {
+                self.sync_until_quiet(device).await?;
+            }
+        }
+        let clocks: Vec<i64> =
+            (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
+        for device in 0..self.devices.len() {
+            self.sync(device).await?;
+        }
+        let after: Vec<i64> =
+            (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
+        same("the clocks of owners at rest", &after, &clocks)?;
+
+        for owner in 0..self.settings.owners {
+            let rows = self.server.oracle(owner).objects();
+            for device in self.devices.iter().filter(|device| device.owner == owner) {
+                device.compare(&rows)?;
+            }
+            let device = Device {
+                owner,
+                client: Client::Ours(Box::new(Ours::new(100))),
+                off: 0,
+                sent: None,
+            };
+            self.devices.push(device);
+            self.sync(self.devices.len() - 1).await?;
+            self.devices.last().map_or(Ok(()), |fresh| fresh.compare(&rows))?;
+        }
+        Ok(())
+    }
+
+    async fn sync_until_quiet(&mut self, device: usize) -> Result<(), Failure> {
+        for _ in 0..200 {
+            self.pass(1);
+            self.sync(device).await?;
+            match &self.devices[device].client {
+                Client::Ours(ours) if !ours.is_quiet() => {}
+                _ => return Ok(()),
+            }
+        }
+        Err(Failure("a device has changes that never go out".to_owned()))
+    }
+}
