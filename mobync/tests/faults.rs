@@ -4,19 +4,24 @@
 mod support;
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
 use mobync::{
-    Change, Database, Diff, Mobync, Owner, Record, Refusal, Rules, Synchronizer, View,
-    memory::MemoryDatabase,
+    Change, Database, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules, Synchronizer,
+    View, memory::MemoryDatabase,
 };
 use serde_json::json;
 use support::{
     Faulty, Forbid, Hooked, Plain, Sent, Server, ada, create,
     databases::{self, Made},
-    delete, diffs, update,
+    delete, diffs,
+    hooked::Hook,
+    update,
 };
 
 /// A request that uses every call there is: it reads a row back, and asks for a first create.
@@ -65,7 +70,7 @@ async fn fails_at_every_call<D: Database + Clone>(new: impl AsyncFn() -> Made<D>
 
 /// The seven methods on rows that all handles share.
 #[derive(Clone, Debug, Default)]
-struct SharedPlain(std::sync::Arc<Plain>);
+struct SharedPlain(Arc<Plain>);
 
 impl Database for SharedPlain {
     type Unit = Plain;
@@ -100,6 +105,32 @@ async fn a_database_of_seven_methods_that_fails_at_any_call_leaves_nothing_behin
 async fn an_sql_database_that_fails_at_any_call_leaves_nothing_behind() {
     fails_at_every_call(databases::sqlite, false).await;
     fails_at_every_call(databases::postgres, true).await;
+}
+
+/// Collides with another unit of work at the commit, so many times.
+#[derive(Clone)]
+struct Colliding(Arc<AtomicUsize>);
+
+impl Hook for Colliding {
+    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        let left = |times: usize| times.checked_sub(1);
+        if name == "commit" && self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, left).is_ok()
+        {
+            return Err(DatabaseError::conflict("a deadlock"));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_sync_that_collides_is_repeated_five_times_and_then_told_that_the_server_is_busy() {
+    for (times, is_done) in [(1, true), (5, true), (6, false)] {
+        let hook = Colliding(Arc::new(AtomicUsize::new(times)));
+        let server = Server::new(Hooked { inner: MemoryDatabase::new(), hook });
+        let outcome = server.try_sync(0, [create("t1", json!({"a": 1}))]).await;
+        assert_eq!(outcome.map(|answer| answer.logical_clock).ok(), is_done.then_some(1));
+        assert_eq!(server.log().await.len(), usize::from(is_done), "after {times} collisions");
+    }
 }
 
 #[tokio::test(start_paused = true)]

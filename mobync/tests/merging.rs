@@ -20,6 +20,8 @@ on_every_database! {
     a_diff_sent_twice_in_a_request_counts_once
     one_id_for_two_diffs_is_an_error
     a_known_diff_counts_for_the_object_that_the_log_names
+    a_known_receipt_counts_for_an_object_that_the_request_does_not_name
+    of_a_delete_the_log_keeps_the_id_alone
     every_new_diff_leaves_one_log_entry_under_its_own_id
     a_create_of_what_is_not_there_begins_a_life
     creates_on_both_sides_meet
@@ -139,6 +141,28 @@ async fn a_known_diff_counts_for_the_object_that_the_log_names(server: Server<im
     let back = server.back(1, [delete("t2").id("d1")]).await;
     assert!(back.is_empty(), "{back:?}");
     assert_eq!(server.rows().await, ["t2 {}"]);
+}
+
+async fn a_known_receipt_counts_for_an_object_that_the_request_does_not_name(
+    server: Server<impl Database>,
+) {
+    server.sync(0, [create("t1", json!({"a": 0}))]).await;
+    server.sync(1, [update("t1", json!({"a": 5})).at(9)]).await;
+    let lost = update("t1", json!({"a": 1})).id("d1");
+    assert_eq!(server.back(1, [lost]).await, [r#"update t1 {"a":5}"#]);
+    // The receipt alone does not tell that t1 is there, and another id or model would say it is not.
+    let misnamed = [update("t2", json!({"a": 1})), update("t1", json!({"a": 1})).model("others")];
+    for sent in misnamed {
+        assert_eq!(server.back(3, [sent.id("d1")]).await, [r#"update t1 {"a":5}"#]);
+    }
+}
+
+async fn of_a_delete_the_log_keeps_the_id_alone(server: Server<impl Database>) {
+    server.sync(0, [create("t1", json!({"a": 1}))]).await;
+    let mut gone = delete("t1");
+    gone.0.json_data = json!({"id": "t1", "a": 2}).to_string();
+    server.sync(1, [gone]).await;
+    assert_eq!(server.log_lines().await, [r#"0: create t1 {"a":1}"#, "1: delete t1"]);
 }
 
 async fn every_new_diff_leaves_one_log_entry_under_its_own_id(server: Server<impl Database>) {

@@ -64,13 +64,6 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Whether a life apart goes up to this delete, which therefore must not be refused.
-    pub fn ends_apart(&self, delete: usize) -> bool {
-        self.at(delete).is_some_and(|(_, object)| {
-            object.apart.is_some() && object.deletes.front() == Some(&delete)
-        })
-    }
-
     /// What one of the new diffs will do unless it is refused. Those before it must be settled.
     pub fn plan(&self, diff: usize) -> Option<Step<'a>> {
         let (entry, object) = self.at(diff)?;

@@ -84,7 +84,7 @@ fn sentence(message: &Value) -> Verdict {
         "struct ",
         "Some(",
         "Err(",
-        "::",
+        "mobync::",
         "on fire",
         "in use",
         "table of users",
