@@ -9,6 +9,7 @@ use std::{
 use actix_web::{
     FromRequest, HttpRequest, dev,
     error::PayloadError,
+    http::header,
     web::{self, PayloadConfig},
 };
 use bytes::Bytes;
@@ -41,16 +42,24 @@ pub(crate) fn has_config(request: &HttpRequest) -> bool {
         || request.app_data::<web::Data<PayloadConfig>>().is_some()
 }
 
-/// The core looks at the method and the headers only.
+/// The headers that the core reads; who asks is told by the request itself.
+static READ: [(header::HeaderName, HeaderName); 4] = [
+    (header::AUTHORIZATION, http::header::AUTHORIZATION),
+    (header::CONTENT_ENCODING, http::header::CONTENT_ENCODING),
+    (header::CONTENT_LENGTH, http::header::CONTENT_LENGTH),
+    (header::CONTENT_TYPE, http::header::CONTENT_TYPE),
+];
+
+/// What the core looks at: the method, and some headers.
 pub(crate) fn convert(request: &HttpRequest, payload: Payload) -> Request<Payload> {
     let mut converted = Request::new(payload);
     let method = request.method().as_str().as_bytes();
     *converted.method_mut() = Method::from_bytes(method).unwrap_or_default();
-    for (name, value) in request.headers() {
-        let name = HeaderName::from_bytes(name.as_str().as_bytes());
-        let value = HeaderValue::from_bytes(value.as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            converted.headers_mut().append(name, value);
+    for (theirs, ours) in &READ {
+        for value in request.headers().get_all(theirs) {
+            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+                converted.headers_mut().append(ours, value);
+            }
         }
     }
     converted
