@@ -156,9 +156,9 @@ fn string(text: &str) -> Option<String> {
     serde_json::from_str(text).ok()
 }
 
-/// An integer from 0 to 2^63 − 1.
+/// An integer from 0 to 2^63 − 1; -0 is none.
 fn natural(text: &str) -> Option<i64> {
-    text.parse().ok().filter(|number| *number >= 0)
+    text.parse().ok().filter(|_| !text.starts_with('-'))
 }
 
 fn read_clock(text: &str) -> Option<i64> {
