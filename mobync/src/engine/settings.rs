@@ -60,3 +60,18 @@ impl fmt::Debug for Time {
         f.write_str("Time")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::Settings;
+
+    #[test]
+    fn the_time_is_the_systems_unless_another_is_set() {
+        let now = Settings::default().now();
+        let now = UNIX_EPOCH + Duration::from_millis(u64::try_from(now).unwrap());
+        let apart = SystemTime::now().duration_since(now).unwrap();
+        assert!(apart < Duration::from_secs(60), "{apart:?}");
+    }
+}
