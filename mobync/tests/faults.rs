@@ -6,7 +6,7 @@ mod support;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -131,6 +131,33 @@ async fn a_sync_that_collides_is_repeated_five_times_and_then_told_that_the_serv
         assert_eq!(outcome.map(|answer| answer.logical_clock).ok(), is_done.then_some(1));
         assert_eq!(server.log().await.len(), usize::from(is_done), "after {times} collisions");
     }
+}
+
+/// Fails the first batch of writes as a whole.
+#[derive(Clone, Default)]
+struct FailsOnce(Arc<AtomicBool>);
+
+impl Hook for FailsOnce {
+    fn batches(&self) -> bool {
+        true
+    }
+
+    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        if name == "write" && !self.0.swap(true, Ordering::SeqCst) {
+            return Err(DatabaseError::failed("the disk is on fire"));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_fails_is_told_and_not_taken_for_one_that_is_rejected() {
+    let hook = FailsOnce::default();
+    let server = Server::new(Hooked { inner: MemoryDatabase::new(), hook });
+    let sent = [create("t1", json!({"a": 1}))];
+    assert_eq!(server.try_sync(0, sent.clone()).await.unwrap_err().code(), "internal");
+    assert!(server.log().await.is_empty());
+    assert_eq!(server.sync(0, sent).await.logical_clock, 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,9 +4,9 @@
 
 mod support;
 
-use mobync::{Database, Error};
-use serde_json::json;
-use support::{Server, T0, create, databases::on_every_database, delete, line, update};
+use mobync::{Access, Database, Error, Operation, Record, Synchronizer};
+use serde_json::{Value, json};
+use support::{Server, T0, ada, create, databases::on_every_database, delete, line, update};
 
 on_every_database! {
     super::Server::new;
@@ -45,6 +45,7 @@ on_every_database! {
     changes_of_one_moment_count_a_millisecond_apart
     a_timestamp_in_the_far_future_counts_as_now
     a_new_device_gets_one_create_for_each_object
+    a_new_device_that_changes_a_row_older_than_the_log_gets_all_of_it
     a_create_that_goes_back_has_every_written_field_null_included
     a_delete_and_then_a_create_go_back_for_an_object_made_again
     a_create_goes_back_behind_the_delete_before_it
@@ -373,6 +374,19 @@ async fn a_new_device_gets_one_create_for_each_object(server: Server<impl Databa
         .await;
     server.sync(2, [delete("t2").at(3), create("t3", json!({})).at(4)]).await;
     assert_eq!(server.back(0, []).await, [r#"create t1 {"a":2,"b":3}"#, "create t3"]);
+}
+
+async fn a_new_device_that_changes_a_row_older_than_the_log_gets_all_of_it(
+    server: Server<impl Database>,
+) {
+    let mut unit = server.mobync.database().open(&ada(), Access::Write).await.unwrap();
+    let row = Record::new("t1").with("a", 1).with("b", 1);
+    unit.create(&ada(), "tasks", row).await.map_err(Into::into).unwrap();
+    unit.commit().await.map_err(Into::into).unwrap();
+    let back = server.sync(0, [update("t1", json!({"b": 2}))]).await.diffs;
+    let data: Value = serde_json::from_str(&back[0].json_data).unwrap();
+    assert_eq!((back[0].operation, back.len()), (Operation::Create, 1));
+    assert_eq!((&data["a"], &data["b"]), (&json!(1), &json!(2)));
 }
 
 async fn a_create_that_goes_back_has_every_written_field_null_included(

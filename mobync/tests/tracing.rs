@@ -11,9 +11,9 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use mobync::{Database, Mobync, Owner, http::Endpoint, memory::MemoryDatabase};
+use mobync::{Change, Database, Mobync, Owner, Record, http::Endpoint, memory::MemoryDatabase};
 use serde_json::json;
-use support::{Faulty, Hooked, Picky, create, diffs, update};
+use support::{Faulty, Hooked, Picky, ada, create, diffs, update};
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::format::FmtSpan;
 
@@ -32,14 +32,6 @@ impl io::Write for Lines {
 
 /// All that is logged when these diffs are sent at clock 0, with the token `secret-ada`.
 fn logged<D: Database>(database: D, sent: Vec<support::Sent>) -> String {
-    let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(LevelFilter::TRACE)
-        .with_span_events(FmtSpan::CLOSE)
-        .with_ansi(false)
-        .with_writer(move || writer.clone())
-        .finish();
     let endpoint = Endpoint::new(Mobync::new(database), async |credentials| {
         Ok(Owner::new(credentials.token()?)?)
     });
@@ -49,8 +41,21 @@ fn logged<D: Database>(database: D, sent: Vec<support::Sent>) -> String {
         .header("authorization", "Bearer secret-ada")
         .body(Full::<Bytes>::from(body))
         .unwrap();
+    log_of(endpoint.handle(request))
+}
+
+/// All that is logged meanwhile.
+fn log_of(work: impl Future) -> String {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::TRACE)
+        .with_span_events(FmtSpan::CLOSE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    tracing::subscriber::with_default(subscriber, || runtime.block_on(endpoint.handle(request)));
+    tracing::subscriber::with_default(subscriber, || runtime.block_on(work));
     let lines = lines.0.lock().unwrap().clone();
     String::from_utf8(lines).unwrap()
 }
@@ -87,4 +92,12 @@ fn a_failure_is_logged_with_its_cause_at_the_level_it_deserves() {
     let refused = logged(MemoryDatabase::new().model("notes", ["text"]), sent());
     assert!(refused.contains("INFO") && refused.contains("unknown_model"), "{refused}");
     assert!(!refused.contains("private") && !refused.contains("secret"), "{refused}");
+}
+
+#[test]
+fn a_change_of_the_backend_is_a_span_that_no_device_has() {
+    let mobync = Mobync::new(MemoryDatabase::new());
+    let change = Change::create("tasks", Record::new("t1"));
+    let log = log_of(mobync.write(&ada(), [change]));
+    assert!(log.contains("clock=-1") && log.contains("accepted=1"), "{log}");
 }
