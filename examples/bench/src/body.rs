@@ -7,6 +7,9 @@ use bytes::Bytes;
 /// A time that no server takes for the future, in milliseconds.
 const LONG_AGO: u64 = 1_700_000_000_000;
 
+/// What is noted of every task.
+pub(crate) const NOTE: &str = "The shop at the corner closes at eight";
+
 /// An id of 36 characters, as UUIDs have; those of one lane follow each other.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Id {
@@ -76,7 +79,9 @@ impl Body {
         self.put(object, "id");
         self.text += r#",\"name\":\""#;
         self.name(0);
-        self.text += r#",\"note\":\"The shop at the corner closes at eight\",\"done\":false,\"position\":1024}"}"#;
+        self.text += r#",\"note\":\""#;
+        self.text += NOTE;
+        self.text += r#"\",\"done\":false,\"position\":1024}"}"#;
     }
 
     /// Renames a task.

@@ -77,7 +77,23 @@ impl Round {
     }
 }
 
+impl Report {
+    /// Takes note of a goal, and tells of it at once.
+    pub(crate) fn add(&mut self, goal: Goal) {
+        eprintln!("{goal}");
+        self.goals.push(goal);
+    }
+}
+
 impl Goal {
+    pub(crate) fn new(
+        (row, subject): (&'static str, String),
+        (figure, floor): (&'static str, &'static str),
+        bound: Bound,
+    ) -> Self {
+        Self { row, subject, figure, floor, bound, rounds: Vec::new() }
+    }
+
     /// The median of the rounds' ratios, the least and the greatest.
     pub fn ratio(&self) -> (f64, f64, f64) {
         let ratios = self.sorted(|round| Some(round.ratio));

@@ -89,7 +89,7 @@ async fn write<W: Writer>(mut writer: W, until: Until, begun: Instant) -> Result
 impl Row {
     fn new(ids: &mut Ids) -> Self {
         let (id, name) = (ids.next().to_string(), body::name(0));
-        let note = "The shop at the corner closes at eight";
+        let note = body::NOTE;
         let json_data = format!(
             r#"{{"id":"{id}","name":"{name}","note":"{note}","done":false,"position":1024}}"#
         );
@@ -98,7 +98,8 @@ impl Row {
     }
 }
 
-const TICK: &str = "INSERT INTO floor_clocks AS c (owner, clock) VALUES ($1, 1) \
+/// Advances the owner's clock.
+pub(crate) const TICK: &str = "INSERT INTO floor_clocks AS c (owner, clock) VALUES ($1, 1) \
                     ON CONFLICT (owner) DO UPDATE SET clock = c.clock + 1 RETURNING clock";
 const UTC: i64 = 1_700_000_000_000;
 

@@ -14,6 +14,23 @@ pub use self::{
     servers::{Database, Framework, Gate, Server, application},
 };
 
+/// The codes of failures that a client can come to.
+pub const CODES: [&str; 13] = [
+    "busy",
+    "clock_ahead",
+    "forbidden",
+    "internal",
+    "invalid_diff",
+    "invalid_json",
+    "invalid_request",
+    "method_not_allowed",
+    "payload_too_large",
+    "unauthenticated",
+    "unknown_field",
+    "unknown_model",
+    "unsupported_media_type",
+];
+
 /// Makes a module of tests for every framework on every database, from functions that take a server.
 #[macro_export]
 macro_rules! every_server {

@@ -1,6 +1,6 @@
 //! One unit of work of the database in memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Document, MemoryDatabase, space::Space};
 use crate::{
@@ -95,15 +95,19 @@ impl Synchronizer for MemoryUnit {
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
         self.database.check_model(model, [])?;
-        let by_id = filters.iter().enumerate().find_map(|(at, filter)| Some((at, filter.ids()?)));
-        let skip = by_id.as_ref().map(|(at, _)| *at);
-        let checked = filters.iter().enumerate().filter(|(at, _)| Some(*at) != skip);
-        let checked: Vec<&ReadFilter> = checked.map(|(_, filter)| filter).collect();
+        let (mut ids, mut others) = (None::<BTreeSet<&str>>, Vec::new());
+        for filter in filters {
+            match (filter.ids(), &ids) {
+                (Some(more), Some(some)) => ids = Some(some & &more),
+                (Some(some), None) => ids = Some(some),
+                (None, _) => others.push(filter),
+            }
+        }
 
         let spaces = self.database.spaces();
         let empty = Space::default();
         let space = spaces.get(&self.owner).unwrap_or(&empty);
-        let documents: Vec<&Document> = if let Some((_, ids)) = by_id {
+        let documents: Vec<&Document> = if let Some(ids) = ids {
             let document = |id: &str| match self.written(model, id) {
                 Some(written) => written.as_ref(),
                 None => space.document(model, id),
@@ -119,7 +123,7 @@ impl Synchronizer for MemoryUnit {
         let mut records = Vec::new();
         for document in documents {
             let record = document.record()?;
-            if checked.iter().all(|filter| filter.matches(&record)) {
+            if others.iter().all(|filter| filter.matches(&record)) {
                 records.push(record);
             }
         }

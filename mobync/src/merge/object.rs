@@ -9,7 +9,7 @@ use super::{
     entry::Entry,
     life::{Life, Origin, Stamp},
 };
-use crate::Operation;
+use crate::{Operation, hash::HashSet};
 
 /// One object during a sync. Lives are named by their place in `lives`.
 #[derive(Clone, Debug)]
@@ -149,17 +149,15 @@ impl<'a> Object<'a> {
         // A device that has seen what came behind its diff, and sends it still, has put it on top.
         let is_on_top = stored.diff.logical_clock < since;
         let alive = self.alive.and_then(|alive| self.lives.get(alive));
-        let named = sent.fields.iter().map(|(name, _)| {
-            let took = stored.fields.iter().any(|(stored, _)| stored == name);
-            let stands = || {
-                let written = alive.and_then(|alive| alive.fields().get(name));
-                written.is_some_and(|written| written.writer.id == stored.diff.id)
-            };
-            (name, took && (!is_on_top || stands()))
-        });
-        let named: Vec<_> = named.map(|(name, took)| (name.clone(), took)).collect();
-        for (name, took) in named {
-            self.name(name, took);
+        let stored_fields: HashSet<&str> = stored.fields.iter().map(|(name, _)| &**name).collect();
+        let stands = |name: &str| {
+            let written = alive.and_then(|alive| alive.fields().get(name));
+            written.is_some_and(|written| written.writer.id == stored.diff.id)
+        };
+        let took = |name: &str| stored_fields.contains(name) && (!is_on_top || stands(name));
+        let took: Vec<bool> = sent.fields.iter().map(|(name, _)| took(name)).collect();
+        for ((name, _), took) in sent.fields.iter().zip(took) {
+            self.name(name.clone(), took);
         }
     }
 

@@ -31,8 +31,7 @@ fn push(lab: &mut Lab, report: &mut Report, database: Database) -> Result<()> {
         let crowd = lab.gather(&server, push, 1)?;
         goal.rounds.push(once(lab, &server, crowd)?);
     }
-    eprintln!("{goal}");
-    report.goals.push(goal);
+    report.add(goal);
     Ok(())
 }
 
@@ -49,20 +48,13 @@ fn first_sync(lab: &mut Lab, report: &mut Report, database: Database) -> Result<
         let crowd = Crowd { url: server.url.clone(), devices: vec![newcomer] };
         goal.rounds.push(once(lab, &server, crowd)?);
     }
-    eprintln!("{goal}");
-    report.goals.push(goal);
+    report.add(goal);
     Ok(())
 }
 
 fn goal(subject: String) -> Goal {
-    Goal {
-        row: "memory",
-        subject,
-        figure: "MiB at the peak",
-        floor: "request and answer",
-        bound: Bound::AtMost(3.0),
-        rounds: Vec::new(),
-    }
+    let figure = ("MiB at the peak", "request and answer");
+    Goal::new(("memory", subject), figure, Bound::AtMost(3.0))
 }
 
 /// What the first large request of a server takes on top of what it has.
@@ -91,15 +83,10 @@ pub(super) fn million(lab: &mut Lab, report: &mut Report) -> Result<()> {
     };
     let (floor, before) = after(first)?;
     let (ours, behind) = after(all - first)?;
-    let goal = Goal {
-        row: "million",
-        subject: framework.name().to_owned(),
-        figure: "MiB after all requests",
-        floor: "after a tenth of them",
-        bound: Bound::AtMost(1.05),
-        rounds: vec![Round::new(floor, ours, vec![before, behind])],
-    };
-    eprintln!("{goal}");
-    report.goals.push(goal);
+    let figure = ("MiB after all requests", "after a tenth of them");
+    let subject = framework.name().to_owned();
+    let mut goal = Goal::new(("million", subject), figure, Bound::AtMost(1.05));
+    goal.rounds.push(Round::new(floor, ours, vec![before, behind]));
+    report.add(goal);
     Ok(())
 }

@@ -32,14 +32,9 @@ pub(super) fn growth(lab: &mut Lab, report: &mut Report) -> Result<()> {
             // At once behind the bulk of them: PostgreSQL may not have looked at the tables again yet.
             eprintln!("growth {}: making a log of {entries} entries", database.name());
             let mut crowd = lab.gather(&server, alone(entries), 1)?;
-            let goal = Goal {
-                row: "growth",
-                subject: format!("{} {entries}", database.name()),
-                figure: "µs with a long log",
-                floor: "with a short one",
-                bound: Bound::AtMost(1.3),
-                rounds: Vec::new(),
-            };
+            let figure = ("µs with a long log", "with a short one");
+            let subject = format!("{} {entries}", database.name());
+            let goal = Goal::new(("growth", subject), figure, Bound::AtMost(1.3));
             lab.contest(
                 goal,
                 report,
@@ -73,14 +68,9 @@ pub(super) fn first_sync(lab: &mut Lab, report: &mut Report) -> Result<()> {
         let owner = history::Owner { clock: 0, ..owner };
         let mut floor = Crowd { url: bare.url.clone(), devices: newcomer(owner)? };
 
-        let goal = Goal {
-            row: "first-sync",
-            subject: database.name().to_owned(),
-            figure: "µs",
-            floor: "reading and writing out the rows",
-            bound: Bound::AtMost(2.0),
-            rounds: Vec::new(),
-        };
+        let figure = ("µs", "reading and writing out the rows");
+        let subject = database.name().to_owned();
+        let goal = Goal::new(("first-sync", subject), figure, Bound::AtMost(2.0));
         let until = lab.until();
         lab.contest(
             goal,
@@ -89,7 +79,9 @@ pub(super) fn first_sync(lab: &mut Lab, report: &mut Report) -> Result<()> {
             |lab| lab.measure(&mut floor, &bare, until),
             |lab| lab.measure(&mut ours, &server, until),
         )?;
-        report.goals.extend(bytes(database, report.goals.last()));
+        if let Some(goal) = bytes(database, report.goals.last()) {
+            report.add(goal);
+        }
     }
     Ok(())
 }
@@ -100,15 +92,10 @@ fn bytes(database: Database, time: Option<&Goal>) -> Option<Goal> {
         let [floor, ours] = &*round.measured else { return None };
         Some(Round::new(floor.answer_bytes, ours.answer_bytes, Vec::new()))
     });
-    let goal = Goal {
-        row: "first-sync",
-        subject: database.name().to_owned(),
-        figure: "bytes",
-        floor: "the rows as creates",
-        bound: Bound::AtMost(1.1),
-        rounds: rounds.collect(),
-    };
-    eprintln!("{goal}");
+    let subject = database.name().to_owned();
+    let figure = ("bytes", "the rows as creates");
+    let mut goal = Goal::new(("first-sync", subject), figure, Bound::AtMost(1.1));
+    goal.rounds = rounds.collect();
     Some(goal)
 }
 

@@ -100,8 +100,7 @@ impl Lab {
             let [floor, ours] = measured.each_ref().map(&figure);
             goal.rounds.push(Round::new(floor, ours, measured.to_vec()));
         }
-        eprintln!("{goal}");
-        report.goals.push(goal);
+        report.add(goal);
         Ok(())
     }
 }

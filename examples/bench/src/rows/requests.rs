@@ -37,14 +37,9 @@ fn behind_frameworks(
         return Ok(());
     }
     for framework in lab.options.frameworks.clone() {
-        let goal = Goal {
-            row,
-            subject: framework.name().to_owned(),
-            figure: "requests/s",
-            floor: if floor == What::Bare { "a bare server" } else { "a lookup of the clock" },
-            bound: Bound::AtLeast(at_least),
-            rounds: Vec::new(),
-        };
+        let beside = if floor == What::Bare { "a bare server" } else { "a lookup of the clock" };
+        let subject = framework.name().to_owned();
+        let goal = Goal::new((row, subject), ("requests/s", beside), Bound::AtLeast(at_least));
         lab.contest(
             goal,
             report,
@@ -77,14 +72,9 @@ fn push(
     if !lab.has(database) {
         return Ok(());
     }
-    let goal = Goal {
-        row,
-        subject: format!("{connections} connections"),
-        figure: "requests/s",
-        floor: "bare transactions/s",
-        bound: Bound::AtLeast(at_least),
-        rounds: Vec::new(),
-    };
+    let figure = ("requests/s", "bare transactions/s");
+    let subject = format!("{connections} connections");
+    let goal = Goal::new((row, subject), figure, Bound::AtLeast(at_least));
     let framework = lab.framework();
     lab.contest(
         goal,

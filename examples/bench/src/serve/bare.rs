@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use sqlx::{PgPool, SqlitePool, postgres::PgPoolOptions, sqlite::SqlitePoolOptions};
 
 use super::What;
-use crate::{Database, Result, body, body::Ids, places};
+use crate::{Database, Result, body, body::Ids, places, transactions::TICK};
 
 /// The limit of the library's servers.
 pub(super) const MAX_BODY_BYTES: usize = mobync::http::DEFAULT_MAX_BODY_BYTES;
@@ -106,8 +106,6 @@ impl Bare {
 
 const TASKS: &str = "SELECT id, name, note, done, position FROM tasks WHERE owner = $1";
 const CLOCK: &str = "SELECT clock FROM floor_clocks WHERE owner = $1";
-const TICK: &str = "INSERT INTO floor_clocks AS c (owner, clock) VALUES ($1, 1) \
-                    ON CONFLICT (owner) DO UPDATE SET clock = c.clock + 1 RETURNING clock";
 
 async fn read_clock(pool: &PgPool, owner: &str, is_push: bool) -> Result<i64> {
     let sql = if is_push { TICK } else { CLOCK };
@@ -152,7 +150,7 @@ fn records(count: usize) -> Vec<Map<String, Value>> {
     let record = |_| {
         let fields = json!({
             "id": ids.next().to_string(), "name": body::name(4),
-            "note": "The shop at the corner closes at eight", "done": false, "position": 1024,
+            "note": body::NOTE, "done": false, "position": 1024,
         });
         fields.as_object().cloned().unwrap_or_default()
     };
