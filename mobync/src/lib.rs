@@ -35,6 +35,7 @@ pub use self::{
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
     live::Live,
+    merge::Snapshot,
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
     record::Record,

@@ -5,7 +5,7 @@ mod write;
 
 use std::future::Future;
 
-use crate::{DatabaseError, Diff, Owner, ReadFilter, Record};
+use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Snapshot};
 
 pub use self::{
     log::{Window, WindowQuery},
@@ -192,6 +192,16 @@ pub trait Synchronizer: Send {
         query: WindowQuery<'_>,
     ) -> impl Future<Output = Result<Window, DatabaseError>> + Send {
         log::read_window(self, owner, query)
+    }
+
+    /// Folds the whole log into what is alive at its end, which is all that a new device gets.
+    /// Provided: by [`read`](Self::read), all at once.
+    fn snapshot(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+    ) -> impl Future<Output = Result<Snapshot, DatabaseError>> + Send {
+        log::fold_log(self, owner, log)
     }
 
     /// Which of the objects (model, id) have a create in the log before the tick. Hardly ever asked.

@@ -4,9 +4,9 @@
 
 mod support;
 
-use mobync::{Access, Database, Error, Operation, Record, Synchronizer};
+use mobync::{Access, Database, Diff, Error, Operation, Record, Synchronizer};
 use serde_json::{Value, json};
-use support::{Server, T0, ada, create, databases::on_every_database, delete, line, update};
+use support::{Sent, Server, T0, ada, create, databases::on_every_database, delete, line, update};
 
 on_every_database! {
     super::Server::new;
@@ -46,6 +46,7 @@ on_every_database! {
     a_timestamp_in_the_far_future_counts_as_now
     a_new_device_gets_one_create_for_each_object
     a_new_device_that_changes_a_row_older_than_the_log_gets_all_of_it
+    a_new_device_gets_what_the_last_entry_in_the_logs_order_wrote
     a_create_that_goes_back_has_every_written_field_null_included
     a_delete_and_then_a_create_go_back_for_an_object_made_again
     a_create_goes_back_behind_the_delete_before_it
@@ -387,6 +388,30 @@ async fn a_new_device_that_changes_a_row_older_than_the_log_gets_all_of_it(
     let data: Value = serde_json::from_str(&back[0].json_data).unwrap();
     assert_eq!((back[0].operation, back.len()), (Operation::Create, 1));
     assert_eq!((&data["a"], &data["b"]), (&json!(1), &json!(2)));
+    assert_eq!(server.back(0, []).await, [line(&back[0])], "and so does the next");
+}
+
+async fn a_new_device_gets_what_the_last_entry_in_the_logs_order_wrote(
+    server: Server<impl Database>,
+) {
+    let entry = |sent: Sent, tick| Diff { logical_clock: tick, owner: "ada".to_owned(), ..sent.0 };
+    let named = |id| update("t1", json!({"a": id})).id(id).at(7);
+    let log = [
+        entry(named("b"), 1),
+        entry(named("Z"), 1),
+        entry(named("\u{1e}"), 1),
+        entry(update("t1", json!({"b": 2})).id("early").at(9), 1),
+        entry(create("t1", json!({"a": 0, "b": 1})).id("x").at(8), 0),
+        entry(update("t1", json!({"b": 3})).id("late").at(1), 2),
+    ];
+    let mut unit = server.mobync.database().open(&ada(), Access::Write).await.unwrap();
+    unit.create(&ada(), "tasks", Record::new("t1")).await.map_err(Into::into).unwrap();
+    let (first, behind): (Vec<_>, Vec<_>) =
+        log.into_iter().partition(|entry| entry.logical_clock == 0);
+    unit.append(&ada(), "diffs", first).await.unwrap();
+    unit.append(&ada(), "diffs", behind).await.unwrap();
+    unit.commit().await.map_err(Into::into).unwrap();
+    assert_eq!(server.back(0, []).await, [r#"create t1 {"a":"b","b":3}"#]);
 }
 
 async fn a_create_that_goes_back_has_every_written_field_null_included(

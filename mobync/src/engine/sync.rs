@@ -61,6 +61,12 @@ impl<R> Attempt<'_, R> {
             unit.check_each_change().await.map_err(Error::of_database)?;
         }
         let since = match self.source {
+            Source::Device { since: 0 } if request.is_empty() => {
+                if let Some(answer) = first_sync(&mut unit, owner, log).await? {
+                    return Ok(Some(answer));
+                }
+                0
+            }
             Source::Device { since } => since,
             Source::Server => unit.clock(owner, log).await.map_err(Error::of_database)?,
         };
@@ -137,6 +143,20 @@ impl<R> Attempt<'_, R> {
         }
         Ok(())
     }
+}
+
+/// What a new device gets, if the log has all of it.
+async fn first_sync<S: Synchronizer>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+) -> Result<Option<SyncResponse>, Error> {
+    let snapshot = unit.snapshot(owner, log).await.map_err(Error::of_database)?;
+    let Some((clock, diffs)) = snapshot.finish(owner).map_err(Error::of_database)? else {
+        return Ok(None);
+    };
+    tracing::Span::current().record("returned", diffs.len());
+    Ok(Some(SyncResponse::new(clock, diffs)))
 }
 
 impl<R> Attempt<'_, R> {

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Document, MemoryDatabase, space::Space};
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Synchronizer, Window,
-    WindowQuery, Write,
+    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, Synchronizer,
+    Window, WindowQuery, Write,
     hash::{HashMap, HashSet},
     locks::OwnerGuard,
     merge::object_of,
@@ -223,6 +223,18 @@ impl Synchronizer for MemoryUnit {
         let empty = Space::default();
         let spaces = self.database.spaces();
         Ok(spaces.get(&self.owner).unwrap_or(&empty).window(query))
+    }
+
+    async fn snapshot(&mut self, _: &Owner, log: &str) -> Result<Snapshot, DatabaseError> {
+        let mut snapshot = Snapshot::default();
+        let spaces = self.database.spaces();
+        let entries = spaces.get(&self.owner).map(|space| space.log(log)).unwrap_or_default();
+        for tick in entries.chunk_by(|left, right| left.logical_clock == right.logical_clock) {
+            let mut tick: Vec<&Diff> = tick.iter().collect();
+            tick.sort_unstable_by_key(|entry| entry.order());
+            tick.into_iter().try_for_each(|entry| snapshot.add(entry))?;
+        }
+        Ok(snapshot)
     }
 
     async fn created_before(

@@ -1,6 +1,6 @@
 //! A diff with the JSON of its json_data laid open, borrowed from its text.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer,
@@ -14,8 +14,11 @@ use crate::{
     json::{self, Text},
 };
 
-/// Fields by name, each with its JSON text. What shares them is cheap to clone.
-pub(crate) type Fields<'a> = Arc<[(Cow<'a, str>, &'a RawValue)]>;
+/// A field's name, and the JSON text of its value.
+pub(crate) type Field<'a> = (Cow<'a, str>, &'a RawValue);
+
+/// Fields by name. What shares them is cheap to clone.
+pub(crate) type Fields<'a> = Arc<[Field<'a>]>;
 
 /// A diff, its object's id, and the fields it has but the id (none of a delete).
 #[derive(Clone, Debug)]
@@ -32,7 +35,7 @@ impl<'a> Entry<'a> {
     /// What is wrong, as one sentence.
     pub(crate) fn check(diff: &'a Diff) -> Result<Self, String> {
         let text = &*diff.json_data;
-        let members = serde_json::from_str::<Members<'_>>(text);
+        let members = serde_json::from_str::<Members<'_, &RawValue>>(text);
         if !members.as_ref().is_ok_and(Members::are_plain) {
             json::check(text).map_err(|reason| format!("json_data is not valid: {reason}"))?;
         }
@@ -43,7 +46,7 @@ impl<'a> Entry<'a> {
         let Text(object) =
             serde_json::from_str(id.get()).map_err(|_| "the id in json_data must be a string")?;
         check_name(&object).map_err(|reason| format!("the id in json_data {reason}"))?;
-        Ok(Self { diff, object, fields: members.fields_of(diff.operation) })
+        Ok(Self { diff, object, fields: fields_of(diff.operation, members.fields) })
     }
 
     /// Reads a diff whose JSON is known to be sound.
@@ -51,23 +54,34 @@ impl<'a> Entry<'a> {
     /// # Errors
     /// If json_data is no JSON object with a string `id`.
     pub(crate) fn read(diff: &'a Diff) -> Result<Self, serde_json::Error> {
-        let members: Members<'_> = serde_json::from_str(&diff.json_data)?;
-        let id = members.id.ok_or_else(|| de::Error::missing_field("id"))?;
-        let Text(object) = serde_json::from_str(id.get())?;
-        Ok(Self { diff, object, fields: members.fields_of(diff.operation) })
+        let (object, fields) = read_members(&diff.json_data)?;
+        Ok(Self { diff, object, fields: fields_of(diff.operation, fields) })
     }
 
     /// Reads an entry of the log, which this library wrote.
     pub(crate) fn of_log(diff: &'a Diff) -> Result<Self, DatabaseError> {
-        Self::read(diff).map_err(|cause| {
-            DatabaseError::failed(format!("log entry {}: json_data is broken: {cause}", diff.id))
-        })
+        Self::read(diff).map_err(|cause| broken(&diff.id, &cause))
     }
 }
 
 /// The id of the object that a log entry is of.
 pub(crate) fn object_of(entry: &Diff) -> Result<String, DatabaseError> {
-    Entry::of_log(entry).map(|entry| entry.object.into_owned())
+    let object = object_in(&entry.json_data).map_err(|cause| broken(&entry.id, &cause))?;
+    Ok(object.into_owned())
+}
+
+/// The id of the object in an entry's json_data.
+pub(super) fn object_in(json_data: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Id<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_str(json_data).map(|Id { id }| id)
+}
+
+pub(super) fn broken(entry: &str, cause: &serde_json::Error) -> DatabaseError {
+    DatabaseError::failed(format!("log entry {entry}: json_data is broken: {cause}"))
 }
 
 /// The JSON text of an object with that id and those fields.
@@ -99,13 +113,26 @@ pub(crate) fn push_string(json: &mut String, text: &str) {
     }
 }
 
-/// The members of a JSON object.
-struct Members<'a> {
-    id: Option<&'a RawValue>,
-    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
+/// The id and the fields of an object whose JSON is known to be sound.
+pub(super) fn read_members(
+    json_data: &str,
+) -> Result<(Cow<'_, str>, Vec<Field<'_>>), serde_json::Error> {
+    let Members { id, fields } = serde_json::from_str(json_data)?;
+    let Text(object) = id.ok_or_else(|| de::Error::missing_field("id"))?;
+    Ok((object, fields))
 }
 
-impl<'a> Members<'a> {
+fn fields_of(operation: Operation, fields: Vec<Field<'_>>) -> Fields<'_> {
+    if operation == Operation::Delete { Fields::default() } else { fields.into() }
+}
+
+/// The members of a JSON object.
+struct Members<'a, Id> {
+    id: Option<Id>,
+    fields: Vec<Field<'a>>,
+}
+
+impl<'a> Members<'a, &'a RawValue> {
     /// Whether there is nothing in them that readers could take differently, told at a glance.
     fn are_plain(&self) -> bool {
         let fields = &self.fields;
@@ -117,29 +144,25 @@ impl<'a> Members<'a> {
             && fields.len() <= json::FEW
             && !fields.iter().map(|(name, _)| name).enumerate().any(comes_twice)
     }
-
-    fn fields_of(self, operation: Operation) -> Fields<'a> {
-        if operation == Operation::Delete { Fields::default() } else { self.fields.into() }
-    }
 }
 
-impl<'de> Deserialize<'de> for Members<'de> {
+impl<'de, Id: Deserialize<'de>> Deserialize<'de> for Members<'de, Id> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct MembersVisitor;
+        struct MembersVisitor<Id>(PhantomData<Id>);
 
-        impl<'de> Visitor<'de> for MembersVisitor {
-            type Value = Members<'de>;
+        impl<'de, Id: Deserialize<'de>> Visitor<'de> for MembersVisitor<Id> {
+            type Value = Members<'de, Id>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members<'de>, A::Error> {
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
                 let mut members = Members { id: None, fields: Vec::with_capacity(8) };
-                while let Some((Text(name), value)) = map.next_entry()? {
+                while let Some(Text(name)) = map.next_key()? {
                     if name != "id" {
-                        members.fields.push((name, value));
-                    } else if members.id.replace(value).is_some() {
+                        members.fields.push((name, map.next_value()?));
+                    } else if members.id.replace(map.next_value()?).is_some() {
                         return Err(de::Error::duplicate_field("id"));
                     }
                 }
@@ -147,6 +170,6 @@ impl<'de> Deserialize<'de> for Members<'de> {
             }
         }
 
-        deserializer.deserialize_map(MembersVisitor)
+        deserializer.deserialize_map(MembersVisitor(PhantomData))
     }
 }

@@ -17,6 +17,7 @@ mod entry;
 mod life;
 mod object;
 mod request;
+mod snapshot;
 mod step;
 
 #[cfg(feature = "memory")]
@@ -24,9 +25,12 @@ pub(crate) use self::entry::encode;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::push_string;
 pub(crate) use self::entry::{Entry, Fields, object_of};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::snapshot::LogEntry;
 pub use self::{
     answer::{Outcome, Rows},
     request::Request,
+    snapshot::Snapshot,
     step::{Effect, Step},
 };
 use self::{

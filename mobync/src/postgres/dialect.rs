@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, PgConnection, PgPool, Row,
@@ -10,9 +11,12 @@ use sqlx::{
 
 use super::{clocks::announce, error::explain, writer::Transaction};
 use crate::{
-    DatabaseError, Diff, Owner,
-    merge::push_string,
-    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote, run_statements},
+    DatabaseError, Diff, Owner, Snapshot,
+    merge::{LogEntry, push_string},
+    sql::{
+        Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, operation_of, quote,
+        run_statements,
+    },
 };
 
 /// The name of PostgreSQL among the types of this crate.
@@ -315,6 +319,36 @@ impl Dialect for Postgres {
     }
 
     run_statements!(PgConnection);
+
+    async fn fold_log(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+    ) -> Result<Snapshot, sqlx::Error> {
+        let sql = format!(
+            "SELECT t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, t.json_data \
+             FROM {} AS t WHERE t.owner = $1 \
+             ORDER BY t.logical_clock, t.utc_timestamp, t.id COLLATE \"C\"",
+            log.table
+        );
+        let mut entries = sqlx::query(AssertSqlSafe(sql)).bind(owner.as_str()).fetch(connection);
+        let mut snapshot = Snapshot::default();
+        while let Some(entry) = entries.try_next().await? {
+            // The types of the columns were looked at when the database was built.
+            let id = entry.try_get_unchecked(0)?;
+            let operation = operation_of(id, entry.try_get_unchecked(3)?);
+            let entry = LogEntry {
+                id,
+                logical_clock: entry.try_get_unchecked(1)?,
+                utc_timestamp: entry.try_get_unchecked(2)?,
+                operation: operation.map_err(sqlx::Error::decode)?,
+                model: entry.try_get_unchecked(4)?,
+                json_data: entry.try_get_unchecked(5)?,
+            };
+            snapshot.follow(entry).map_err(sqlx::Error::decode)?;
+        }
+        Ok(snapshot)
+    }
 
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         explain(model, error)

@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{Database, Pool};
 
 use super::{Column, Model, Table};
-use crate::{DatabaseError, Diff, Owner};
+use crate::{DatabaseError, Diff, Owner, Snapshot};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 
@@ -187,6 +187,13 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         sql: &str,
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<Vec<LogRow>, sqlx::Error>> + Send;
+
+    /// Folds the whole log of an owner.
+    fn fold_log(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<Snapshot, sqlx::Error>> + Send;
 
     /// The rows of a select of one text.
     fn texts(

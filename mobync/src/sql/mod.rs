@@ -13,6 +13,8 @@ mod table;
 mod unit;
 mod window;
 
+#[cfg(feature = "postgres")]
+pub(crate) use self::window::operation_of;
 pub use self::{
     builder::{Builder, SchemaError},
     database::SqlDatabase,

@@ -3,7 +3,7 @@
 use sqlx::{Database, Pool, pool::PoolConnection};
 
 use super::{Arg, Dialect, LogRow, Model, Writer};
-use crate::DatabaseError;
+use crate::{DatabaseError, Owner, Snapshot};
 
 const SAVEPOINT: &str = "SAVEPOINT mobync_statement";
 const RELEASE: &str = "RELEASE SAVEPOINT mobync_statement";
@@ -51,6 +51,14 @@ impl<D: Dialect> Session<D> {
         args: &[Arg<'_>],
     ) -> Result<Vec<LogRow>, sqlx::Error> {
         on_connection!(self, connection => D::log_rows(connection, sql, args))
+    }
+
+    pub(super) async fn fold_log(
+        &mut self,
+        log: &Model,
+        owner: &Owner,
+    ) -> Result<Snapshot, sqlx::Error> {
+        on_connection!(self, connection => D::fold_log(connection, log, owner))
     }
 
     pub(super) async fn texts(

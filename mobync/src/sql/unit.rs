@@ -14,8 +14,8 @@ use super::{
     window::Statement,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Synchronizer, Window,
-    WindowQuery, Write,
+    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, Synchronizer,
+    Window, WindowQuery, Write,
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
@@ -261,6 +261,12 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             )));
         }
         self.look(&schema, owner, query).await
+    }
+
+    async fn snapshot(&mut self, owner: &Owner, _: &str) -> Result<Snapshot, DatabaseError> {
+        let schema = Arc::clone(&self.schema);
+        let folded = Box::pin(self.session.fold_log(&schema.log, owner)).await;
+        folded.map_err(|error| D::explain(&schema.log, error))
     }
 
     async fn created_before(

@@ -83,9 +83,7 @@ impl<'q> Statement<'q> {
             match (kind, id, operation, model, json_data) {
                 (CLOCK, ..) => (window.clock, window.start) = (tick, at),
                 (ENTRY, Some(id), Some(operation), Some(model), Some(json_data)) => {
-                    let operation = Operation::parse(&operation).ok_or_else(|| {
-                        DatabaseError::failed(format!("log entry {id}: no type \"{operation}\""))
-                    })?;
+                    let operation = operation_of(&id, &operation)?;
                     window.entries.push(Diff {
                         id,
                         owner: owner.as_str().to_owned(),
@@ -107,4 +105,10 @@ impl<'q> Statement<'q> {
         window.existing = query.objects.iter().map(exists).collect();
         Ok(window)
     }
+}
+
+/// The operation of a log entry.
+pub(crate) fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
+    let operation = Operation::parse(name);
+    operation.ok_or_else(|| DatabaseError::failed(format!("log entry {entry}: no type \"{name}\"")))
 }

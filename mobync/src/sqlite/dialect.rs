@@ -2,6 +2,7 @@
 
 use std::{str::FromStr, time::Duration};
 
+use futures_util::TryStreamExt;
 use serde_json::Value;
 use sqlx::{
     Arguments, AssertSqlSafe, SqliteConnection, SqlitePool,
@@ -16,8 +17,9 @@ use super::{
     group::{Group, Turn},
 };
 use crate::{
-    DatabaseError, Diff, Owner,
-    merge::push_string,
+    DatabaseError, Diff, Operation, Owner, Snapshot,
+    json::Text,
+    merge::{LogEntry, push_string},
     sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote, run_statements},
 };
 
@@ -294,6 +296,27 @@ impl Dialect for Sqlite {
 
     run_statements!(SqliteConnection);
 
+    async fn fold_log(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+    ) -> Result<Snapshot, sqlx::Error> {
+        // A tick to a row: to hand a row over to another thread costs more than what is in it.
+        let sql = format!(
+            "SELECT t.logical_clock, json_group_array(json_array(t.id, t.utc_timestamp, t.type, \
+             t.model, t.json_data)) FROM {} AS t WHERE t.owner = $1 GROUP BY t.logical_clock",
+            log.table
+        );
+        let sql = AssertSqlSafe(sql);
+        let mut ticks = sqlx::query_as(sql).bind(owner.as_str().to_owned()).fetch(connection);
+        let mut snapshot = Snapshot::default();
+        while let Some((tick, entries)) = ticks.try_next().await? {
+            let entries: String = entries;
+            follow(&mut snapshot, tick, &entries).map_err(sqlx::Error::decode)?;
+        }
+        Ok(snapshot)
+    }
+
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         explain(model, error)
     }
@@ -317,6 +340,26 @@ impl Dialect for Sqlite {
             _ => true,
         })
     }
+}
+
+/// Adds the entries of a tick: id, timestamp, type, model and JSON of each.
+fn follow(snapshot: &mut Snapshot, tick: i64, entries: &str) -> Result<(), DatabaseError> {
+    type Entry<'a> = (Text<'a>, i64, Operation, Text<'a>, Text<'a>);
+    let mut entries: Vec<Entry<'_>> =
+        serde_json::from_str(entries).map_err(DatabaseError::failed)?;
+    entries.sort_unstable_by(|(left_id, left, ..), (right_id, right, ..)| {
+        (left, &left_id.0).cmp(&(right, &right_id.0))
+    });
+    entries.iter().try_for_each(|(id, at, operation, model, json_data)| {
+        snapshot.follow(LogEntry {
+            id: &id.0,
+            logical_clock: tick,
+            utc_timestamp: *at,
+            operation: *operation,
+            model: &model.0,
+            json_data: &json_data.0,
+        })
+    })
 }
 
 /// One of a row's values, as SQL has it; of a column for JSON, as JSON.

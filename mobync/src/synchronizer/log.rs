@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{DatabaseError, Diff, Operation, Owner, ReadFilter, Synchronizer};
+use crate::{DatabaseError, Diff, Operation, Owner, ReadFilter, Snapshot, Synchronizer};
 
 /// What a sync asks of the log and the objects, all at once so that a database can answer at once.
 #[derive(Clone, Copy, Debug)]
@@ -95,6 +95,18 @@ pub(super) async fn probe_clock<S: Synchronizer + ?Sized>(
         }
     }
     Ok(clock_at_least)
+}
+
+pub(super) async fn fold_log<S: Synchronizer + ?Sized>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+) -> Result<Snapshot, DatabaseError> {
+    let mut entries = read_log(unit, owner, log, &[]).await?;
+    entries.sort_unstable_by(|left, right| left.order().cmp(&right.order()));
+    let mut snapshot = Snapshot::default();
+    entries.iter().try_for_each(|entry| snapshot.add(entry))?;
+    Ok(snapshot)
 }
 
 pub(super) async fn find_creates<S: Synchronizer + ?Sized>(

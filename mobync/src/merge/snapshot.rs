@@ -1,0 +1,195 @@
+//! What is alive at the end of a log, folded entry by entry: all that a new device gets.
+
+use std::collections::{BTreeMap, hash_map::Entry as Slot};
+
+use super::entry::{Field, broken, encode, object_in, read_members};
+use crate::{DatabaseError, Diff, Operation, Owner, hash::HashMap};
+
+/// How many changed fields of an object wait at most, to be written into its JSON together.
+const MOST_CHANGES: usize = 1_000;
+
+/// The objects that are alive behind the entries of a log, which were added in its order.
+///
+/// It grows with the objects and not with the entries, so that a database can hand over a long log
+/// piece by piece.
+///
+/// ```
+/// use mobync::{Diff, Operation, Snapshot};
+///
+/// let entry = Diff {
+///     id: "5a0c".to_owned(),
+///     owner: "ada".to_owned(),
+///     logical_clock: 0,
+///     utc_timestamp: 1_583_020_800_000,
+///     operation: Operation::Create,
+///     model: "tasks".to_owned(),
+///     json_data: r#"{"id": "t1", "name": "Milk"}"#.to_owned(),
+/// };
+/// let mut snapshot = Snapshot::default();
+/// snapshot.add(&entry)?;
+/// # Ok::<(), mobync::DatabaseError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    clock: i64,
+    lives: HashMap<Box<str>, Lives>,
+    /// An object was there before there was a log, so that the log does not have all of it.
+    has_older: bool,
+}
+
+/// The lives that are alive, by the ids of their objects.
+type Lives = HashMap<Box<str>, Life>;
+
+#[derive(Debug)]
+struct Life {
+    /// Of the entry that began it, as `tick` and `at`.
+    id: Box<str>,
+    tick: i64,
+    at: i64,
+    json_data: Box<str>,
+    /// What is to be written into `json_data`, each field once, in the order of their names.
+    changes: Vec<(Box<str>, String)>,
+    /// The next entries are of a life apart, up to its end.
+    is_apart: bool,
+}
+
+/// An entry of a log, borrowed from where it was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogEntry<'a> {
+    pub(crate) id: &'a str,
+    pub(crate) logical_clock: i64,
+    pub(crate) utc_timestamp: i64,
+    pub(crate) operation: Operation,
+    pub(crate) model: &'a str,
+    pub(crate) json_data: &'a str,
+}
+
+impl<'a> From<&'a Diff> for LogEntry<'a> {
+    fn from(diff: &'a Diff) -> Self {
+        let Diff { id, owner: _, logical_clock, utc_timestamp, operation, model, json_data } = diff;
+        Self {
+            id,
+            logical_clock: *logical_clock,
+            utc_timestamp: *utc_timestamp,
+            operation: *operation,
+            model,
+            json_data,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Adds the next entry, in [the log's order](Diff::order).
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if the entry cannot be read.
+    pub fn add(&mut self, entry: &Diff) -> Result<(), DatabaseError> {
+        self.follow(entry.into())
+    }
+
+    pub(crate) fn follow(&mut self, entry: LogEntry<'_>) -> Result<(), DatabaseError> {
+        self.clock = entry.logical_clock.saturating_add(1);
+        self.fold(entry).map_err(|cause| broken(entry.id, &cause))
+    }
+
+    fn fold(&mut self, entry: LogEntry<'_>) -> Result<(), serde_json::Error> {
+        let lives = match self.lives.get_mut(entry.model) {
+            Some(lives) => lives,
+            None => self.lives.entry(entry.model.into()).or_default(),
+        };
+        match entry.operation {
+            Operation::Create => match lives.entry(object_in(entry.json_data)?.into()) {
+                Slot::Occupied(mut life) => life.get_mut().is_apart = true,
+                Slot::Vacant(slot) => drop(slot.insert(Life::begin(entry))),
+            },
+            Operation::Update => {
+                let (object, fields) = read_members(entry.json_data)?;
+                match lives.get_mut(&*object) {
+                    Some(life) if !life.is_apart => life.write(&fields)?,
+                    Some(_) => {}
+                    None => self.has_older |= !fields.is_empty(),
+                }
+            }
+            Operation::Delete => {
+                let object = object_in(entry.json_data)?;
+                match lives.get_mut(&*object) {
+                    Some(life) if life.is_apart => life.is_apart = false,
+                    _ => drop(lives.remove(&*object)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The clock, in ticks, and what a new device gets, in the order in which it is to be applied; none
+    /// if an object was there before there was a log, so that more than the log is needed.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if an entry cannot be read.
+    pub fn finish(self, owner: &Owner) -> Result<Option<(i64, Vec<Diff>)>, DatabaseError> {
+        if self.has_older {
+            return Ok(None);
+        }
+        let mut creates = Vec::with_capacity(self.lives.values().map(HashMap::len).sum());
+        for (model, lives) in self.lives {
+            for mut life in lives.into_values() {
+                life.settle(&[]).map_err(|cause| broken(&life.id, &cause))?;
+                creates.push(Diff {
+                    id: life.id.into(),
+                    owner: owner.as_str().to_owned(),
+                    logical_clock: life.tick,
+                    utc_timestamp: life.at,
+                    operation: Operation::Create,
+                    model: String::from(&*model),
+                    json_data: life.json_data.into(),
+                });
+            }
+        }
+        creates.sort_unstable_by(|left, right| left.order().cmp(&right.order()));
+        Ok(Some((self.clock, creates)))
+    }
+}
+
+impl Life {
+    fn begin(create: LogEntry<'_>) -> Self {
+        Self {
+            id: create.id.into(),
+            tick: create.logical_clock,
+            at: create.utc_timestamp,
+            json_data: create.json_data.into(),
+            changes: Vec::new(),
+            is_apart: false,
+        }
+    }
+
+    fn write(&mut self, fields: &[Field<'_>]) -> Result<(), serde_json::Error> {
+        if self.changes.len() + fields.len() > MOST_CHANGES {
+            return self.settle(fields);
+        }
+        for (name, value) in fields {
+            let place = self.changes.binary_search_by(|(other, _)| (**other).cmp(name));
+            match place.map(|place| self.changes.get_mut(place)) {
+                Ok(change) => change.into_iter().for_each(|(_, json)| value.get().clone_into(json)),
+                Err(place) => {
+                    self.changes.insert(place, ((**name).into(), value.get().into()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the changes into the JSON, and then these fields.
+    fn settle(&mut self, fields: &[Field<'_>]) -> Result<(), serde_json::Error> {
+        if self.changes.is_empty() && fields.is_empty() {
+            return Ok(());
+        }
+        let (object, created) = read_members(&self.json_data)?;
+        let mut all: BTreeMap<&str, &str> =
+            created.iter().map(|(name, value)| (&**name, value.get())).collect();
+        all.extend(self.changes.iter().map(|(name, value)| (&**name, &**value)));
+        all.extend(fields.iter().map(|(name, value)| (&**name, value.get())));
+        self.json_data = encode(&object, all.iter().map(|(name, value)| (*name, *value))).into();
+        self.changes = Vec::new();
+        Ok(())
+    }
+}
