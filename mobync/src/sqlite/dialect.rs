@@ -45,6 +45,9 @@ impl Default for Sqlite {
     }
 }
 
+/// Stands between the texts of a group.
+const SEPARATOR: char = '\u{1e}';
+
 impl Dialect for Sqlite {
     type Db = sqlx::Sqlite;
     type Writer = Turn;
@@ -301,18 +304,21 @@ impl Dialect for Sqlite {
         log: &Model,
         owner: &Owner,
     ) -> Result<Snapshot, sqlx::Error> {
-        // A tick to a row: to hand a row over to another thread costs more than what is in it.
+        // A tick to a row, for to hand a row over to another thread costs more than what is in it; and
+        // JSON as it is, for none has that character in it.
         let sql = format!(
-            "SELECT t.logical_clock, json_group_array(json_array(t.id, t.utc_timestamp, t.type, \
-             t.model, t.json_data)) FROM {} AS t WHERE t.owner = $1 GROUP BY t.logical_clock",
-            log.table
+            "SELECT t.logical_clock, \
+             json_group_array(json_array(t.id, t.utc_timestamp, t.type, t.model)), \
+             group_concat(t.json_data, char({separator})) \
+             FROM {table} AS t WHERE t.owner = $1 GROUP BY t.logical_clock",
+            separator = u32::from(SEPARATOR),
+            table = log.table
         );
         let sql = AssertSqlSafe(sql);
         let mut ticks = sqlx::query_as(sql).bind(owner.as_str().to_owned()).fetch(connection);
         let mut snapshot = Snapshot::default();
-        while let Some((tick, entries)) = ticks.try_next().await? {
-            let entries: String = entries;
-            follow(&mut snapshot, tick, &entries).map_err(sqlx::Error::decode)?;
+        while let Some(tick) = ticks.try_next().await? {
+            follow(&mut snapshot, &tick).map_err(sqlx::Error::decode)?;
         }
         Ok(snapshot)
     }
@@ -342,24 +348,27 @@ impl Dialect for Sqlite {
     }
 }
 
-/// Adds the entries of a tick: id, timestamp, type, model and JSON of each.
-fn follow(snapshot: &mut Snapshot, tick: i64, entries: &str) -> Result<(), DatabaseError> {
-    type Entry<'a> = (Text<'a>, i64, Operation, Text<'a>, Text<'a>);
-    let mut entries: Vec<Entry<'_>> =
-        serde_json::from_str(entries).map_err(DatabaseError::failed)?;
-    entries.sort_unstable_by(|(left_id, left, ..), (right_id, right, ..)| {
-        (left, &left_id.0).cmp(&(right, &right_id.0))
-    });
-    entries.iter().try_for_each(|(id, at, operation, model, json_data)| {
-        snapshot.follow(LogEntry {
+/// Adds the entries of a tick, which are in any order.
+fn follow(
+    snapshot: &mut Snapshot,
+    (tick, heads, jsons): &(i64, String, String),
+) -> Result<(), DatabaseError> {
+    type Head<'a> = (Text<'a>, i64, Operation, Text<'a>);
+    let heads: Vec<Head<'_>> = serde_json::from_str(heads).map_err(DatabaseError::failed)?;
+    let mut entries: Vec<_> = heads
+        .iter()
+        .zip(jsons.split(SEPARATOR))
+        .map(|((id, at, operation, model), json_data)| LogEntry {
             id: &id.0,
-            logical_clock: tick,
+            logical_clock: *tick,
             utc_timestamp: *at,
             operation: *operation,
             model: &model.0,
-            json_data: &json_data.0,
+            json_data,
         })
-    })
+        .collect();
+    entries.sort_unstable_by_key(|entry| (entry.utc_timestamp, entry.id));
+    entries.into_iter().try_for_each(|entry| snapshot.follow(entry))
 }
 
 /// One of a row's values, as SQL has it; of a column for JSON, as JSON.

@@ -99,6 +99,7 @@ async fn a_diff_that_breaks_a_rule_is_named_with_what_is_wrong() {
         (json!({"json_data": "{\"id\": 1}"}), "the id in json_data must be a string"),
         (json!({"json_data": "{\"id\": \"\"}"}), "the id in json_data must not be empty"),
         (json!({"json_data": "{\"id\": \"t1\", \"id\": \"t1\"}"}), "twice"),
+        (json!({"json_data": "{\"id\": \"t1\", \"a\": 1, \"a\": 1}"}), "twice"),
         (json!({"json_data": "{\"id\": \"t1\", \"a\": {\"b\": 1, \"b\": 2}}"}), "twice"),
         (json!({"json_data": "{\"id\": \"t1\", \"a\": NaN}"}), "not valid"),
         (json!({"json_data": "{\"id\": \"t1\", \"a\": 9223372036854775808}"}), "64 bits"),
