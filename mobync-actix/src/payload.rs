@@ -28,7 +28,7 @@ pub(crate) fn head(request: &HttpRequest) -> Head<'_> {
 /// Reads a body of at most `limit` bytes.
 pub(crate) async fn read(payload: web::Payload, limit: usize) -> Result<Bytes, BoxError> {
     match payload.to_bytes_limited(limit).await {
-        Ok(body) => body.map_err(|error| error.to_string().into()),
+        Ok(body) => body.map_err(|error| explain(&error)),
         Err(_) => Err(OverLimit.into()),
     }
 }
@@ -39,11 +39,13 @@ pub(crate) fn extract(
     payload: &mut dev::Payload,
 ) -> impl Future<Output = Result<Bytes, BoxError>> + use<> {
     let body = web::Bytes::from_request(request, payload);
-    async {
-        body.await.map_err(|error| match error.as_error() {
-            Some(PayloadError::Overflow) => OverLimit.into(),
-            _ => error.to_string().into(),
-        })
+    async { body.await.map_err(|error| explain(&error)) }
+}
+
+fn explain(error: &actix_web::Error) -> BoxError {
+    match error.as_error() {
+        Some(PayloadError::Overflow) => OverLimit.into(),
+        _ => error.to_string().into(),
     }
 }
 
