@@ -3,7 +3,10 @@
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use actix_web::HttpRequest;
-use mobync::{Owner, http::AuthError};
+use mobync::{
+    Owner,
+    http::{AuthError, Token},
+};
 
 /// What an auth closure decides by.
 ///
@@ -26,12 +29,12 @@ use mobync::{Owner, http::AuthError};
 pub struct Credentials {
     /// The request: its cookies, its extensions, the `app_data`, the session or identity in it.
     pub request: HttpRequest,
-    inner: mobync::http::Credentials,
+    token: Token,
 }
 
 impl Credentials {
-    pub(crate) fn new(request: HttpRequest, inner: mobync::http::Credentials) -> Self {
-        Self { request, inner }
+    pub(crate) fn new(request: HttpRequest, token: Token) -> Self {
+        Self { request, token }
     }
 
     /// The token of the `Authorization: Bearer` header, else the body's `auth_token`.
@@ -39,13 +42,17 @@ impl Credentials {
     /// # Errors
     /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
-        self.inner.token()
+        self.token.as_str()
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        // Neither token nor headers: they are secrets.
+        f.debug_struct("Credentials")
+            .field("method", self.request.method())
+            .field("uri", &self.request.path())
+            .finish_non_exhaustive()
     }
 }
 

@@ -10,7 +10,7 @@ use mobync::{
 
 use crate::{
     Credentials, SharedAuth, SyncError,
-    payload::{Payload, convert},
+    payload::{extract, head},
 };
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
@@ -58,7 +58,7 @@ impl FromRequest for Authenticated {
         let received = receive_limited(request, payload);
         let http = request.clone();
         Box::pin(async move {
-            let auth = |credentials| authenticate(Credentials::new(http, credentials));
+            let auth = |token| authenticate(Credentials::new(http, token));
             // How many diffs are too many is for the `Mobync` to say, which the handler calls.
             let (owner, request) = received.await?.authenticate(auth, usize::MAX).await?;
             Ok(Self { owner, request })
@@ -106,7 +106,8 @@ fn receive_limited(
     request: &HttpRequest,
     payload: &mut dev::Payload,
 ) -> impl Future<Output = Result<Received, Error>> + use<> {
-    receive(convert(request, Payload::extract(request, payload)), usize::MAX)
+    let (request, body) = (request.clone(), extract(request, payload));
+    async move { receive(head(&request), usize::MAX, body).await }
 }
 
 /// Asks the application's closure, which may be kept in one of actix-web's two usual ways.

@@ -15,11 +15,7 @@ use mobync::{
     http::{AuthError, LiveEndpoint},
 };
 
-use crate::{
-    Credentials,
-    payload::{self, Payload},
-    response,
-};
+use crate::{Credentials, payload, response};
 
 /// `GET /sync/live`, which tells devices when to sync; to be mounted beside the
 /// [`service`](crate::service).
@@ -140,9 +136,9 @@ where
     Fut: Future<Output = Result<Owner, AuthError>>,
 {
     async fn answer(&self, request: HttpRequest) -> HttpResponse {
-        let converted = payload::convert(&request, Payload::Ended);
-        let auth = |credentials| (self.auth)(Credentials::new(request, credentials));
-        let (parts, body) = self.endpoint.answer(converted, auth).await.into_parts();
+        let auth = |token| (self.auth)(Credentials::new(request.clone(), token));
+        let answered = self.endpoint.answer(payload::head(&request), auth).await;
+        let (parts, body) = answered.into_parts();
         match body {
             Either::Left(events) => {
                 let events = BodyStream::new(events.into_data_stream());

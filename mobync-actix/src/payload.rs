@@ -1,38 +1,51 @@
-//! From actix-web's requests, which have the types of `http` 0.2, to those of the core.
+//! What the core reads of actix-web's requests.
 
-use std::{
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use std::future::Future;
 
 use actix_web::{
     FromRequest, HttpRequest, dev,
     error::PayloadError,
-    http::header,
+    http::header::{self, HeaderName, HeaderValue},
     web::{self, PayloadConfig},
 };
 use bytes::Bytes;
-use futures_core::Stream;
-use http::{HeaderName, HeaderValue, Method, Request};
-use http_body::Frame;
-use mobync::http::OverLimit;
+use mobync::http::{Head, OverLimit};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// A request's body, on its way to the core.
-pub(crate) enum Payload {
-    /// As it comes; the core sees to the limit.
-    Streamed(dev::Payload),
-    /// Whole, within the limit of actix-web's own extractors.
-    Extracted(Pin<Box<<web::Bytes as FromRequest>::Future>>),
-    Ended,
+pub(crate) fn head(request: &HttpRequest) -> Head<'_> {
+    let value = |name: HeaderName| request.headers().get(name).map(HeaderValue::as_bytes);
+    let encodings = request.headers().get_all(header::CONTENT_ENCODING);
+    Head {
+        method: request.method().as_str(),
+        authorization: value(header::AUTHORIZATION),
+        content_type: value(header::CONTENT_TYPE),
+        content_length: value(header::CONTENT_LENGTH),
+        content_encodings: encodings.map(HeaderValue::as_bytes).collect(),
+    }
 }
 
-impl Payload {
-    /// Within the application's `PayloadConfig`, else actix-web's 256 KiB.
-    pub(crate) fn extract(request: &HttpRequest, payload: &mut dev::Payload) -> Self {
-        Self::Extracted(Box::pin(web::Bytes::from_request(request, payload)))
+/// Reads a body of at most `limit` bytes.
+pub(crate) async fn read(payload: web::Payload, limit: usize) -> Result<Bytes, BoxError> {
+    match payload.to_bytes_limited(limit).await {
+        Ok(body) => body.map_err(|error| explain(&error)),
+        Err(_) => Err(OverLimit.into()),
+    }
+}
+
+/// Reads a body within the application's `PayloadConfig`, else actix-web's 256 KiB.
+pub(crate) fn extract(
+    request: &HttpRequest,
+    payload: &mut dev::Payload,
+) -> impl Future<Output = Result<Bytes, BoxError>> + use<> {
+    let body = web::Bytes::from_request(request, payload);
+    async { body.await.map_err(|error| explain(&error)) }
+}
+
+fn explain(error: &actix_web::Error) -> BoxError {
+    match error.as_error() {
+        Some(PayloadError::Overflow) => OverLimit.into(),
+        _ => error.to_string().into(),
     }
 }
 
@@ -40,59 +53,4 @@ impl Payload {
 pub(crate) fn has_config(request: &HttpRequest) -> bool {
     request.app_data::<PayloadConfig>().is_some()
         || request.app_data::<web::Data<PayloadConfig>>().is_some()
-}
-
-/// The headers that the core reads; who asks is told by the request itself.
-static READ: [(header::HeaderName, HeaderName); 4] = [
-    (header::AUTHORIZATION, http::header::AUTHORIZATION),
-    (header::CONTENT_ENCODING, http::header::CONTENT_ENCODING),
-    (header::CONTENT_LENGTH, http::header::CONTENT_LENGTH),
-    (header::CONTENT_TYPE, http::header::CONTENT_TYPE),
-];
-
-/// What the core looks at: the method, and some headers.
-pub(crate) fn convert(request: &HttpRequest, payload: Payload) -> Request<Payload> {
-    let mut converted = Request::new(payload);
-    let method = request.method().as_str().as_bytes();
-    *converted.method_mut() = Method::from_bytes(method).unwrap_or_default();
-    for (theirs, ours) in &READ {
-        for value in request.headers().get_all(theirs) {
-            if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
-                converted.headers_mut().append(ours, value);
-            }
-        }
-    }
-    converted
-}
-
-impl http_body::Body for Payload {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let read = match &mut *self {
-            Self::Streamed(payload) => ready!(Pin::new(payload).poll_next(context))
-                .map(|chunk| chunk.map_err(|error| explain(&error))),
-            Self::Extracted(body) => {
-                let body = ready!(body.as_mut().poll(context));
-                *self = Self::Ended;
-                Some(body.map_err(|error| match error.as_error() {
-                    Some(error) => explain(error),
-                    None => error.to_string().into(),
-                }))
-            }
-            Self::Ended => None,
-        };
-        Poll::Ready(read.map(|chunk| chunk.map(Frame::data)))
-    }
-}
-
-fn explain(error: &PayloadError) -> BoxError {
-    match error {
-        PayloadError::Overflow => OverLimit.into(),
-        other => other.to_string().into(),
-    }
 }

@@ -9,14 +9,10 @@ use actix_web::{
 };
 use mobync::{
     Database, Mobync, Owner, Rules,
-    http::{AuthError, DEFAULT_MAX_BODY_BYTES, answer},
+    http::{AuthError, DEFAULT_MAX_BODY_BYTES, answer, receive},
 };
 
-use crate::{
-    Credentials,
-    payload::{self, Payload},
-    response,
-};
+use crate::{Credentials, payload, response};
 
 /// `POST /sync`, for `App::new().service(..)`, a scope, or a function that `configure`s.
 ///
@@ -132,16 +128,19 @@ where
     Fut: Future<Output = Result<Owner, AuthError>>,
 {
     async fn answer(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-        let mut payload = payload.into_inner();
-        let (payload, max_body_bytes) = match self.max_body_bytes {
+        let head = payload::head(&request);
+        let received = match self.max_body_bytes {
             None if payload::has_config(&request) => {
-                (Payload::extract(&request, &mut payload), usize::MAX)
+                let body = payload::extract(&request, &mut payload.into_inner());
+                receive(head, usize::MAX, body).await
             }
-            limit => (Payload::Streamed(payload), limit.unwrap_or(DEFAULT_MAX_BODY_BYTES)),
+            limit => {
+                let limit = limit.unwrap_or(DEFAULT_MAX_BODY_BYTES);
+                receive(head, limit, payload::read(payload, limit)).await
+            }
         };
-        let converted = payload::convert(&request, payload);
-        let auth = |credentials| (self.auth)(Credentials::new(request, credentials));
-        response::convert(answer(&self.mobync, converted, max_body_bytes, auth).await)
+        let auth = |token| (self.auth)(Credentials::new(request, token));
+        response::convert(answer(&self.mobync, received, auth).await)
     }
 }
 

@@ -2,11 +2,13 @@
 
 use axum::{
     RequestExt,
+    body::to_bytes,
     extract::{FromRef, FromRequest, Request},
+    http::request::Parts,
 };
 use mobync::{
-    Owner, SyncRequest,
-    http::{Auth, SharedAuth, receive},
+    Error, Owner, SyncRequest,
+    http::{Auth, Credentials, Head, Received, SharedAuth, receive},
 };
 
 use crate::SyncError;
@@ -62,10 +64,10 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, SyncError> {
         let auth = SharedAuth::from_ref(state);
-        let received = receive(request.with_limited_body(), LIMIT_OF_AXUM).await?;
+        let (parts, received) = receive_limited(request).await;
+        let auth = |token| auth.authenticate(Credentials::new(parts, token));
         // How many diffs are too many is for the `Mobync` to say, which the handler calls.
-        let (owner, request) =
-            received.authenticate(|credentials| auth.authenticate(credentials), usize::MAX).await?;
+        let (owner, request) = received?.authenticate(auth, usize::MAX).await?;
         Ok(Self { owner, request })
     }
 }
@@ -97,7 +99,14 @@ impl<S: Send + Sync> FromRequest<S> for SyncBody {
     type Rejection = SyncError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, SyncError> {
-        let received = receive(request.with_limited_body(), LIMIT_OF_AXUM).await?;
-        Ok(Self(received.into_request()?))
+        let (_, received) = receive_limited(request).await;
+        Ok(Self(received?.into_request()?))
     }
+}
+
+async fn receive_limited(request: Request) -> (Parts, Result<Received, Error>) {
+    let (parts, body) = request.with_limited_body().into_parts();
+    let body = async { Ok(to_bytes(body, LIMIT_OF_AXUM).await?) };
+    let received = receive(Head::from(&parts), LIMIT_OF_AXUM, body).await;
+    (parts, received)
 }

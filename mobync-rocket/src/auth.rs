@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use mobync::{Owner, http::AuthError};
+use mobync::{
+    Owner,
+    http::{AuthError, Token},
+};
 use rocket::{Request, futures::future::BoxFuture};
 
 /// What an auth closure decides by.
@@ -23,12 +26,12 @@ pub struct Credentials<'a, 'r> {
     /// The request: its cookies (private ones too, with Rocket's feature `secrets`), its local cache,
     /// its guards by [`Request::guard`], the managed state by [`Request::rocket`].
     pub request: &'a Request<'r>,
-    inner: mobync::http::Credentials,
+    token: Token,
 }
 
 impl<'a, 'r> Credentials<'a, 'r> {
-    pub(crate) fn new(request: &'a Request<'r>, inner: mobync::http::Credentials) -> Self {
-        Self { request, inner }
+    pub(crate) fn new(request: &'a Request<'r>, token: Token) -> Self {
+        Self { request, token }
     }
 
     /// The token of the `Authorization: Bearer` header, else the body's `auth_token`.
@@ -36,13 +39,17 @@ impl<'a, 'r> Credentials<'a, 'r> {
     /// # Errors
     /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
-        self.inner.token()
+        self.token.as_str()
     }
 }
 
 impl fmt::Debug for Credentials<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt(f)
+        // Neither token nor headers: they are secrets.
+        f.debug_struct("Credentials")
+            .field("method", &self.request.method())
+            .field("uri", &self.request.uri().path())
+            .finish_non_exhaustive()
     }
 }
 

@@ -1,54 +1,41 @@
-//! From Rocket's requests and data to the types of the core.
+//! What the core reads of Rocket's requests and data.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method};
-use http_body::{Body, Frame};
-use http_body_util::StreamBody;
-use mobync::http::{DEFAULT_MAX_BODY_BYTES, OverLimit};
-use rocket::{
-    Data, Request,
-    data::{ByteUnit, ToByteUnit},
-    futures::stream,
-};
+use mobync::http::{DEFAULT_MAX_BODY_BYTES, Head, OverLimit, Received, receive};
+use rocket::{Data, Request, data::ToByteUnit, tokio::io::AsyncReadExt};
 
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// The limit `mobync` of Rocket's configuration, else the core's.
-pub(crate) fn limit(request: &Request<'_>) -> ByteUnit {
-    request.limits().get("mobync").unwrap_or_else(|| DEFAULT_MAX_BODY_BYTES.bytes())
-}
-
-/// A limit as the core takes it.
-pub(crate) fn bytes(limit: ByteUnit) -> usize {
-    usize::try_from(limit.as_u64()).unwrap_or(usize::MAX)
-}
-
-/// The core looks at the method and the headers only, and reads the data when these are right.
-pub(crate) fn convert<'r>(
+/// Receives within the limit `mobync` of Rocket's configuration, else the core's.
+pub(crate) async fn received(
     request: &Request<'_>,
-    data: Data<'r>,
-) -> http::Request<impl Body<Data = Bytes, Error = BoxError> + Send + use<'r>> {
-    let limit = limit(request);
-    let body = StreamBody::new(stream::once(async move {
-        let read = data.open(limit).into_bytes().await?;
-        if !read.is_complete() {
-            return Err(OverLimit.into());
-        }
-        Ok(Frame::data(Bytes::from(read.into_inner())))
-    }));
-    convert_head(request, body)
+    data: Data<'_>,
+) -> Result<Received, mobync::Error> {
+    let limit =
+        request.limits().get("mobync").unwrap_or_else(|| DEFAULT_MAX_BODY_BYTES.bytes()).as_u64();
+    let max_bytes = usize::try_from(limit).unwrap_or(usize::MAX);
+    receive(head(request), max_bytes, read(data, limit)).await
 }
 
-pub(crate) fn convert_head<B>(request: &Request<'_>, body: B) -> http::Request<B> {
-    let mut converted = http::Request::new(body);
-    let method = request.method().as_str().as_bytes();
-    *converted.method_mut() = Method::from_bytes(method).unwrap_or_default();
-    for header in request.headers().iter() {
-        let name = HeaderName::from_bytes(header.name().as_str().as_bytes());
-        let value = HeaderValue::from_bytes(header.value().as_bytes());
-        if let (Ok(name), Ok(value)) = (name, value) {
-            converted.headers_mut().append(name, value);
-        }
+pub(crate) fn head<'r>(request: &'r Request<'_>) -> Head<'r> {
+    let headers = request.headers();
+    let value = |name| headers.get_one(name).map(str::as_bytes);
+    Head {
+        method: request.method().as_str(),
+        authorization: value("authorization"),
+        content_type: value("content-type"),
+        content_length: value("content-length"),
+        content_encodings: headers.get("content-encoding").map(str::as_bytes).collect(),
     }
-    converted
+}
+
+/// Reads a body of at most `limit` bytes.
+async fn read(data: Data<'_>, limit: u64) -> Result<Bytes, BoxError> {
+    let mut body = Vec::new();
+    // One byte more tells whether there is more.
+    let read = data.open(limit.saturating_add(1).bytes()).read_to_end(&mut body).await?;
+    if u64::try_from(read)? > limit {
+        return Err(OverLimit.into());
+    }
+    Ok(body.into())
 }

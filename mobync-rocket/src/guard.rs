@@ -1,9 +1,6 @@
 //! What handlers of your own take.
 
-use mobync::{
-    Owner, SyncRequest,
-    http::{AuthError, Received, receive},
-};
+use mobync::{Owner, SyncRequest, http::AuthError};
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
     data::{FromData, Outcome},
@@ -65,14 +62,15 @@ impl Sentinel for Authenticated {
 }
 
 async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenticated, SyncError> {
-    let auth = |credentials| async {
+    let auth = |token| async {
         match request.rocket().state::<SharedAuth>() {
-            Some(auth) => auth.authenticate(Credentials::new(request, credentials)).await,
+            Some(auth) => auth.authenticate(Credentials::new(request, token)).await,
             None => Err(AuthError::failed("no mobync_rocket::SharedAuth is managed")),
         }
     };
     // How many diffs are too many is for the `Mobync` to say, which the handler calls.
-    let (owner, request) = received(request, data).await?.authenticate(auth, usize::MAX).await?;
+    let (owner, request) =
+        data::received(request, data).await?.authenticate(auth, usize::MAX).await?;
     Ok(Authenticated { owner, request })
 }
 
@@ -115,11 +113,7 @@ impl<'r> FromData<'r> for SyncBody {
 }
 
 async fn body(request: &Request<'_>, data: Data<'_>) -> Result<SyncBody, SyncError> {
-    Ok(SyncBody(received(request, data).await?.into_request()?))
-}
-
-async fn received(request: &Request<'_>, data: Data<'_>) -> Result<Received, mobync::Error> {
-    receive(data::convert(request, data), data::bytes(data::limit(request))).await
+    Ok(SyncBody(data::received(request, data).await?.into_request()?))
 }
 
 fn outcome<'r, T: FromData<'r, Error = SyncError>>(result: Result<T, SyncError>) -> Outcome<'r, T> {

@@ -130,8 +130,8 @@ impl<D: Database, R: Rules<D::Unit>> Fairing for LiveFairing<D, R> {
 #[rocket::async_trait]
 impl<D: Database, R: Rules<D::Unit>> Handler for LiveFairing<D, R> {
     async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
-        let auth = |credentials| self.auth.authenticate(Credentials::new(request, credentials));
-        let answered = self.endpoint.answer(data::convert_head(request, ()), auth).await;
+        let auth = |token| self.auth.authenticate(Credentials::new(request, token));
+        let answered = self.endpoint.answer(data::head(request), auth).await;
         let (parts, body) = answered.into_parts();
         Outcome::Success(match body {
             Either::Left(events) => {

@@ -77,11 +77,10 @@ pub(crate) struct SyncRoutes<D, R> {
 #[rocket::async_trait]
 impl<D: Database, R: Rules<D::Unit>> Handler for SyncRoutes<D, R> {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        let converted = data::convert(request, data);
-        let limit = data::bytes(data::limit(request));
-        let auth = |credentials| self.auth.authenticate(Credentials::new(request, credentials));
+        let received = data::received(request, data).await;
+        let auth = |token| self.auth.authenticate(Credentials::new(request, token));
         // A failure is a success to Rocket, or a catcher would answer in its own words.
-        Outcome::Success(response::convert(answer(&self.mobync, converted, limit, auth).await))
+        Outcome::Success(response::convert(answer(&self.mobync, received, auth).await))
     }
 }
 

@@ -2,15 +2,16 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use crate::{DatabaseError, Owner, Synchronizer, Write};
+use crate::{DatabaseError, Owner, Synchronizer, Write, merge::Step};
 
 /// Writes in the order made, until somebody looks at the database or there are no more.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Pending<'a> {
     writes: Vec<Write<'a>>,
-    diffs: Vec<usize>,
-    /// What became of those that went out: the diff, and why the database did not take it.
-    written: Vec<(usize, Option<DatabaseError>)>,
+    /// The steps that these are of.
+    steps: Vec<Step<'a>>,
+    /// What became of those that went out: the step, and why the database did not take it.
+    written: Vec<(Step<'a>, Option<DatabaseError>)>,
     /// The unit of work is of no more use, because the database rejected a write.
     broken: bool,
     /// So it is, and which write that was is not known.
@@ -18,8 +19,19 @@ pub(crate) struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    pub(super) fn push(&mut self, diff: usize, write: Write<'a>) {
-        self.diffs.push(diff);
+    /// With room for so many writes.
+    pub(super) fn with_capacity(most: usize) -> Self {
+        Self {
+            writes: Vec::with_capacity(most),
+            steps: Vec::with_capacity(most),
+            written: Vec::new(),
+            broken: false,
+            unnamed: None,
+        }
+    }
+
+    pub(super) fn push(&mut self, step: Step<'a>, write: Write<'a>) {
+        self.steps.push(step);
         self.writes.push(write);
     }
 
@@ -38,7 +50,7 @@ impl<'a> Pending<'a> {
                 Ok(rejections) => {
                     self.broken = !rejections.is_empty() && !unit.survives_rejection();
                     let first = self.written.len();
-                    self.written.extend(self.diffs.drain(..).map(|diff| (diff, None)));
+                    self.written.extend(self.steps.drain(..).map(|step| (step, None)));
                     for rejection in rejections {
                         if let Some((_, error)) = self.written.get_mut(first + rejection.place) {
                             *error = Some(rejection.error);
@@ -68,7 +80,7 @@ impl<'a> Pending<'a> {
     }
 
     /// What became of the writes that went out since the last call.
-    pub(super) fn take_written(&mut self) -> Vec<(usize, Option<DatabaseError>)> {
+    pub(super) fn take_written(&mut self) -> Vec<(Step<'a>, Option<DatabaseError>)> {
         std::mem::take(&mut self.written)
     }
 }

@@ -6,7 +6,7 @@ use super::{Settings, mint, pending::Pending};
 use crate::{
     DatabaseError, Diff, Error, Operation, Owner, ReadFilter, Refusal, Refused, Rules,
     SyncResponse, Synchronizer, View, Window, WindowQuery,
-    hash::{HashMap, HashSet},
+    hash::HashMap,
     merge::{Merge, Now, Outcome, Request, Rows, Step},
 };
 
@@ -72,6 +72,10 @@ impl<R> Attempt<'_, R> {
         };
         let mut objects = request.objects();
         let mut window = self.window(&mut unit, since, &objects).await?;
+        if request.is_empty() && window.entries.is_empty() {
+            record(0, 0, 0, 0, 0);
+            return Ok(Some(SyncResponse::new(window.clock, Vec::new())));
+        }
         let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
         if !misnamed.is_empty() {
             objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
@@ -93,10 +97,9 @@ impl<R> Attempt<'_, R> {
         let mut sync = Sync {
             attempt: self,
             unit,
+            waiting: vec![false; merge.objects()],
             merge,
-            pending: Pending::default(),
-            steps: HashMap::default(),
-            waiting: HashSet::default(),
+            pending: Pending::with_capacity(request.len() - known),
             foreseen: HashMap::default(),
             refused: BTreeMap::new(),
         };
@@ -130,6 +133,7 @@ impl<R> Attempt<'_, R> {
         merge: &Merge<'_>,
         window: &Window,
     ) -> Result<(), Error> {
+        let mut fields = Vec::new();
         for place in (0..self.request.len()).filter(|place| !merge.is_known(*place)) {
             let Some(diff) = self.request.diff(place) else { continue };
             let known = if diff.model == self.settings.diffs_model
@@ -137,7 +141,9 @@ impl<R> Attempt<'_, R> {
             {
                 Err(DatabaseError::unknown_model(&diff.model))
             } else {
-                unit.check_schema(&diff.model, &self.request.fields(place))
+                fields.clear();
+                fields.extend(self.request.fields(place));
+                unit.check_schema(&diff.model, &fields)
             };
             known.map_err(|error| Error::of_diff(&diff.id, error))?;
         }
@@ -175,9 +181,8 @@ struct Sync<'a, S, R> {
     unit: S,
     merge: Merge<'a>,
     pending: Pending<'a>,
-    /// The steps whose changes are pending, and the objects that these are of.
-    steps: HashMap<usize, Step<'a>>,
-    waiting: HashSet<usize>,
+    /// Of which of the merge's objects a change is pending.
+    waiting: Vec<bool>,
     /// Deletes that were asked about before their turn, and whether they will be refused.
     foreseen: HashMap<usize, bool>,
     refused: BTreeMap<usize, Reason>,
@@ -191,12 +196,12 @@ enum Walked {
     Again,
 }
 
-impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
+impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     /// Does the new diffs, one after the other.
     async fn walk(&mut self) -> Result<Walked, Error> {
         for place in self.merge.steps() {
-            let object = self.merge.object_of(place).unwrap_or_default();
-            if self.waiting.contains(&object) && self.flush().await? == Walked::Again {
+            let waits = self.waiting(place).is_some_and(|waits| *waits);
+            if waits && self.flush().await? == Walked::Again {
                 return Ok(Walked::Again);
             }
             let Some(verdict) = self.ask(place).await? else { return Ok(Walked::Again) };
@@ -213,13 +218,15 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
                             Walked::ToTheEnd => Err(self.forbidden(place, reason)),
                         };
                     }
-                    self.refuse(place, reason);
+                    if let Some(step) = self.merge.plan(place) {
+                        self.refuse(step, reason);
+                    }
                 }
                 Ok(()) => {
                     if self.look_ahead(place).await? == Walked::Again {
                         return Ok(Walked::Again);
                     }
-                    self.take(place, object);
+                    self.take(place);
                 }
             }
         }
@@ -227,23 +234,25 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
     }
 
     /// Plans a diff that is allowed; its write waits for others to go out with.
-    fn take(&mut self, place: usize, object: usize) {
+    fn take(&mut self, place: usize) {
         let Some(step) = self.merge.plan(place) else { return };
         match self.merge.write(&step) {
             None => self.merge.settle(step, false, mint),
             Some(write) => {
-                self.pending.push(place, write);
-                self.steps.insert(place, step);
-                self.waiting.insert(object);
+                self.pending.push(step, write);
+                self.waiting(place).into_iter().for_each(|waits| *waits = true);
             }
         }
     }
 
-    fn refuse(&mut self, place: usize, reason: Reason) {
-        if let Some(step) = self.steps.remove(&place).or_else(|| self.merge.plan(place)) {
-            self.merge.settle(step, true, mint);
-        }
-        self.refused.insert(place, reason);
+    fn refuse(&mut self, step: Step<'a>, reason: Reason) {
+        self.refused.insert(step.diff(), reason);
+        self.merge.settle(step, true, mint);
+    }
+
+    /// Whether a change of a diff's object is pending.
+    fn waiting(&mut self, place: usize) -> Option<&mut bool> {
+        self.merge.object_of(place).and_then(|object| self.waiting.get_mut(object))
     }
 
     /// A create that meets a living object goes apart, if a delete follows that is not refused: so
@@ -325,21 +334,17 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
         if let Some(rejection) = self.pending.take_unnamed() {
             return self.attempt.learn_to_check_each(rejection);
         }
-        for (place, rejection) in self.pending.take_written() {
-            self.waiting.clear();
+        for (step, rejection) in self.pending.take_written() {
+            self.waiting(step.diff()).into_iter().for_each(|waits| *waits = false);
             match rejection {
-                None => {
-                    if let Some(step) = self.steps.remove(&place) {
-                        self.merge.settle(step, false, mint);
-                    }
-                }
+                None => self.merge.settle(step, false, mint),
                 Some(error) => {
-                    let reason = self.rejected(place, error)?;
+                    let reason = self.rejected(step.diff(), error)?;
                     if self.pending.is_broken() {
-                        self.attempt.learned.verdicts.insert(place, Err(reason));
+                        self.attempt.learned.verdicts.insert(step.diff(), Err(reason));
                         return Ok(Walked::Again);
                     }
-                    self.refuse(place, reason);
+                    self.refuse(step, reason);
                 }
             }
         }
@@ -389,11 +394,7 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
             }
         }
 
-        let span = tracing::Span::current();
-        span.record("known", known).record("accepted", new - idle - refused.len());
-        span.record("dropped", idle).record("refused", refused.len());
-        span.record("returned", diffs.len());
-
+        record(known, new - idle - refused.len(), idle, refused.len(), diffs.len());
         let mut answer = SyncResponse::new(clock, diffs);
         if idle > 0 {
             answer.message = format!(
@@ -427,6 +428,13 @@ impl<S: Synchronizer, R: Rules<S>> Sync<'_, S, R> {
         }
         Ok(rows)
     }
+}
+
+/// Tells the span of the sync what became of the diffs.
+fn record(known: usize, accepted: usize, dropped: usize, refused: usize, returned: usize) {
+    let span = tracing::Span::current();
+    span.record("known", known).record("accepted", accepted).record("dropped", dropped);
+    span.record("refused", refused).record("returned", returned);
 }
 
 impl Reason {

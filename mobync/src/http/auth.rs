@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, future::Future, pin::Pin, sync::Arc};
 
-use http::{Extensions, HeaderMap, Method, Uri, header, request::Parts};
+use http::{Extensions, HeaderMap, Method, Uri, request::Parts};
 
 use crate::{Error, InvalidOwner, Owner, error::BoxError};
 
@@ -20,8 +20,8 @@ use crate::{Error, InvalidOwner, Owner, error::BoxError};
 /// ```
 #[non_exhaustive]
 pub struct Credentials {
-    /// The token of the `Authorization: Bearer` header, else the body's `auth_token`.
-    pub token: Option<String>,
+    /// The request's token.
+    pub token: Token,
     /// The request's method.
     pub method: Method,
     /// The request's address.
@@ -33,9 +33,9 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    pub(super) fn new(parts: Parts, body_token: Option<String>) -> Self {
+    /// Those of a request with that head and that token.
+    pub fn new(parts: Parts, token: Token) -> Self {
         let Parts { method, uri, headers, extensions, .. } = parts;
-        let token = bearer(&headers).or(body_token);
         Self { token, method, uri, headers, extensions }
     }
 
@@ -44,12 +44,7 @@ impl Credentials {
     /// # Errors
     /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
-        match self.token.as_deref() {
-            None | Some("") => Err(AuthError::unauthenticated(
-                "A token is needed, as an Authorization: Bearer header or as auth_token.",
-            )),
-            Some(token) => Ok(token),
-        }
+        self.token.as_str()
     }
 }
 
@@ -63,14 +58,47 @@ impl fmt::Debug for Credentials {
     }
 }
 
-fn bearer(headers: &HeaderMap) -> Option<String> {
-    let value = headers.get(header::AUTHORIZATION)?.as_bytes();
-    let (scheme, token) = match value.iter().position(|byte| *byte == b' ') {
-        Some(space) => value.split_at(space),
-        None => (value, &[][..]),
-    };
-    let token = || String::from_utf8_lossy(token).trim().to_owned();
-    scheme.eq_ignore_ascii_case(b"bearer").then(token)
+/// The token of a request: that of its `Authorization: Bearer` header, else the body's `auth_token`.
+#[derive(Clone, Default)]
+pub struct Token(Option<String>);
+
+impl Token {
+    /// The token of a header `Authorization`, if that is one of a bearer.
+    pub(super) fn of_header(authorization: Option<&[u8]>) -> Self {
+        let bearer = |value: &[u8]| {
+            let (scheme, token) = match value.iter().position(|byte| *byte == b' ') {
+                Some(space) => value.split_at(space),
+                None => (value, &[][..]),
+            };
+            let token = || String::from_utf8_lossy(token).trim().to_owned();
+            scheme.eq_ignore_ascii_case(b"bearer").then(token)
+        };
+        Self(authorization.and_then(bearer))
+    }
+
+    /// This one, or else that of the body.
+    pub(super) fn or(self, body_token: impl FnOnce() -> Option<String>) -> Self {
+        Self(self.0.or_else(body_token))
+    }
+
+    /// The token's text.
+    ///
+    /// # Errors
+    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
+    pub fn as_str(&self) -> Result<&str, AuthError> {
+        match self.0.as_deref() {
+            None | Some("") => Err(AuthError::unauthenticated(
+                "A token is needed, as an Authorization: Bearer header or as auth_token.",
+            )),
+            Some(token) => Ok(token),
+        }
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token") // a secret
+    }
 }
 
 /// Why an auth closure does not name an owner.

@@ -5,9 +5,10 @@ use std::{fmt, future::Future, sync::Arc};
 use bytes::Bytes;
 use http::{Method, Request, Response};
 use http_body::Body;
+use http_body_util::{BodyExt, Limited};
 
-use super::{Auth, AuthError, Credentials, receive, respond};
-use crate::{Database, Mobync, Owner, Rules, error::BoxError};
+use super::{Auth, AuthError, Credentials, Head, Received, Token, receive, respond};
+use crate::{Database, Error, Mobync, Owner, Rules, error::BoxError};
 
 /// The greatest size of a request's body unless another one is set: 16 MiB.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -70,9 +71,13 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let is_head = request.method() == Method::HEAD;
-        let auth = |credentials| self.auth.authenticate(credentials);
-        let mut response = answer(&self.mobync, request, self.max_body_bytes, auth).await;
+        let (parts, body) = request.into_parts();
+        let is_head = parts.method == Method::HEAD;
+        let body =
+            async { Ok(Limited::new(body, self.max_body_bytes).collect().await?.to_bytes()) };
+        let received = receive(Head::from(&parts), self.max_body_bytes, body).await;
+        let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
+        let mut response = answer(&self.mobync, received, auth).await;
         if is_head {
             *response.body_mut() = Bytes::new();
         }
@@ -98,27 +103,24 @@ impl<D, R, A> fmt::Debug for Endpoint<D, R, A> {
     }
 }
 
-/// Answers a request like an [`Endpoint`], for frameworks in which who is asking is told by more than
-/// [`Credentials`]: `auth` is called once, with whatever it has borrowed from the request.
+/// Answers what was [received](receive) like an [`Endpoint`], for frameworks in which who is asking is
+/// told by more than [`Credentials`]: `auth` is called once, with whatever it has borrowed from the
+/// request.
 ///
 /// The answer to a HEAD request has its body, which HTTP servers leave out by themselves.
-pub async fn answer<D, R, B, Fut>(
+pub async fn answer<D, R, Fut>(
     mobync: &Mobync<D, R>,
-    request: Request<B>,
-    max_body_bytes: usize,
-    auth: impl FnOnce(Credentials) -> Fut,
+    received: Result<Received, Error>,
+    auth: impl FnOnce(Token) -> Fut,
 ) -> Response<Bytes>
 where
     D: Database,
     R: Rules<D::Unit>,
-    B: Body,
-    B::Error: Into<BoxError>,
     Fut: Future<Output = Result<Owner, AuthError>>,
 {
     let sync = async {
-        let received = receive(request, max_body_bytes).await?;
         let max_diffs = mobync.settings().max_diffs;
-        let (owner, request) = received.authenticate(auth, max_diffs).await?;
+        let (owner, request) = received?.authenticate(auth, max_diffs).await?;
         mobync.apply(request.logical_clock, request.diffs, &owner).await
     };
     respond(sync.await.as_ref())

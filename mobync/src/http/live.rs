@@ -3,10 +3,10 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use http_body_util::{Either, Full};
 
-use super::{Auth, AuthError, Credentials, Events, respond, respond::not_get};
+use super::{Auth, AuthError, Credentials, Events, Head, Token, respond, respond::not_get};
 use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
 
 /// The live route of a [`Mobync`]: a device that listens here is told when to sync.
@@ -110,24 +110,32 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
     /// A method other than GET or HEAD is 405 `method_not_allowed`; then come what the auth closure
     /// says, 429 `too_many_listeners`, and 500 or 503 if the database fails.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<LiveBody> {
-        self.answer(request, |credentials| self.auth.authenticate(credentials)).await
+        let (parts, _) = request.into_parts();
+        let method = parts.method.clone();
+        let authorization = parts.headers.get(header::AUTHORIZATION).cloned();
+        let head = Head {
+            method: method.as_str(),
+            authorization: authorization.as_ref().map(HeaderValue::as_bytes),
+            ..Head::default()
+        };
+        let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
+        self.answer(head, auth).await
     }
 }
 
 impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
     /// Answers a request as [`handle`](Self::handle) does, by an auth closure of its own, which may
     /// borrow from the request or not be `Send`.
-    pub async fn answer<B, F, Fut>(&self, request: Request<B>, auth: F) -> Response<LiveBody>
+    pub async fn answer<F, Fut>(&self, head: Head<'_>, auth: F) -> Response<LiveBody>
     where
-        F: FnOnce(Credentials) -> Fut,
+        F: FnOnce(Token) -> Fut,
         Fut: Future<Output = Result<Owner, AuthError>>,
     {
-        let is_head = request.method() == Method::HEAD;
-        if !is_head && request.method() != Method::GET {
+        let is_head = head.method == "HEAD";
+        if !is_head && head.method != "GET" {
             return not_get().map(|body| Either::Right(Full::new(body)));
         }
-        let (parts, _) = request.into_parts();
-        let events = match self.listen(auth(Credentials::new(parts, None))).await {
+        let events = match self.listen(auth(Token::of_header(head.authorization))).await {
             Ok(events) if is_head => {
                 drop(events);
                 Events::empty()

@@ -3,17 +3,15 @@
 use std::future::Future;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, header, request::Parts};
-use http_body::Body;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::LengthLimitError;
 
-use super::{AuthError, Credentials};
+use super::{AuthError, Head, Token};
 use crate::{Error, Owner, SyncRequest, engine::log_failure, error::BoxError, protocol::Envelope};
 
 /// A request whose method, media type and size are right, with its whole body.
 #[derive(Debug)]
 pub struct Received {
-    parts: Parts,
+    token: Token,
     body: Bytes,
 }
 
@@ -22,31 +20,46 @@ pub struct Received {
 #[error("the body is over the limit")]
 pub struct OverLimit;
 
-/// Reads a request's body, if it is a POST of JSON of at most `max_bytes`.
+/// Reads a request's `body`, if it is a POST of JSON of at most `max_bytes`.
 ///
-/// `usize::MAX` leaves the limit to the framework, whose body fails with [`OverLimit`] or
-/// `http_body_util::LengthLimitError` then.
+/// `body` is not polled unless the head is right. It sees to the limit itself: a longer one fails with
+/// [`OverLimit`] or `http_body_util::LengthLimitError`. `usize::MAX` is for a limit that only the
+/// framework knows.
+///
+/// ```
+/// use bytes::Bytes;
+/// use mobync::http::{Head, receive};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), mobync::Error> {
+/// let head =
+///     Head { method: "POST", content_type: Some(b"application/json"), ..Head::default() };
+/// let body = async { Ok(Bytes::from(r#"{"logical_clock": 0, "diffs": []}"#)) };
+/// let request = receive(head, 1024, body).await?.into_request()?;
+/// assert_eq!(request.logical_clock, 0);
+/// # Ok(())
+/// # }
+/// ```
 ///
 /// # Errors
 /// [`Error::MethodNotAllowed`], [`Error::UnsupportedMediaType`], [`Error::PayloadTooLarge`], or
 /// [`Error::InvalidRequest`] if the body breaks off.
-pub async fn receive<B>(request: Request<B>, max_bytes: usize) -> Result<Received, Error>
-where
-    B: Body,
-    B::Error: Into<BoxError>,
-{
-    let (parts, body) = request.into_parts();
-    if parts.method != Method::POST {
+pub async fn receive(
+    head: Head<'_>,
+    max_bytes: usize,
+    body: impl Future<Output = Result<Bytes, BoxError>>,
+) -> Result<Received, Error> {
+    if head.method != "POST" {
         return Err(Error::MethodNotAllowed);
     }
-    check_media_type(&parts.headers)?;
-    let length = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    check_media_type(&head)?;
+    let length = head.content_length.and_then(|length| str::from_utf8(length).ok());
     if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > max_bytes)
     {
         return Err(too_large(max_bytes));
     }
-    match Limited::new(body, max_bytes).collect().await {
-        Ok(body) => Ok(Received { parts, body: body.to_bytes() }),
+    match body.await {
+        Ok(body) => Ok(Received { token: Token::of_header(head.authorization), body }),
         Err(cause) if is_too_large(&*cause) => Err(too_large(max_bytes)),
         Err(_) => Err(Error::InvalidRequest("the body broke off before its end".to_owned())),
     }
@@ -69,29 +82,27 @@ impl Received {
     /// than `max_diffs` diffs.
     pub async fn authenticate<Fut>(
         self,
-        auth: impl FnOnce(Credentials) -> Fut,
+        auth: impl FnOnce(Token) -> Fut,
         max_diffs: usize,
     ) -> Result<(Owner, SyncRequest), Error>
     where
         Fut: Future<Output = Result<Owner, AuthError>>,
     {
-        let Self { parts, body } = self;
+        let Self { token, body } = self;
         let envelope = Envelope::from_slice(&body)?;
-        let credentials = Credentials::new(parts, envelope.auth_token());
-        let owner = auth(credentials).await.map_err(Error::from);
+        let owner = auth(token.or(|| envelope.auth_token())).await.map_err(Error::from);
         let owner = owner.inspect_err(log_failure)?;
         Ok((owner, envelope.into_request(max_diffs)?))
     }
 }
 
-fn check_media_type(headers: &HeaderMap) -> Result<(), Error> {
-    let media_type = headers.get(header::CONTENT_TYPE).map_or(&[][..], |value| value.as_bytes());
+fn check_media_type(head: &Head<'_>) -> Result<(), Error> {
+    let media_type = head.content_type.unwrap_or_default();
     let essence = media_type.split(|byte| *byte == b';').next().unwrap_or_default();
     if !essence.trim_ascii().eq_ignore_ascii_case(b"application/json") {
         return Err(Error::UnsupportedMediaType("The Content-Type must be application/json."));
     }
-    let encodings = headers.get_all(header::CONTENT_ENCODING);
-    if encodings.iter().all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+    if head.content_encodings.iter().all(|encoding| encoding.eq_ignore_ascii_case(b"identity")) {
         return Ok(());
     }
     Err(Error::UnsupportedMediaType("The body must be sent without a Content-Encoding."))

@@ -18,7 +18,10 @@ impl Document {
 
     /// What a create writes.
     pub(super) fn of_write(write: &Write<'_>) -> Self {
-        Self(encode(write.id(), write.fields()).into())
+        match write.whole {
+            Some(record) => Self(record.into()),
+            None => Self(encode(write.id(), write.fields()).into()),
+        }
     }
 
     /// The same with what an update writes.

@@ -1,9 +1,9 @@
 //! What the database keeps of one owner.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, hash::BuildHasher};
 
 use super::Document;
-use crate::{Diff, Window, WindowQuery, hash::HashMap};
+use crate::{Diff, Owner, Window, WindowQuery, hash::HashMap};
 
 /// The documents and the log of one owner.
 #[derive(Debug, Default)]
@@ -15,8 +15,11 @@ pub(super) struct Space {
 /// A log in the order of its ticks.
 #[derive(Debug, Default)]
 struct Log {
+    /// Without their owner, which is the same for all of them.
     entries: Vec<Diff>,
-    ticks: HashMap<String, i64>,
+    /// The tick of each entry by the hash of its id. Where two ids have one hash, a window is longer
+    /// than it need be.
+    ticks: HashMap<u64, i64>,
 }
 
 impl Space {
@@ -40,11 +43,18 @@ impl Space {
     }
 
     pub(super) fn append(&mut self, log: String, entries: Vec<Diff>) {
-        let log = self.logs.entry(log).or_default();
-        log.ticks.extend(entries.iter().map(|entry| (entry.id.clone(), entry.logical_clock)));
-        log.entries.extend(entries);
+        let Log { entries: kept, ticks } = self.logs.entry(log).or_default();
+        ticks.reserve(entries.len());
+        kept.reserve(entries.len());
+        for entry in entries {
+            let tick =
+                ticks.entry(ticks.hasher().hash_one(&entry.id)).or_insert(entry.logical_clock);
+            *tick = entry.logical_clock.min(*tick);
+            kept.push(Diff { owner: String::new(), ..entry });
+        }
     }
 
+    /// The entries of a log, but for their owner.
     pub(super) fn log(&self, log: &str) -> &[Diff] {
         self.logs.get(log).map(|log| &*log.entries).unwrap_or_default()
     }
@@ -53,17 +63,20 @@ impl Space {
         self.log(log).last().map_or(0, |last| last.logical_clock.saturating_add(1))
     }
 
-    pub(super) fn window(&self, query: WindowQuery<'_>) -> Window {
+    pub(super) fn window(&self, owner: &Owner, query: WindowQuery<'_>) -> Window {
         let known = self.logs.get(query.log).map(|log| &log.ticks);
-        let ticks = query.ids.iter().filter_map(|id| known?.get(*id).copied());
+        let tick = |id: &&str| known.and_then(|ticks| ticks.get(&ticks.hasher().hash_one(id)));
+        let ticks = query.ids.iter().filter_map(tick).copied();
         let start = ticks.min().map_or(query.since, |tick| tick.min(query.since));
         let log = self.log(query.log);
         let first = log.partition_point(|entry| entry.logical_clock < start);
+        let entries = log.get(first..).unwrap_or_default().iter();
+        let with_owner = |entry: &Diff| Diff { owner: owner.as_str().to_owned(), ..entry.clone() };
         let exists = |(model, id): &(&str, &str)| self.document(model, id).is_some();
         Window {
             clock: self.clock(query.log),
             start,
-            entries: log.get(first..).unwrap_or_default().to_vec(),
+            entries: entries.map(with_owner).collect(),
             existing: query.objects.iter().map(exists).collect(),
             unknown_models: Vec::new(),
         }

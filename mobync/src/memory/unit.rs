@@ -16,71 +16,76 @@ use crate::{
 pub struct MemoryUnit {
     database: MemoryDatabase,
     owner: Owner,
-    /// By model and id: the document as this unit left it, none where it is removed.
-    written: HashMap<String, BTreeMap<String, Option<Document>>>,
+    written: Written,
     appended: Vec<(String, Vec<Diff>)>,
     _turn: Option<OwnerGuard>,
 }
 
 impl MemoryUnit {
     pub(super) fn new(database: MemoryDatabase, owner: Owner, turn: Option<OwnerGuard>) -> Self {
-        Self { database, owner, written: HashMap::default(), appended: Vec::new(), _turn: turn }
+        Self { database, owner, written: Written::default(), appended: Vec::new(), _turn: turn }
     }
 
     fn look<T: Default>(&self, look: impl FnOnce(&Space) -> T) -> T {
         self.database.spaces().get(&self.owner).map(look).unwrap_or_default()
     }
 
-    fn written(&self, model: &str, id: &str) -> Option<&Option<Document>> {
-        self.written.get(model)?.get(id)
+    fn check_record(&self, model: &str, record: &Record) -> Result<(), DatabaseError> {
+        self.database.check_model(model, record.fields().keys().map(String::as_str))
     }
+}
 
-    fn find(&self, model: &str, id: &str) -> Option<Document> {
-        match self.written(model, id) {
-            Some(written) => written.clone(),
-            None => self.look(|space| space.document(model, id).cloned()),
+/// By model and id: the document as a unit left it, none where it is removed.
+#[derive(Debug, Default)]
+struct Written(HashMap<String, BTreeMap<String, Option<Document>>>);
+
+impl Written {
+    /// The document as it is now, of those that were there before and those written since.
+    fn find<'d>(
+        &'d self,
+        before: Option<&'d Space>,
+        model: &str,
+        id: &str,
+    ) -> Option<&'d Document> {
+        match self.0.get(model).and_then(|documents| documents.get(id)) {
+            Some(written) => written.as_ref(),
+            None => before?.document(model, id),
         }
     }
 
     fn set(&mut self, model: &str, id: &str, document: Option<Document>) {
-        match self.written.get_mut(model) {
+        match self.0.get_mut(model) {
             Some(documents) => documents.insert(id.to_owned(), document),
-            None => {
-                self.written.entry(model.to_owned()).or_default().insert(id.to_owned(), document)
-            }
+            None => self.0.entry(model.to_owned()).or_default().insert(id.to_owned(), document),
         };
     }
 
-    fn check_new(&self, model: &str, id: &str) -> Result<(), DatabaseError> {
-        let exists = match self.written(model, id) {
-            Some(written) => written.is_some(),
-            None => self.look(|space| space.document(model, id).is_some()),
-        };
-        if exists {
-            return Err(DatabaseError::constraint(format!("primary key of {model}")));
+    fn check_new(
+        &self,
+        before: Option<&Space>,
+        model: &str,
+        id: &str,
+    ) -> Result<(), DatabaseError> {
+        match self.find(before, model, id) {
+            Some(_) => Err(DatabaseError::constraint(format!("primary key of {model}"))),
+            None => Ok(()),
         }
-        Ok(())
     }
 
-    fn check_record(&self, model: &str, record: &Record) -> Result<(), DatabaseError> {
-        self.database.check_model(model, record.fields().keys().map(String::as_str))
-    }
-
-    fn do_write(&mut self, write: &Write<'_>) -> Result<(), DatabaseError> {
+    fn write(&mut self, before: Option<&Space>, write: &Write<'_>) -> Result<(), DatabaseError> {
         let (model, id) = (write.model(), write.id());
-        self.database.check_model(model, write.fields().map(|(name, _)| name))?;
-        match write.operation() {
+        let document = match write.operation() {
             Operation::Create => {
-                self.check_new(model, id)?;
-                self.set(model, id, Some(Document::of_write(write)));
+                self.check_new(before, model, id)?;
+                Some(Document::of_write(write))
             }
-            Operation::Update => {
-                if let Some(document) = self.find(model, id) {
-                    self.set(model, id, Some(document.updated(write)?));
-                }
-            }
-            Operation::Delete => self.set(model, id, None),
-        }
+            Operation::Update => match self.find(before, model, id) {
+                Some(document) => Some(document.updated(write)?),
+                None => return Ok(()),
+            },
+            Operation::Delete => None,
+        };
+        self.set(model, id, document);
         Ok(())
     }
 }
@@ -105,18 +110,14 @@ impl Synchronizer for MemoryUnit {
         }
 
         let spaces = self.database.spaces();
-        let empty = Space::default();
-        let space = spaces.get(&self.owner).unwrap_or(&empty);
+        let space = spaces.get(&self.owner);
         let documents: Vec<&Document> = if let Some(ids) = ids {
-            let document = |id: &str| match self.written(model, id) {
-                Some(written) => written.as_ref(),
-                None => space.document(model, id),
-            };
-            ids.into_iter().filter_map(document).collect()
+            ids.into_iter().filter_map(|id| self.written.find(space, model, id)).collect()
         } else {
-            let written = self.written.get(model);
+            let written = self.written.0.get(model);
             let is_new = |id: &str| written.is_some_and(|written| written.contains_key(id));
-            let kept = space.documents(model).filter(|(id, _)| !is_new(id));
+            let kept = space.into_iter().flat_map(|space| space.documents(model));
+            let kept = kept.filter(|(id, _)| !is_new(id));
             let new = written.into_iter().flat_map(BTreeMap::values).flatten();
             kept.map(|(_, document)| document).chain(new).collect()
         };
@@ -137,9 +138,10 @@ impl Synchronizer for MemoryUnit {
         record: Record,
     ) -> Result<(), DatabaseError> {
         self.check_record(model, &record)?;
-        self.check_new(model, record.id())?;
+        let spaces = self.database.spaces();
+        self.written.check_new(spaces.get(&self.owner), model, record.id())?;
         let id = record.id().to_owned();
-        self.set(model, &id, Some(Document::of_record(record)));
+        self.written.set(model, &id, Some(Document::of_record(record)));
         Ok(())
     }
 
@@ -150,18 +152,19 @@ impl Synchronizer for MemoryUnit {
         changes: Record,
     ) -> Result<(), DatabaseError> {
         self.check_record(model, &changes)?;
-        if let Some(document) = self.find(model, changes.id()) {
+        let spaces = self.database.spaces();
+        if let Some(document) = self.written.find(spaces.get(&self.owner), model, changes.id()) {
             let id = changes.id().to_owned();
             let mut record = document.record()?;
             record.apply(changes);
-            self.set(model, &id, Some(Document::of_record(record)));
+            self.written.set(model, &id, Some(Document::of_record(record)));
         }
         Ok(())
     }
 
     async fn delete(&mut self, _: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
         self.database.check_model(model, [])?;
-        self.set(model, id, None);
+        self.written.set(model, id, None);
         Ok(())
     }
 
@@ -180,7 +183,7 @@ impl Synchronizer for MemoryUnit {
     async fn commit(self) -> Result<(), DatabaseError> {
         let mut spaces = self.database.spaces();
         let space = spaces.entry(self.owner.clone()).or_default();
-        for (model, documents) in self.written {
+        for (model, documents) in self.written.0 {
             space.set(model, documents);
         }
         for (log, entries) in self.appended {
@@ -206,9 +209,12 @@ impl Synchronizer for MemoryUnit {
         _: &Owner,
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
+        // Models and fields were looked at in `check_schema`.
+        let spaces = self.database.spaces();
+        let before = spaces.get(&self.owner);
         let mut rejections = Vec::new();
         for (place, write) in writes.iter().enumerate() {
-            if let Err(error) = self.do_write(write) {
+            if let Err(error) = self.written.write(before, write) {
                 rejections.push(Rejection { place, error });
             }
         }
@@ -222,7 +228,7 @@ impl Synchronizer for MemoryUnit {
     async fn window(&mut self, _: &Owner, query: WindowQuery<'_>) -> Result<Window, DatabaseError> {
         let empty = Space::default();
         let spaces = self.database.spaces();
-        Ok(spaces.get(&self.owner).unwrap_or(&empty).window(query))
+        Ok(spaces.get(&self.owner).unwrap_or(&empty).window(&self.owner, query))
     }
 
     async fn snapshot(&mut self, _: &Owner, log: &str) -> Result<Snapshot, DatabaseError> {

@@ -89,37 +89,33 @@ impl<'a> Merge<'a> {
         let mut entries: Vec<_> = window.entries.iter().collect();
         entries.sort_by_key(|entry| entry.order());
 
-        let mut places = HashMap::default();
-        let mut pasts: Vec<Vec<Past<'a>>> = Vec::new();
-        let mut objects = Vec::new();
-        let mut place_of = |model: &'a str, id: &std::borrow::Cow<'a, str>, pasts: &mut Vec<_>| {
-            *places.entry((model, id.clone())).or_insert_with(|| {
-                objects.push(Object::new(model, id.clone()));
-                pasts.push(Vec::new());
-                objects.len() - 1
-            })
-        };
-
-        let mut object_of = vec![None; request.entries.len()];
+        let mut objects: Vec<_> =
+            request.objects.iter().map(|(model, id)| Object::new(model, id.clone())).collect();
+        let mut pasts: Vec<Vec<Past<'a>>> = objects.iter().map(|_| Vec::new()).collect();
+        let mut object_of = request.object_of.clone();
+        let mut known = vec![false; object_of.len()];
+        // Only for objects that entries of the log name.
+        let mut places: HashMap<_, usize> = HashMap::default();
+        if !entries.is_empty() {
+            places.extend(request.objects.iter().cloned().zip(0..));
+        }
         for diff in entries {
             let entry = Entry::of_log(diff)?;
             let sent = sent.get(diff.id.as_str()).copied();
-            let place = place_of(&diff.model, &entry.object, &mut pasts);
-            if let Some(object_of) = sent.and_then(|sent| object_of.get_mut(sent)) {
-                *object_of = Some(place);
+            let place = places.entry((&diff.model, entry.object.clone()));
+            let place = *place.or_insert_with_key(|(model, id)| {
+                objects.push(Object::new(model, id.clone()));
+                pasts.push(Vec::new());
+                objects.len() - 1
+            });
+            if let Some(sent) = sent {
+                known.get_mut(sent).into_iter().for_each(|known| *known = true);
+                object_of.get_mut(sent).into_iter().for_each(|object| *object = place);
             }
             if let Some(past) = pasts.get_mut(place) {
                 past.push(Past { entry, sent });
             }
         }
-        let known: Vec<bool> = object_of.iter().map(Option::is_some).collect();
-        let object_of = object_of
-            .into_iter()
-            .zip(&request.entries)
-            .map(|(place, new)| {
-                place.unwrap_or_else(|| place_of(&new.diff.model, &new.object, &mut pasts))
-            })
-            .collect();
 
         let existing = existing_of(queried, window);
         for (object, past) in objects.iter_mut().zip(&pasts) {
@@ -136,7 +132,7 @@ impl<'a> Merge<'a> {
             known,
             first_creates: Vec::new(),
             older_log: window.start > 0,
-            log: Vec::new(),
+            log: Vec::with_capacity(request.len()),
             idle: 0,
         };
         merge.look_ahead();
@@ -145,25 +141,31 @@ impl<'a> Merge<'a> {
 
     /// Notes what a diff must know of those behind it: the deletes, and the first creates.
     fn look_ahead(&mut self) {
-        let mut updated = HashSet::default();
-        let mut created = HashSet::default();
+        // Of each object whether the request has a create of it so far, or only updates.
+        let mut first = vec![None; self.objects.len()];
         for (place, entry) in self.request.entries.iter().enumerate() {
             let Some((false, at)) = self.known.get(place).zip(self.object_of.get(place)) else {
                 continue;
             };
-            let Some(object) = self.objects.get_mut(*at) else { continue };
+            let Some((object, first)) = self.objects.get_mut(*at).zip(first.get_mut(*at)) else {
+                continue;
+            };
             match entry.diff.operation {
-                Operation::Update => {
-                    updated.insert(*at);
-                }
+                Operation::Update => *first = first.or(Some(Operation::Update)),
                 Operation::Create => {
-                    if created.insert(*at) && updated.contains(at) && object.lives.is_empty() {
+                    let before = first.replace(Operation::Create);
+                    if before == Some(Operation::Update) && object.lives.is_empty() {
                         self.first_creates.push(*at);
                     }
                 }
                 Operation::Delete => object.deletes.push_back(place),
             }
         }
+    }
+
+    /// How many objects this merge is about.
+    pub fn objects(&self) -> usize {
+        self.objects.len()
     }
 
     /// The place of a diff's object among the objects of this merge.

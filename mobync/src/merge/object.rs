@@ -170,6 +170,11 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// Whether nothing is noted so far, and nothing will be of fields that are taken.
+    pub(super) fn notes_nothing(&self) -> bool {
+        self.named.is_empty() && !self.deleted
+    }
+
     /// Whether the request's diffs name a field behind a delete.
     pub(super) fn names(&self, field: &str) -> bool {
         self.named.contains_key(field)

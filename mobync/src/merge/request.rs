@@ -1,18 +1,18 @@
 //! A request's diffs, checked and laid open.
 
-use std::collections::hash_map::Entry as Slot;
+use std::{borrow::Cow, collections::hash_map::Entry as Slot};
 
 use super::entry::{Entry, object_of};
-use crate::{
-    DatabaseError, Diff, Error, Window,
-    hash::{HashMap, HashSet},
-    protocol::check_diff,
-};
+use crate::{DatabaseError, Diff, Error, Window, hash::HashMap, protocol::check_diff};
 
 /// The diffs that a device sends, checked, without repetitions.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     pub(super) entries: Vec<Entry<'a>>,
+    /// The objects (model, id) that the diffs name, each once.
+    pub(super) objects: Vec<(&'a str, Cow<'a, str>)>,
+    /// The place of each diff's object among them.
+    pub(super) object_of: Vec<usize>,
 }
 
 impl<'a> Request<'a> {
@@ -38,7 +38,18 @@ impl<'a> Request<'a> {
                 }
             }
         }
-        Ok(Self { entries })
+        let mut objects = Vec::new();
+        let mut places = HashMap::default();
+        places.reserve(entries.len());
+        let place_of = |entry: &Entry<'a>| {
+            let object = (entry.diff.model.as_str(), entry.object.clone());
+            *places.entry(object).or_insert_with_key(|object| {
+                objects.push(object.clone());
+                objects.len() - 1
+            })
+        };
+        let object_of = entries.iter().map(place_of).collect();
+        Ok(Self { entries, objects, object_of })
     }
 
     /// How many diffs there are, repetitions apart.
@@ -58,10 +69,7 @@ impl<'a> Request<'a> {
 
     /// The objects (model, id) that the diffs name, each once.
     pub fn objects(&self) -> Vec<(&str, &str)> {
-        let mut named = HashSet::default();
-        named.reserve(self.entries.len());
-        let objects = self.entries.iter().map(|entry| (entry.diff.model.as_str(), &*entry.object));
-        objects.filter(|object| named.insert(*object)).collect()
+        self.objects.iter().map(|(model, id)| (*model, &**id)).collect()
     }
 
     /// The objects that the log names for known diffs of this request, where the request names
@@ -94,9 +102,9 @@ impl<'a> Request<'a> {
     }
 
     /// The fields that one of the diffs names; none of a delete.
-    pub fn fields(&self, place: usize) -> Vec<&str> {
+    pub fn fields(&self, place: usize) -> impl Iterator<Item = &str> {
         let fields = self.entries.get(place).map(|entry| &*entry.fields).unwrap_or_default();
-        fields.iter().map(|(name, _)| &**name).collect()
+        fields.iter().map(|(name, _)| &**name)
     }
 
     /// One of the diffs, as sent.

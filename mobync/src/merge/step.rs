@@ -1,5 +1,7 @@
 //! What each new diff does: the table "its new diffs" of the protocol.
 
+use std::sync::Arc;
+
 use super::{
     Merge,
     entry::{Entry, Fields},
@@ -184,6 +186,9 @@ impl<'a> Object<'a> {
         if entry.diff.operation == Operation::Delete {
             return self.let_go();
         }
+        if Arc::ptr_eq(took, &entry.fields) && self.notes_nothing() {
+            return; // What was taken is not noted, and most diffs take all that they name.
+        }
         let mut took = took.iter().map(|(name, _)| name).peekable();
         for (name, _) in &*entry.fields {
             // What it took is in the same order.
@@ -194,6 +199,11 @@ impl<'a> Object<'a> {
 }
 
 impl Step<'_> {
+    /// The diff's place in the request.
+    pub fn diff(&self) -> usize {
+        self.diff
+    }
+
     /// What the diff does.
     pub fn effect(&self) -> Effect {
         self.effect
@@ -215,6 +225,7 @@ impl<'a> Merge<'a> {
             model: &entry.diff.model,
             id: entry.object.clone(),
             fields: step.fields.clone(),
+            whole: (step.effect == Effect::Begin).then_some(&*entry.diff.json_data),
         })
     }
 }

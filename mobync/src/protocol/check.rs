@@ -1,5 +1,7 @@
 //! The rules that one diff must keep.
 
+use std::borrow::Cow;
+
 use serde::de::MapAccess;
 
 use crate::{
@@ -90,7 +92,7 @@ impl Members<'_> {
             return Err(Error::InvalidDiff { diff_id: None, reason });
         }
         self.read().map_err(|reason| Error::InvalidDiff {
-            diff_id: text("id", &mut self.id).ok().filter(|id| check_name(id).is_ok()),
+            diff_id: string("id", &mut self.id).ok().filter(|id| check_name(id).is_ok()),
             reason: format!("diffs[{place}]: {reason}"),
         })
     }
@@ -98,25 +100,29 @@ impl Members<'_> {
     fn read(&mut self) -> Result<Diff, String> {
         let operation = text("type", &mut self.operation)?;
         Ok(Diff {
-            owner: text("owner", &mut self.owner)?,
+            owner: string("owner", &mut self.owner)?,
             logical_clock: natural("logical_clock", self.logical_clock.as_ref())?,
             utc_timestamp: natural("utc_timestamp", self.utc_timestamp.as_ref())?,
             operation: Operation::parse(&operation).ok_or_else(|| {
                 let got = shorten(&operation);
                 format!("type must be \"create\", \"update\" or \"delete\", not \"{got}\"")
             })?,
-            model: text("model", &mut self.model)?,
-            json_data: text("json_data", &mut self.json_data)?,
+            model: string("model", &mut self.model)?,
+            json_data: string("json_data", &mut self.json_data)?,
             // Last, so that an error can name it.
-            id: text("id", &mut self.id)?,
+            id: string("id", &mut self.id)?,
         })
     }
 }
 
+fn string(name: &str, member: &mut Option<Value<'_>>) -> Result<String, String> {
+    text(name, member).map(Cow::into_owned)
+}
+
 /// Takes a text out of its member.
-fn text(name: &str, member: &mut Option<Value<'_>>) -> Result<String, String> {
+fn text<'a>(name: &str, member: &mut Option<Value<'a>>) -> Result<Cow<'a, str>, String> {
     match member {
-        Some(Value::Text(text)) => Ok(std::mem::take(text).into_owned()),
+        Some(Value::Text(text)) => Ok(std::mem::take(text)),
         None | Some(Value::Null) => Err(format!("{name} is missing")),
         Some(_) => Err(format!("{name} must be a string")),
     }

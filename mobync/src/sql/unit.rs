@@ -347,7 +347,7 @@ impl<D: Dialect> SqlUnit<D> {
             .collect();
         let values = values.map_err(|error: serde_json::Error| DatabaseError::failed(error))?;
         let fields = values.iter().map(|(name, value)| (name.as_str().into(), &**value)).collect();
-        let write = Write { operation, model, id: id.into(), fields };
+        let write = Write { operation, model, id: id.into(), fields, whole: None };
         match self.write(owner, std::slice::from_ref(&write)).await?.pop() {
             Some(rejection) => Err(rejection.error),
             None => Ok(()),

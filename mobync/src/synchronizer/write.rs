@@ -14,6 +14,9 @@ pub struct Write<'a> {
     pub(crate) model: &'a str,
     pub(crate) id: Cow<'a, str>,
     pub(crate) fields: Fields<'a>,
+    /// Of a create, the whole record as it was sent: the JSON text of an object with the id.
+    #[cfg_attr(not(feature = "memory"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) whole: Option<&'a str>,
 }
 
 impl Write<'_> {

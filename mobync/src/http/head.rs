@@ -1,0 +1,51 @@
+//! What the core looks at of a request, apart from its body.
+
+use std::fmt;
+
+use http::{HeaderName, HeaderValue, header, request::Parts};
+
+/// A request's method, and its headers that a sync depends on, from whatever types a framework has.
+///
+/// ```
+/// use http::Request;
+/// use mobync::http::Head;
+///
+/// let (parts, ()) = Request::post("/sync").header("content-length", 33).body(())?.into_parts();
+/// let head = Head::from(&parts);
+/// assert_eq!((head.method, head.content_length), ("POST", Some(&b"33"[..])));
+/// # Ok::<(), http::Error>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct Head<'r> {
+    /// The method.
+    pub method: &'r str,
+    /// The value of the header `Authorization`.
+    pub authorization: Option<&'r [u8]>,
+    /// The value of the header `Content-Type`.
+    pub content_type: Option<&'r [u8]>,
+    /// The value of the header `Content-Length`.
+    pub content_length: Option<&'r [u8]>,
+    /// The values of all headers `Content-Encoding`.
+    pub content_encodings: Vec<&'r [u8]>,
+}
+
+impl<'r> From<&'r Parts> for Head<'r> {
+    fn from(parts: &'r Parts) -> Self {
+        let value = |name: HeaderName| parts.headers.get(name).map(HeaderValue::as_bytes);
+        let encodings = parts.headers.get_all(header::CONTENT_ENCODING);
+        Self {
+            method: parts.method.as_str(),
+            authorization: value(header::AUTHORIZATION),
+            content_type: value(header::CONTENT_TYPE),
+            content_length: value(header::CONTENT_LENGTH),
+            content_encodings: encodings.iter().map(HeaderValue::as_bytes).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Head<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Not the Authorization: it is a secret.
+        f.debug_struct("Head").field("method", &self.method).finish_non_exhaustive()
+    }
+}
