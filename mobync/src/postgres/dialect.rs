@@ -134,7 +134,6 @@ impl Dialect for Postgres {
     fn set_up(log: &str) -> Vec<String> {
         let (table, owners) = (quote(log), owners_of(log));
         let index = quote(&format!("{log}_owner_logical_clock"));
-        let creates = quote(&format!("{log}_creates"));
         vec![
             // `IF NOT EXISTS` alone fails where two processes come at once.
             "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
@@ -145,11 +144,6 @@ impl Dialect for Postgres {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
-            // Ids themselves could be too long for an index together.
-            format!(
-                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
-                 (owner, md5(CAST(json_data AS json) ->> 'id')) WHERE type = 'create'"
-            ),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
     }
@@ -202,10 +196,7 @@ impl Dialect for Postgres {
     }
 
     fn is_of_one(parameter: usize) -> String {
-        format!(
-            "md5({}) = ANY (ARRAY (SELECT md5(u) FROM unnest(${parameter}) AS u))",
-            Self::object_id()
-        )
+        format!("({}) = ANY (${parameter})", Self::object_id())
     }
 
     fn record(model: &Model) -> String {

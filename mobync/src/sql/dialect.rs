@@ -144,7 +144,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// The object's id in an entry's `json_data`, of the table `t`.
     fn object_id() -> &'static str;
 
-    /// That an entry is of one of the objects whose ids the parameter has, by the index of creates.
+    /// That an entry is of one of the objects whose ids the parameter has.
     fn is_of_one(parameter: usize) -> String;
 
     /// A select list of one column: the record as JSON text, of the table `t`.

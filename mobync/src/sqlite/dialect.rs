@@ -123,7 +123,6 @@ impl Dialect for Sqlite {
     fn set_up(log: &str) -> Vec<String> {
         let table = quote(log);
         let index = quote(&format!("{log}_owner_logical_clock"));
-        let creates = quote(&format!("{log}_creates"));
         vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id TEXT NOT NULL, owner TEXT NOT NULL, \
@@ -132,10 +131,6 @@ impl Dialect for Sqlite {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
-            format!(
-                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
-                 (owner, json_extract(json_data, '$.id')) WHERE type = 'create'"
-            ),
         ]
     }
 
