@@ -138,8 +138,13 @@ impl Dialect for Sqlite {
         table.create("TEXT NOT NULL")
     }
 
-    fn is_one_of(column: &Column, parameter: usize) -> String {
-        format!("t.{} IN (SELECT value FROM json_each(${parameter}))", column.quoted())
+    fn rows_with_ids(model: &Model, parameter: usize) -> String {
+        format!(
+            "{} AS t WHERE {}t.{} IN (SELECT value FROM json_each(${parameter}))",
+            model.table,
+            model.owned(),
+            model.id.quoted()
+        )
     }
 
     fn compare(column: &Column, operator: &str, parameter: usize, _: &Value) -> String {
@@ -223,6 +228,10 @@ impl Dialect for Sqlite {
             owned = model.owned(),
             id = model.id.quoted()
         )
+    }
+
+    fn delete(model: &Model) -> String {
+        format!("DELETE FROM {}", Self::rows_with_ids(model, 2))
     }
 
     /// An array of arrays: the id, and then the values in the order of the columns.
