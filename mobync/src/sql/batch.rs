@@ -70,12 +70,7 @@ impl Batch<'_, '_> {
             Operation::Update => D::update(model, &columns),
             Operation::Delete => {
                 let ids = writes.iter().map(Write::id).collect();
-                let sql = format!(
-                    "DELETE FROM {} AS t WHERE {}{}",
-                    model.table,
-                    model.owned(),
-                    D::is_one_of(&model.id, 2)
-                );
+                let sql = D::delete(model);
                 return run(&sql, &[Arg::Text(owner.as_str()), Arg::Texts(ids)]).await;
             }
         };

@@ -132,8 +132,8 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// A hint for who has to make a table with these columns.
     fn create_table(table: &Table) -> String;
 
-    /// That the column is one of the texts that the parameter has.
-    fn is_one_of(column: &Column, parameter: usize) -> String;
+    /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
+    fn rows_with_ids(model: &Model, parameter: usize) -> String;
 
     /// That the column compares so with a [`Arg::Value`], which it can be compared with.
     fn compare(column: &Column, operator: &str, parameter: usize, value: &Value) -> String;
@@ -144,16 +144,17 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// The object's id in an entry's `json_data`, of the table `t`.
     fn object_id() -> &'static str;
 
-    /// That an entry is of one of the objects whose ids the parameter has, by the index of creates.
+    /// That an entry is of one of the objects whose ids the parameter has.
     fn is_of_one(parameter: usize) -> String;
 
     /// A select list of one column: the record as JSON text, of the table `t`.
     fn record(model: &Model) -> String;
 
     /// Statements that write many rows: `$1` is the owner, `$2` what [`payload`](Self::payload) makes of
-    /// them.
+    /// them, or the ids of those to delete.
     fn insert(model: &Model, columns: &[&Column]) -> String;
     fn update(model: &Model, columns: &[&Column]) -> String;
+    fn delete(model: &Model) -> String;
     fn payload<'w>(
         model: &Model,
         columns: &[&Column],

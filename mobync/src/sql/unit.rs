@@ -284,6 +284,8 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             ids_of.entry(model).or_default().push(id);
         }
         for (model, ids) in ids_of {
+            // Looks at all creates of the owner: an index would make each create dearer, and this is hardly
+            // ever asked.
             let sql = format!(
                 "SELECT {id} FROM {table} AS t WHERE {owned}t.type = 'create' AND {is_of_one} \
                  AND t.model = $3 AND t.logical_clock < $4",

@@ -6,7 +6,7 @@ use super::{Arg, Dialect, LogRow, schema::Schema};
 use crate::{DatabaseError, Diff, Operation, Owner, Window, WindowQuery};
 
 const ENTRY: i64 = 0;
-const CLOCK: i64 = 1;
+const LAST: i64 = 1;
 const OBJECT: i64 = 2;
 
 /// The objects that are asked for, by model; those that no row can be are left out.
@@ -40,35 +40,36 @@ impl<'q> Statement<'q> {
 
         let log = &schema.log;
         let (table, owned) = (&log.table, log.owned());
-        let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(query.since)];
-        let start = if query.ids.is_empty() {
-            "SELECT $2 AS tick".to_owned()
-        } else {
+        let all = Arg::Integer(i64::MAX);
+        let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(query.since), all];
+        let mut start = "(SELECT $2)".to_owned();
+        // At 0 every entry is in the window, also those that the request names.
+        if query.since > 0 && !query.ids.is_empty() {
             args.push(Arg::Texts(query.ids.to_vec()));
-            let known = D::is_one_of(&log.id, 3);
-            format!(
-                "SELECT CASE WHEN k.tick < $2 THEN k.tick ELSE $2 END AS tick FROM \
-                 (SELECT min(t.logical_clock) AS tick FROM {table} AS t WHERE {owned}{known}) AS k"
-            )
-        };
+            let known = D::rows_with_ids(log, args.len());
+            start = format!(
+                "coalesce((SELECT min(CASE WHEN t.logical_clock < $2 THEN t.logical_clock END) \
+                 FROM {known}), $2)"
+            );
+        }
+        // PostgreSQL must not see the start when it plans, nor that there is no limit: so it finds a plan
+        // for any parameters as good, and keeps it; and by the order, that plan has the right index.
         let mut sql = format!(
-            "WITH start AS ({start}) \
-             SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id AS id, t.logical_clock AS tick, \
-             t.utc_timestamp AS at, t.type AS type, t.model AS model, t.json_data AS data \
-             FROM {table} AS t WHERE {owned}t.logical_clock >= (SELECT tick FROM start) \
-             UNION ALL SELECT {CLOCK}, NULL, coalesce((SELECT max(t.logical_clock) FROM {table} AS t \
-             WHERE {owned}1 = 1) + 1, 0), (SELECT tick FROM start), NULL, NULL, NULL"
+            "SELECT * FROM (SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, \
+             t.utc_timestamp, t.type, t.model, t.json_data FROM {table} AS t \
+             WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT $3) AS entries \
+             UNION ALL SELECT * FROM (SELECT CAST({LAST} AS BIGINT), CAST(NULL AS TEXT), \
+             t.logical_clock, CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
+             CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
+             ORDER BY t.logical_clock DESC LIMIT 1) AS last"
         );
         for (place, (model, ids)) in objects.iter().enumerate() {
             let Some(model) = schema.models.get(*model) else { continue };
             args.push(Arg::Texts(ids.clone()));
             sql += &format!(
-                " UNION ALL SELECT {OBJECT}, CAST(t.{} AS TEXT), {place}, 0, NULL, NULL, NULL \
-                 FROM {} AS t WHERE {}{}",
+                " UNION ALL SELECT {OBJECT}, CAST(t.{} AS TEXT), {place}, 0, NULL, NULL, NULL FROM {}",
                 model.id.quoted(),
-                model.table,
-                model.owned(),
-                D::is_one_of(&model.id, args.len())
+                D::rows_with_ids(model, args.len())
             );
         }
         Self { query, objects, unknown_models, sql, args }
@@ -76,14 +77,16 @@ impl<'q> Statement<'q> {
 
     pub(super) fn read(self, owner: &Owner, rows: Vec<LogRow>) -> Result<Window, DatabaseError> {
         let Self { query, objects, unknown_models, .. } = self;
-        let mut window = Window { unknown_models, ..Window::default() };
+        let mut window = Window { start: query.since, unknown_models, ..Window::default() };
         let models: Vec<&str> = objects.keys().copied().collect();
         let mut found = HashSet::new();
         for (kind, id, tick, at, operation, model, json_data) in rows {
             match (kind, id, operation, model, json_data) {
-                (CLOCK, ..) => (window.clock, window.start) = (tick, at),
+                (LAST, ..) => window.clock = tick.saturating_add(1),
                 (ENTRY, Some(id), Some(operation), Some(model), Some(json_data)) => {
                     let operation = operation_of(&id, &operation)?;
+                    // Only an entry that the request names can be older.
+                    window.start = window.start.min(tick);
                     window.entries.push(Diff {
                         id,
                         owner: owner.as_str().to_owned(),

@@ -128,7 +128,6 @@ impl Dialect for Sqlite {
     fn set_up(log: &str) -> Vec<String> {
         let table = quote(log);
         let index = quote(&format!("{log}_owner_logical_clock"));
-        let creates = quote(&format!("{log}_creates"));
         vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id TEXT NOT NULL, owner TEXT NOT NULL, \
@@ -137,10 +136,6 @@ impl Dialect for Sqlite {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
-            format!(
-                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
-                 (owner, json_extract(json_data, '$.id')) WHERE type = 'create'"
-            ),
         ]
     }
 
@@ -148,8 +143,13 @@ impl Dialect for Sqlite {
         table.create("TEXT NOT NULL")
     }
 
-    fn is_one_of(column: &Column, parameter: usize) -> String {
-        format!("t.{} IN (SELECT value FROM json_each(${parameter}))", column.quoted())
+    fn rows_with_ids(model: &Model, parameter: usize) -> String {
+        format!(
+            "{} AS t WHERE {}t.{} IN (SELECT value FROM json_each(${parameter}))",
+            model.table,
+            model.owned(),
+            model.id.quoted()
+        )
     }
 
     fn compare(column: &Column, operator: &str, parameter: usize, _: &Value) -> String {
@@ -233,6 +233,10 @@ impl Dialect for Sqlite {
             owned = model.owned(),
             id = model.id.quoted()
         )
+    }
+
+    fn delete(model: &Model) -> String {
+        format!("DELETE FROM {}", Self::rows_with_ids(model, 2))
     }
 
     /// An array of arrays: the id, and then the values in the order of the columns.

@@ -98,7 +98,7 @@ struct Leader {
 impl Leader {
     async fn lead(mut self) {
         while let Some(first) = self.next_or_resign() {
-            match self.pool.begin_with("BEGIN IMMEDIATE").await {
+            match self.pool.begin_with("BEGIN IMMEDIATE; SAVEPOINT mobync_sync").await {
                 Ok(transaction) => self.serve(transaction, first).await,
                 Err(error) => {
                     let _ = first.send(Err(explain(&self.log, error)));
@@ -117,28 +117,28 @@ impl Leader {
         let mut done: Vec<Told> = Vec::new();
         let mut next = Some(first);
         while let Some(waiting) = next {
-            if let Err(error) = run(&mut transaction, "SAVEPOINT mobync_sync").await {
-                let _ = waiting.send(Err(explain(&self.log, error)));
-                break;
-            }
             let turn = Turn { transaction: Some(transaction), back: back.clone() };
             // Who does not wait any more gives it back at once.
             drop(waiting.send(Ok(turn)));
             let Some((came_back, told)) = returned.recv().await else { return };
             transaction = came_back;
-            let kept = match told {
-                Some(told) => {
-                    done.push(told);
-                    run(&mut transaction, "RELEASE mobync_sync").await
-                }
-                None => run(&mut transaction, "ROLLBACK TO mobync_sync; RELEASE mobync_sync").await,
-            };
-            if kept.is_err() {
-                // The transaction is of no more use; dropping it undoes all, and tells all.
-                return;
-            }
+            let is_done = told.is_some();
+            done.extend(told);
             next =
                 if done.len() < self.most { self.group.queue().waiting.pop_front() } else { None };
+            // Each statement is a way to the connection's thread and back, so there are few of them.
+            let kept = match (is_done, &next) {
+                (false, _) => run(&mut transaction, "ROLLBACK TO mobync_sync").await,
+                (true, Some(_)) => {
+                    run(&mut transaction, "RELEASE mobync_sync; SAVEPOINT mobync_sync").await
+                }
+                (true, None) => Ok(()),
+            };
+            if let Err(error) = kept {
+                // The transaction is of no more use; dropping it undoes all, and tells all.
+                next.map(|waiting| waiting.send(Err(explain(&self.log, error))));
+                return;
+            }
         }
         if done.is_empty() {
             let _ = transaction.rollback().await;
