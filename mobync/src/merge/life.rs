@@ -75,7 +75,13 @@ impl<'a> Life<'a> {
         self.has_unseen |= writer.is_unseen();
         match self.fields.get_mut() {
             Some(written) => write(written, fields, writer),
-            None => self.writes.push((Arc::clone(fields), writer.clone())),
+            None => {
+                if self.writes.is_empty() {
+                    // Most are written once.
+                    self.writes.reserve_exact(1);
+                }
+                self.writes.push((Arc::clone(fields), writer.clone()));
+            }
         }
     }
 

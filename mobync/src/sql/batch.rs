@@ -5,8 +5,8 @@ use std::ops::Range;
 use super::{Arg, Column, Dialect, Model, schema::Schema};
 use crate::{DatabaseError, Operation, Owner, Write};
 
-/// How many rows one statement writes at most.
-const MOST_ROWS: usize = 1_000;
+/// How many rows one statement writes at most, so that a large push needs no memory for all of it twice.
+pub(super) const MOST_ROWS: usize = 1_000;
 
 /// Neighbouring writes that differ in nothing but their values.
 #[derive(Clone, Copy, Debug)]
