@@ -28,6 +28,9 @@ pub mod sql;
 pub mod sqlite;
 mod synchronizer;
 
+#[doc = include_str!("../PERFORMANCE.md")]
+pub mod performance {}
+
 pub use self::{
     database::{Access, Database},
     diff::{Diff, Operation},

@@ -93,6 +93,20 @@ impl Places {
             }
         }
     }
+
+    /// Lets a database look at its tables after a bulk load, which `PostgreSQL` does by itself within a
+    /// minute or two.
+    ///
+    /// # Errors
+    /// If it cannot.
+    pub async fn settle(&self, database: Database, at: &str) -> Result<()> {
+        if database == Database::Postgres {
+            let mut connection = PgConnection::connect(at).await?;
+            sqlx::query("VACUUM ANALYZE").execute(&mut connection).await?;
+            connection.close().await?;
+        }
+        Ok(())
+    }
 }
 
 /// A SQLite file, opened as the library does.

@@ -73,8 +73,7 @@ impl<R> Attempt<'_, R> {
         let mut objects = request.objects();
         let mut window = self.window(&mut unit, since, &objects).await?;
         if request.is_empty() && window.entries.is_empty() {
-            record(0, 0, 0, 0, 0);
-            return Ok(Some(SyncResponse::new(window.clock, Vec::new())));
+            return Ok(Some(pulled(window.clock, Vec::new())));
         }
         let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
         if !misnamed.is_empty() {
@@ -158,11 +157,8 @@ async fn first_sync<S: Synchronizer>(
     log: &str,
 ) -> Result<Option<SyncResponse>, Error> {
     let snapshot = unit.snapshot(owner, log).await.map_err(Error::of_database)?;
-    let Some((clock, diffs)) = snapshot.finish(owner).map_err(Error::of_database)? else {
-        return Ok(None);
-    };
-    tracing::Span::current().record("returned", diffs.len());
-    Ok(Some(SyncResponse::new(clock, diffs)))
+    let answer = snapshot.finish(owner).map_err(Error::of_database)?;
+    Ok(answer.map(|(clock, diffs)| pulled(clock, diffs)))
 }
 
 impl<R> Attempt<'_, R> {
@@ -428,6 +424,12 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
         }
         Ok(rows)
     }
+}
+
+/// The answer to a request without diffs.
+fn pulled(clock: i64, diffs: Vec<Diff>) -> SyncResponse {
+    record(0, 0, 0, 0, diffs.len());
+    SyncResponse::new(clock, diffs)
 }
 
 /// Tells the span of the sync what became of the diffs.

@@ -41,6 +41,7 @@ fn first_sync(lab: &mut Lab, report: &mut Report, database: Database) -> Result<
     let at = lab.make(database)?;
     let server = lab.start(framework, database, What::Ours, &at)?;
     let owner = lab.client.block_on(history::long(&server.url, 5 * objects))?;
+    lab.client.block_on(lab.places.settle(database, &at))?;
     drop(server);
     for _ in 0..lab.options.rounds {
         let server = lab.start(framework, database, What::Ours, &at)?;

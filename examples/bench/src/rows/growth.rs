@@ -57,6 +57,7 @@ pub(super) fn first_sync(lab: &mut Lab, report: &mut Report) -> Result<()> {
         let at = lab.make(database)?;
         let server = lab.start(framework, database, What::Ours, &at)?;
         let owner = lab.client.block_on(history::long(&server.url, 5 * objects))?;
+        lab.client.block_on(lab.places.settle(database, &at))?;
         // The floor reads the same tables; in memory it has records of its own.
         let at = if database == Database::Memory { objects.to_string() } else { at };
         let bare = lab.start(framework, database, What::Rows, &at)?;
