@@ -195,7 +195,7 @@ pub trait Synchronizer: Send {
     }
 
     /// Folds the whole log into what is alive at its end, which is all that a new device gets.
-    /// Provided: by [`read`](Self::read), all at once.
+    /// Provided: by [`window`](Self::window), all at once.
     fn snapshot(
         &mut self,
         owner: &Owner,

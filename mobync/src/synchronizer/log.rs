@@ -102,7 +102,8 @@ pub(super) async fn fold_log<S: Synchronizer + ?Sized>(
     owner: &Owner,
     log: &str,
 ) -> Result<Snapshot, DatabaseError> {
-    let mut entries = read_log(unit, owner, log, &[]).await?;
+    let query = WindowQuery { log, since: 0, ids: &[], objects: &[] };
+    let Window { mut entries, .. } = unit.window(owner, query).await?;
     entries.sort_unstable_by(|left, right| left.order().cmp(&right.order()));
     let mut snapshot = Snapshot::default();
     entries.iter().try_for_each(|entry| snapshot.add(entry))?;

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Rejection,
+    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Rejection, Snapshot,
     Synchronizer, Window, WindowQuery, Write,
 };
 
@@ -167,6 +167,11 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
     ) -> Result<Window, DatabaseError> {
         pass(&self.hook, "window").await?;
         self.inner.window(owner, query).await
+    }
+
+    async fn snapshot(&mut self, owner: &Owner, log: &str) -> Result<Snapshot, DatabaseError> {
+        pass(&self.hook, "snapshot").await?;
+        self.inner.snapshot(owner, log).await
     }
 
     async fn created_before(
