@@ -121,6 +121,7 @@ async fn a_sync_takes_few_round_trips_however_long_the_history() {
     counted(0, creates("warm"), "warm").await;
     counted(1, creates("warmer"), "warm").await;
     counted(2, Vec::new(), "warm").await;
+    counted(0, Vec::new(), "warm").await;
 
     let (pushed, trips_of_push) = counted(0, creates("t"), "new").await;
     assert_eq!((pushed.logical_clock, pushed.refused.len()), (1, 0));
