@@ -43,8 +43,19 @@ pub(super) struct Attempt<'a, R> {
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     verdicts: HashMap<usize, Verdict>,
+    /// The owner's clock when these were found out.
+    clock: i64,
     /// A write was rejected and it is not known which, so each one must be checked.
     check_each: bool,
+}
+
+impl Learned {
+    /// Forgets the verdicts if somebody else's sync has come in between: they may not hold any more.
+    fn renew(&mut self, clock: i64) {
+        if std::mem::replace(&mut self.clock, clock) != clock {
+            self.verdicts.clear();
+        }
+    }
 }
 
 impl<R> Attempt<'_, R> {
@@ -75,6 +86,7 @@ impl<R> Attempt<'_, R> {
         if request.is_empty() && window.entries.is_empty() {
             return Ok(Some(pulled(window.clock, Vec::new())));
         }
+        self.learned.renew(window.clock);
         let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
         if !misnamed.is_empty() {
             objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
