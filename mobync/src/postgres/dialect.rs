@@ -33,6 +33,9 @@ impl Default for Postgres {
     }
 }
 
+/// The id of the object that an entry of the log is of.
+const OBJECT: &str = "(CAST(t.json_data AS json) ->> 'id')";
+
 fn owners_of(log: &str) -> String {
     quote(&format!("{log}_owners"))
 }
@@ -140,6 +143,7 @@ impl Dialect for Postgres {
     fn set_up(log: &str) -> Vec<String> {
         let (table, owners) = (quote(log), owners_of(log));
         let index = quote(&format!("{log}_owner_logical_clock"));
+        let creates = quote(&format!("{log}_creates"));
         vec![
             // `IF NOT EXISTS` alone fails where two processes come at once.
             "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
@@ -150,6 +154,11 @@ impl Dialect for Postgres {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            // Ids themselves could be too long for an index together.
+            format!(
+                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
+                 (owner, md5(CAST(json_data AS json) ->> 'id')) WHERE type = 'create'"
+            ),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
     }
@@ -199,12 +208,15 @@ impl Dialect for Postgres {
         }
     }
 
-    fn object_id() -> &'static str {
-        "CAST(t.json_data AS json) ->> 'id'"
-    }
-
-    fn is_of_one(parameter: usize) -> String {
-        format!("({}) = ANY (${parameter})", Self::object_id())
+    fn created(log: &Model) -> String {
+        let (table, owned) = (&log.table, log.owned());
+        // One by one by the index of creates, as rows are by their key.
+        format!(
+            "SELECT r.id FROM unnest($2) AS r (id) CROSS JOIN LATERAL (SELECT FROM {table} AS t \
+             WHERE {owned}t.type = 'create' AND md5({OBJECT}) >= md5(r.id) \
+             AND md5({OBJECT}) <= md5(r.id) AND {OBJECT} = r.id AND t.model = $3 \
+             AND t.logical_clock < $4 ORDER BY md5({OBJECT}) LIMIT 1) AS t"
+        )
     }
 
     fn record(model: &Model) -> String {

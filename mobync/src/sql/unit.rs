@@ -284,19 +284,9 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             ids_of.entry(model).or_default().push(id);
         }
         for (model, ids) in ids_of {
-            // Looks at all creates of the owner: an index would make each create dearer, and this is hardly
-            // ever asked.
-            let sql = format!(
-                "SELECT {id} FROM {table} AS t WHERE {owned}t.type = 'create' AND {is_of_one} \
-                 AND t.model = $3 AND t.logical_clock < $4",
-                id = D::object_id(),
-                table = log.table,
-                owned = log.owned(),
-                is_of_one = D::is_of_one(2),
-            );
             let args =
                 [Arg::Text(owner.as_str()), Arg::Texts(ids), Arg::Text(model), Arg::Integer(tick)];
-            let ids = self.read_texts(log, &sql, &args).await?;
+            let ids = self.read_texts(log, &D::created(log), &args).await?;
             created.extend(ids.into_iter().map(|id| (model, id)));
         }
         let is_created = |(model, id): &(&str, &str)| created.contains(&(*model, (*id).to_owned()));

@@ -45,6 +45,9 @@ impl Default for Sqlite {
     }
 }
 
+/// The id of the object that an entry of the log is of.
+const OBJECT: &str = "json_extract(t.json_data, '$.id')";
+
 /// Stands between the texts of a group.
 const SEPARATOR: char = '\u{1e}';
 
@@ -128,6 +131,7 @@ impl Dialect for Sqlite {
     fn set_up(log: &str) -> Vec<String> {
         let table = quote(log);
         let index = quote(&format!("{log}_owner_logical_clock"));
+        let creates = quote(&format!("{log}_creates"));
         vec![
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id TEXT NOT NULL, owner TEXT NOT NULL, \
@@ -136,6 +140,10 @@ impl Dialect for Sqlite {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            format!(
+                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
+                 (owner, json_extract(json_data, '$.id')) WHERE type = 'create'"
+            ),
         ]
     }
 
@@ -173,12 +181,14 @@ impl Dialect for Sqlite {
         }
     }
 
-    fn object_id() -> &'static str {
-        "json_extract(t.json_data, '$.id')"
-    }
-
-    fn is_of_one(parameter: usize) -> String {
-        format!("{} IN (SELECT value FROM json_each(${parameter}))", Self::object_id())
+    fn created(log: &Model) -> String {
+        format!(
+            "SELECT {OBJECT} FROM {table} AS t WHERE {owned}t.type = 'create' \
+             AND {OBJECT} IN (SELECT value FROM json_each($2)) AND t.model = $3 \
+             AND t.logical_clock < $4",
+            table = log.table,
+            owned = log.owned(),
+        )
     }
 
     fn record(model: &Model) -> String {

@@ -165,7 +165,7 @@ async fn nothing_to_push_takes_no_lock_and_writes_nothing() {
     assert_eq!((answer.logical_clock, answer.diffs.len()), (1, 10));
 }
 
-/// Requests that make every statement of a sync, but that of a first create, which looks at all creates.
+/// Requests that make every statement of a sync.
 async fn all_kinds_of_syncs(mobync: &Mobync<PostgresDatabase>) {
     let clock = 100_000;
     let mut sent = creates("new");
@@ -174,6 +174,8 @@ async fn all_kinds_of_syncs(mobync: &Mobync<PostgresDatabase>) {
         update("t8", json!({"name": "Bread"})),
         delete("t9"),
         create("t11", json!({"name": null})), // meets
+        update("first", json!({"name": "x"})),
+        create("first", json!({"name": "y"})), // a first create
     ]);
     let first = mobync.apply(clock, diffs(sent.clone()), &ada()).await.unwrap();
     assert!(first.refused.is_empty());
