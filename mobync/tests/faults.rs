@@ -133,6 +133,40 @@ async fn a_sync_that_collides_is_repeated_five_times_and_then_told_that_the_serv
     }
 }
 
+/// Rejects deletes; behind the first one, before the sync is repeated, somebody else deletes the object.
+#[derive(Clone)]
+struct Overtaken {
+    other: Mobync<Plain>,
+    rejected: Arc<AtomicBool>,
+}
+
+impl Hook for Overtaken {
+    async fn pause(&self) {
+        if self.rejected.swap(false, Ordering::SeqCst) {
+            self.other.write(&ada(), [Change::delete("tasks", "t1")]).await.unwrap();
+        }
+    }
+
+    fn change(&self, change: &Change) -> Result<(), DatabaseError> {
+        if matches!(change, Change::Delete { .. }) {
+            self.rejected.store(true, Ordering::SeqCst);
+            return Err(DatabaseError::constraint("tasks_children"));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_rejection_is_forgotten_if_another_sync_has_come_before_the_repetition() {
+    let inner = Plain::default();
+    let other = Mobync::new(inner.clone());
+    let server = Server::new(Hooked { inner, hook: Overtaken { other, rejected: Arc::default() } });
+    server.sync(0, [create("t1", json!({"a": 1}))]).await;
+    let answer = server.sync(1, [delete("t1").at(1)]).await;
+    assert_eq!((answer.logical_clock, answer.refused.len()), (3, 0), "{answer:?}");
+    assert!(server.rows().await.is_empty());
+}
+
 /// Fails the first batch of writes as a whole.
 #[derive(Clone, Default)]
 struct FailsOnce(Arc<AtomicBool>);

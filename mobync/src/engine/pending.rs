@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin};
 use crate::{DatabaseError, Owner, Synchronizer, Write, merge::Step};
 
 /// Writes in the order made, until somebody looks at the database or there are no more.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Pending<'a> {
     writes: Vec<Write<'a>>,
     /// The steps that these are of.
@@ -24,9 +24,7 @@ impl<'a> Pending<'a> {
         Self {
             writes: Vec::with_capacity(most),
             steps: Vec::with_capacity(most),
-            written: Vec::new(),
-            broken: false,
-            unnamed: None,
+            ..Self::default()
         }
     }
 

@@ -72,15 +72,15 @@ impl<R> Attempt<'_, R> {
             unit.check_each_change().await.map_err(Error::of_database)?;
         }
         let since = match self.source {
-            Source::Device { since: 0 } if request.is_empty() => {
-                if let Some(answer) = first_sync(&mut unit, owner, log).await? {
-                    return Ok(Some(answer));
-                }
-                0
-            }
             Source::Device { since } => since,
             Source::Server => unit.clock(owner, log).await.map_err(Error::of_database)?,
         };
+        if since == 0
+            && request.is_empty()
+            && let Some(answer) = first_sync(&mut unit, owner, log).await?
+        {
+            return Ok(Some(answer));
+        }
         let mut objects = request.objects();
         let mut window = self.window(&mut unit, since, &objects).await?;
         if request.is_empty() && window.entries.is_empty() {
@@ -162,17 +162,6 @@ impl<R> Attempt<'_, R> {
     }
 }
 
-/// What a new device gets, if the log has all of it.
-async fn first_sync<S: Synchronizer>(
-    unit: &mut S,
-    owner: &Owner,
-    log: &str,
-) -> Result<Option<SyncResponse>, Error> {
-    let snapshot = unit.snapshot(owner, log).await.map_err(Error::of_database)?;
-    let answer = snapshot.finish(owner).map_err(Error::of_database)?;
-    Ok(answer.map(|(clock, diffs)| pulled(clock, diffs)))
-}
-
 impl<R> Attempt<'_, R> {
     /// The database rejected something and cannot tell what; the next attempt checks each write.
     fn learn_to_check_each(&mut self, rejection: DatabaseError) -> Result<Walked, Error> {
@@ -208,8 +197,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     /// Does the new diffs, one after the other.
     async fn walk(&mut self) -> Result<Walked, Error> {
         for place in self.merge.steps() {
-            let waits = self.waiting(place).is_some_and(|waits| *waits);
-            if waits && self.flush().await? == Walked::Again {
+            if self.is_waiting(place) && self.flush().await? == Walked::Again {
                 return Ok(Walked::Again);
             }
             let Some(verdict) = self.ask(place).await? else { return Ok(Walked::Again) };
@@ -248,7 +236,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
             None => self.merge.settle(step, false, mint),
             Some(write) => {
                 self.pending.push(step, write);
-                self.waiting(place).into_iter().for_each(|waits| *waits = true);
+                self.set_waiting(place, true);
             }
         }
     }
@@ -259,8 +247,16 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     }
 
     /// Whether a change of a diff's object is pending.
-    fn waiting(&mut self, place: usize) -> Option<&mut bool> {
-        self.merge.object_of(place).and_then(|object| self.waiting.get_mut(object))
+    fn is_waiting(&self, place: usize) -> bool {
+        let object = self.merge.object_of(place);
+        object.and_then(|object| self.waiting.get(object)).is_some_and(|waits| *waits)
+    }
+
+    fn set_waiting(&mut self, place: usize, waits: bool) {
+        let object = self.merge.object_of(place);
+        if let Some(waiting) = object.and_then(|object| self.waiting.get_mut(object)) {
+            *waiting = waits;
+        }
     }
 
     /// A create that meets a living object goes apart, if a delete follows that is not refused: so
@@ -343,7 +339,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
             return self.attempt.learn_to_check_each(rejection);
         }
         for (step, rejection) in self.pending.take_written() {
-            self.waiting(step.diff()).into_iter().for_each(|waits| *waits = false);
+            self.set_waiting(step.diff(), false);
             match rejection {
                 None => self.merge.settle(step, false, mint),
                 Some(error) => {
@@ -436,6 +432,17 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
         }
         Ok(rows)
     }
+}
+
+/// What a new device gets, if the log has all of it.
+async fn first_sync<S: Synchronizer>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+) -> Result<Option<SyncResponse>, Error> {
+    let snapshot = unit.snapshot(owner, log).await.map_err(Error::of_database)?;
+    let answer = snapshot.finish(owner).map_err(Error::of_database)?;
+    Ok(answer.map(|(clock, diffs)| pulled(clock, diffs)))
 }
 
 /// The answer to a request without diffs.

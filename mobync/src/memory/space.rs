@@ -17,8 +17,8 @@ pub(super) struct Space {
 struct Log {
     /// Without their owner, which is the same for all of them.
     entries: Vec<Diff>,
-    /// The tick of each entry by the hash of its id. Where two ids have one hash, a window is longer
-    /// than it need be.
+    /// The tick of each entry by the hash of its id; of two with the same one, the first's, so that a
+    /// window is longer than it need be.
     ticks: HashMap<u64, i64>,
 }
 
@@ -47,9 +47,7 @@ impl Space {
         ticks.reserve(entries.len());
         kept.reserve(entries.len());
         for entry in entries {
-            let tick =
-                ticks.entry(ticks.hasher().hash_one(&entry.id)).or_insert(entry.logical_clock);
-            *tick = entry.logical_clock.min(*tick);
+            ticks.entry(ticks.hasher().hash_one(&entry.id)).or_insert(entry.logical_clock);
             kept.push(Diff { owner: String::new(), ..entry });
         }
     }

@@ -236,9 +236,7 @@ impl Synchronizer for MemoryUnit {
         let spaces = self.database.spaces();
         let entries = spaces.get(&self.owner).map(|space| space.log(log)).unwrap_or_default();
         for tick in entries.chunk_by(|left, right| left.logical_clock == right.logical_clock) {
-            let mut tick: Vec<&Diff> = tick.iter().collect();
-            tick.sort_unstable_by_key(|entry| entry.order());
-            tick.into_iter().try_for_each(|entry| snapshot.add(entry))?;
+            snapshot.follow_all(tick.iter().map(Into::into))?;
         }
         Ok(snapshot)
     }

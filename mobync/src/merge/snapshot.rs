@@ -78,6 +78,13 @@ impl<'a> From<&'a Diff> for LogEntry<'a> {
     }
 }
 
+impl LogEntry<'_> {
+    /// As [`Diff::order`].
+    fn order(&self) -> (i64, i64, &str) {
+        (self.logical_clock, self.utc_timestamp, self.id)
+    }
+}
+
 impl Snapshot {
     /// Adds the next entry, in [the log's order](Diff::order).
     ///
@@ -90,6 +97,16 @@ impl Snapshot {
     pub(crate) fn follow(&mut self, entry: LogEntry<'_>) -> Result<(), DatabaseError> {
         self.clock = entry.logical_clock.saturating_add(1);
         self.fold(entry).map_err(|cause| broken(entry.id, &cause))
+    }
+
+    /// Adds the next entries, which are in any order.
+    pub(crate) fn follow_all<'e>(
+        &mut self,
+        entries: impl Iterator<Item = LogEntry<'e>>,
+    ) -> Result<(), DatabaseError> {
+        let mut entries: Vec<_> = entries.collect();
+        entries.sort_unstable_by(|left, right| left.order().cmp(&right.order()));
+        entries.into_iter().try_for_each(|entry| self.follow(entry))
     }
 
     fn fold(&mut self, entry: LogEntry<'_>) -> Result<(), serde_json::Error> {

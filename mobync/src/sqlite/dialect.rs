@@ -362,27 +362,26 @@ impl Dialect for Sqlite {
     }
 }
 
-/// Adds the entries of a tick, which are in any order.
+/// Adds the entries of a tick.
 fn follow(
     snapshot: &mut Snapshot,
     (tick, heads, jsons): &(i64, String, String),
 ) -> Result<(), DatabaseError> {
     type Head<'a> = (Text<'a>, i64, Operation, Text<'a>);
     let heads: Vec<Head<'_>> = serde_json::from_str(heads).map_err(DatabaseError::failed)?;
-    let mut entries: Vec<_> = heads
-        .iter()
-        .zip(jsons.split(SEPARATOR))
-        .map(|((id, at, operation, model), json_data)| LogEntry {
-            id: &id.0,
-            logical_clock: *tick,
-            utc_timestamp: *at,
-            operation: *operation,
-            model: &model.0,
-            json_data,
-        })
-        .collect();
-    entries.sort_unstable_by_key(|entry| (entry.utc_timestamp, entry.id));
-    entries.into_iter().try_for_each(|entry| snapshot.follow(entry))
+    let jsons: Vec<&str> = jsons.split(SEPARATOR).collect();
+    if heads.len() != jsons.len() {
+        return Err(DatabaseError::failed(format!("the log has broken json_data at tick {tick}")));
+    }
+    let entries = heads.iter().zip(jsons);
+    snapshot.follow_all(entries.map(|((id, at, operation, model), json_data)| LogEntry {
+        id: &id.0,
+        logical_clock: *tick,
+        utc_timestamp: *at,
+        operation: *operation,
+        model: &model.0,
+        json_data,
+    }))
 }
 
 /// One of a row's values, as SQL has it; of a column for JSON, as JSON.

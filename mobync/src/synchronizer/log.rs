@@ -1,4 +1,4 @@
-//! The log read through nothing but `Synchronizer::read`.
+//! What a sync asks of the log, by the methods that every database has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -103,10 +103,9 @@ pub(super) async fn fold_log<S: Synchronizer + ?Sized>(
     log: &str,
 ) -> Result<Snapshot, DatabaseError> {
     let query = WindowQuery { log, since: 0, ids: &[], objects: &[] };
-    let Window { mut entries, .. } = unit.window(owner, query).await?;
-    entries.sort_unstable_by(|left, right| left.order().cmp(&right.order()));
+    let Window { entries, .. } = unit.window(owner, query).await?;
     let mut snapshot = Snapshot::default();
-    entries.iter().try_for_each(|entry| snapshot.add(entry))?;
+    snapshot.follow_all(entries.iter().map(Into::into))?;
     Ok(snapshot)
 }
 

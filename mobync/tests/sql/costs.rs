@@ -85,14 +85,19 @@ async fn fill(pool: &PgPool) {
     }
 }
 
+/// A database that is filled so, and has looked at its tables.
+async fn filled() -> PgPool {
+    let pool = postgres_with(&[TASKS]).await;
+    let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    fill(&pool).await;
+    sqlx::query("ANALYZE").execute(&pool).await.unwrap();
+    pool
+}
+
 #[tokio::test]
 async fn a_sync_takes_few_round_trips_however_long_the_history() {
-    let direct = postgres_with(&[TASKS]).await;
-    let setting_up = PostgresDatabase::builder().table("tasks").pool(direct.clone()).await.unwrap();
-    setting_up.set_up().await.unwrap();
-    fill(&direct).await;
-    sqlx::query("ANALYZE").execute(&direct).await.unwrap();
-
+    let direct = filled().await;
     let options = direct.connect_options();
     let address = format!("{}:{}", options.get_host(), options.get_port());
     let (port, trips) = counting_proxy(address).await;
@@ -224,11 +229,7 @@ async fn sync_often(filled: &PgPool) -> PgPool {
 
 #[tokio::test]
 async fn no_statement_of_a_sync_reads_a_whole_table() {
-    let filling = postgres_with(&[TASKS]).await;
-    let database = PostgresDatabase::builder().table("tasks").pool(filling.clone()).await.unwrap();
-    database.set_up().await.unwrap();
-    fill(&filling).await;
-    sqlx::query("ANALYZE").execute(&filling).await.unwrap();
+    let filling = filled().await;
     let before = counts(&filling, SCANS).await;
     assert!(before.0 > 0, "it counts");
 

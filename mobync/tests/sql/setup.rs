@@ -92,6 +92,25 @@ async fn a_log_made_by_hand_is_used_as_it_is() {
 }
 
 #[tokio::test]
+async fn an_entry_with_a_null_in_it_fails_a_first_sync_whole() {
+    let log = "CREATE TABLE diffs (id text, owner text, logical_clock bigint, utc_timestamp bigint, \
+               type text, model text, json_data text)";
+    let entries = r#"INSERT INTO diffs VALUES ('a', 'ada', 0, 1, 'create', 'tasks', NULL),
+                     ('b', 'ada', 0, 2, 'create', 'tasks', '{"id": "t1", "a": "x"}')"#;
+    let statements = [TABLES[0], log, entries];
+    let (pool, _folder) = sqlite_with(&statements).await;
+    let sqlite = SqliteDatabase::builder().table("tasks").pool(pool).await.unwrap();
+    let pool = postgres_with(&statements).await;
+    let postgres = PostgresDatabase::builder().table("tasks").pool(pool).await.unwrap();
+    for answer in [
+        mobync::Mobync::new(sqlite).apply(0, Vec::new(), &ada()).await,
+        mobync::Mobync::new(postgres).apply(0, Vec::new(), &ada()).await,
+    ] {
+        assert_eq!(answer.unwrap_err().code(), "internal");
+    }
+}
+
+#[tokio::test]
 async fn a_log_that_is_not_there_is_told_with_what_to_do() {
     let (pool, _folder) = sqlite_with(TABLES).await;
     let sqlite = SqliteDatabase::builder().table("tasks").pool(pool).await.unwrap();
