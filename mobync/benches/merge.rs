@@ -59,6 +59,9 @@ fn merge(request: &Request<'_>, window: &mut Window, owner: &Owner) -> usize {
         black_box(merge.write(&step));
         merge.settle(step, false, String::new);
     }
+    for entries in merge.log(owner, 1_000) {
+        black_box(entries);
+    }
     merge.finish(owner, &Rows::new(), String::new).diffs.len()
 }
 

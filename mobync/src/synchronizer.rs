@@ -216,7 +216,8 @@ pub trait Synchronizer: Send {
         log::find_creates(self, owner, log, objects, tick)
     }
 
-    /// Adds the entries to the log. Provided: by [`create`](Self::create).
+    /// Adds the entries to the log; those of a large sync come in several parts. Provided: by
+    /// [`create`](Self::create).
     fn append(
         &mut self,
         owner: &Owner,

@@ -4,6 +4,10 @@ use std::{fmt, future::Future, pin::Pin};
 
 use crate::{DatabaseError, Owner, Synchronizer, Write, merge::Step};
 
+/// How many changes or entries a database gets at once, so that a large push needs no memory for all
+/// of them twice.
+pub(super) const MOST_AT_ONCE: usize = 1_000;
+
 /// Writes in the order made, until somebody looks at the database or there are no more.
 #[derive(Debug, Default)]
 pub(crate) struct Pending<'a> {
@@ -19,8 +23,9 @@ pub(crate) struct Pending<'a> {
 }
 
 impl<'a> Pending<'a> {
-    /// With room for so many writes.
+    /// With room for so many writes, or for as many as wait at once.
     pub(super) fn with_capacity(most: usize) -> Self {
+        let most = most.min(MOST_AT_ONCE);
         Self {
             writes: Vec::with_capacity(most),
             steps: Vec::with_capacity(most),
@@ -31,6 +36,11 @@ impl<'a> Pending<'a> {
     pub(super) fn push(&mut self, step: Step<'a>, write: Write<'a>) {
         self.steps.push(step);
         self.writes.push(write);
+    }
+
+    /// Whether no more should wait.
+    pub(super) fn is_full(&self) -> bool {
+        self.writes.len() >= MOST_AT_ONCE
     }
 
     /// Writes what waits.

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::{Settings, mint, pending::Pending};
+use super::{
+    Settings, mint,
+    pending::{MOST_AT_ONCE, Pending},
+};
 use crate::{
     DatabaseError, Diff, Error, Operation, Owner, ReadFilter, Refusal, Refused, Rules,
     SyncResponse, Synchronizer, View, Window, WindowQuery,
@@ -197,7 +200,9 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     /// Does the new diffs, one after the other.
     async fn walk(&mut self) -> Result<Walked, Error> {
         for place in self.merge.steps() {
-            if self.is_waiting(place) && self.flush().await? == Walked::Again {
+            if (self.is_waiting(place) || self.pending.is_full())
+                && self.flush().await? == Walked::Again
+            {
                 return Ok(Walked::Again);
             }
             let Some(verdict) = self.ask(place).await? else { return Ok(Walked::Again) };
@@ -380,9 +385,9 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
         let rows = self.rows().await.map_err(Error::of_database)?;
         let Self { mut attempt, mut unit, merge, refused, .. } = self;
         let new = merge.new_diffs();
-        let Outcome { clock, log, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
-        if !log.is_empty() {
-            let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, log);
+        let Outcome { clock, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
+        for entries in merge.log(attempt.owner, MOST_AT_ONCE) {
+            let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
             appended.await.map_err(Error::of_database)?;
         }
         // Also where nothing is new: what makes it known may have been written, but not yet committed,

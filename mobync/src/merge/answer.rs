@@ -7,6 +7,7 @@ use super::{
     entry::encode,
     life::{Life, Origin, Stamp},
     object::Object,
+    step::Logged,
 };
 use crate::{Diff, Operation, Owner, Record};
 
@@ -18,8 +19,6 @@ pub type Rows = HashMap<(String, String), Record>;
 pub struct Outcome {
     /// The owner's clock after the sync, in ticks.
     pub clock: i64,
-    /// The entries to add to the log.
-    pub log: Vec<Diff>,
     /// What goes back to the device, in the order in which it is to be applied.
     pub diffs: Vec<Diff>,
     /// How many new diffs had no effect because their object is not there.
@@ -34,10 +33,10 @@ impl Merge<'_> {
         needed.map(|object| (object.model, &*object.id)).collect()
     }
 
-    /// What is logged and what goes back, once all steps are settled.
+    /// What goes back, once all steps are settled.
     ///
     /// `mint` makes ids for diffs of the server's own.
-    pub fn finish(self, owner: &Owner, rows: &Rows, mint: impl FnMut() -> String) -> Outcome {
+    pub fn finish(&self, owner: &Owner, rows: &Rows, mint: impl FnMut() -> String) -> Outcome {
         let new = self.log.is_empty();
         let clock = if new { self.clock } else { self.clock.saturating_add(1) };
         let mut answer =
@@ -48,37 +47,42 @@ impl Merge<'_> {
             answer.object(object, row, &mut diffs);
         }
         diffs.sort_by(|left, right| left.order().cmp(&right.order()));
-        Outcome { clock, log: self.log_entries(owner), diffs, idle: self.idle }
+        Outcome { clock, diffs, idle: self.idle }
     }
 
-    fn log_entries(&self, owner: &Owner) -> Vec<Diff> {
-        let mut entries = Vec::with_capacity(self.log.len());
-        for logged in &self.log {
-            let Some(object) = self.objects.get(logged.object) else { continue };
-            let sent = logged.diff.as_ref().ok().and_then(|sent| self.request.entries.get(*sent));
-            let whole = sent.filter(|sent| {
-                sent.diff.operation != Operation::Delete && sent.fields.len() == logged.fields.len()
-            });
-            entries.push(Diff {
-                id: match (&logged.diff, sent) {
-                    (Err(minted), _) => minted.clone(),
-                    (Ok(_), sent) => sent.map(|sent| sent.diff.id.clone()).unwrap_or_default(),
-                },
-                owner: owner.as_str().to_owned(),
-                logical_clock: self.clock,
-                utc_timestamp: logged.at,
-                operation: logged.operation,
-                model: object.model.to_owned(),
-                json_data: match whole {
-                    Some(sent) => sent.diff.json_data.clone(),
-                    None => {
-                        let fields = logged.fields.iter();
-                        encode(&object.id, fields.map(|(name, value)| (&**name, value.get())))
-                    }
-                },
-            });
-        }
-        entries
+    /// The entries to add to the log, once all steps are settled: so many at once.
+    pub fn log(&self, owner: &Owner, at_once: usize) -> impl Iterator<Item = Vec<Diff>> {
+        self.log.chunks(at_once).map(|part| {
+            let mut entries = Vec::with_capacity(part.len());
+            entries.extend(part.iter().filter_map(|logged| self.log_entry(logged, owner)));
+            entries
+        })
+    }
+
+    fn log_entry(&self, logged: &Logged<'_>, owner: &Owner) -> Option<Diff> {
+        let object = self.objects.get(logged.object)?;
+        let sent = logged.diff.as_ref().ok().and_then(|sent| self.request.entries.get(*sent));
+        let whole = sent.filter(|sent| {
+            sent.diff.operation != Operation::Delete && sent.fields.len() == logged.fields.len()
+        });
+        Some(Diff {
+            id: match (&logged.diff, sent) {
+                (Err(minted), _) => minted.clone(),
+                (Ok(_), sent) => sent.map(|sent| sent.diff.id.clone()).unwrap_or_default(),
+            },
+            owner: owner.as_str().to_owned(),
+            logical_clock: self.clock,
+            utc_timestamp: logged.at,
+            operation: logged.operation,
+            model: object.model.to_owned(),
+            json_data: match whole {
+                Some(sent) => sent.diff.json_data.clone(),
+                None => {
+                    let fields = logged.fields.iter();
+                    encode(&object.id, fields.map(|(name, value)| (&**name, value.get())))
+                }
+            },
+        })
     }
 }
 
@@ -137,7 +141,7 @@ impl<M: FnMut() -> String> Answer<'_, M> {
     }
 
     fn delete(&mut self, object: &Object<'_>, life: &Life<'_>) -> Diff {
-        self.diff(object, Operation::Delete, life.ended.as_ref(), &Values::new())
+        self.diff(object, Operation::Delete, life.ended.as_deref(), &Values::new())
     }
 
     /// An update of what others wrote last, and of what the request's diffs named without success;

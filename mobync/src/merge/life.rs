@@ -15,11 +15,13 @@ use super::entry::Fields;
 pub(super) struct Life<'a> {
     /// The entry that began it; none where that is older than the window.
     pub(super) began: Option<Stamp<'a>>,
-    pub(super) ended: Option<Stamp<'a>>,
-    /// What the window's and the request's entries wrote, in their order, until somebody asks for
-    /// the fields: most lives are never asked.
+    /// What that entry wrote.
+    created: Fields<'a>,
+    pub(super) ended: Option<Box<Stamp<'a>>>,
+    /// What later ones wrote, of the window and of the request, in their order, until somebody asks
+    /// for the fields: most lives are never asked.
     writes: Vec<(Fields<'a>, Stamp<'a>)>,
-    fields: OnceLock<Written<'a>>,
+    fields: OnceLock<Box<Written<'a>>>,
     has_unseen: bool,
 }
 
@@ -56,8 +58,9 @@ pub(super) enum Origin {
 }
 
 impl<'a> Life<'a> {
-    pub(super) fn begin(began: Stamp<'a>) -> Self {
-        Self { began: Some(began), ..Self::default() }
+    pub(super) fn begin(began: Stamp<'a>, created: Fields<'a>) -> Self {
+        let has_unseen = began.is_unseen();
+        Self { began: Some(began), created, has_unseen, ..Self::default() }
     }
 
     /// Whether it began before the window, so that its other values are in the object's row only.
@@ -75,20 +78,17 @@ impl<'a> Life<'a> {
         self.has_unseen |= writer.is_unseen();
         match self.fields.get_mut() {
             Some(written) => write(written, fields, writer),
-            None => {
-                if self.writes.is_empty() {
-                    // Most are written once.
-                    self.writes.reserve_exact(1);
-                }
-                self.writes.push((Arc::clone(fields), writer.clone()));
-            }
+            None => self.writes.push((Arc::clone(fields), writer.clone())),
         }
     }
 
     /// What stands in the fields that were written.
     pub(super) fn fields(&self) -> &Written<'a> {
         self.fields.get_or_init(|| {
-            let mut written = Written::new();
+            let mut written = Box::default();
+            if let Some(began) = &self.began {
+                write(&mut written, &self.created, began);
+            }
             for (fields, writer) in &self.writes {
                 write(&mut written, fields, writer);
             }

@@ -3,6 +3,7 @@
 use std::{
     borrow::Cow,
     collections::{BTreeMap, VecDeque},
+    sync::Arc,
 };
 
 use super::{
@@ -196,9 +197,7 @@ impl<'a> Object<'a> {
     fn follow(&mut self, entry: &Entry<'a>, stamp: Stamp<'a>) -> Option<usize> {
         match entry.diff.operation {
             Operation::Create => {
-                let mut life = Life::begin(stamp.clone());
-                life.write(&entry.fields, &stamp);
-                let began = self.begin(life);
+                let began = self.begin(Life::begin(stamp, Arc::clone(&entry.fields)));
                 match self.alive {
                     None => self.alive = Some(began),
                     Some(_) => self.apart = Some(began),
@@ -212,7 +211,7 @@ impl<'a> Object<'a> {
             }
             Operation::Delete => {
                 if let Some(life) = self.current() {
-                    life.ended = Some(stamp);
+                    life.ended = Some(stamp.into());
                 }
                 if self.apart.take().is_none() {
                     self.alive = None;

@@ -183,6 +183,10 @@ impl Life {
         if self.changes.len() + fields.len() > MOST_CHANGES {
             return self.settle(fields);
         }
+        if self.changes.is_empty() {
+            // Most are changed in few fields, and in the same ones.
+            self.changes.reserve_exact(fields.len());
+        }
         for (name, value) in fields {
             let place = self.changes.binary_search_by(|(other, _)| (**other).cmp(name));
             match place.map(|place| self.changes.get_mut(place)) {

@@ -113,8 +113,8 @@ impl<'a> Merge<'a> {
                 // A life that the server ended: what goes back undoes the create.
                 let (end, id) = (at.saturating_add(1), mint());
                 let ended = Stamp { at: end, id: id.clone().into(), origin: Origin::Unseen, ..own };
-                let mut life = Life::begin(own);
-                life.ended = Some(ended);
+                let mut life = Life::begin(own, Fields::default());
+                life.ended = Some(ended.into());
                 object.held = Some(object.begin(life));
                 object.floor = end;
                 log(Ok(diff), at, Operation::Create, Fields::default());
@@ -128,9 +128,7 @@ impl<'a> Merge<'a> {
 
         let logged_as = match effect {
             Effect::Begin => {
-                let mut life = Life::begin(own.clone());
-                life.write(&fields, &own);
-                let life = object.begin(life);
+                let life = object.begin(Life::begin(own, Arc::clone(&fields)));
                 (object.alive, object.held) = (Some(life), Some(life));
                 object.name_fields(entry, &fields);
                 Operation::Create
@@ -147,7 +145,7 @@ impl<'a> Merge<'a> {
             }
             Effect::End(life) => {
                 if let Some(life) = object.lives.get_mut(life) {
-                    life.ended = Some(own);
+                    life.ended = Some(own.into());
                 }
                 object.alive = None;
                 object.let_go();
@@ -155,7 +153,7 @@ impl<'a> Merge<'a> {
             }
             Effect::Apart => match (operation, object.apart) {
                 (Operation::Create, None) => {
-                    object.apart = Some(object.begin(Life::begin(own)));
+                    object.apart = Some(object.begin(Life::begin(own, Fields::default())));
                     Operation::Create
                 }
                 (Operation::Delete, _) => {

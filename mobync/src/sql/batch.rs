@@ -5,9 +5,6 @@ use std::ops::Range;
 use super::{Arg, Column, Dialect, Model, schema::Schema};
 use crate::{DatabaseError, Operation, Owner, Write};
 
-/// How many rows one statement writes at most, so that a large push needs no memory for all of it twice.
-pub(super) const MOST_ROWS: usize = 1_000;
-
 /// Neighbouring writes that differ in nothing but their values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Batch<'b, 'w> {
@@ -27,7 +24,7 @@ pub(super) fn batches<'b, 'w>(
     for range in ranges {
         let mut first = range.start;
         let writes = writes.get(range).unwrap_or_default();
-        for writes in writes.chunk_by(go_together).flat_map(|alike| alike.chunks(MOST_ROWS)) {
+        for writes in writes.chunk_by(go_together) {
             if let Some(one) = writes.first() {
                 batches.push(Batch { first, model: schema.model(one.model())?, writes });
             }

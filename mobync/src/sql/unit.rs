@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     Arg, Dialect, Writer,
-    batch::{self, Batch, MOST_ROWS, batches},
+    batch::{self, Batch, batches},
     filter::Conditions,
     schema::{Model, Schema},
     session::Session,
@@ -301,16 +301,13 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
     ) -> Result<(), DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let log = &schema.log;
-        for entries in entries.chunks(MOST_ROWS) {
-            let (sql, args) = self.dialect.append(log, owner, entries);
-            let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
-            // Whatever is wrong, no diff is to blame for it.
-            appended.map_err(|error| match D::explain(log, error) {
-                rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
-                error => error,
-            })?;
-        }
-        Ok(())
+        let (sql, args) = self.dialect.append(log, owner, &entries);
+        let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
+        // Whatever is wrong, no diff is to blame for it.
+        appended.map_err(|error| match D::explain(log, error) {
+            rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
+            error => error,
+        })
     }
 }
 

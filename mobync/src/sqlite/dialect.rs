@@ -5,7 +5,7 @@ use std::{str::FromStr, time::Duration};
 use futures_util::TryStreamExt;
 use serde_json::Value;
 use sqlx::{
-    Arguments, AssertSqlSafe, SqliteConnection, SqlitePool,
+    Arguments, AssertSqlSafe, Row, SqliteConnection, SqlitePool,
     sqlite::{
         SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions,
         SqliteSynchronous,
@@ -329,10 +329,11 @@ impl Dialect for Sqlite {
             table = log.table
         );
         let sql = AssertSqlSafe(sql);
-        let mut ticks = sqlx::query_as(sql).bind(owner.as_str().to_owned()).fetch(connection);
+        let mut ticks = sqlx::query(sql).bind(owner.as_str().to_owned()).fetch(connection);
         let mut snapshot = Snapshot::default();
-        while let Some(tick) = ticks.try_next().await? {
-            follow(&mut snapshot, &tick).map_err(sqlx::Error::decode)?;
+        while let Some(row) = ticks.try_next().await? {
+            let tick = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+            follow(&mut snapshot, tick).map_err(sqlx::Error::decode)?;
         }
         Ok(snapshot)
     }
@@ -365,7 +366,7 @@ impl Dialect for Sqlite {
 /// Adds the entries of a tick.
 fn follow(
     snapshot: &mut Snapshot,
-    (tick, heads, jsons): &(i64, String, String),
+    (tick, heads, jsons): (i64, &str, &str),
 ) -> Result<(), DatabaseError> {
     type Head<'a> = (Text<'a>, i64, Operation, Text<'a>);
     let heads: Vec<Head<'_>> = serde_json::from_str(heads).map_err(DatabaseError::failed)?;
@@ -376,7 +377,7 @@ fn follow(
     let entries = heads.iter().zip(jsons);
     snapshot.follow_all(entries.map(|((id, at, operation, model), json_data)| LogEntry {
         id: &id.0,
-        logical_clock: *tick,
+        logical_clock: tick,
         utc_timestamp: *at,
         operation: *operation,
         model: &model.0,

@@ -136,7 +136,7 @@ impl PureServer {
             .collect();
         let minted = &mut self.minted;
         let outcome = merge.finish(&ada(), &rows, || mint(minted));
-        self.log.extend(outcome.log);
+        self.log.extend(merge.log(&ada(), 3).flatten());
         self.log.sort_by(|left, right| left.order().cmp(&right.order()));
         let refused = refused.into_values().collect();
         PureAnswer { clock: outcome.clock, diffs: outcome.diffs, refused }
