@@ -5,6 +5,7 @@ mod settings;
 mod sync;
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -168,15 +169,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         diffs: Vec<Diff>,
         owner: &Owner,
     ) -> Result<SyncResponse, Error> {
-        let sync = async {
-            if logical_clock < 0 {
-                let reason = "logical_clock must not be negative".to_owned();
-                return Err(Error::InvalidRequest(reason));
-            }
-            check_count(diffs.len(), self.settings.max_diffs)?;
-            self.sync(Source::Device { since: logical_clock }, &diffs, owner).await
-        };
-        observe(logical_clock, diffs.len(), sync).await
+        self.sync(Source::Device { since: logical_clock }, &diffs, owner).await
     }
 
     /// Makes changes on behalf of the backend, which all of the owner's devices receive.
@@ -213,7 +206,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let now = self.settings.now();
         let diffs: Vec<Diff> =
             changes.into_iter().map(|change| diff_of(change, owner.as_str(), now)).collect();
-        observe(-1, diffs.len(), self.sync(Source::Server, &diffs, owner)).await
+        self.sync(Source::Server, &diffs, owner).await
     }
 
     /// The owner's clock, in ticks: how many syncs have brought something new.
@@ -225,12 +218,50 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         unit.clock(owner, &self.settings.diffs_model).await.map_err(Error::of_database)
     }
 
+    /// Runs a sync in its span, and logs how it went.
     async fn sync(
         &self,
         source: Source,
         diffs: &[Diff],
         owner: &Owner,
     ) -> Result<SyncResponse, Error> {
+        let span = tracing::info_span!(
+            "sync",
+            clock = source.since().unwrap_or(-1),
+            pushed = diffs.len(),
+            known = tracing::field::Empty,
+            accepted = tracing::field::Empty,
+            dropped = tracing::field::Empty,
+            refused = tracing::field::Empty,
+            returned = tracing::field::Empty,
+            duration_us = tracing::field::Empty,
+        );
+        let started = Instant::now();
+        let attempt = pin!(self.attempt(source, diffs, owner)); // To move it would cost more than the span.
+        let answer = attempt.instrument(span.clone()).await;
+        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+        span.record("duration_us", micros);
+        span.in_scope(|| match &answer {
+            Ok(_) => tracing::debug!("synced"),
+            Err(error) => log_failure(error),
+        });
+        answer
+    }
+
+    /// Attempts a sync until it comes to an end.
+    async fn attempt(
+        &self,
+        source: Source,
+        diffs: &[Diff],
+        owner: &Owner,
+    ) -> Result<SyncResponse, Error> {
+        if let Some(since) = source.since() {
+            if since < 0 {
+                let reason = "logical_clock must not be negative".to_owned();
+                return Err(Error::InvalidRequest(reason));
+            }
+            check_count(diffs.len(), self.settings.max_diffs)?;
+        }
         let request = Request::new(diffs)?;
         let _turn =
             if self.database.serialises() { None } else { Some(self.locks.lock(owner).await) };
@@ -238,8 +269,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let mut learned = Learned::default();
         let mut conflicts = 0;
         loop {
-            // On the heap, or every future around it moves its kilobytes.
-            let attempt = Box::pin(async {
+            let attempt = async {
                 let unit = self.database.open(owner, access).await.map_err(Error::of_database)?;
                 let attempt = Attempt {
                     owner,
@@ -250,7 +280,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
                     learned: &mut learned,
                 };
                 attempt.run(unit).await
-            });
+            };
             match attempt.await {
                 // An attempt that does not come to an end has learned something new.
                 Ok(None) => {}
@@ -267,38 +297,6 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
             }
         }
     }
-}
-
-/// Runs a sync in its span, and logs how it failed.
-async fn observe(
-    clock: i64,
-    pushed: usize,
-    sync: impl Future<Output = Result<SyncResponse, Error>>,
-) -> Result<SyncResponse, Error> {
-    let span = tracing::info_span!(
-        "sync",
-        clock,
-        pushed,
-        known = tracing::field::Empty,
-        accepted = tracing::field::Empty,
-        dropped = tracing::field::Empty,
-        refused = tracing::field::Empty,
-        returned = tracing::field::Empty,
-        duration_us = tracing::field::Empty,
-    );
-    async {
-        let started = Instant::now();
-        let answer = sync.await;
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        tracing::Span::current().record("duration_us", micros);
-        match &answer {
-            Ok(_) => tracing::debug!("synced"),
-            Err(error) => log_failure(error),
-        }
-        answer
-    }
-    .instrument(span)
-    .await
 }
 
 /// Logs a failure with its cause, as loud as it deserves.

@@ -22,6 +22,16 @@ pub(super) enum Source {
     Server,
 }
 
+impl Source {
+    /// The clock of the device, in ticks.
+    pub(super) fn since(self) -> Option<i64> {
+        match self {
+            Self::Device { since } => Some(since),
+            Self::Server => None,
+        }
+    }
+}
+
 /// Whether a diff may be done; if not, why.
 pub(super) type Verdict = Result<(), Reason>;
 
@@ -69,14 +79,14 @@ impl<R> Attempt<'_, R> {
         S: Synchronizer,
         R: Rules<S>,
     {
-        let Self { owner, request, settings, .. } = self;
-        let log = &*settings.diffs_model;
+        let Self { owner, request, .. } = self;
+        let log = &*self.settings.diffs_model;
         if self.learned.check_each {
             unit.check_each_change().await.map_err(Error::of_database)?;
         }
-        let since = match self.source {
-            Source::Device { since } => since,
-            Source::Server => unit.clock(owner, log).await.map_err(Error::of_database)?,
+        let since = match self.source.since() {
+            Some(since) => since,
+            None => unit.clock(owner, log).await.map_err(Error::of_database)?,
         };
         if since == 0
             && request.is_empty()
@@ -96,13 +106,30 @@ impl<R> Attempt<'_, R> {
             window = self.window(&mut unit, since, &objects).await?;
         }
 
+        // On the heap: most syncs stop before it, and every future around it would move its kilobytes.
+        Box::pin(self.merge(unit, since, &objects, &window)).await
+    }
+
+    async fn merge<S>(
+        self,
+        mut unit: S,
+        since: i64,
+        objects: &[(&str, &str)],
+        window: &Window,
+    ) -> Result<Option<SyncResponse>, Error>
+    where
+        S: Synchronizer,
+        R: Rules<S>,
+    {
+        let Self { owner, request, settings, .. } = self;
         let now = Now { utc: settings.now(), drift: settings.allowed_drift };
         let mut merge =
-            Merge::new(since, request, &objects, &window, now).map_err(Error::of_database)?;
-        self.check_schema(&unit, &merge, &window)?;
+            Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
+        self.check_schema(&unit, &merge, window)?;
         let doubtful = merge.doubtful_first_creates();
         if !doubtful.is_empty() {
-            let created = unit.created_before(owner, log, &doubtful, window.start);
+            let created =
+                unit.created_before(owner, &settings.diffs_model, &doubtful, window.start);
             let created = created.await.map_err(Error::of_database)?;
             merge.resolve_first_creates(&created);
         }

@@ -8,7 +8,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 
 use super::{Auth, AuthError, Credentials, Head, Received, Token, receive, respond};
-use crate::{Database, Error, Mobync, Owner, Rules, error::BoxError};
+use crate::{Database, Error, Mobync, Owner, Rules, SyncRequest, error::BoxError};
 
 /// The greatest size of a request's body unless another one is set: 16 MiB.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
@@ -118,10 +118,16 @@ where
     R: Rules<D::Unit>,
     Fut: Future<Output = Result<Owner, AuthError>>,
 {
-    let sync = async {
-        let max_diffs = mobync.settings().max_diffs;
-        let (owner, request) = received?.authenticate(auth, max_diffs).await?;
-        mobync.apply(request.logical_clock, request.diffs, &owner).await
+    // Without a block of its own, which would keep all of this a second time.
+    let request = match received {
+        Ok(received) => received.authenticate(auth, mobync.settings().max_diffs).await,
+        Err(error) => Err(error),
     };
-    respond(sync.await.as_ref())
+    let outcome = match request {
+        Ok((owner, SyncRequest { logical_clock, diffs, .. })) => {
+            mobync.apply(logical_clock, diffs, &owner).await
+        }
+        Err(error) => Err(error),
+    };
+    respond(outcome.as_ref())
 }
