@@ -33,6 +33,7 @@ on_every_database! {
     a_refused_update_in_a_life_apart_leaves_no_trace_but_its_receipt
     a_rule_is_asked_about_a_diff_that_would_do_nothing
     any_one_diff_of_a_request_can_be_rejected
+    a_request_that_goes_to_the_database_in_parts_is_still_one
     all_or_nothing_fails_the_whole_request_at_the_first_refusal
 }
 
@@ -314,6 +315,30 @@ async fn any_one_diff_of_a_request_can_be_rejected(server: Server<impl Database,
         assert_eq!(rows.iter().any(|row| row.starts_with(&format!("t1-{clock} "))), which != 0);
         assert!(rows.iter().any(|row| row.starts_with("kept ")));
     }
+}
+
+async fn a_request_that_goes_to_the_database_in_parts_is_still_one(
+    server: Server<impl Database, Forbid>,
+) {
+    let mut sent: Vec<Sent> =
+        (0..2_500).map(|place| create(&format!("t{place}"), json!({"a": place}))).collect();
+    sent[1_200] = create("t1200", json!({"a": "bad"})).id("d1200");
+    sent[2_100] = forbidden(create("t2100", json!({"a": 1})).id("d2100"));
+    sent.push(update("t7", json!({"a": "new"})).at(1));
+
+    let answer = server.sync(0, sent.clone()).await;
+    assert_eq!(told(&answer), [("d1200", "invalid_value"), ("forbidden-d2100", "forbidden")]);
+    assert_eq!(lines(&answer.diffs), ["delete t1200", "delete t2100"]);
+    let rows = server.rows().await;
+    assert_eq!(rows.len(), 2_498);
+    assert!(rows.iter().any(|row| row.starts_with(r#"t7 {"a":"new""#)), "{:?}", rows.first());
+    // A refused create is logged with its end.
+    let log = server.log().await;
+    assert_eq!(log.len(), 2_503);
+    assert!(log.iter().all(|entry| entry.logical_clock == 0));
+
+    let retry = server.sync(0, sent).await;
+    assert_eq!((retry.logical_clock, server.log().await), (1, log));
 }
 
 async fn all_or_nothing_fails_the_whole_request_at_the_first_refusal(
