@@ -4,7 +4,10 @@
 
 mod support;
 
-use mobync::{Access, Database, Diff, Error, Operation, Record, Synchronizer};
+use mobync::{
+    Access, Change, Database, Diff, Error, Mobync, Operation, Record, Synchronizer,
+    memory::MemoryDatabase,
+};
 use serde_json::{Value, json};
 use support::{Sent, Server, T0, ada, create, databases::on_every_database, delete, line, update};
 
@@ -24,6 +27,7 @@ on_every_database! {
     of_a_delete_the_log_keeps_the_id_alone
     every_new_diff_leaves_one_log_entry_under_its_own_id
     a_create_of_what_is_not_there_begins_a_life
+    what_a_request_makes_it_may_change
     creates_on_both_sides_meet
     a_create_and_a_delete_of_what_others_made_is_a_life_apart
     a_create_of_a_held_object_is_an_update
@@ -130,9 +134,18 @@ async fn a_diff_sent_twice_in_a_request_counts_once(server: Server<impl Database
 }
 
 async fn one_id_for_two_diffs_is_an_error(server: Server<impl Database>) {
-    let twice = [create("t1", json!({})).id("d1"), create("t2", json!({})).id("d1")];
-    let error = server.try_sync(0, twice).await.unwrap_err();
-    assert_eq!((error.code(), error.diff_id()), ("invalid_diff", Some("d1")));
+    let first = create("t1", json!({})).id("d1");
+    for second in [
+        create("t2", json!({})),
+        create("t1", json!({"a": 1})),
+        create("t1", json!({})).at(1),
+        create("t1", json!({})).model("other"),
+        update("t1", json!({})),
+    ] {
+        let twice = [first.clone(), second.id("d1")];
+        let error = server.try_sync(0, twice).await.unwrap_err();
+        assert_eq!((error.code(), error.diff_id()), ("invalid_diff", Some("d1")));
+    }
     assert!(server.log().await.is_empty());
 }
 
@@ -185,6 +198,17 @@ async fn a_create_of_what_is_not_there_begins_a_life(server: Server<impl Databas
     assert!(server.back(0, [create("t1", json!({"a": 1, "b": null}))]).await.is_empty());
     assert_eq!(server.rows().await, [r#"t1 {"a":1}"#]);
     assert_eq!(server.log_lines().await, [r#"0: create t1 {"a":1,"b":null}"#]);
+}
+
+async fn what_a_request_makes_it_may_change(server: Server<impl Database>) {
+    let sent = [
+        create("t1", json!({"a": 1})),
+        create("t2", json!({"a": 1})),
+        update("t2", json!({"a": 2})).at(1),
+        update("t1", json!({"a": 3})).at(2),
+    ];
+    server.sync(0, sent).await;
+    assert_eq!(server.back(0, []).await, [r#"create t1 {"a":3}"#, r#"create t2 {"a":2}"#]);
 }
 
 async fn creates_on_both_sides_meet(server: Server<impl Database>) {
@@ -480,4 +504,17 @@ async fn log_entries_bear_the_owner_whatever_the_device_sends(server: Server<imp
     server.sync(0, [create("t1", json!({"a": 1}))]).await;
     assert_eq!(server.log().await[0].owner, "ada");
     assert_eq!(server.sync(0, []).await.diffs[0].owner, "ada");
+}
+
+#[tokio::test]
+async fn the_time_is_that_of_the_system() {
+    let millis = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        i64::try_from(now.unwrap().as_millis()).unwrap()
+    };
+    let mobync = Mobync::new(MemoryDatabase::new());
+    let before = millis();
+    mobync.write(&ada(), [Change::create("tasks", Record::new("t1"))]).await.unwrap();
+    let made = mobync.apply(0, Vec::new(), &ada()).await.unwrap().diffs[0].utc_timestamp;
+    assert!((before..=millis()).contains(&made), "{made}");
 }

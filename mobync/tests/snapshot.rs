@@ -44,3 +44,21 @@ fn an_entry_that_cannot_be_read_is_named() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("log entry entry-3"), "{cause}");
 }
+
+#[test]
+fn what_is_older_than_the_log_cannot_be_told_from_it() {
+    let owner = Owner::new("ada").unwrap();
+    let folded = |entries: &[Diff]| {
+        let mut snapshot = Snapshot::default();
+        entries.iter().try_for_each(|entry| snapshot.add(entry)).unwrap();
+        snapshot.finish(&owner).unwrap()
+    };
+    let update = |tick, data| entry(Operation::Update, tick, &data);
+    let receipt = update(0, json!({"id": "t0"}));
+    assert_eq!(folded(std::slice::from_ref(&receipt)), Some((1, Vec::new())));
+
+    let (one, more) =
+        (update(1, json!({"id": "t1", "a": 1})), update(2, json!({"id": "t1", "a": 2})));
+    assert_eq!(folded(std::slice::from_ref(&one)), None);
+    assert_eq!(folded(&[one, more, update(3, json!({"id": "t1"}))]), None);
+}
