@@ -237,7 +237,8 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
             duration_us = tracing::field::Empty,
         );
         let started = Instant::now();
-        let attempt = pin!(self.attempt(source, diffs, owner)); // To move it would cost more than the span.
+        // To move it would cost more than the span.
+        let attempt = pin!(self.attempt(source, diffs, owner));
         let answer = attempt.instrument(span.clone()).await;
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         span.record("duration_us", micros);

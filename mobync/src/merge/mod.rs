@@ -10,7 +10,7 @@
 //! 1. [`Merge::new`] replays the window, and then the diffs that the log already knows;
 //! 2. for each of [`steps`](Merge::steps), [`plan`](Merge::plan) says what the diff would do to the
 //!    database, and [`settle`](Merge::settle) hears whether it was refused;
-//! 3. [`finish`](Merge::finish) says what is logged and what goes back.
+//! 3. [`finish`](Merge::finish) says what goes back, and [`log`](Merge::log) what is logged.
 
 mod answer;
 mod entry;
