@@ -54,10 +54,11 @@ impl<'q> Statement<'q> {
         }
         // PostgreSQL must not see the start when it plans, nor that there is no limit: so it finds a plan
         // for any parameters as good, and keeps it; and by the order, that plan has the right index.
+        // SQLite looks for a bare parameter as the limit when it plans, and so would plan each time.
         let mut sql = format!(
             "SELECT * FROM (SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, \
              t.utc_timestamp, t.type, t.model, t.json_data FROM {table} AS t \
-             WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT $3) AS entries \
+             WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT CAST($3 AS BIGINT)) AS entries \
              UNION ALL SELECT * FROM (SELECT CAST({LAST} AS BIGINT), CAST(NULL AS TEXT), \
              t.logical_clock, CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
              CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
