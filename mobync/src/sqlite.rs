@@ -17,6 +17,7 @@
 mod dialect;
 mod error;
 mod group;
+mod ticks;
 
 use std::time::Duration;
 

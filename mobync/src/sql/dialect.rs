@@ -159,6 +159,18 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
 
+    /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: the
+    /// columns of the log but the owner, or what [`unfold`](Self::unfold) makes them of.
+    fn entries(log: &Model, start: &str) -> String;
+
+    /// Makes rows of the window of what was selected.
+    ///
+    /// # Errors
+    /// If the log is broken.
+    fn unfold(rows: Vec<LogRow>) -> Result<Vec<LogRow>, DatabaseError> {
+        Ok(rows)
+    }
+
     /// A statement that adds entries to the log, and its parameters.
     fn append<'a>(
         &self,

@@ -42,6 +42,7 @@ impl<'q> Statement<'q> {
         let (table, owned) = (&log.table, log.owned());
         let all = Arg::Integer(i64::MAX);
         let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(query.since), all];
+        // Not to be seen when it is planned, so that the plan is as good for any start.
         let mut start = "(SELECT $2)".to_owned();
         // At 0 every entry is in the window, also those that the request names.
         if query.since > 0 && !query.ids.is_empty() {
@@ -52,17 +53,13 @@ impl<'q> Statement<'q> {
                  FROM {known}), $2)"
             );
         }
-        // PostgreSQL must not see the start when it plans, nor that there is no limit: so it finds a plan
-        // for any parameters as good, and keeps it; and by the order, that plan has the right index.
-        // SQLite looks for a bare parameter as the limit when it plans, and so would plan each time.
         let mut sql = format!(
-            "SELECT * FROM (SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, \
-             t.utc_timestamp, t.type, t.model, t.json_data FROM {table} AS t \
-             WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT CAST($3 AS BIGINT)) AS entries \
+            "SELECT CAST({ENTRY} AS BIGINT) AS kind, e.* FROM ({entries}) AS e \
              UNION ALL SELECT * FROM (SELECT CAST({LAST} AS BIGINT), CAST(NULL AS TEXT), \
              t.logical_clock, CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
              CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
-             ORDER BY t.logical_clock DESC LIMIT 1) AS last"
+             ORDER BY t.logical_clock DESC LIMIT 1) AS last",
+            entries = D::entries(log, &start)
         );
         for (place, (model, ids)) in objects.iter().enumerate() {
             let Some(model) = schema.models.get(*model) else { continue };

@@ -15,11 +15,11 @@ use sqlx::{
 use super::{
     error::explain,
     group::{Group, Turn},
+    ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Snapshot,
-    json::Text,
-    merge::{LogEntry, push_string},
+    DatabaseError, Diff, Owner, Snapshot,
+    merge::push_string,
     sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote, run_statements},
 };
 
@@ -47,9 +47,6 @@ impl Default for Sqlite {
 
 /// The id of the object that an entry of the log is of.
 const OBJECT: &str = "json_extract(t.json_data, '$.id')";
-
-/// Stands between the texts of a group.
-const SEPARATOR: char = '\u{1e}';
 
 impl Dialect for Sqlite {
     type Db = sqlx::Sqlite;
@@ -269,6 +266,14 @@ impl Dialect for Sqlite {
         json
     }
 
+    fn entries(log: &Model, start: &str) -> String {
+        ticks::select(log, &format!("t.logical_clock >= {start}"))
+    }
+
+    fn unfold(rows: Vec<LogRow>) -> Result<Vec<LogRow>, DatabaseError> {
+        ticks::unfold(rows)
+    }
+
     fn append<'a>(
         &self,
         log: &'a Model,
@@ -318,22 +323,17 @@ impl Dialect for Sqlite {
         log: &Model,
         owner: &Owner,
     ) -> Result<Snapshot, sqlx::Error> {
-        // A tick to a row, for to hand a row over to another thread costs more than what is in it; and
-        // JSON as it is, for none has that character in it.
-        let sql = format!(
-            "SELECT t.logical_clock, \
-             json_group_array(json_array(t.id, t.utc_timestamp, t.type, t.model)), \
-             group_concat(t.json_data, char({separator})) \
-             FROM {table} AS t WHERE t.owner = $1 GROUP BY t.logical_clock",
-            separator = u32::from(SEPARATOR),
-            table = log.table
-        );
-        let sql = AssertSqlSafe(sql);
+        let sql = AssertSqlSafe(ticks::select(log, "1 = 1"));
         let mut ticks = sqlx::query(sql).bind(owner.as_str().to_owned()).fetch(connection);
         let mut snapshot = Snapshot::default();
         while let Some(row) = ticks.try_next().await? {
-            let tick = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
-            follow(&mut snapshot, tick).map_err(sqlx::Error::decode)?;
+            let tick = Tick::read(
+                row.try_get("id")?,
+                row.try_get("logical_clock")?,
+                row.try_get("json_data")?,
+            );
+            let tick = tick.map_err(sqlx::Error::decode)?;
+            snapshot.follow_all(tick.entries()).map_err(sqlx::Error::decode)?;
         }
         Ok(snapshot)
     }
@@ -361,28 +361,6 @@ impl Dialect for Sqlite {
             _ => true,
         })
     }
-}
-
-/// Adds the entries of a tick.
-fn follow(
-    snapshot: &mut Snapshot,
-    (tick, heads, jsons): (i64, &str, &str),
-) -> Result<(), DatabaseError> {
-    type Head<'a> = (Text<'a>, i64, Operation, Text<'a>);
-    let heads: Vec<Head<'_>> = serde_json::from_str(heads).map_err(DatabaseError::failed)?;
-    let jsons: Vec<&str> = jsons.split(SEPARATOR).collect();
-    if heads.len() != jsons.len() {
-        return Err(DatabaseError::failed(format!("the log has broken json_data at tick {tick}")));
-    }
-    let entries = heads.iter().zip(jsons);
-    snapshot.follow_all(entries.map(|((id, at, operation, model), json_data)| LogEntry {
-        id: &id.0,
-        logical_clock: tick,
-        utc_timestamp: *at,
-        operation: *operation,
-        model: &model.0,
-        json_data,
-    }))
 }
 
 /// One of a row's values, as SQL has it; of a column for JSON, as JSON.
