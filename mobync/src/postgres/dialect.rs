@@ -281,13 +281,13 @@ impl Dialect for Postgres {
         json
     }
 
-    fn entries(log: &Model, start: &str) -> String {
+    fn entries(log: &Model, kind: i64, start: &str) -> String {
         // Planned for parameters that it sees, where it finds no limit, it is more costly than planned for
         // any: so PostgreSQL keeps the latter plan, and by the order, that one has the right index.
         format!(
-            "SELECT t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, t.json_data \
-             FROM {table} AS t WHERE {owned}t.logical_clock >= {start} \
-             ORDER BY t.logical_clock LIMIT $3",
+            "SELECT CAST({kind} AS BIGINT) AS kind, t.id, t.logical_clock, t.utc_timestamp, t.type, \
+             t.model, t.json_data FROM {table} AS t \
+             WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT $3",
             table = log.table,
             owned = log.owned()
         )

@@ -159,11 +159,11 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
 
-    /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: the
-    /// columns of the log but the owner, or what [`unfold`](Self::unfold) makes them of.
-    fn entries(log: &Model, start: &str) -> String;
+    /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
+    /// the window of that kind, or what [`unfold`](Self::unfold) makes them of.
+    fn entries(log: &Model, kind: i64, start: &str) -> String;
 
-    /// Makes rows of the window of what was selected.
+    /// Makes an entry a row.
     ///
     /// # Errors
     /// If the log is broken.

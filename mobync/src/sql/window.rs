@@ -54,12 +54,12 @@ impl<'q> Statement<'q> {
             );
         }
         let mut sql = format!(
-            "SELECT CAST({ENTRY} AS BIGINT) AS kind, e.* FROM ({entries}) AS e \
+            "SELECT * FROM ({entries}) AS entries \
              UNION ALL SELECT * FROM (SELECT CAST({LAST} AS BIGINT), CAST(NULL AS TEXT), \
              t.logical_clock, CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
              CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
              ORDER BY t.logical_clock DESC LIMIT 1) AS last",
-            entries = D::entries(log, &start)
+            entries = D::entries(log, ENTRY, &start)
         );
         for (place, (model, ids)) in objects.iter().enumerate() {
             let Some(model) = schema.models.get(*model) else { continue };

@@ -266,8 +266,8 @@ impl Dialect for Sqlite {
         json
     }
 
-    fn entries(log: &Model, start: &str) -> String {
-        ticks::select(log, &format!("t.logical_clock >= {start}"))
+    fn entries(log: &Model, kind: i64, start: &str) -> String {
+        ticks::select(log, kind, &format!("t.logical_clock >= {start}"))
     }
 
     fn unfold(rows: Vec<LogRow>) -> Result<Vec<LogRow>, DatabaseError> {
@@ -323,7 +323,7 @@ impl Dialect for Sqlite {
         log: &Model,
         owner: &Owner,
     ) -> Result<Snapshot, sqlx::Error> {
-        let sql = AssertSqlSafe(ticks::select(log, "1 = 1"));
+        let sql = AssertSqlSafe(ticks::select(log, 0, "1 = 1"));
         let mut ticks = sqlx::query(sql).bind(owner.as_str().to_owned()).fetch(connection);
         let mut snapshot = Snapshot::default();
         while let Some(row) = ticks.try_next().await? {

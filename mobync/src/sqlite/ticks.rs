@@ -11,11 +11,12 @@ use crate::{
 /// Stands between the JSON texts of a tick, for none has that character in it.
 const SEPARATOR: char = '\u{1e}';
 
-/// A select of the owner's entries that a condition holds for: the log's columns but the owner, with an
+/// A select of the owner's entries that a condition holds for: rows of the window of that kind, with an
 /// array of what else the tick's entries have in the place of the id.
-pub(super) fn select(log: &Model, condition: &str) -> String {
+pub(super) fn select(log: &Model, kind: i64, condition: &str) -> String {
     format!(
-        "SELECT json_group_array(json_array(t.id, t.utc_timestamp, t.type, t.model)) AS id, \
+        "SELECT {kind} AS kind, \
+         json_group_array(json_array(t.id, t.utc_timestamp, t.type, t.model)) AS id, \
          t.logical_clock, 0 AS utc_timestamp, NULL AS type, NULL AS model, \
          group_concat(t.json_data, char({separator})) AS json_data \
          FROM {table} AS t WHERE {owned}{condition} GROUP BY t.logical_clock",
