@@ -1,6 +1,9 @@
 //! What is alive at the end of a log, folded entry by entry: all that a new device gets.
 
-use std::collections::hash_map::Entry as Slot;
+use std::{
+    collections::{BTreeMap, hash_map::Entry as Slot},
+    mem::take,
+};
 
 use super::entry::{Field, broken, encode, object_in, read_members};
 use crate::{DatabaseError, Diff, Operation, Owner, hash::HashMap};
@@ -33,8 +36,6 @@ const MOST_CHANGES: usize = 1_000;
 pub struct Snapshot {
     clock: i64,
     lives: HashMap<Box<str>, Lives>,
-    /// How many have begun so far.
-    begun: u64,
     /// An object was there before there was a log, so that the log does not have all of it.
     has_older: bool,
 }
@@ -44,25 +45,15 @@ type Lives = HashMap<Box<str>, Life>;
 
 #[derive(Debug)]
 struct Life {
-    /// How many lives began before it, which is its place in the log's order.
-    place: u64,
     /// Of the entry that began it, as `tick` and `at`.
     id: Box<str>,
     tick: i64,
     at: i64,
     json_data: Box<str>,
     /// What is to be written into `json_data`, each field once, in the order of their names.
-    changes: Vec<Change>,
+    changes: Vec<(Box<str>, String)>,
     /// The next entries are of a life apart, up to its end.
     is_apart: bool,
-}
-
-/// A field's name and the JSON of its value, in one piece, for there may be many.
-#[derive(Debug)]
-struct Change {
-    text: Box<str>,
-    /// Where the name ends, in bytes.
-    end: usize,
 }
 
 /// An entry of a log, borrowed from where it was read.
@@ -129,10 +120,7 @@ impl Snapshot {
         match entry.operation {
             Operation::Create => match lives.entry(object_in(entry.json_data)?.into()) {
                 Slot::Occupied(mut life) => life.get_mut().is_apart = true,
-                Slot::Vacant(slot) => {
-                    slot.insert(Life::begin(entry, self.begun));
-                    self.begun = self.begun.saturating_add(1);
-                }
+                Slot::Vacant(slot) => drop(slot.insert(Life::begin(entry))),
             },
             Operation::Update => {
                 let (object, fields) = read_members(entry.json_data)?;
@@ -162,22 +150,22 @@ impl Snapshot {
         if self.has_older {
             return Ok(None);
         }
-        let mut alive = Vec::with_capacity(self.lives.values().map(HashMap::len).sum());
+        let mut alive: Vec<(&str, &mut Life)> = Vec::new();
         for (model, lives) in &mut self.lives {
-            alive.extend(lives.drain().map(|(_, life)| (&**model, life)));
+            alive.extend(lives.values_mut().map(|life| (&**model, life)));
         }
-        // Each is moved only once, which is a good deal of bytes.
-        alive.sort_by_cached_key(|(_, life)| life.place);
-        let creates = alive.into_iter().map(|(model, mut life)| {
+        // In the order in which they began, they also lie in memory one behind another.
+        alive.sort_unstable_by(|(_, left), (_, right)| left.order().cmp(&right.order()));
+        let creates = alive.into_iter().map(|(model, life)| {
             life.settle(&[]).map_err(|cause| broken(&life.id, &cause))?;
             Ok(Diff {
-                id: life.id.into(),
+                id: take(&mut life.id).into(),
                 owner: owner.as_str().to_owned(),
                 logical_clock: life.tick,
                 utc_timestamp: life.at,
                 operation: Operation::Create,
                 model: model.to_owned(),
-                json_data: life.json_data.into(),
+                json_data: take(&mut life.json_data).into(),
             })
         });
         Ok(Some((self.clock, creates.collect::<Result<_, _>>()?)))
@@ -185,9 +173,13 @@ impl Snapshot {
 }
 
 impl Life {
-    fn begin(create: LogEntry<'_>, place: u64) -> Self {
+    /// As [`Diff::order`], of the entry that began it.
+    fn order(&self) -> (i64, i64, &str) {
+        (self.tick, self.at, &self.id)
+    }
+
+    fn begin(create: LogEntry<'_>) -> Self {
         Self {
-            place,
             id: create.id.into(),
             tick: create.logical_clock,
             at: create.utc_timestamp,
@@ -206,12 +198,12 @@ impl Life {
             self.changes.reserve_exact(fields.len());
         }
         for (name, value) in fields {
-            let change = Change::new(name, value.get());
-            let place = self.changes.binary_search_by(|other| other.field().0.cmp(name));
+            let place = self.changes.binary_search_by(|(other, _)| (**other).cmp(name));
             match place.map(|place| self.changes.get_mut(place)) {
-                Ok(Some(before)) => *before = change,
-                Ok(None) => {}
-                Err(place) => self.changes.insert(place, change),
+                Ok(change) => change.into_iter().for_each(|(_, json)| value.get().clone_into(json)),
+                Err(place) => {
+                    self.changes.insert(place, ((**name).into(), value.get().into()));
+                }
             }
         }
         Ok(())
@@ -223,26 +215,12 @@ impl Life {
             return Ok(());
         }
         let (object, created) = read_members(&self.json_data)?;
-        let mut all = Vec::with_capacity(fields.len() + self.changes.len() + created.len());
+        let mut all: BTreeMap<&str, &str> =
+            created.iter().map(|(name, value)| (&**name, value.get())).collect();
+        all.extend(self.changes.iter().map(|(name, value)| (&**name, &**value)));
         all.extend(fields.iter().map(|(name, value)| (&**name, value.get())));
-        all.extend(self.changes.iter().map(Change::field));
-        all.extend(created.iter().map(|(name, value)| (&**name, value.get())));
-        // Of the same name, the latest one comes first.
-        all.sort_by_key(|(name, _)| *name);
-        all.dedup_by_key(|(name, _)| *name);
-        self.json_data = encode(&object, all.iter().copied()).into();
+        self.json_data = encode(&object, all.iter().map(|(name, value)| (*name, *value))).into();
         self.changes = Vec::new();
         Ok(())
-    }
-}
-
-impl Change {
-    fn new(name: &str, value: &str) -> Self {
-        Self { text: [name, value].concat().into(), end: name.len() }
-    }
-
-    /// The name, and the JSON of the value.
-    fn field(&self) -> (&str, &str) {
-        self.text.split_at_checked(self.end).unwrap_or_default()
     }
 }

@@ -11,10 +11,10 @@ use sqlx::{
 
 use super::{clocks::announce, error::explain, writer::Transaction};
 use crate::{
-    DatabaseError, Diff, Owner, Snapshot,
+    DatabaseError, Diff, Operation, Owner, Snapshot,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, operation_of, quote,
+        Arg, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, null_in_log, quote,
         run_statements,
     },
 };
@@ -49,6 +49,12 @@ fn literal(text: &str) -> String {
         let _ = write!(hex, "{byte:02x}");
     }
     format!("convert_from(decode('{hex}', 'hex'), 'UTF8')")
+}
+
+/// The operation of a log entry.
+fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
+    let operation = Operation::parse(name);
+    operation.ok_or_else(|| DatabaseError::failed(format!("log entry {entry}: no type \"{name}\"")))
 }
 
 impl Dialect for Postgres {
@@ -281,16 +287,36 @@ impl Dialect for Postgres {
         json
     }
 
-    fn entries(log: &Model, kind: i64, start: &str) -> String {
+    fn entries(log: &Model, start: &str) -> String {
         // Planned for parameters that it sees, where it finds no limit, it is more costly than planned for
         // any: so PostgreSQL keeps the latter plan, and by the order, that one has the right index.
         format!(
-            "SELECT CAST({kind} AS BIGINT) AS kind, t.id, t.logical_clock, t.utc_timestamp, t.type, \
+            "SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, t.utc_timestamp, t.type, \
              t.model, t.json_data FROM {table} AS t \
              WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT $3",
             table = log.table,
             owned = log.owned()
         )
+    }
+
+    fn read_entries(
+        owner: &Owner,
+        row: LogRow,
+        entries: &mut Vec<Diff>,
+    ) -> Result<(), DatabaseError> {
+        let (_, Some(id), tick, at, Some(operation), Some(model), Some(json_data)) = row else {
+            return Err(null_in_log());
+        };
+        entries.push(Diff {
+            operation: operation_of(&id, &operation)?,
+            id,
+            owner: owner.as_str().to_owned(),
+            logical_clock: tick,
+            utc_timestamp: at,
+            model,
+            json_data,
+        });
+        Ok(())
     }
 
     fn append<'a>(

@@ -160,16 +160,18 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     ) -> String;
 
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
-    /// the window of that kind, or what [`unfold`](Self::unfold) makes them of.
-    fn entries(log: &Model, kind: i64, start: &str) -> String;
+    /// the window.
+    fn entries(log: &Model, start: &str) -> String;
 
-    /// Makes an entry a row.
+    /// Reads the entries of such a row.
     ///
     /// # Errors
     /// If the log is broken.
-    fn unfold(rows: Vec<LogRow>) -> Result<Vec<LogRow>, DatabaseError> {
-        Ok(rows)
-    }
+    fn read_entries(
+        owner: &Owner,
+        row: LogRow,
+        entries: &mut Vec<Diff>,
+    ) -> Result<(), DatabaseError>;
 
     /// A statement that adds entries to the log, and its parameters.
     fn append<'a>(

@@ -13,8 +13,6 @@ mod table;
 mod unit;
 mod window;
 
-#[cfg(feature = "postgres")]
-pub(crate) use self::window::operation_of;
 pub use self::{
     builder::{Builder, SchemaError},
     database::SqlDatabase,
@@ -26,4 +24,5 @@ pub use self::{
 pub(crate) use self::{
     dialect::{Arg, Found, LogRow, Writer, run_statements},
     schema::{Column, Kind, Model, quote},
+    window::{ENTRY, null_in_log},
 };

@@ -321,7 +321,7 @@ impl<D: Dialect> SqlUnit<D> {
         let statement = Statement::new::<D>(schema, owner, query);
         let rows = Box::pin(self.session.log_rows(&statement.sql, &statement.args)).await;
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
-        statement.read(owner, D::unfold(rows)?)
+        statement.read::<D>(owner, rows)
     }
 
     /// Writes outside of a sync's own batches.

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, HashSet};
 
 use super::{Arg, Dialect, LogRow, schema::Schema};
-use crate::{DatabaseError, Diff, Operation, Owner, Window, WindowQuery};
+use crate::{DatabaseError, Owner, Window, WindowQuery};
 
-const ENTRY: i64 = 0;
+/// The kind of the window's rows that have entries of the log.
+pub(crate) const ENTRY: i64 = 0;
 const LAST: i64 = 1;
 const OBJECT: i64 = 2;
 
@@ -59,7 +60,7 @@ impl<'q> Statement<'q> {
              t.logical_clock, CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
              CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
              ORDER BY t.logical_clock DESC LIMIT 1) AS last",
-            entries = D::entries(log, ENTRY, &start)
+            entries = D::entries(log, &start)
         );
         for (place, (model, ids)) in objects.iter().enumerate() {
             let Some(model) = schema.models.get(*model) else { continue };
@@ -73,33 +74,28 @@ impl<'q> Statement<'q> {
         Self { query, objects, unknown_models, sql, args }
     }
 
-    pub(super) fn read(self, owner: &Owner, rows: Vec<LogRow>) -> Result<Window, DatabaseError> {
+    pub(super) fn read<D: Dialect>(
+        self,
+        owner: &Owner,
+        rows: Vec<LogRow>,
+    ) -> Result<Window, DatabaseError> {
         let Self { query, objects, unknown_models, .. } = self;
         let mut window = Window { start: query.since, unknown_models, ..Window::default() };
         let models: Vec<&str> = objects.keys().copied().collect();
         let mut found = HashSet::new();
-        for (kind, id, tick, at, operation, model, json_data) in rows {
-            match (kind, id, operation, model, json_data) {
-                (LAST, ..) => window.clock = tick.saturating_add(1),
-                (ENTRY, Some(id), Some(operation), Some(model), Some(json_data)) => {
-                    let operation = operation_of(&id, &operation)?;
+        for row in rows {
+            match row {
+                (LAST, _, tick, ..) => window.clock = tick.saturating_add(1),
+                (ENTRY, _, tick, ..) => {
                     // Only an entry that the request names can be older.
                     window.start = window.start.min(tick);
-                    window.entries.push(Diff {
-                        id,
-                        owner: owner.as_str().to_owned(),
-                        logical_clock: tick,
-                        utc_timestamp: at,
-                        operation,
-                        model,
-                        json_data,
-                    });
+                    D::read_entries(owner, row, &mut window.entries)?;
                 }
-                (OBJECT, Some(id), ..) => {
-                    let place = usize::try_from(tick).unwrap_or(usize::MAX);
+                (OBJECT, Some(id), place, ..) => {
+                    let place = usize::try_from(place).unwrap_or(usize::MAX);
                     found.extend(models.get(place).map(|model| (*model, id)));
                 }
-                _ => return Err(DatabaseError::failed("the log has an entry with a null in it")),
+                _ => return Err(null_in_log()),
             }
         }
         let exists = |(model, id): &(&'q str, &'q str)| found.contains(&(*model, (*id).to_owned()));
@@ -108,8 +104,7 @@ impl<'q> Statement<'q> {
     }
 }
 
-/// The operation of a log entry.
-pub(crate) fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
-    let operation = Operation::parse(name);
-    operation.ok_or_else(|| DatabaseError::failed(format!("log entry {entry}: no type \"{name}\"")))
+/// The error that a column of the log is null.
+pub(crate) fn null_in_log() -> DatabaseError {
+    DatabaseError::failed("the log has an entry with a null in it")
 }

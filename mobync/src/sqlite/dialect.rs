@@ -20,7 +20,9 @@ use super::{
 use crate::{
     DatabaseError, Diff, Owner, Snapshot,
     merge::push_string,
-    sql::{Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, quote, run_statements},
+    sql::{
+        Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, null_in_log, quote, run_statements,
+    },
 };
 
 /// The name of SQLite among the types of this crate.
@@ -266,12 +268,18 @@ impl Dialect for Sqlite {
         json
     }
 
-    fn entries(log: &Model, kind: i64, start: &str) -> String {
-        ticks::select(log, kind, &format!("t.logical_clock >= {start}"))
+    fn entries(log: &Model, start: &str) -> String {
+        ticks::select(log, start)
     }
 
-    fn unfold(rows: Vec<LogRow>) -> Result<Vec<LogRow>, DatabaseError> {
-        ticks::unfold(rows)
+    fn read_entries(
+        owner: &Owner,
+        row: LogRow,
+        entries: &mut Vec<Diff>,
+    ) -> Result<(), DatabaseError> {
+        let (_, Some(heads), clock, .., Some(jsons)) = row else { return Err(null_in_log()) };
+        entries.extend(Tick::read(&heads, clock, &jsons)?.into_diffs(owner));
+        Ok(())
     }
 
     fn append<'a>(
@@ -323,7 +331,7 @@ impl Dialect for Sqlite {
         log: &Model,
         owner: &Owner,
     ) -> Result<Snapshot, sqlx::Error> {
-        let sql = AssertSqlSafe(ticks::select(log, 0, "1 = 1"));
+        let sql = AssertSqlSafe(ticks::select(log, "0"));
         let mut ticks = sqlx::query(sql).bind(owner.as_str().to_owned()).fetch(connection);
         let mut snapshot = Snapshot::default();
         while let Some(row) = ticks.try_next().await? {

@@ -2,24 +2,24 @@
 //! in it.
 
 use crate::{
-    DatabaseError, Operation,
+    DatabaseError, Diff, Operation, Owner,
     json::Text,
     merge::LogEntry,
-    sql::{LogRow, Model},
+    sql::{ENTRY, Model},
 };
 
 /// Stands between the JSON texts of a tick, for none has that character in it.
 const SEPARATOR: char = '\u{1e}';
 
-/// A select of the owner's entries that a condition holds for: rows of the window of that kind, with an
-/// array of what else the tick's entries have in the place of the id.
-pub(super) fn select(log: &Model, kind: i64, condition: &str) -> String {
+/// A select of the owner's entries from a tick on: rows of the window, with an array of what else a
+/// tick's entries have in the place of the id.
+pub(super) fn select(log: &Model, start: &str) -> String {
     format!(
-        "SELECT {kind} AS kind, \
+        "SELECT {ENTRY} AS kind, \
          json_group_array(json_array(t.id, t.utc_timestamp, t.type, t.model)) AS id, \
          t.logical_clock, 0 AS utc_timestamp, NULL AS type, NULL AS model, \
-         group_concat(t.json_data, char({separator})) AS json_data \
-         FROM {table} AS t WHERE {owned}{condition} GROUP BY t.logical_clock",
+         group_concat(t.json_data, char({separator})) AS json_data FROM {table} AS t \
+         WHERE {owned}t.logical_clock >= {start} GROUP BY t.logical_clock",
         separator = u32::from(SEPARATOR),
         table = log.table,
         owned = log.owned()
@@ -58,24 +58,18 @@ impl<'r> Tick<'r> {
             json_data,
         })
     }
-}
 
-/// The rows of a window, with an entry to a row.
-pub(super) fn unfold(rows: Vec<LogRow>) -> Result<Vec<LogRow>, DatabaseError> {
-    let mut unfolded = Vec::with_capacity(rows.len());
-    for row in rows {
-        // Rows that are no entries have no JSON.
-        let (kind, Some(heads), clock, .., Some(jsons)) = &row else {
-            unfolded.push(row);
-            continue;
-        };
-        let tick = Tick::read(heads, *clock, jsons)?;
-        unfolded.extend(tick.entries().map(|entry| {
-            let LogEntry { id, logical_clock, utc_timestamp, operation, model, json_data } = entry;
-            let [id, operation, model, json_data] =
-                [id, operation.as_str(), model, json_data].map(|text| Some(text.to_owned()));
-            (*kind, id, logical_clock, utc_timestamp, operation, model, json_data)
-        }));
+    pub(super) fn into_diffs(self, owner: &Owner) -> impl Iterator<Item = Diff> {
+        self.heads.into_iter().zip(self.jsons).map(
+            move |((id, at, operation, model), json_data)| Diff {
+                id: id.0.into_owned(),
+                owner: owner.as_str().to_owned(),
+                logical_clock: self.clock,
+                utc_timestamp: at,
+                operation,
+                model: model.0.into_owned(),
+                json_data: json_data.to_owned(),
+            },
+        )
     }
-    Ok(unfolded)
 }
