@@ -24,7 +24,7 @@ mod step;
 pub(crate) use self::entry::encode;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::push_string;
-pub(crate) use self::entry::{Entry, Fields, object_of};
+pub(crate) use self::entry::{Entry, Field, Fields, object_of};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{

@@ -22,6 +22,7 @@ pub use self::{
     unit::SqlUnit,
 };
 pub(crate) use self::{
+    batch::Batch,
     dialect::{Arg, Found, LogRow, Writer, run_statements},
     schema::{Column, Kind, Model, quote},
     window::{ENTRY, null_in_log},
