@@ -157,4 +157,3 @@ fn pulled(clock: i64, diffs: Vec<Diff>) -> SyncResponse {
     super::record(0, 0, 0, 0, diffs.len());
     SyncResponse::new(clock, diffs)
 }
-

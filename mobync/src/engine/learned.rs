@@ -14,6 +14,8 @@ pub(super) struct Learned {
     /// A write was rejected and it is not known which.
     checks: Checks,
     changes_of_mind: usize,
+    /// Updates of one object do not go out together.
+    parts: bool,
 }
 
 /// How closely the database must look at each write.
@@ -71,6 +73,15 @@ impl Learned {
     pub(super) fn change_mind(&mut self, diff: usize, verdict: Verdict) {
         self.changes_of_mind += 1;
         self.learn(diff, verdict);
+    }
+
+    /// Updates of one object must not go out together.
+    pub(super) fn part(&mut self) {
+        self.parts = true;
+    }
+
+    pub(super) fn parts(&self) -> bool {
+        self.parts
     }
 
     /// The database rejected something, and cannot tell what: the next attempt looks more closely.

@@ -30,8 +30,7 @@ pub(crate) struct Pending<'a> {
 pub(super) struct Steps<'a> {
     /// The place of the first one's diff in the request.
     pub(super) first: usize,
-    /// The places of the diffs that have joined it.
-    pub(super) joined: Vec<usize>,
+    pub(super) are_several: bool,
     /// Not settled yet; none where the last one wrote nothing.
     pub(super) last: Option<Step<'a>>,
 }
@@ -49,7 +48,7 @@ impl<'a> Pending<'a> {
 
     /// Has a write wait, and returns its place.
     pub(super) fn push(&mut self, step: Step<'a>, write: Write<'a>) -> usize {
-        self.steps.push(Steps { first: step.diff(), joined: Vec::new(), last: Some(step) });
+        self.steps.push(Steps { first: step.diff(), are_several: false, last: Some(step) });
         self.writes.push(write);
         self.writes.len() - 1
     }
@@ -59,8 +58,8 @@ impl<'a> Pending<'a> {
         self.writes.len() >= MOST_AT_ONCE
     }
 
-    /// Whether an update with these fields can go out with a write that waits. For the values that it
-    /// puts others in the place of nobody will ask.
+    /// Whether an update with these fields can go out with a write that waits: only if both are surely
+    /// taken, for one that is not must be known by itself.
     pub(super) fn can_join<S: Synchronizer>(
         &self,
         unit: &S,
@@ -68,16 +67,17 @@ impl<'a> Pending<'a> {
         fields: &[Field<'_>],
     ) -> bool {
         let Some(write) = self.writes.get(place) else { return false };
-        let is_named = |name: &str| fields.iter().any(|(field, _)| field == name);
-        let new = fields.iter().map(|(name, value)| (&**name, value.get()));
-        let replaced = write.fields().filter(|(name, _)| is_named(name));
-        write.operation != Operation::Delete
-            && new.chain(replaced).all(|(name, value)| unit.takes(write.model, name, value))
+        let mut fields =
+            write.fields().chain(fields.iter().map(|(name, value)| (&**name, value.get())));
+        write.operation == Operation::Update
+            && fields.all(|(name, value)| unit.takes(write.model, name, value))
     }
 
     /// The last step of a write that waits, which counts as done from now on.
     pub(super) fn count_as_done(&mut self, place: usize) -> Option<Step<'a>> {
-        self.steps.get_mut(place)?.last.take()
+        let steps = self.steps.get_mut(place)?;
+        steps.are_several = true;
+        steps.last.take()
     }
 
     /// Adds an update to a write of the same object that waits.
@@ -93,8 +93,6 @@ impl<'a> Pending<'a> {
             }
         }
         write.fields = fields.into();
-        write.whole = None;
-        steps.joined.push(step.diff());
         steps.last = Some(step);
     }
 

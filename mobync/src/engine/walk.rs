@@ -124,7 +124,10 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
             return false;
         };
         let fields = self.attempt.request.values(place);
-        if diff.operation != Operation::Update || !self.pending.can_join(&self.unit, waits, fields) {
+        if diff.operation != Operation::Update
+            || self.attempt.learned.parts()
+            || !self.pending.can_join(&self.unit, waits, fields)
+        {
             return false;
         }
         if let Some(before) = self.pending.count_as_done(waits) {
@@ -254,25 +257,18 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
                 }
                 continue;
             };
-            // What has joined a write is surely taken, but where there is no row.
-            let is_gone = matches!(error, DatabaseError::LeftOut { .. });
-            let reason = self.rejected(steps.first, error)?;
-            match steps.last {
-                // Only now it is known what becomes of it.
-                Some(step) if steps.joined.is_empty() && !self.pending.is_broken() => {
-                    self.refuse(step, reason);
-                }
-                last => {
-                    for joined in steps.joined.into_iter().filter(|_| is_gone) {
-                        self.attempt.learned.learn(joined, Err(reason.clone()));
-                    }
-                    self.attempt.learned.learn(steps.first, Err(reason));
-                    if let Some(last) = last {
-                        self.merge.settle(last, true, mint);
-                    }
-                    self.in_vain = true;
-                }
+            if steps.are_several {
+                // What is surely taken was not: its row is gone. All but the last count as done already.
+                self.attempt.learned.part();
+                return Ok(Walked::Again);
             }
+            let Some(step) = steps.last else { continue };
+            let reason = self.rejected(steps.first, error)?;
+            if self.pending.is_broken() {
+                self.attempt.learned.learn(steps.first, Err(reason.clone()));
+                self.in_vain = true;
+            }
+            self.refuse(step, reason);
         }
         if !self.pending.is_broken() {
             return Ok(Walked::ToTheEnd);

@@ -117,9 +117,6 @@ impl DatabaseError {
 
     /// Whether the database works and refuses this one change for what it says.
     pub fn is_rejection(&self) -> bool {
-        matches!(
-            self,
-            Self::InvalidValue { .. } | Self::Constraint { .. } | Self::LeftOut { .. }
-        )
+        matches!(self, Self::InvalidValue { .. } | Self::Constraint { .. } | Self::LeftOut { .. })
     }
 }

@@ -19,8 +19,8 @@ use crate::{
     DatabaseError, Diff, Operation, Owner, Rejection, Snapshot,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, null_in_log, quote,
-        run_statements, Writer,
+        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, Writer, null_in_log,
+        quote, run_statements,
     },
 };
 

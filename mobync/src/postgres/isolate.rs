@@ -12,7 +12,7 @@ use super::{
     error::{ILL, LEFT_OUT, MEANT, Report, explain},
 };
 use crate::{
-    DatabaseError, Operation, Owner, Rejection, Write,
+    DatabaseError, Operation, Owner, Rejection,
     sql::{Arg, Batch, Dialect},
 };
 
@@ -39,7 +39,8 @@ pub(super) async fn isolate(
         Operation::Delete => serde_json::to_string(&batch.ids()).map_err(DatabaseError::failed)?,
     };
     let args = [Arg::Text(owner.as_str()), Arg::Owned(rows)];
-    let hand_over = "SELECT set_config('mobync.owner', $1, true), set_config('mobync.rows', $2, true)";
+    let hand_over =
+        "SELECT set_config('mobync.owner', $1, true), set_config('mobync.rows', $2, true)";
     Postgres::execute(connection, hand_over, &args).await.map_err(failed)?;
     // A statement that fails for no rows at all says nothing of those that there are.
     sqlx::raw_sql(AssertSqlSafe(block)).execute(&mut *connection).await.map_err(|error| {
@@ -62,7 +63,7 @@ fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
     let place = place.saturating_sub(1);
     // A NUL spoils the conversion of all fields alike.
     let has_nul = |(_, value): &(&str, &str)| code == UNTRANSLATABLE && value.contains("\\u0000");
-    let fields = batch.writes.get(place).into_iter().flat_map(Write::fields);
+    let fields = batch.writes.get(place).into_iter().flat_map(|write| write.fields());
     let with_nul = fields.clone().find(has_nul).map(|(name, _)| name.to_owned());
     let field = with_nul.or(field);
     let field = field.and_then(|field| batch.columns.iter().find(|column| column.name == field));

@@ -8,34 +8,28 @@ use crate::{DatabaseError, Operation, Owner, Write};
 /// Neighbouring writes that differ in nothing but their values.
 #[derive(Clone, Debug)]
 pub struct Batch<'b, 'w> {
-    /// The place of the first one among all that are to be written.
+    /// The place of the first one among those that were cut into batches.
     pub(crate) first: usize,
     pub(crate) model: &'b Model,
     /// The columns that they write, the id apart; none of deletes.
     pub(crate) columns: Vec<&'b Column>,
-    pub(crate) writes: &'b [Write<'w>],
+    pub(crate) writes: &'b [&'b Write<'w>],
     operation: Operation,
 }
 
-/// Cuts these ranges of the writes into batches, in their order.
+/// Cuts the writes into batches, in their order.
 pub(super) fn batches<'b, 'w>(
     schema: &'b Schema,
-    writes: &'b [Write<'w>],
-    ranges: Vec<Range<usize>>,
+    writes: &'b [&'b Write<'w>],
 ) -> Result<Vec<Batch<'b, 'w>>, DatabaseError> {
-    let mut batches = Vec::new();
-    for range in ranges {
-        let mut first = range.start;
-        let writes = writes.get(range).unwrap_or_default();
-        for writes in writes.chunk_by(go_together) {
-            if let Some(one) = writes.first() {
-                let model = schema.model(one.model())?;
-                let columns = one.fields().filter_map(|(field, _)| model.column(field)).collect();
-                let operation = one.operation();
-                batches.push(Batch { first, model, columns, writes, operation });
-            }
-            first += writes.len();
+    let (mut batches, mut first) = (Vec::new(), 0);
+    for writes in writes.chunk_by(|left, right| go_together(left, right)) {
+        if let Some(one) = writes.first() {
+            let model = schema.model(one.model())?;
+            let columns = one.fields().filter_map(|(field, _)| model.column(field)).collect();
+            batches.push(Batch { first, model, columns, writes, operation: one.operation() });
         }
+        first += writes.len();
     }
     Ok(batches)
 }
@@ -62,7 +56,7 @@ impl<'b, 'w> Batch<'b, 'w> {
     }
 
     pub(crate) fn ids(&self) -> Vec<&'b str> {
-        self.writes.iter().map(Write::id).collect()
+        self.writes.iter().map(|write| write.id()).collect()
     }
 
     /// The statement that does them, with the parameters `$1`, the owner, and `$2`, the

@@ -193,21 +193,18 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
-        let (mut rejections, mut sound, mut first) = (Vec::new(), Vec::new(), 0);
+        let (mut rejections, mut sound, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (place, write) in writes.iter().enumerate() {
             match batch::check(schema.model(write.model())?, write) {
-                Ok(()) => {}
-                Err(error) if error.is_rejection() => {
-                    rejections.push(Rejection { place, error });
-                    sound.push(first..place);
-                    first = place + 1;
+                Ok(()) => {
+                    sound.push(write);
+                    places.push(place);
                 }
+                Err(error) if error.is_rejection() => rejections.push(Rejection { place, error }),
                 Err(error) => return Err(error),
             }
         }
-        sound.push(first..writes.len());
-
-        for batch in batches(&schema, writes, sound)? {
+        for batch in batches(&schema, &sound)? {
             batch.model.check_owner(owner)?;
             if !self.isolates {
                 Box::pin(self.run(owner, &batch)).await?;
@@ -215,7 +212,9 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             }
             let Session::Writing(writer) = &mut self.session else { break };
             let rejected = D::isolate(writer, owner, &batch, self.at_once.as_ref());
-            rejections.extend(Box::pin(rejected).await?);
+            rejections.extend(Box::pin(rejected).await?.into_iter().filter_map(|rejection| {
+                Some(Rejection { place: *places.get(rejection.place)?, ..rejection })
+            }));
             if !self.session.is_alive() {
                 break;
             }

@@ -23,7 +23,8 @@ use crate::{
     DatabaseError, Diff, Owner, Rejection, Snapshot,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, Table, null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, Table, null_in_log, quote,
+        run_statements,
     },
 };
 
@@ -259,7 +260,10 @@ impl Dialect for Sqlite {
             values += &format!(", {}", element(column, place + 1));
         }
         // The conflict clauses of the table, and of what its triggers do, give way to this one.
-        format!("INSERT OR ABORT INTO {} ({into}) SELECT {values} FROM json_each($2) AS r", model.table)
+        format!(
+            "INSERT OR ABORT INTO {} ({into}) SELECT {values} FROM json_each($2) AS r",
+            model.table
+        )
     }
 
     fn update(model: &Model, columns: &[&Column]) -> String {

@@ -181,7 +181,9 @@ impl Leader {
                 // The transaction has ended by itself, and with it what the others wrote: they begin
                 // again, and so do those who wait.
                 transaction.rollback().await;
-                tell(done, || DatabaseError::conflict("the transaction of the group ended by itself"));
+                tell(done, || {
+                    DatabaseError::conflict("the transaction of the group ended by itself")
+                });
                 tracing::debug!(%error, "a transaction ended by itself");
                 if let Some(waiting) = next {
                     self.group.queue().waiting.push_front(waiting);
@@ -200,7 +202,9 @@ impl Leader {
                 rejection if rejection.is_rejection() => {
                     let reason = rejection.to_string();
                     let mut first = Some(rejection);
-                    tell(done, || first.take().unwrap_or_else(|| DatabaseError::conflict(&*reason)));
+                    tell(done, || {
+                        first.take().unwrap_or_else(|| DatabaseError::conflict(&*reason))
+                    });
                 }
                 DatabaseError::Busy(cause) => {
                     tell(done, || DatabaseError::busy(cause.to_string()));

@@ -125,7 +125,9 @@ async fn try_part(
         }
     }
     match at_once {
-        Some(keys) if keys.are_broken(connection, part, &ids, &parents).await.map_err(failed)? => {
+        Some(keys)
+            if keys.are_broken(connection, part, &ids, &parents).await.map_err(failed)? =>
+        {
             of_a_row(foreign_key(part.model))
         }
         _ => Ok(Ok(())),

@@ -67,7 +67,8 @@ impl ForeignKeys {
     ) -> Result<Vec<(usize, String)>, sqlx::Error> {
         let mut parents = Vec::new();
         for (place, key) in self.keys.iter().enumerate() {
-            let changes = |name: &String| batch.columns.iter().any(|column| same(&column.name, name));
+            let changes =
+                |name: &String| batch.columns.iter().any(|column| same(&column.name, name));
             let concerns = same(&key.parent, &batch.model.name)
                 && match batch.operation() {
                     Operation::Create => false,
