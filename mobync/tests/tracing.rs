@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
-use mobync::{Change, Database, Mobync, Owner, Record, http::Endpoint, memory::MemoryDatabase};
+use mobync::{
+    Change, Database, Mobync, Owner, Record, http::Endpoint, memory::MemoryDatabase,
+    postgres::PostgresDatabase,
+};
 use serde_json::json;
 use support::{Faulty, Hooked, Picky, ada, create, diffs, update};
 use tracing::level_filters::LevelFilter;
@@ -46,6 +49,11 @@ fn logged<D: Database>(database: D, sent: Vec<support::Sent>) -> String {
 
 /// All that is logged meanwhile.
 fn log_of(work: impl Future) -> String {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    log_in(&runtime, work)
+}
+
+fn log_in(runtime: &tokio::runtime::Runtime, work: impl Future) -> String {
     let lines = Lines::default();
     let writer = lines.clone();
     let subscriber = tracing_subscriber::fmt()
@@ -54,7 +62,6 @@ fn log_of(work: impl Future) -> String {
         .with_ansi(false)
         .with_writer(move || writer.clone())
         .finish();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     tracing::subscriber::with_default(subscriber, || runtime.block_on(work));
     let lines = lines.0.lock().unwrap().clone();
     String::from_utf8(lines).unwrap()
@@ -100,4 +107,36 @@ fn a_change_of_the_backend_is_a_span_that_no_device_has() {
     let change = Change::create("tasks", Record::new("t1"));
     let log = log_of(mobync.write(&ada(), [change]));
     assert!(log.contains("clock=-1") && log.contains("accepted=1"), "{log}");
+}
+
+#[test]
+fn what_postgresql_says_is_logged_in_one_line_and_without_contents() {
+    const TASKS: &str = "CREATE TABLE tasks (owner text, id text, name text, PRIMARY KEY (owner, id)); \
+        CREATE FUNCTION ill() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN \
+        IF NEW.name LIKE 'ill%' THEN RAISE EXCEPTION USING ERRCODE = substr(NEW.name, 5, 5), \
+        MESSAGE = concat('said', chr(10), 'FAKE LINE'); END IF; RETURN NEW; END$$; \
+        CREATE TRIGGER ill BEFORE INSERT ON tasks FOR EACH ROW EXECUTE FUNCTION ill()";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mobync = runtime.block_on(async {
+        let pool = sqlx::PgPool::connect(&support::postgres::new_database().await).await.unwrap();
+        sqlx::raw_sql(TASKS).execute(&pool).await.unwrap();
+        let database = PostgresDatabase::builder().table("tasks").pool(pool).await.unwrap();
+        database.set_up().await.unwrap();
+        Mobync::new(database)
+    });
+    for (code, level) in [("53100", "WARN"), ("58030", "ERROR"), ("40001", "WARN")] {
+        let sent = diffs([create("t1", json!({"name": format!("ill {code} private")}))]);
+        let log = log_in(&runtime, mobync.apply(0, sent, &ada()));
+        // What sqlx logs of its statements is for the application to say.
+        let ours = log.lines().filter(|line| !line.contains("sqlx"));
+        let ours: Vec<&str> = ours.filter(|line| line.contains("sync failed")).collect();
+        assert_eq!(ours.len(), 1, "{log}");
+        assert!(ours[0].contains(level) && ours[0].contains(code), "{ours:?}");
+        assert!(!log.lines().any(|line| line.starts_with("FAKE")), "{log}");
+        assert!(!ours[0].contains("private"), "{ours:?}");
+    }
+    // What no diff can bring about, and all of them cause, has no contents either.
+    let sent = diffs([create("t1", json!({"name": "ill 22000 private"}))]);
+    let log = log_in(&runtime, mobync.apply(0, sent, &ada()));
+    assert!(!log.contains("sync failed") && !log.contains("private"), "{log}");
 }

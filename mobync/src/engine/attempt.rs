@@ -1,6 +1,6 @@
 //! One attempt at a sync, in one unit of work: reads the window, and has the diffs done.
 
-use super::{Settings, learned::Learned, walk::Walk};
+use super::{Settings, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
     DatabaseError, Diff, Error, Owner, Rules, SyncResponse, Synchronizer, Window, WindowQuery,
     merge::{Merge, Now, Request},
@@ -32,6 +32,7 @@ pub(super) struct Attempt<'a, R> {
     pub(super) rules: &'a R,
     pub(super) settings: &'a Settings,
     pub(super) source: Source,
+    pub(super) phase: &'a Phase,
     pub(super) learned: &'a mut Learned,
 }
 

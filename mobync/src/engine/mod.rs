@@ -3,6 +3,7 @@
 mod attempt;
 mod learned;
 mod pending;
+mod phase;
 mod settings;
 mod verdict;
 mod walk;
@@ -24,6 +25,7 @@ pub(crate) use self::settings::Time;
 use self::{
     attempt::{Attempt, Source},
     learned::Learned,
+    phase::Phase,
 };
 use crate::{
     Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
@@ -136,7 +138,8 @@ impl<D: Database, R> Mobync<D, R> {
     /// the database says: 30 seconds of the ready-made SQL databases, of others without a limit. It needs
     /// a Tokio runtime with its timer.
     ///
-    /// One that takes longer is given up, and answered as [`Error::Busy`]. Rules that wait for something
+    /// One that takes longer is given up, and answered as [`Error::Busy`]; or as
+    /// [`Error::PayloadTooLarge`] if it works on several diffs, for it may come to an end with fewer. Rules that wait for something
     /// else keep others waiting meanwhile: on `SQLite` all who write, elsewhere those of the same owner.
     #[must_use]
     pub fn time_limit(self, limit: Duration) -> Self {
@@ -266,11 +269,16 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         );
         let started = Instant::now();
         // To move it would cost more than the span.
-        let attempt = pin!(self.attempt(source, diffs, owner));
+        let phase = Phase::default();
+        let attempt = pin!(self.attempt(source, diffs, owner, &phase));
         let attempt = attempt.instrument(span.clone());
         let answer = match self.settings.time_limit.or(self.database.time_limit()) {
             None => attempt.await,
-            Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|late| Err(Error::busy(late))),
+            Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|late| {
+                // With half of them, it will come to an end.
+                let too_many = phase.works() && diffs.len() > 1;
+                Err(if too_many { Error::too_slow(limit) } else { Error::busy(late) })
+            }),
         };
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         span.record("duration_us", micros);
@@ -287,6 +295,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         source: Source,
         diffs: &[Diff],
         owner: &Owner,
+        phase: &Phase,
     ) -> Result<SyncResponse, Error> {
         if let Some(since) = source.since() {
             if since < 0 {
@@ -302,8 +311,11 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let mut conflicts = 0;
         loop {
             let attempt = async {
+                phase.wait();
                 let unit = self.database.open(owner, access).await.map_err(Error::of_database)?;
+                phase.work();
                 let attempt = Attempt {
+                    phase,
                     owner,
                     request: &request,
                     rules: &*self.rules,
@@ -355,10 +367,13 @@ pub(crate) fn log_failure(error: &Error) {
     }
 }
 
-/// A cause, which may be anybody's words, without what would begin a line of its own in a log.
+/// A cause with its own causes, which may be anybody's words, without what would begin a line of its own
+/// in a log.
 fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
+    let causes = std::iter::successors(Some(cause), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
     let mut line = String::new();
-    for character in cause.to_string().chars() {
+    for character in causes.join(": ").chars() {
         if character.is_control() {
             line.extend(character.escape_default());
         } else {

@@ -196,7 +196,9 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
             }
         }
         let verdict = loop {
+            self.attempt.phase.wait();
             let verdict = self.ask_rules(diff).await;
+            self.attempt.phase.work();
             let was_blind = self.pending.is_broken();
             if self.settle_written().await? == Walked::Again {
                 return Ok(None);

@@ -207,6 +207,14 @@ impl Error {
         Self::InvalidDiff { diff_id: Some(diff_id.to_owned()), reason: reason.into() }
     }
 
+    /// The changes of the request take too long together.
+    pub(crate) fn too_slow(limit: Duration) -> Self {
+        Self::PayloadTooLarge(format!(
+            "The changes take longer than the {} seconds that a sync may take: send fewer at once.",
+            limit.as_secs_f32()
+        ))
+    }
+
     /// The same may go well in a moment.
     pub(crate) fn busy(cause: impl Into<BoxError>) -> Self {
         Self::Busy { retry_after: Duration::from_secs(1), source: cause.into() }

@@ -93,7 +93,20 @@ impl Dialect for Sqlite {
         let deferred = "SELECT count(*) > 0 FROM sqlite_master WHERE sql LIKE '%deferred%'";
         self.sharing.no_commit = sqlx::query_scalar(deferred).fetch_one(&mut *connection).await?;
         let in_memory = "SELECT file = '' FROM pragma_database_list WHERE name = 'main'";
-        self.sharing.in_memory = sqlx::query_scalar(in_memory).fetch_one(connection).await?;
+        self.sharing.in_memory = sqlx::query_scalar(in_memory).fetch_one(&mut *connection).await?;
+        let ending: Vec<String> = sqlx::query_scalar(
+            "SELECT name FROM sqlite_master WHERE type = 'trigger' \
+             AND replace(upper(sql), ' ', '') LIKE '%RAISE(ROLLBACK,%'",
+        )
+        .fetch_all(connection)
+        .await?;
+        for trigger in ending {
+            tracing::warn!(
+                trigger,
+                "RAISE(ROLLBACK) ends the whole transaction, so that a sync begins again for each diff \
+                 that it refuses: let the trigger RAISE(ABORT) instead"
+            );
+        }
         Ok(())
     }
 
@@ -147,22 +160,26 @@ impl Dialect for Sqlite {
     ) -> Result<Vec<String>, sqlx::Error> {
         // Of other databases nothing is said.
         let main = if model.table == quote(&model.name) { &*model.name } else { "" };
-        sqlx::query_scalar(
-            "SELECT c.name FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c \
-             WHERE m.type = 'table' AND m.name = $1 COLLATE NOCASE \
-             AND m.sql NOT LIKE '%check%' AND m.sql NOT LIKE '%generated%' AND m.sql NOT LIKE '%virtual%' \
-             AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(m.name) AS g WHERE g.hidden > 0) \
+        let names: Vec<(String, String)> = sqlx::query_as(
+            "SELECT c.name, m.sql FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c \
+             WHERE m.type = 'table' AND m.name = $1 COLLATE NOCASE AND c.pk = 0 AND c.hidden = 0 \
+             AND m.sql LIKE 'create table%' \
              AND NOT EXISTS (SELECT 1 FROM sqlite_master AS t WHERE t.type = 'trigger' \
              AND t.tbl_name = m.name COLLATE NOCASE) \
              AND NOT EXISTS (SELECT 1 FROM pragma_index_list(m.name) AS i, pragma_index_xinfo(i.name) AS x \
              WHERE i.partial = 1 OR x.cid = -2 OR x.cid = c.cid) \
-             AND c.pk = 0 \
              AND NOT EXISTS (SELECT 1 FROM pragma_foreign_key_list(m.name) AS k \
              WHERE k.\"from\" = c.name COLLATE NOCASE)",
         )
         .bind(main.to_owned())
         .fetch_all(connection)
-        .await
+        .await?;
+        // Whatever names a column besides its definition may be a constraint on it.
+        let is_named_once = |(name, sql): &(String, String)| {
+            let words = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            words.filter(|word| word.eq_ignore_ascii_case(name)).count() == 1
+        };
+        Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
     fn set_up(log: &str) -> Vec<String> {

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::{
     Server, sqlite_server,
-    support::{ada, create, diffs, owner, postgres::new_database},
+    support::{ada, create, diffs, owner, postgres::new_database, update},
 };
 
 const TASKS: &str = "CREATE TABLE tasks (owner text, id text, a text, PRIMARY KEY (owner, id))";
@@ -92,4 +92,20 @@ async fn a_rule_that_never_ends_is_given_up_and_keeps_nobody_for_ever() {
         mobync.apply(0, sent(), &bob).await.unwrap();
     }
     assert_eq!(mobync.apply(0, Vec::new(), &ada).await.unwrap().logical_clock, 0);
+}
+
+#[tokio::test]
+async fn changes_that_take_too_long_together_are_asked_for_in_smaller_parts() {
+    // Each update of the object is a statement of its own, for a trigger looks at it.
+    let trigger = "CREATE TRIGGER looks BEFORE UPDATE ON tasks BEGIN SELECT 1; END";
+    let (server, _folder) = sqlite_server(&[TASKS, trigger], &["tasks"]).await;
+    server.sync(0, [create("t1", json!({"a": "x"}))]).await;
+    let mobync = server.0.time_limit(Duration::from_millis(100));
+    let many = (0..10_000).map(|n| update("t1", json!({"a": n.to_string()})));
+    let many: Vec<_> = many.collect();
+    let error = mobync.apply(1, diffs(many.clone()), &ada()).await.unwrap_err();
+    assert_eq!((error.code(), error.status().as_u16()), ("payload_too_large", 413));
+    let mobync = mobync.time_limit(Duration::from_secs(60));
+    let few = mobync.apply(1, diffs(many.into_iter().take(5)), &ada()).await.unwrap();
+    assert_eq!(few.logical_clock, 2, "nothing was done of the others");
 }
