@@ -165,7 +165,8 @@ impl<S: LocalStore> Device<S> {
         Ok(!self.store.begin(Access::Read).await?.pending(1).await?.is_empty())
     }
 
-    /// The changes that the server has refused, and the person has not yet done with.
+    /// The changes that the server has refused, or that cannot be sent, and the person has not yet done
+    /// with; those of one answer in the order made.
     ///
     /// # Errors
     /// [`DeviceError::Store`].

@@ -238,6 +238,44 @@ async fn a_diff_that_the_server_takes_for_none_is_set_aside() {
     }
 }
 
+/// Whatever is set aside of whatever was made, device and server are equal then.
+#[tokio::test(start_paused = true)]
+async fn behind_what_was_set_aside_device_and_server_are_equal() {
+    for seed in 0..400 {
+        let mut rng = Rng::with_seed(seed);
+        let way = Way::new();
+        let device = device(&[]).await;
+        let client = way.client(&device).most_diffs(rng.usize(1..5));
+        for _ in 0..rng.usize(1..4) {
+            for _ in 0..rng.usize(1..9) {
+                let id = ["a", "b"][rng.usize(..2)];
+                let field = ["name", "note"][rng.usize(..2)];
+                let record = Record::new(id).with(field, rng.u8(..));
+                let is_there = device.get("tasks", id).await.unwrap().is_some();
+                let change = match (is_there, rng.u8(..3)) {
+                    (false, _) => Change::create("tasks", record),
+                    (true, 0) => Change::delete("tasks", id),
+                    (true, _) => Change::update("tasks", record),
+                };
+                device.record([change]).await.unwrap();
+            }
+            let pending = device.pending().await.unwrap();
+            let mut asides = Vec::new();
+            for pending in &pending {
+                let is_pending = device.pending().await.unwrap().contains(pending);
+                if is_pending && rng.u8(..3) == 0 {
+                    let id = &pending.diff.id;
+                    let aside = device.set_aside(id, "invalid_diff", "Not so.").await.unwrap();
+                    asides.extend(aside.refused);
+                }
+            }
+            client.sync().await.unwrap();
+            let rows = way.mobync.database().records(&mobync::Owner::new("ada").unwrap(), "tasks");
+            assert_eq!(device.all("tasks").await.unwrap(), rows, "seed {seed}: {asides:#?}");
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn requests_are_cut_by_bytes_too() {
     for (most, size) in [(1, 100), (2000, 300), (10_000, 300), (1_000_000, 300)] {

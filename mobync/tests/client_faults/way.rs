@@ -38,7 +38,7 @@ pub fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
 impl Way {
     pub fn new() -> Self {
         Self {
-            mobync: Mobync::new(MemoryDatabase::new().model("tasks", ["name"])),
+            mobync: Mobync::new(MemoryDatabase::new().model("tasks", ["name", "note"])),
             token: Arc::new(Mutex::new("ada".to_owned())),
             next_token: Arc::new(Mutex::new("ada".to_owned())),
             fates: Arc::default(),

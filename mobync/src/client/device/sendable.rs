@@ -68,7 +68,10 @@ pub(super) async fn set_aside<U: LocalUnit>(
         match (decode(&pending), unsendable.contains_key(&pending.diff.id)) {
             (Some(change), _) => objects.entry(change.object()).or_default().push(pending),
             // Nobody can say what it is of.
-            (None, true) => refused.extend(refuse(&mut unsendable, pending)),
+            (None, true) => {
+                let aside = refuse(&mut unsendable, &pending, &mut None);
+                refused.extend(aside.map(|aside| (pending.seq, aside)));
+            }
             (None, false) => {}
         }
     }
@@ -81,29 +84,12 @@ pub(super) async fn set_aside<U: LocalUnit>(
         let mut object = unit.object(&model, &id).await?;
         let before = object.current.take();
         object.current.clone_from(&object.acknowledged);
-        let mut fallen: Option<(Operation, RefusedDiff)> = None;
+        let mut fallen = None;
         for pending in all {
-            let operation = pending.diff.operation;
-            let is_delete = operation == Operation::Delete;
-            if is_delete && fallen.as_ref().is_some_and(|(of, _)| *of == Operation::Delete) {
-                fallen = None;
-            }
-            let seq = pending.seq;
-            if let Some((seq, aside)) = refuse(&mut unsendable, pending.clone()) {
-                if operation != Operation::Update {
-                    fallen = Some((operation, aside.clone()));
-                }
-                refused.push((seq, aside));
-            } else if let Some((_, of)) = &fallen {
-                let message = "It is built on a change that cannot be sent.".to_owned();
-                let aside = RefusedDiff { diff: pending.diff, code: of.code.clone(), message };
-                refused.push((seq, aside));
+            if let Some(aside) = refuse(&mut unsendable, &pending, &mut fallen) {
+                refused.push((pending.seq, aside));
             } else if let Some(change) = decode(&pending) {
                 change.apply(&mut object.current);
-                continue;
-            }
-            if is_delete && fallen.as_ref().is_some_and(|(of, _)| *of == Operation::Create) {
-                fallen = None;
             }
         }
         unit.set_object(&model, &id, &object).await?;
@@ -119,10 +105,37 @@ pub(super) async fn set_aside<U: LocalUnit>(
     Ok(changes)
 }
 
+/// What falls with a diff that cannot be sent: what was done to an object that was never made, or what
+/// was made in place of one that was never deleted.
+struct Fallen {
+    by: Operation,
+    code: String,
+}
+
+/// The next diff of an object as a refused one, if it cannot be sent, or falls with one before.
 fn refuse(
     unsendable: &mut BTreeMap<String, Unsendable>,
-    pending: Pending,
-) -> Option<(i64, RefusedDiff)> {
-    let Unsendable { code, message, .. } = unsendable.remove(&pending.diff.id)?;
-    Some((pending.seq, RefusedDiff { diff: pending.diff, code, message }))
+    pending: &Pending,
+    fallen: &mut Option<Fallen>,
+) -> Option<RefusedDiff> {
+    use Operation::{Create, Delete};
+
+    let operation = pending.diff.operation;
+    let by = fallen.as_ref().map(|fallen| fallen.by);
+    let (code, message) = match (unsendable.remove(&pending.diff.id), &*fallen) {
+        (Some(Unsendable { code, message, .. }), _) => (code, message),
+        (None, Some(Fallen { by, code })) if (*by, operation) != (Delete, Delete) => {
+            (code.clone(), "It is built on a change that cannot be sent.".to_owned())
+        }
+        (None, _) => {
+            *fallen = None;
+            return None;
+        }
+    };
+    match (by, operation) {
+        (Some(Create), Delete) => *fallen = None,
+        (None, Create | Delete) => *fallen = Some(Fallen { by: operation, code: code.clone() }),
+        _ => {}
+    }
+    Some(RefusedDiff { diff: pending.diff.clone(), code, message })
 }
