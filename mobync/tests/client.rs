@@ -16,7 +16,7 @@ use bytes::Bytes;
 use http::{Request, header};
 use http_body_util::Full;
 use mobync::{
-    Mobync, Owner, Record, SyncRequest,
+    Change, Mobync, Owner, Record, SyncRequest,
     client::{Client, Device, MemoryStore, NoAnswer, Reply, SyncFailure, Transport},
     http::{AuthError, Credentials, Endpoint},
     memory::MemoryDatabase,
@@ -212,18 +212,20 @@ async fn a_request_that_is_too_large_is_halved_until_it_passes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_diff_that_is_too_large_is_shown_and_can_be_withdrawn() {
+async fn one_diff_that_is_too_large_is_set_aside_and_the_others_go_on() {
     let wire = Wire { max_body_bytes: 2000, ..Wire::to(mobync()) };
     let (client, wire) = client(2, wire).await;
     let essay = Record::new("essay").with("name", "word ".repeat(1000));
     client.device().create("tasks", essay).await.unwrap();
-    let SyncFailure::TooLarge { diff: Some(diff), .. } = client.sync().await.unwrap_err() else {
-        panic!("the essay does not pass");
-    };
-    client.device().withdraw(&diff.id).await.unwrap();
+    let changes = client.sync().await.unwrap();
+    assert_eq!((&*changes.refused[0].code, on_server(&wire)), ("payload_too_large", 2));
+    let device = client.device();
+    assert_eq!(device.refused().await.unwrap(), changes.refused);
+    assert_eq!(device.all("tasks").await.unwrap().len(), 2);
+    let shorter = Change::create("tasks", Record::new("essay").with("name", "word"));
+    device.resubmit(&changes.refused[0].diff.id, shorter).await.unwrap();
     client.sync().await.unwrap();
-    assert_eq!(on_server(&wire), 2);
-    assert_eq!(client.device().all("tasks").await.unwrap().len(), 2);
+    assert_eq!(on_server(&wire), 3);
 }
 
 #[tokio::test(start_paused = true)]

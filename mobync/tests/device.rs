@@ -64,6 +64,7 @@ on_every_store! {
     an_answer_to_a_request_given_up_or_answered_before_is_ignored
     what_is_recorded_during_a_request_stays_pending_and_goes_out_next
     a_refused_change_is_undone_and_kept_until_it_is_mended_or_dismissed
+    refused_changes_are_kept_in_the_order_sent_whatever_that_of_the_answer_is
     a_change_that_no_server_takes_can_be_withdrawn_with_what_is_built_on_it
     a_change_withdrawn_too_late_comes_back_as_if_another_device_had_made_it
     a_request_that_was_too_large_is_cut_but_never_behind_one_without_an_answer
@@ -213,6 +214,37 @@ async fn a_refused_change_is_undone_and_kept_until_it_is_mended_or_dismissed(pho
     assert_eq!(server.rows().await, [r#"t1 {"a":"good"}"#, r#"t2 {"a":"better"}"#]);
 }
 
+async fn refused_changes_are_kept_in_the_order_sent_whatever_that_of_the_answer_is(
+    phones: impl Phones,
+) {
+    let mut rng = fastrand::Rng::with_seed(5);
+    for _ in 0..10 {
+        let device = phones.device(0).await;
+        for task in 0..6 {
+            device.create("tasks", record(&format!("t{task}"), json!({}))).await.unwrap();
+        }
+        let request = device.request(100).await.unwrap();
+        let sent: Vec<String> = request.body().diffs.iter().map(|diff| diff.id.clone()).collect();
+        let mut said = sent.clone();
+        rng.shuffle(&mut said);
+        let refused: Vec<Value> = said
+            .iter()
+            .map(|id| json!({"diff_id": id, "code": "forbidden", "message": "No."}))
+            .collect();
+        let answer = json!({
+            "success": true, "message": "", "logical_clock": 1, "diffs": [], "refused": refused,
+        });
+        let answer: SyncResponse = serde_json::from_value(answer).unwrap();
+        let Taken::Applied(changes) = device.take(&request, &answer).await.unwrap() else {
+            panic!("it is an answer");
+        };
+        let kept = device.refused().await.unwrap();
+        assert_eq!(changes.refused, kept);
+        let kept: Vec<String> = kept.into_iter().map(|refused| refused.diff.id).collect();
+        assert_eq!(kept, sent);
+    }
+}
+
 async fn a_change_that_no_server_takes_can_be_withdrawn_with_what_is_built_on_it(
     phones: impl Phones,
 ) {
@@ -342,4 +374,37 @@ async fn a_copy_of_a_sqlite_store_has_all_that_the_store_has() {
     let copy = Device::new(SqliteStore::open(&file).await.unwrap());
     assert_eq!(rows(&copy).await, rows(&device).await);
     assert_eq!(copy.pending().await.unwrap(), device.pending().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_store_of_an_earlier_version_goes_on_and_learns_whose_it_is() {
+    let directory = Directory::new();
+    let file = directory.file();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut old =
+        <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
+    sqlx::query(sqlx::AssertSqlSafe(include_str!("../src/client/sqlite/schema.sql")))
+        .execute(&mut old)
+        .await
+        .unwrap();
+    let state = r#"{"clock":1,"attempt":9,"next_seq":3}"#;
+    sqlx::query("INSERT INTO mobync_state VALUES (1, ?)")
+        .bind(state)
+        .execute(&mut old)
+        .await
+        .unwrap();
+    let object = "INSERT INTO mobync_objects VALUES ('tasks', 't1', '{\"id\":\"t1\"}', '', 5)";
+    sqlx::query(object).execute(&mut old).await.unwrap();
+    drop(old);
+
+    let device = Device::new(SqliteStore::open(&file).await.unwrap());
+    assert_eq!((device.clock().await.unwrap(), rows(&device).await), (1, vec!["t1 {}".to_owned()]));
+    assert_eq!(device.owner().await.unwrap(), None);
+    let server = Server::new(MemoryDatabase::new());
+    for task in ["t1", "t2"] {
+        server.mobync.write(&ada(), [Change::create("tasks", Record::new(task))]).await.unwrap();
+    }
+    sync(&device, &server).await;
+    assert_eq!(rows(&device).await, ["t1 {}", "t2 {}"]);
+    assert_eq!(device.owner().await.unwrap().as_deref(), Some("ada"));
 }

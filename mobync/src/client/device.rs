@@ -1,21 +1,30 @@
 //! The device: records changes, hands out requests, takes answers; each in one local transaction.
 
 mod answer;
+mod ask;
 mod change;
+mod judge;
+mod owner;
 mod resync;
+mod sendable;
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, broadcast};
+use tokio::sync::{Mutex, broadcast, watch};
 
+pub(super) use self::{ask::Limits, sendable::size_of};
+use self::{judge::Flaw, sendable::Unsendable};
 use super::{
     Changes, DeviceError, LocalStore, LocalUnit, Pending, RefusedDiff, Request, Taken,
     settle::Decoded,
 };
-use crate::{Access, Change, Record, SyncRequest, SyncResponse, engine::Time};
+use crate::{Access, Change, Record, SyncResponse, engine::Time};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 256;
+
+/// The body that a server takes, unless it is set otherwise, less what is around one diff.
+const MOST_CHANGE_BYTES: usize = 16 * 1024 * 1024 - 4096;
 
 /// One device: its objects, the changes that no server has acknowledged, and its clock.
 ///
@@ -49,8 +58,19 @@ pub struct Device<S> {
     store: Arc<S>,
     time: Time,
     events: broadcast::Sender<Changes>,
+    occasions: watch::Sender<Occasions>,
+    most_change_bytes: usize,
     /// Held from a step's beginning until it is told of, so that the last event is the last step.
     turn: Arc<Mutex<()>>,
+}
+
+/// How many reasons there were to sync.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Occasions {
+    /// The person has changed something.
+    pub(super) changed: u64,
+    /// The application knows one.
+    pub(super) woken: u64,
 }
 
 impl<S> Clone for Device<S> {
@@ -59,6 +79,8 @@ impl<S> Clone for Device<S> {
             store: Arc::clone(&self.store),
             time: self.time.clone(),
             events: self.events.clone(),
+            occasions: self.occasions.clone(),
+            most_change_bytes: self.most_change_bytes,
             turn: Arc::clone(&self.turn),
         }
     }
@@ -71,6 +93,8 @@ impl<S: LocalStore> Device<S> {
             store: Arc::new(store),
             time: Time::default(),
             events: broadcast::channel(EVENTS).0,
+            occasions: watch::Sender::default(),
+            most_change_bytes: MOST_CHANGE_BYTES,
             turn: Arc::default(),
         }
     }
@@ -80,6 +104,13 @@ impl<S: LocalStore> Device<S> {
     #[must_use]
     pub fn time(self, now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         Self { time: Time(Arc::new(now)), ..self }
+    }
+
+    /// The greatest size of one change on the wire, in bytes; 4 KiB less than 16 MiB by default, for
+    /// that is what a server takes in one request.
+    #[must_use]
+    pub fn most_change_bytes(self, most: usize) -> Self {
+        Self { most_change_bytes: most, ..self }
     }
 
     /// The store.
@@ -134,7 +165,8 @@ impl<S: LocalStore> Device<S> {
         Ok(!self.store.begin(Access::Read).await?.pending(1).await?.is_empty())
     }
 
-    /// The changes that the server has refused, and the person has not yet done with.
+    /// The changes that the server has refused, or that cannot be sent, and the person has not yet done
+    /// with; those of one answer in the order made.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -145,7 +177,8 @@ impl<S: LocalStore> Device<S> {
     /// Adds a record, whose id the application has chosen: a UUID.
     ///
     /// # Errors
-    /// [`DeviceError::AlreadyThere`], [`DeviceError::InvalidChange`] or [`DeviceError::Store`].
+    /// [`DeviceError::AlreadyThere`], [`DeviceError::InvalidChange`], [`DeviceError::ChangeTooLarge`] or
+    /// [`DeviceError::Store`].
     pub async fn create(
         &self,
         model: impl Into<String>,
@@ -157,7 +190,8 @@ impl<S: LocalStore> Device<S> {
     /// Writes those fields to the record of that id.
     ///
     /// # Errors
-    /// [`DeviceError::NotThere`], [`DeviceError::InvalidChange`] or [`DeviceError::Store`].
+    /// [`DeviceError::NotThere`], [`DeviceError::InvalidChange`], [`DeviceError::ChangeTooLarge`] or
+    /// [`DeviceError::Store`].
     pub async fn update(
         &self,
         model: impl Into<String>,
@@ -189,53 +223,83 @@ impl<S: LocalStore> Device<S> {
         let changes: Vec<Change> = changes.into_iter().collect();
         let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
-        let seen = change::record(&mut unit, changes, self.time.now()).await?;
+        let most = self.most_change_bytes;
+        let seen = change::record(&mut unit, changes, self.time.now(), most).await?;
         unit.commit().await?;
         self.tell(seen);
+        self.changed();
         Ok(())
     }
 
     /// The next request: at most that many pending diffs, but always those of a request that nobody
-    /// has answered. The one handed out before it is given up.
+    /// has answered. The one handed out before it is given up. A diff that no server would take is
+    /// [set aside](Self::set_aside) instead.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn request(&self, most_diffs: usize) -> Result<Request, DeviceError> {
+        self.request_within(most_diffs, usize::MAX).await
+    }
+
+    /// As [`request`](Self::request), with diffs of so many bytes in all, but at least one diff.
+    ///
+    /// # Errors
+    /// [`DeviceError::Store`].
+    pub async fn request_within(
+        &self,
+        most_diffs: usize,
+        most_bytes: usize,
+    ) -> Result<Request, DeviceError> {
+        self.ask(Limits { diffs: most_diffs.max(1), bytes: most_bytes }).await
+    }
+
+    pub(super) async fn ask(&self, limits: Limits) -> Result<Request, DeviceError> {
+        let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
-        let mut state = unit.state().await?;
-        state.attempt += 1;
-        unit.set_state(&state).await?;
-        let mut first_sent = Vec::new();
-        let mut diffs = Vec::new();
-        for pending in next(&mut unit, most_diffs.max(1)).await? {
-            if !pending.sent {
-                first_sent.push(pending.seq);
-                unit.set_pending(&Pending { sent: true, ..pending.clone() }).await?;
-            }
-            diffs.push(pending.diff);
-        }
+        let request = ask::ask(&mut unit, limits).await?;
         unit.commit().await?;
-        let body = SyncRequest::new(state.clock, diffs);
-        Ok(Request { attempt: state.attempt, body, first_sent })
+        self.tell(request.set_aside.clone());
+        Ok(request)
+    }
+
+    /// Whether the last request has had no answer.
+    pub(super) async fn is_asking(&self) -> Result<bool, DeviceError> {
+        Ok(self.store.begin(Access::Read).await?.state().await?.is_asking)
     }
 
     /// Applies the answer to a request: what the person has recorded since is settled with it, and
     /// stays pending. Taking it again changes nothing.
     ///
     /// # Errors
-    /// [`DeviceError::InvalidAnswer`] if it is none of this protocol, or [`DeviceError::Store`].
+    /// [`DeviceError::InvalidAnswer`] if it is none of this protocol, or cannot be one to this request;
+    /// [`DeviceError::OtherOwner`] if it is of somebody else; or [`DeviceError::Store`].
     pub async fn take(
         &self,
         request: &Request,
         answer: &SyncResponse,
     ) -> Result<Taken, DeviceError> {
-        let answer = answer::Answer::read(request, answer)?;
         let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
-        if unit.state().await?.attempt != request.attempt {
+        let mut state = unit.state().await?;
+        if state.attempt != request.attempt {
             return Ok(Taken::Superseded);
         }
-        let changes = answer.apply(&mut unit, self.time.now()).await?;
+        match judge::judge(request, answer, state.owner.as_deref()) {
+            Ok(owner) => owner::learn(&mut state, owner),
+            Err(flaw) => {
+                if matches!(flaw, Flaw::NothingNew) {
+                    state.doubts = state.doubts.saturating_add(1);
+                    unit.set_state(&state).await?;
+                    unit.commit().await?;
+                }
+                return Err(flaw.into_error(state.owner));
+            }
+        }
+        (state.doubts, state.is_asking) = (0, false);
+        unit.set_state(&state).await?;
+        let changes = answer::Answer::read(request, answer)?;
+        let changes = changes.apply(&mut unit, self.time.now()).await?;
+        owner::mark(&mut unit, request).await?;
         unit.commit().await?;
         self.tell(changes.clone());
         Ok(Taken::Applied(changes))
@@ -248,9 +312,12 @@ impl<S: LocalStore> Device<S> {
     /// [`DeviceError::Store`].
     pub async fn too_large(&self, request: &Request) -> Result<(), DeviceError> {
         let mut unit = self.store.begin(Access::Write).await?;
-        if unit.state().await?.attempt != request.attempt {
+        let mut state = unit.state().await?;
+        if state.attempt != request.attempt {
             return Ok(());
         }
+        state.is_asking = false;
+        unit.set_state(&state).await?;
         // Where all had been sent before, and that answer was lost, it can only have been the same.
         let all = request.first_sent.is_empty();
         for pending in unit.pending(request.body.diffs.len()).await? {
@@ -260,6 +327,34 @@ impl<S: LocalStore> Device<S> {
         }
         unit.commit().await?;
         Ok(())
+    }
+
+    /// Takes a pending diff out that cannot be sent, with what is built on it, and keeps it among the
+    /// [refused](Self::refused) ones under this code and with this sentence. It is undone on the device;
+    /// a request under way is given up. The others can be sent then.
+    ///
+    /// # Errors
+    /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
+    pub async fn set_aside(
+        &self,
+        diff_id: &str,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Result<Changes, DeviceError> {
+        let diff_id = diff_id.to_owned();
+        let why = Unsendable { diff_id, code: code.into(), message: message.into() };
+        let _turn = self.turn.lock().await;
+        let mut unit = self.store.begin(Access::Write).await?;
+        if !unit.pending(usize::MAX).await?.iter().any(|pending| pending.diff.id == why.diff_id) {
+            return Err(DeviceError::NoSuchDiff(why.diff_id));
+        }
+        let changes = sendable::set_aside(&mut unit, vec![why]).await?;
+        let mut state = unit.state().await?;
+        state.attempt += 1;
+        unit.set_state(&state).await?;
+        unit.commit().await?;
+        self.tell(changes.clone());
+        Ok(changes)
     }
 
     /// Takes a pending diff back, with all later ones of its object, and returns them: for one that
@@ -274,6 +369,7 @@ impl<S: LocalStore> Device<S> {
         let (withdrawn, seen) = change::withdraw(&mut unit, diff_id).await?;
         unit.commit().await?;
         self.tell(seen);
+        self.changed();
         Ok(withdrawn)
     }
 
@@ -285,9 +381,11 @@ impl<S: LocalStore> Device<S> {
         let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
         change::dismiss(&mut unit, diff_id).await?;
-        let seen = change::record(&mut unit, vec![mended], self.time.now()).await?;
+        let most = self.most_change_bytes;
+        let seen = change::record(&mut unit, vec![mended], self.time.now(), most).await?;
         unit.commit().await?;
         self.tell(seen);
+        self.changed();
         Ok(())
     }
 
@@ -315,7 +413,22 @@ impl<S: LocalStore> Device<S> {
     pub async fn resync(&self) -> Result<(), DeviceError> {
         let mut unit = self.store.begin(Access::Write).await?;
         resync::resync(&mut unit).await?;
-        Ok(unit.commit().await?)
+        unit.commit().await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// Says that there is a reason to sync.
+    pub(super) fn wake(&self) {
+        self.occasions.send_modify(|occasions| occasions.woken += 1);
+    }
+
+    pub(super) fn occasions(&self) -> watch::Receiver<Occasions> {
+        self.occasions.subscribe()
+    }
+
+    fn changed(&self) {
+        self.occasions.send_modify(|occasions| occasions.changed += 1);
     }
 
     fn tell(&self, changes: Changes) {
@@ -326,22 +439,7 @@ impl<S: LocalStore> Device<S> {
     }
 }
 
-/// The diffs of the next request.
-async fn next<U: LocalUnit>(unit: &mut U, most: usize) -> Result<Vec<Pending>, DeviceError> {
-    let mut looked_at = most;
-    loop {
-        let mut pending = unit.pending(looked_at).await?;
-        let is_all = pending.len() < looked_at;
-        if is_all || pending.last().is_none_or(|last| !last.sent) {
-            let sent = pending.iter().rposition(|pending| pending.sent);
-            pending.truncate(most.max(sent.map_or(0, |last| last + 1)));
-            return Ok(pending);
-        }
-        looked_at = looked_at.saturating_mul(2);
-    }
-}
-
-/// What the store has was checked when it was recorded.
-fn decode(pending: &Pending) -> Result<Decoded, DeviceError> {
-    Decoded::read(pending.diff.clone()).map_err(|cause| super::StoreError::new(cause).into())
+/// A pending diff with its data; none if that cannot be read, so that it must be set aside.
+fn decode(pending: &Pending) -> Option<Decoded> {
+    Decoded::read(pending.diff.clone()).ok()
 }

@@ -1,15 +1,23 @@
 //! The client: a device and a transport, and what to do when there is no answer.
 
 mod backoff;
+mod exchange;
+mod pace;
+mod waits;
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::sync::Mutex;
 
-use self::backoff::Backoff;
+use self::{
+    backoff::Backoff,
+    exchange::Reached,
+    pace::Pace,
+    waits::{Since, Wait, Waits},
+};
 use super::{
     Changes, Device, DeviceError, LocalStore, Request, SyncFailure, Taken, Transport,
-    transport::Heard,
+    device::Limits,
 };
 use crate::SyncResponse;
 
@@ -35,10 +43,11 @@ use crate::SyncResponse;
 pub struct Client<S, T> {
     device: Device<S>,
     transport: Arc<T>,
-    /// The greatest number of diffs in a request, as far as the server's limits are known; whoever
-    /// holds it is syncing.
-    most_diffs: Arc<Mutex<usize>>,
+    /// Whoever holds it is syncing.
+    pace: Arc<Mutex<Pace>>,
+    most: Limits,
     backoff: Backoff,
+    pauses: Backoff,
 }
 
 impl<S, T> Clone for Client<S, T> {
@@ -46,8 +55,10 @@ impl<S, T> Clone for Client<S, T> {
         Self {
             device: self.device.clone(),
             transport: Arc::clone(&self.transport),
-            most_diffs: Arc::clone(&self.most_diffs),
+            pace: Arc::clone(&self.pace),
+            most: self.most,
             backoff: self.backoff,
+            pauses: self.pauses,
         }
     }
 }
@@ -55,11 +66,14 @@ impl<S, T> Clone for Client<S, T> {
 impl<S: LocalStore, T: Transport> Client<S, T> {
     /// A client for that device. There should be one, and clones of it.
     pub fn new(device: Device<S>, transport: T) -> Self {
+        let pace = Pace::default();
         Self {
             device,
             transport: Arc::new(transport),
-            most_diffs: Arc::new(Mutex::new(1000)),
+            most: pace.most,
+            pace: Arc::new(Mutex::new(pace)),
             backoff: Backoff::default(),
+            pauses: Backoff::lasting(),
         }
     }
 
@@ -67,20 +81,90 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// client lives, when the server finds a request too large.
     #[must_use]
     pub fn most_diffs(self, most: usize) -> Self {
-        Self { most_diffs: Arc::new(Mutex::new(most.max(1))), ..self }
+        let most = Limits { diffs: most.max(1), ..self.most };
+        self.within(most)
+    }
+
+    /// The greatest size of the diffs in one request together, in bytes; 512 KiB by default. One diff
+    /// may be larger. It is halved as [`most_diffs`](Self::most_diffs) is.
+    #[must_use]
+    pub fn most_bytes(self, most: usize) -> Self {
+        let most = Limits { bytes: most, ..self.most };
+        self.within(most)
+    }
+
+    fn within(self, most: Limits) -> Self {
+        Self { pace: Arc::new(Mutex::new(Pace::new(most))), most, ..self }
     }
 
     /// How long [`sync`](Self::sync) waits behind a failure: first about so long, and then twice as
     /// long each time, up to the second; 1 second and 5 minutes by default. Each wait is shortened or
-    /// prolonged by a random part, so that many devices do not come back at once.
+    /// prolonged by a random part, so that many devices do not come back at once. A server may ask for
+    /// longer ones, up to 5 minutes.
     #[must_use]
     pub fn waits(self, first: Duration, longest: Duration) -> Self {
         Self { backoff: Backoff::new(first, longest), ..self }
     }
 
+    /// How long [`run`](Self::run) waits behind a failure that somebody must mend; 1 minute and 1 hour
+    /// by default.
+    #[must_use]
+    pub fn pauses(self, first: Duration, longest: Duration) -> Self {
+        Self { pauses: Backoff::new(first, longest), ..self }
+    }
+
     /// The device.
     pub fn device(&self) -> &Device<S> {
         &self.device
+    }
+
+    /// Says that there is a reason to try at once: another network, the app comes to the front. Whoever
+    /// waits in [`sync`](Self::sync) or [`run`](Self::run) does no longer, whatever a server has asked
+    /// for.
+    pub fn wake(&self) {
+        self.device.wake();
+    }
+
+    /// Keeps the device synced for as long as it is polled: at once, behind each change on the device,
+    /// when it is [woken](Self::wake), and each time that so long has passed. Behind a failure that
+    /// somebody must mend it goes on after long [pauses](Self::pauses), and at once behind a change.
+    ///
+    /// `tell` hears what came of each try; of what had changed before a failure,
+    /// [`Device::changes`] has told.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use mobync::client::{Client, LocalStore, Transport};
+    /// # fn example<S: LocalStore, T: Transport>(client: Client<S, T>) {
+    /// tokio::spawn(async move {
+    ///     let tell = |synced| if let Err(failure) = synced { eprintln!("{failure}") };
+    ///     client.run(Duration::from_mins(1), tell).await
+    /// });
+    /// # }
+    /// ```
+    pub async fn run(
+        &self,
+        every: Duration,
+        mut tell: impl FnMut(Result<Changes, SyncFailure>) + Send,
+    ) -> Infallible {
+        let mut waits = Waits::new(self.backoff, self.pauses);
+        loop {
+            let since = Since::now(self.device.occasions());
+            let mut changes = Changes::default();
+            let mut progress = false;
+            let tried = self.attempt(&mut changes, &mut progress).await;
+            let wait = match &tried {
+                Ok(()) => {
+                    waits.begin_anew();
+                    Wait { time: every, ends_by_change: true }
+                }
+                Err(failure) => waits.behind(failure, progress),
+            };
+            tell(tried.map(|()| changes));
+            if wait.ends_early(since).await {
+                waits.begin_anew();
+            }
+        }
     }
 
     /// Syncs until nothing is pending, and waits and tries again for as long as there is no answer.
@@ -92,18 +176,18 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// [`SyncFailure`], but those that are temporary.
     pub async fn sync(&self) -> Result<Changes, SyncFailure> {
         let mut changes = Changes::default();
-        let mut backoff = self.backoff;
+        let mut waits = Waits::new(self.backoff, self.pauses);
         loop {
+            let since = Since::now(self.device.occasions());
             let mut progress = false;
             match self.attempt(&mut changes, &mut progress).await {
                 Ok(()) => return Ok(changes),
                 Err(failure) if failure.is_temporary() => {
-                    if progress {
-                        backoff = self.backoff;
+                    let wait = waits.behind(&failure, progress);
+                    tracing::debug!(wait = ?wait.time, %failure, "sync will be tried again");
+                    if wait.ends_early(since).await {
+                        waits.begin_anew();
                     }
-                    let wait = backoff.next(failure.retry_after());
-                    tracing::debug!(?wait, %failure, "sync will be tried again");
-                    tokio::time::sleep(wait).await;
                 }
                 Err(failure) => return Err(failure),
             }
@@ -122,70 +206,77 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
 
     /// Sends requests until nothing is pending; `progress` says whether one was answered.
     async fn attempt(&self, changes: &mut Changes, progress: &mut bool) -> Result<(), SyncFailure> {
-        let mut most_diffs = self.most_diffs.lock().await;
+        let mut pace = self.pace.lock().await;
+        pace.is_renewed = false;
         loop {
-            let request = self.device.request(*most_diffs).await?;
-            match self.exchange(&request).await? {
-                Ok(answer) => match self.device.take(&request, &answer).await {
-                    Ok(Taken::Applied(applied)) => {
-                        changes.extend(applied);
+            self.check_owner(&mut pace).await?;
+            // A request without an answer is sent as it was: so an answer to the one is one to the
+            // other, whichever of them it was that arrived.
+            let again = self.device.is_asking().await?;
+            let limits = if again { Limits::NOTHING_NEW } else { pace.now };
+            let request = self.ask(limits, changes).await?;
+            match self.exchange(&request, &mut pace).await? {
+                Reached::Answer(answer) => {
+                    if self.take(&request, &answer, changes).await? {
+                        // Whoever has taken the changes is the owner, as far as anybody can tell.
+                        pace.is_known |= request.changes().next().is_some();
+                        pace.is_renewed = false;
                         *progress = true;
                         if !self.device.has_pending().await? {
                             return Ok(());
                         }
                     }
-                    // Something was withdrawn meanwhile.
-                    Ok(Taken::Superseded) => {}
-                    Err(DeviceError::InvalidAnswer(reason)) => {
-                        return Err(SyncFailure::NoAnswer { retry_after: None, reason });
-                    }
-                    Err(error) => return Err(error.into()),
-                },
-                Err(TooLarge(message)) => {
-                    self.device.too_large(&request).await?;
-                    let diffs = &request.body().diffs;
-                    if diffs.len() <= 1 {
-                        return Err(SyncFailure::TooLarge {
-                            message,
-                            diff: diffs.first().cloned(),
-                        });
-                    }
-                    *most_diffs = diffs.len() / 2;
                 }
+                Reached::TooLarge(message) => {
+                    self.make_smaller(&request, message, &mut pace, changes).await?;
+                }
+                Reached::InvalidDiff { diff_id, message } => {
+                    self.set_aside(&diff_id, "invalid_diff", message, changes).await?;
+                }
+                Reached::Renewed => {}
             }
         }
     }
 
-    /// Sends one request; again with a new token, if the server does not take the one it has.
-    async fn exchange(
+    async fn ask(&self, limits: Limits, changes: &mut Changes) -> Result<Request, SyncFailure> {
+        let request = self.device.ask(limits).await?;
+        changes.extend(request.set_aside.clone());
+        Ok(request)
+    }
+
+    /// Whether the answer was applied. It is not if something was withdrawn meanwhile.
+    async fn take(
         &self,
         request: &Request,
-    ) -> Result<Result<SyncResponse, TooLarge>, SyncFailure> {
-        let mut is_renewed = false;
-        loop {
-            let reply = self.transport.send(request.body()).await.map_err(|error| {
-                let cause = std::error::Error::source(&error).map(ToString::to_string);
-                SyncFailure::NoAnswer { retry_after: None, reason: cause.unwrap_or_default() }
-            })?;
-            return match reply.hear(request) {
-                Heard::Answer(answer) => Ok(Ok(answer)),
-                Heard::TooLarge { message } => Ok(Err(TooLarge(message))),
-                Heard::Unauthenticated { .. } if !is_renewed && self.transport.renew().await => {
-                    is_renewed = true;
-                    continue;
-                }
-                Heard::Unauthenticated { message } => Err(SyncFailure::Unauthenticated { message }),
-                Heard::Nothing { retry_after, reason } => {
-                    Err(SyncFailure::NoAnswer { retry_after, reason })
-                }
-                Heard::ClockAhead { message } => Err(SyncFailure::ClockAhead { message }),
-                Heard::Refused { code, message, diff } => {
-                    Err(SyncFailure::Refused { code, message, diff })
-                }
-            };
+        answer: &SyncResponse,
+        changes: &mut Changes,
+    ) -> Result<bool, SyncFailure> {
+        match self.device.take(request, answer).await {
+            Ok(Taken::Applied(applied)) => {
+                changes.extend(applied);
+                Ok(true)
+            }
+            Ok(Taken::Superseded) => Ok(false),
+            Err(DeviceError::InvalidAnswer(reason)) => {
+                Err(SyncFailure::NoAnswer { retry_after: None, reason, cause: None })
+            }
+            Err(error) => Err(error.into()),
         }
     }
-}
 
-/// The request was, by this sentence.
-struct TooLarge(String);
+    async fn set_aside(
+        &self,
+        diff_id: &str,
+        code: &str,
+        message: String,
+        changes: &mut Changes,
+    ) -> Result<(), SyncFailure> {
+        match self.device.set_aside(diff_id, code, message).await {
+            Ok(aside) => changes.extend(aside),
+            // The person was faster, and has withdrawn it.
+            Err(DeviceError::NoSuchDiff(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+}

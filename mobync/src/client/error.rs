@@ -22,9 +22,31 @@ pub enum DeviceError {
         /// The object's id.
         id: String,
     },
-    /// A change that no server would take: an empty name, an integer beyond 64 bits.
+    /// A change that no server would take: an empty or long name, an integer beyond 64 bits, deep
+    /// nesting. The sentence says what is wrong.
     #[error("the change is not valid: {0}")]
     InvalidChange(String),
+    /// A change that is larger than [a server takes](super::Device::most_change_bytes): split it up.
+    #[error("the change has {bytes} bytes, and may have {most}: split it into several")]
+    ChangeTooLarge {
+        /// The size of the change on the wire, in bytes.
+        bytes: usize,
+        /// The greatest size, in bytes.
+        most: usize,
+    },
+    /// The store is of one person, and the account of another. Nothing was sent, and nothing taken.
+    /// Should they be the same after all, and `owner` not known, say so by
+    /// [`Device::of_owner`](super::Device::of_owner).
+    #[error(
+        "this device's data is of {}, and not of {other}: give each account a store of its own",
+        owner.as_deref().unwrap_or("somebody else")
+    )]
+    OtherOwner {
+        /// Whom the store is of, if that is known.
+        owner: Option<String>,
+        /// Whom the server answers for, or the application has named.
+        other: String,
+    },
     /// The diff is neither pending nor refused.
     #[error("there is no diff {0}")]
     NoSuchDiff(String),

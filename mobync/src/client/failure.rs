@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::DeviceError;
-use crate::Diff;
+use crate::{Diff, error::BoxError};
 
 /// Why a sync has not come to its end. Nothing is lost by it: what is pending stays so.
 #[derive(Debug, thiserror::Error)]
@@ -14,8 +14,20 @@ pub enum SyncFailure {
     NoAnswer {
         /// After how long, if the server says so.
         retry_after: Option<Duration>,
-        /// What is known of it, for a log.
+        /// What is known of it, with all causes, for a log.
         reason: String,
+        /// The error of the transport, where there was one.
+        #[source]
+        cause: Option<BoxError>,
+    },
+    /// The answer is larger than the transport reads.
+    #[error(
+        "the answer has more than {most_bytes} bytes: have the transport take more, as by \
+         HttpTransport::most_answer_bytes"
+    )]
+    AnswerTooLarge {
+        /// What the transport reads at most, in bytes.
+        most_bytes: usize,
     },
     /// The server takes neither the token nor a new one: ask the person to log in.
     #[error("{message}")]
@@ -23,8 +35,8 @@ pub enum SyncFailure {
         /// The server's sentence.
         message: String,
     },
-    /// The server does not take the request. The same request fails again until the app is updated,
-    /// the server mended, or the diff [withdrawn](super::Device::withdraw).
+    /// The server does not take the request. It fails again until the app is updated, the server
+    /// mended, or the diff [withdrawn](super::Device::withdraw).
     #[error("{message}")]
     Refused {
         /// `unknown_field` and its like; see the [protocol](crate::protocol::document).
@@ -34,8 +46,9 @@ pub enum SyncFailure {
         /// The diff to blame, where it is one.
         diff: Option<Diff>,
     },
-    /// One diff alone is too large for the server: [withdraw](super::Device::withdraw) it, or have
-    /// the server's limit raised.
+    /// Something so small is too large for the server, or for what stands in front of it, that its
+    /// limit must be wrong. (A diff that alone is too large is [set
+    /// aside](super::Device::set_aside), and is no failure.)
     #[error("{message}")]
     TooLarge {
         /// The server's sentence.

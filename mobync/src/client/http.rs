@@ -1,29 +1,42 @@
 //! A transport over HTTP.
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+mod token;
+mod transfer;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::{Client, RequestBuilder, Response, Url};
-use tokio::sync::Mutex;
+use std::{fmt, future::Future, time::Duration};
 
+use bytes::Bytes;
+use http::{
+    HeaderMap,
+    header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
+};
+use reqwest::{Client, ClientBuilder, Response, Url, redirect};
+
+use self::{
+    token::Tokens,
+    transfer::{Progress, Upload},
+};
 use super::{NoAnswer, Reply, Transport};
 use crate::{SyncRequest, error::BoxError};
 
-/// How long one request may take in all, and its connection.
-const TIMEOUT: Duration = Duration::from_mins(1);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+const SILENCE: Duration = Duration::from_mins(1);
+const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
+/// A failure of this protocol is a few lines.
+const MOST_FAILURE_BYTES: usize = 1024 * 1024;
 
 /// Posts requests to a URL, with a bearer token. Cheap to clone.
+///
+/// A transfer may take as long as it likes, while it moves. Redirects are not followed: nobody else
+/// gets the changes, or the token.
 #[derive(Clone)]
 pub struct HttpTransport {
     client: Client,
     url: Url,
-    token: Arc<Mutex<Option<String>>>,
-    renew: Option<Arc<Renew>>,
+    tokens: Tokens,
+    silence: Duration,
+    most_answer_bytes: usize,
 }
-
-type Renewed = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
-type Renew = dyn Fn() -> Renewed + Send + Sync;
 
 impl HttpTransport {
     /// The transport to the endpoint of that URL.
@@ -31,23 +44,25 @@ impl HttpTransport {
     /// # Errors
     /// [`NoAnswer`] if that is no URL, or no TLS can be had.
     pub fn new(url: &str) -> Result<Self, NoAnswer> {
-        let client = Client::builder().timeout(TIMEOUT).connect_timeout(CONNECT_TIMEOUT).build();
         Ok(Self {
-            client: client.map_err(NoAnswer::new)?,
+            client: build(Client::builder().connect_timeout(CONNECT_TIMEOUT))?,
             url: url.parse().map_err(|cause| NoAnswer::new(format!("{url}: {cause}")))?,
-            token: Arc::default(),
-            renew: None,
+            tokens: Tokens::default(),
+            silence: SILENCE,
+            most_answer_bytes: MOST_ANSWER_BYTES,
         })
     }
 
     /// Sends this token.
     #[must_use]
     pub fn token(self, token: impl Into<String>) -> Self {
-        Self { token: Arc::new(Mutex::new(Some(token.into()))), ..self }
+        Self { tokens: Tokens::of(token.into()), ..self }
     }
 
     /// Gets a token in this way when there is none yet, and a new one when the server does not take
-    /// the last.
+    /// the last. An error, or half a minute without a token, is taken as a lack of network, and it is
+    /// tried again. Where nobody is signed in, return an empty token: then none is sent, and the server
+    /// says [so](super::SyncFailure::Unauthenticated).
     #[must_use]
     pub fn token_from<F, Fut, E>(self, renew: F) -> Self
     where
@@ -55,59 +70,99 @@ impl HttpTransport {
         Fut: Future<Output = Result<String, E>> + Send + 'static,
         E: Into<BoxError>,
     {
-        let renew = move || -> Renewed {
-            let token = renew();
-            Box::pin(async move { token.await.map_err(Into::into) })
-        };
-        Self { renew: Some(Arc::new(renew)), ..self }
+        Self { tokens: self.tokens.renewed_by(renew), ..self }
     }
 
-    /// Uses this HTTP client, for proxies, certificates or time limits of your own.
+    /// Uses an HTTP client of this kind, for proxies, certificates or time limits of your own.
+    ///
+    /// # Errors
+    /// [`NoAnswer`] if there can be no such client.
+    pub fn client(self, builder: ClientBuilder) -> Result<Self, NoAnswer> {
+        Ok(Self { client: build(builder)?, ..self })
+    }
+
+    /// How long nothing may move until a transfer is given up; 1 minute by default. Behind a request
+    /// with changes it is a second longer for each 4 KiB of the first MiB, for what lies in the
+    /// network's buffers cannot be seen moving.
     #[must_use]
-    pub fn client(self, client: Client) -> Self {
-        Self { client, ..self }
+    pub fn silence(self, silence: Duration) -> Self {
+        Self { silence, ..self }
     }
 
-    async fn new_token(&self) -> Result<Option<String>, NoAnswer> {
-        let Some(renew) = &self.renew else { return Ok(None) };
-        renew().await.map(Some).map_err(NoAnswer::new)
+    /// The greatest size of an answer, in bytes; 256 MiB by default. A larger one is
+    /// [`AnswerTooLarge`](super::SyncFailure::AnswerTooLarge).
+    #[must_use]
+    pub fn most_answer_bytes(self, most: usize) -> Self {
+        Self { most_answer_bytes: most, ..self }
+    }
+
+    async fn read(&self, response: &mut Response, progress: &Progress) -> Result<Bytes, NoAnswer> {
+        let is_answer = response.status().is_success();
+        let most = self.most_answer_bytes;
+        let most = if is_answer { most } else { most.min(MOST_FAILURE_BYTES) };
+        let mut body = Vec::new();
+        while let Some(chunk) = progress.watch(response.chunk()).await?.map_err(no_answer)? {
+            if chunk.len() > most.saturating_sub(body.len()) {
+                // A failure that is so long is none of this protocol, and so is half of it.
+                return if is_answer { Err(NoAnswer::too_large(most)) } else { Ok(Bytes::new()) };
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.into())
     }
 }
 
 impl Transport for HttpTransport {
     async fn send(&self, request: &SyncRequest) -> Result<Reply, NoAnswer> {
-        let mut token = self.token.lock().await;
-        if token.is_none() {
-            *token = self.new_token().await?;
+        let body = Bytes::from(serde_json::to_vec(request).map_err(NoAnswer::new)?);
+        let progress = Progress::new(self.silence, body.len());
+        let mut post = self
+            .client
+            .post(self.url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .header(CACHE_CONTROL, "no-store");
+        if let Some(token) = self.tokens.header().await? {
+            post = post.header(AUTHORIZATION, token);
         }
-        let body = serde_json::to_vec(request).map_err(NoAnswer::new)?;
-        let post = self.client.post(self.url.clone()).header(CONTENT_TYPE, "application/json");
-        let post = token.iter().fold(post, RequestBuilder::bearer_auth);
-        drop(token);
-        let response = post.body(body).send().await.map_err(NoAnswer::new)?;
-        let (status, retry_after) = (response.status().as_u16(), retry_after(&response));
-        let body = response.bytes().await.map_err(NoAnswer::new)?;
+        let post = post.body(reqwest::Body::wrap(Upload::new(body, &progress)));
+        let mut response = progress.watch(post.send()).await?.map_err(no_answer)?;
+        if response.status().is_redirection() {
+            return Err(NoAnswer::new(redirected(response.headers())));
+        }
+        let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
+        let body = self.read(&mut response, &progress).await?;
         Ok(Reply { status, retry_after, body })
     }
 
     async fn renew(&self) -> bool {
-        match self.new_token().await {
-            Ok(Some(new)) => {
-                *self.token.lock().await = Some(new);
-                true
-            }
-            Ok(None) | Err(_) => false,
-        }
+        self.tokens.give_up()
     }
 }
 
-fn retry_after(response: &Response) -> Option<Duration> {
-    let seconds = response.headers().get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+fn build(builder: ClientBuilder) -> Result<Client, NoAnswer> {
+    builder.redirect(redirect::Policy::none()).build().map_err(no_answer)
+}
+
+/// Without the URL, which can have secrets in it.
+fn no_answer(error: reqwest::Error) -> NoAnswer {
+    NoAnswer::new(error.without_url())
+}
+
+fn redirected(headers: &HeaderMap) -> String {
+    let place = headers.get(LOCATION).and_then(|place| place.to_str().ok()).unwrap_or_default();
+    let place: String = place.chars().take(200).collect();
+    format!("the server redirects to {place:?}: if that is the right place, use its URL")
+}
+
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
     Some(Duration::from_secs(seconds))
 }
 
 impl fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HttpTransport").field("url", &self.url.as_str()).finish_non_exhaustive()
+        // URLs can have secrets in them.
+        let origin = self.url.origin().ascii_serialization();
+        f.debug_struct("HttpTransport").field("origin", &origin).finish_non_exhaustive()
     }
 }

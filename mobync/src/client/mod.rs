@@ -8,8 +8,13 @@
 //! | [`Client`] | a device and a transport: syncs, waits and tries again |
 //!
 //! Reads see writes at once, with or without a network. What the server refuses is undone, and kept
-//! under [`Device::refused`] until the person has seen it. A server that answers `clock_ahead` was
-//! restored from a backup, or is another one: see [`Device::resync`].
+//! under [`Device::refused`] until the person has seen it, and so is what cannot be sent at all. A
+//! server that answers `clock_ahead` was restored from a backup, or is another one: see
+//! [`Device::resync`].
+//!
+//! Give each account a store of its own, and say whose it is: [`Device::of_owner`]. Keep the device
+//! synced by [`Client::run`], and say by [`Client::wake`] when there is another network, or the app
+//! comes to the front.
 
 mod device;
 mod driver;

@@ -10,6 +10,10 @@ pub struct Request {
     pub(super) body: SyncRequest,
     /// The places among the pending diffs of those that no request had before.
     pub(super) first_sent: Vec<i64>,
+    /// The id of the diff that nobody made, and that asks whether the answer is new.
+    pub(super) probe: Option<String>,
+    /// The changes that were set aside, for they cannot be sent.
+    pub(super) set_aside: Changes,
 }
 
 impl Request {
@@ -18,9 +22,20 @@ impl Request {
         &self.body
     }
 
+    pub(super) fn of(attempt: u64, body: SyncRequest) -> Self {
+        let (first_sent, probe, set_aside) = (Vec::new(), None, Changes::default());
+        Self { attempt, body, first_sent, probe, set_aside }
+    }
+
     /// The diff of that id, if it is one of the request.
     pub fn diff(&self, diff_id: &str) -> Option<&Diff> {
-        self.body.diffs.iter().find(|diff| diff.id == diff_id)
+        self.changes().find(|diff| diff.id == diff_id)
+    }
+
+    /// The diffs that the person has made.
+    pub(super) fn changes(&self) -> impl Iterator<Item = &Diff> {
+        let probe = self.probe.as_deref();
+        self.body.diffs.iter().filter(move |diff| Some(&*diff.id) != probe)
     }
 }
 

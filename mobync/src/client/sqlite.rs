@@ -1,15 +1,16 @@
 //! A device's store in a `SQLite` file.
 
+mod connection;
+
 use std::{path::Path, time::Duration};
 
 use serde::{Serialize, de::DeserializeOwned};
 use sqlx::{
-    Row, Sqlite, SqlitePool, Transaction,
-    sqlite::{
-        SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteRow, SqliteSynchronous,
-    },
+    Row,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous},
 };
 
+use self::connection::{Kept, Lent};
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
 use crate::{Access, Record};
 
@@ -40,15 +41,18 @@ const SAME: &str = "";
 /// # Ok(())
 /// # }
 /// ```
+///
+/// A step that fails, on a full disk for instance, keeps nothing and gives its connection up; the next
+/// step has a new one. So work goes on as soon as there is room again.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
-    pool: SqlitePool,
+    kept: Kept,
 }
 
 /// One unit of work of a [`SqliteStore`]: a transaction.
 #[derive(Debug)]
 pub struct SqliteUnit {
-    transaction: Transaction<'static, Sqlite>,
+    lent: Lent,
 }
 
 impl SqliteStore {
@@ -57,18 +61,24 @@ impl SqliteStore {
     /// # Errors
     /// [`StoreError`] if it cannot be opened, or is no such store.
     pub async fn open(file: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::new()
-            .filename(file)
-            .create_if_missing(true)
+        Self::open_with(SqliteConnectOptions::new().filename(file).create_if_missing(true)).await
+    }
+
+    /// Opens the file of these options: for pragmas, functions or encryption of your own. Journal,
+    /// durability and time to wait for other processes are set here.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let options = options
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(30));
-        // One connection is enough for one person, and hands out its turns fairly.
-        let pool = SqlitePoolOptions::new().max_connections(1).connect_with(options).await;
-        let pool = pool.map_err(StoreError::new)?;
-        let schema = sqlx::raw_sql(include_str!("sqlite/schema.sql"));
-        schema.execute(&pool).await.map_err(StoreError::new)?;
-        Ok(Self { pool })
+        let kept = Kept::new(options);
+        let mut unit = SqliteUnit { lent: kept.begin("BEGIN IMMEDIATE").await? };
+        unit.lent.run(sqlx::query(include_str!("sqlite/schema.sql"))).await?;
+        unit.commit().await?;
+        Ok(Self { kept })
     }
 
     /// Writes a copy of the whole store to a file that is not there yet.
@@ -77,8 +87,8 @@ impl SqliteStore {
     /// [`StoreError`] if the file is there, or cannot be written.
     pub async fn copy_to(&self, file: impl AsRef<Path>) -> Result<(), StoreError> {
         let file = file.as_ref().to_string_lossy().into_owned();
-        let copied = sqlx::query("VACUUM INTO ?").bind(file).execute(&self.pool).await;
-        copied.map(drop).map_err(StoreError::new)
+        let mut lent = self.kept.lend().await?;
+        lent.run(sqlx::query("VACUUM INTO ?").bind(file)).await.map(drop)
     }
 }
 
@@ -91,49 +101,37 @@ impl LocalStore for SqliteStore {
             // A lock from the beginning, so that what was read still holds when it is written on.
             Access::Write => "BEGIN IMMEDIATE",
         };
-        let transaction = self.pool.begin_with(begin).await.map_err(StoreError::new)?;
-        Ok(SqliteUnit { transaction })
+        Ok(SqliteUnit { lent: self.kept.begin(begin).await? })
     }
 }
 
 impl LocalUnit for SqliteUnit {
     async fn state(&mut self) -> Result<State, StoreError> {
-        let row = sqlx::query("SELECT state FROM mobync_state")
-            .fetch_optional(&mut *self.transaction)
-            .await
-            .map_err(StoreError::new)?;
-        row.map_or_else(|| Ok(State::default()), |row| from_json(&text(&row, 0)?))
+        let rows = self.lent.run(sqlx::query("SELECT state FROM mobync_state")).await?;
+        rows.first().map_or_else(|| Ok(State::default()), |row| from_json(&text(row, 0)?))
     }
 
     async fn set_state(&mut self, state: &State) -> Result<(), StoreError> {
         let set = sqlx::query("INSERT OR REPLACE INTO mobync_state (only, state) VALUES (1, ?)")
-            .bind(to_json(state)?)
-            .execute(&mut *self.transaction);
-        set.await.map(drop).map_err(StoreError::new)
+            .bind(to_json(state)?);
+        self.lent.run(set).await.map(drop)
     }
 
     async fn object(&mut self, model: &str, id: &str) -> Result<Object, StoreError> {
-        let row = sqlx::query(
+        let read = sqlx::query(
             "SELECT model, id, record, acknowledged, changed_at FROM mobync_objects \
              WHERE model = ? AND id = ?",
-        )
-        .bind(model)
-        .bind(id)
-        .fetch_optional(&mut *self.transaction)
-        .await
-        .map_err(StoreError::new)?;
-        row.map_or_else(|| Ok(Object::default()), |row| Ok(located(&row)?.object))
+        );
+        let rows = self.lent.run(read.bind(model).bind(id)).await?;
+        rows.first().map_or_else(|| Ok(Object::default()), |row| Ok(located(row)?.object))
     }
 
     async fn objects(&mut self, model: Option<&str>) -> Result<Vec<Located>, StoreError> {
-        let rows = sqlx::query(
+        let read = sqlx::query(
             "SELECT model, id, record, acknowledged, changed_at FROM mobync_objects \
              WHERE ?1 IS NULL OR model = ?1 ORDER BY model, id",
-        )
-        .bind(model)
-        .fetch_all(&mut *self.transaction)
-        .await
-        .map_err(StoreError::new)?;
+        );
+        let rows = self.lent.run(read.bind(model)).await?;
         rows.iter().map(located).collect()
     }
 
@@ -144,11 +142,8 @@ impl LocalUnit for SqliteUnit {
         object: &Object,
     ) -> Result<(), StoreError> {
         if object.is_gone() {
-            let delete = sqlx::query("DELETE FROM mobync_objects WHERE model = ? AND id = ?")
-                .bind(model)
-                .bind(id)
-                .execute(&mut *self.transaction);
-            return delete.await.map(drop).map_err(StoreError::new);
+            let delete = sqlx::query("DELETE FROM mobync_objects WHERE model = ? AND id = ?");
+            return self.lent.run(delete.bind(model).bind(id)).await.map(drop);
         }
         let acknowledged = if object.acknowledged == object.current {
             Some(SAME.to_owned())
@@ -163,17 +158,14 @@ impl LocalUnit for SqliteUnit {
         .bind(id)
         .bind(object.current.as_ref().map(to_json).transpose()?)
         .bind(acknowledged)
-        .bind(object.changed_at)
-        .execute(&mut *self.transaction);
-        set.await.map(drop).map_err(StoreError::new)
+        .bind(object.changed_at);
+        self.lent.run(set).await.map(drop)
     }
 
     async fn pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
-        let rows = sqlx::query("SELECT seq, sent, diff FROM mobync_pending ORDER BY seq LIMIT ?")
-            .bind(i64::try_from(most).unwrap_or(i64::MAX))
-            .fetch_all(&mut *self.transaction)
-            .await
-            .map_err(StoreError::new)?;
+        let read = sqlx::query("SELECT seq, sent, diff FROM mobync_pending ORDER BY seq LIMIT ?")
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        let rows = self.lent.run(read).await?;
         let pending = |row: &SqliteRow| {
             Ok(Pending {
                 seq: row.try_get(0).map_err(StoreError::new)?,
@@ -189,23 +181,18 @@ impl LocalUnit for SqliteUnit {
             sqlx::query("INSERT OR REPLACE INTO mobync_pending (seq, sent, diff) VALUES (?, ?, ?)")
                 .bind(pending.seq)
                 .bind(pending.sent)
-                .bind(to_json(&pending.diff)?)
-                .execute(&mut *self.transaction);
-        set.await.map(drop).map_err(StoreError::new)
+                .bind(to_json(&pending.diff)?);
+        self.lent.run(set).await.map(drop)
     }
 
     async fn forget(&mut self, seq: i64) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM mobync_pending WHERE seq = ?")
-            .bind(seq)
-            .execute(&mut *self.transaction);
-        delete.await.map(drop).map_err(StoreError::new)
+        let delete = sqlx::query("DELETE FROM mobync_pending WHERE seq = ?").bind(seq);
+        self.lent.run(delete).await.map(drop)
     }
 
     async fn refused(&mut self) -> Result<Vec<RefusedDiff>, StoreError> {
-        let rows = sqlx::query("SELECT refused FROM mobync_refused ORDER BY place")
-            .fetch_all(&mut *self.transaction)
-            .await
-            .map_err(StoreError::new)?;
+        let read = sqlx::query("SELECT refused FROM mobync_refused ORDER BY place");
+        let rows = self.lent.run(read).await?;
         rows.iter().map(|row| from_json(&text(row, 0)?)).collect()
     }
 
@@ -213,20 +200,17 @@ impl LocalUnit for SqliteUnit {
         let set =
             sqlx::query("INSERT OR REPLACE INTO mobync_refused (diff_id, refused) VALUES (?, ?)")
                 .bind(&refused.diff.id)
-                .bind(to_json(refused)?)
-                .execute(&mut *self.transaction);
-        set.await.map(drop).map_err(StoreError::new)
+                .bind(to_json(refused)?);
+        self.lent.run(set).await.map(drop)
     }
 
     async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM mobync_refused WHERE diff_id = ?")
-            .bind(diff_id)
-            .execute(&mut *self.transaction);
-        delete.await.map(drop).map_err(StoreError::new)
+        let delete = sqlx::query("DELETE FROM mobync_refused WHERE diff_id = ?").bind(diff_id);
+        self.lent.run(delete).await.map(drop)
     }
 
     async fn commit(self) -> Result<(), StoreError> {
-        self.transaction.commit().await.map_err(StoreError::new)
+        self.lent.commit().await
     }
 }
 

@@ -105,6 +105,28 @@ pub struct State {
     /// that was restored from a backup has them still.
     #[serde(default)]
     pub deleted_before_resync: Vec<(String, String)>,
+    /// Whom the store is of, once the application or an answer has said so.
+    #[serde(default)]
+    pub owner: Option<String>,
+    /// By what the owner can be told, while nobody has said who it is.
+    #[serde(default)]
+    pub(super) marks: Vec<Mark>,
+    /// Whether the last request has had no answer.
+    #[serde(default)]
+    pub(super) is_asking: bool,
+    /// How many answers in a row were as if nothing new had arrived.
+    #[serde(default)]
+    pub(super) doubts: u32,
+}
+
+/// A create of this device that the owner's log has, and whose object is alive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Mark {
+    pub(super) diff_id: String,
+    pub(super) model: String,
+    pub(super) id: String,
+    /// The clock of the request that the create was in: its tick, or less.
+    pub(super) since: i64,
 }
 
 /// One object on the device.
@@ -148,7 +170,7 @@ pub struct Pending {
     pub diff: Diff,
 }
 
-/// A change that the server refused, and that the answer has undone.
+/// A change that the server refused, or that no server would take, and that was undone on the device.
 ///
 /// Show it to the person; then [`resubmit`](super::Device::resubmit) what it was meant to be, or
 /// [`dismiss`](super::Device::dismiss) it.
@@ -156,7 +178,8 @@ pub struct Pending {
 pub struct RefusedDiff {
     /// The change as it was sent.
     pub diff: Diff,
-    /// `forbidden`, `invalid_value` or `constraint`.
+    /// `forbidden`, `invalid_value` or `constraint`, if the server refused it; `invalid_diff` or
+    /// `payload_too_large`, if it cannot be sent and was [set aside](super::Device::set_aside).
     pub code: String,
     /// The sentence that the person reads.
     pub message: String,

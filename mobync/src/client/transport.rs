@@ -1,12 +1,12 @@
 //! How a request gets to a server and its answer back.
 
-use std::{future::Future, time::Duration};
+use std::{error::Error, future::Future, time::Duration};
 
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::Request;
-use crate::{Diff, SyncRequest, SyncResponse, error::BoxError};
+use super::{Request, SyncFailure};
+use crate::{SyncRequest, SyncResponse, error::BoxError};
 
 /// Takes requests to a server: over HTTP (`HttpTransport`, with the feature `client-http`), or in
 /// another way.
@@ -14,11 +14,12 @@ pub trait Transport: Send + Sync + 'static {
     /// Posts a request, with the token of the account, and returns whatever came back.
     ///
     /// # Errors
-    /// [`NoAnswer`] if nothing came back: no network, a connection that broke off, a time limit.
+    /// [`NoAnswer`] if nothing came back: no network, a connection that broke off, a time limit; or no
+    /// token can be had for now.
     fn send(&self, request: &SyncRequest) -> impl Future<Output = Result<Reply, NoAnswer>> + Send;
 
-    /// Gets a new token, because the server does not take this one; whether there is one now.
-    /// Provided: no.
+    /// Gives the token up, because the server does not take it; whether there can be another one the
+    /// next time that something is sent. Provided: no.
     fn renew(&self) -> impl Future<Output = bool> + Send {
         async { false }
     }
@@ -45,67 +46,128 @@ impl NoAnswer {
     pub fn new(cause: impl Into<BoxError>) -> Self {
         Self(cause.into())
     }
+
+    /// Something came back that is larger than that, in bytes, and was not read to its end.
+    pub fn too_large(most_bytes: usize) -> Self {
+        Self(Box::new(TooMuch(most_bytes)))
+    }
+
+    pub(super) fn into_failure(self) -> SyncFailure {
+        if let Some(TooMuch(most_bytes)) = self.0.downcast_ref() {
+            return SyncFailure::AnswerTooLarge { most_bytes: *most_bytes };
+        }
+        let reason = chain(&*self.0);
+        SyncFailure::NoAnswer { retry_after: None, reason, cause: Some(self.0) }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the answer has more than {0} bytes")]
+struct TooMuch(usize);
+
+/// An error with all of its causes, each of them once.
+fn chain(error: &(dyn Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.ends_with(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// What a reply means to a device.
+#[derive(Debug)]
 pub(super) enum Heard {
     Answer(SyncResponse),
-    /// No answer of this protocol: the same request, later.
-    Nothing {
-        retry_after: Option<Duration>,
-        reason: String,
-    },
+    /// The token is not taken; whether it is a sync server that says so.
     Unauthenticated {
-        message: String,
+        failure: SyncFailure,
     },
     TooLarge {
         message: String,
     },
-    ClockAhead {
+    /// One diff is none for this server.
+    InvalidDiff {
+        diff_id: String,
         message: String,
     },
-    Refused {
-        code: String,
-        message: String,
-        diff: Option<Diff>,
-    },
+    Failed(SyncFailure),
 }
+
+/// The codes of failures, with their statuses. What has others is not of this protocol: a gateway's 403
+/// says nothing of the owner.
+const CODES: [(u16, &str); 16] = [
+    (400, "invalid_json"),
+    (400, "invalid_request"),
+    (400, "invalid_diff"),
+    (401, "unauthenticated"),
+    (403, "forbidden"),
+    (405, "method_not_allowed"),
+    (409, "clock_ahead"),
+    (413, "payload_too_large"),
+    (415, "unsupported_media_type"),
+    (422, "unknown_model"),
+    (422, "unknown_field"),
+    (422, "invalid_value"),
+    (422, "constraint"),
+    (429, "too_many_listeners"),
+    (500, "internal"),
+    (503, "busy"),
+];
 
 #[derive(Deserialize)]
 struct Failure {
+    success: bool,
     message: String,
     code: String,
     diff_id: Option<String>,
 }
 
+impl Failure {
+    fn read(status: u16, body: &[u8]) -> Option<Self> {
+        let failure: Self = serde_json::from_slice(body).ok()?;
+        let is_ours = !failure.success && CODES.contains(&(status, &*failure.code));
+        is_ours.then_some(failure)
+    }
+}
+
 impl Reply {
     pub(super) fn hear(&self, request: &Request) -> Heard {
         let Self { status, retry_after, ref body } = *self;
-        let nothing = |reason| Heard::Nothing { retry_after, reason };
+        let nothing = |reason| SyncFailure::NoAnswer { retry_after, reason, cause: None };
         if status == 200 {
-            let answer = serde_json::from_slice::<SyncResponse>(body).ok();
-            let answer = answer.filter(|answer| answer.success);
-            return answer.map_or_else(
-                || nothing("the answer is not one of a sync server".to_owned()),
-                Heard::Answer,
-            );
+            return match serde_json::from_slice::<SyncResponse>(body) {
+                Ok(answer) => Heard::Answer(answer),
+                Err(cause) => Heard::Failed(nothing(format!(
+                    "the answer is not one of a sync server, or broke off: {cause}"
+                ))),
+            };
         }
-        // Servers in front have limits as well, and do not speak this protocol.
-        let Ok(Failure { message, code, diff_id }) = serde_json::from_slice(body) else {
-            let message = format!("the server answered with status {status}");
-            return if status == 413 { Heard::TooLarge { message } } else { nothing(message) };
+        let Some(Failure { message, code, diff_id, .. }) = Failure::read(status, body) else {
+            let message = format!("something that is no sync server answered with status {status}");
+            return match status {
+                // Servers in front have limits and tokens as well, and do not speak this protocol.
+                413 => Heard::TooLarge { message },
+                401 => Heard::Unauthenticated { failure: nothing(message) },
+                _ => Heard::Failed(nothing(message)),
+            };
         };
-        match (status, &*code) {
-            (401, _) => Heard::Unauthenticated { message },
-            (409, "clock_ahead") => Heard::ClockAhead { message },
-            (413, _) => Heard::TooLarge { message },
-            // What a device sends is valid, so this body broke off on its way.
-            (400, "invalid_request") => nothing(message),
-            (400..500, _) => {
-                let diff = diff_id.and_then(|id| request.diff(&id).cloned());
-                Heard::Refused { code, message, diff }
+        let diff = diff_id.and_then(|id| request.diff(&id).cloned());
+        match (status, &*code, diff) {
+            (401, ..) => {
+                Heard::Unauthenticated { failure: SyncFailure::Unauthenticated { message } }
             }
-            _ => nothing(message),
+            (409, ..) => Heard::Failed(SyncFailure::ClockAhead { message }),
+            (413, ..) => Heard::TooLarge { message },
+            (400, "invalid_diff", Some(diff)) => Heard::InvalidDiff { diff_id: diff.id, message },
+            // What a device sends is valid, so this body broke off on its way.
+            (400, "invalid_request", _) => Heard::Failed(nothing(message)),
+            (400..429, _, diff) => Heard::Failed(SyncFailure::Refused { code, message, diff }),
+            _ => Heard::Failed(nothing(message)),
         }
     }
 }

@@ -18,6 +18,19 @@ pub struct Device {
     pub refused: Vec<(String, &'static str)>,
     /// The ids of those that were in a request without an answer.
     pub sent: BTreeSet<String>,
+    /// Whom the device syncs for, once an answer has said so.
+    pub owner: Option<String>,
+}
+
+/// What an answer says, apart from what it does.
+#[derive(Clone, Debug)]
+pub struct Said<'a> {
+    pub clock: i64,
+    pub entries: &'a [Entry],
+    /// Whom its diffs are of, if it has any.
+    pub owner: Option<&'a str>,
+    /// The ids of the refused diffs.
+    pub refused: Vec<&'a str>,
 }
 
 impl Device {
@@ -43,6 +56,26 @@ impl Device {
         let sent = self.pending[..most].to_vec();
         self.sent.extend(sent.iter().map(|change| change.id.clone()));
         sent
+    }
+
+    /// Whether an answer can be one to the request with these diffs: rule 10.
+    pub fn may_take(&self, sent: &[Change], said: &Said<'_>) -> bool {
+        let is_sent = |id: &str| sent.iter().any(|change| change.id == id);
+        let is_sound = |entry: &Entry| {
+            let is_own = entry.id.as_deref().is_some_and(is_sent);
+            !is_own && (0..said.clock).contains(&entry.tick)
+        };
+        let is_new = if sent.is_empty() {
+            said.clock > self.clock || (said.clock == self.clock && said.entries.is_empty())
+        } else {
+            said.clock > self.clock
+        };
+        let is_ours =
+            said.owner.is_none() || self.owner.is_none() || said.owner == self.owner.as_deref();
+        is_new
+            && is_ours
+            && said.entries.iter().all(is_sound)
+            && said.refused.iter().all(|id| is_sent(id))
     }
 
     /// The answer to the request with these diffs.

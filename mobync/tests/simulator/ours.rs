@@ -5,11 +5,17 @@ use std::sync::{
     atomic::{AtomicI64, Ordering},
 };
 
-use mobync::client::{Device, DeviceError, Request, Taken};
+use mobync::{
+    Diff, Operation, SyncResponse,
+    client::{Device, DeviceError, Request, Taken},
+};
 
 use super::{
     convert,
-    oracle::{Change, Entry, Key, Kind, Objects, device::Device as Told},
+    oracle::{
+        Change, Entry, Key, Kind, Objects,
+        device::{Device as Told, Said},
+    },
     step::{Edit, KilledAt},
     store::Mortal,
     world::Failure,
@@ -107,7 +113,9 @@ impl Ours {
         self.check().await?;
         let Kept::Yes(request) = kept else { return Ok(None) };
         let body = request.body();
-        let diffs: Vec<Change> = body.diffs.iter().map(convert::change).collect();
+        // Behind answers of long ago there is one more that changes nothing.
+        let made = body.diffs.iter().filter(|diff| !is_empty_update(diff));
+        let diffs: Vec<Change> = made.map(convert::change).collect();
         same("the request", &(body.logical_clock, diffs), &(clock, sent))?;
         self.waits_for = Some(number);
         Ok(Some(request))
@@ -121,26 +129,58 @@ impl Ours {
         answer: &mobync::SyncResponse,
         told: &super::oracle::Answer,
     ) -> Result<bool, Failure> {
-        let is_waited_for = self.waits_for == Some(number);
-        let outcome = self.device.take(request, answer).await;
-        let kept = self.was_kept(outcome)?;
-        let applied = match kept {
+        let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
+        let sent: Vec<Change> = request.body().diffs.iter().map(convert::change).collect();
+        let said = said(answer, &entries);
+        let counts = self.waits_for == Some(number) && self.told.may_take(&sent, &said);
+        let applied = match self.take(request, answer).await? {
             Kept::No => false,
-            Kept::Unheard => is_waited_for,
-            Kept::Yes(taken) => {
-                let applied = matches!(taken, Taken::Applied(_));
-                same("whether the answer counts", &applied, &is_waited_for)?;
+            Kept::Unheard => counts,
+            Kept::Yes(applied) => {
+                same("whether the answer counts", &applied, &counts)?;
                 applied
             }
         };
         if applied {
-            let sent: Vec<Change> = request.body().diffs.iter().map(convert::change).collect();
-            let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
             self.told.receive(&sent, told.clock, &entries, &told.refused);
+            self.told.owner = said.owner.map(ToOwned::to_owned).or(self.told.owner.take());
             self.waits_for = None;
         }
         self.check().await?;
         Ok(applied)
+    }
+
+    /// Takes an answer; whether it was applied.
+    async fn take(
+        &mut self,
+        request: &Request,
+        answer: &SyncResponse,
+    ) -> Result<Kept<bool>, Failure> {
+        let outcome = match self.device.take(request, answer).await {
+            Ok(taken) => Ok(matches!(taken, Taken::Applied(_))),
+            Err(DeviceError::InvalidAnswer(_) | DeviceError::OtherOwner { .. }) => Ok(false),
+            Err(error) => Err(error),
+        };
+        self.was_kept(outcome)
+    }
+
+    /// The network brings an answer to another request, perhaps of another device or owner, in place of
+    /// that to this one. If the text can tell, it changes nothing; if not, it is not brought.
+    pub async fn hear_replayed(
+        &mut self,
+        number: usize,
+        request: &Request,
+        answer: &SyncResponse,
+    ) -> Step {
+        let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
+        let sent: Vec<Change> = request.body().diffs.iter().map(convert::change).collect();
+        if self.waits_for != Some(number) || self.told.may_take(&sent, &said(answer, &entries)) {
+            return Ok(());
+        }
+        if let Kept::Yes(true) = self.take(request, answer).await? {
+            return Err(Failure("an answer to another request was taken".to_owned()));
+        }
+        self.check().await
     }
 
     pub async fn hear_too_large(&mut self, number: usize, request: &Request) -> Step {
@@ -237,6 +277,19 @@ impl Ours {
         same("the refused changes of a device", &refused, &told)?;
         same("the clock of a device", &clock, &self.told.clock)
     }
+}
+
+fn said<'a>(answer: &'a SyncResponse, entries: &'a [Entry]) -> Said<'a> {
+    Said {
+        clock: answer.logical_clock,
+        entries,
+        owner: answer.diffs.first().map(|diff| &*diff.owner),
+        refused: answer.refused.iter().map(|refused| &*refused.diff_id).collect(),
+    }
+}
+
+fn is_empty_update(diff: &Diff) -> bool {
+    diff.operation == Operation::Update && convert::change(diff).fields.is_empty()
 }
 
 /// What became of a step.

@@ -52,6 +52,8 @@ pub enum Step {
     Hear { device: usize },
     /// A device hears some answer of long ago.
     HearLate { answer: usize },
+    /// A device that waits for an answer is brought one to another request.
+    Replay { device: usize, answer: usize },
     /// The app is killed at the next thing that it does.
     Kill { device: usize, at: KilledAt },
     /// A copy of a device is put aside.
@@ -147,7 +149,8 @@ impl Style {
         let device = rng.usize(..12);
         let edit = self.edit(rng);
         match rng.u8(..100) {
-            0..36 => Step::Edit { device, edit },
+            0..32 => Step::Edit { device, edit },
+            32..36 => Step::Replay { device, answer: rng.usize(..20) },
             36..50 => Step::Sync { device },
             50 | 51 => Step::SyncTogether { devices: [device, rng.usize(..12)], pace: rng.u64(..) },
             52..60 => Step::Send { device },

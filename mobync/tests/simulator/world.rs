@@ -121,7 +121,13 @@ impl<D: Database + Clone> World<D> {
             Step::HearLate { answer } if !self.answers.is_empty() => {
                 self.hear_late(answer % self.answers.len()).await
             }
-            Step::Deliver { .. } | Step::DeliverTogether { .. } | Step::HearLate { .. } => Ok(()),
+            Step::Replay { device, answer } if !self.answers.is_empty() => {
+                self.replay(device % count, answer % self.answers.len()).await
+            }
+            Step::Deliver { .. }
+            | Step::DeliverTogether { .. }
+            | Step::HearLate { .. }
+            | Step::Replay { .. } => Ok(()),
             Step::Jump { device, off } => {
                 self.devices[device % count].off = *off;
                 self.pass(0);
@@ -278,6 +284,18 @@ impl<D: Database + Clone> World<D> {
         match &self.requests[self.answers[answer].0].ours {
             Some(_) => self.hear_answer(answer).await,
             None => Ok(()),
+        }
+    }
+
+    async fn replay(&mut self, device: usize, answer: usize) -> Result<(), Failure> {
+        let Some(number) = self.devices[device].sent else { return Ok(()) };
+        let (_, Reply::Answer { answer, .. }) = &self.answers[answer] else { return Ok(()) };
+        let Some((request, life)) = &self.requests[number].ours else { return Ok(()) };
+        match &mut self.devices[device].client {
+            Client::Ours(ours) if ours.life == *life => {
+                ours.hear_replayed(number, request, answer).await
+            }
+            _ => Ok(()),
         }
     }
 

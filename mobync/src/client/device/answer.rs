@@ -32,17 +32,13 @@ impl Answer {
     /// # Errors
     /// [`DeviceError::InvalidAnswer`], before anything was changed.
     pub(super) fn read(request: &Request, answer: &SyncResponse) -> Result<Self, DeviceError> {
-        if !answer.success || answer.logical_clock < request.body.logical_clock {
-            let reason = "its clock is less than that of the request".to_owned();
-            return Err(DeviceError::InvalidAnswer(reason));
-        }
         let read = |diff: &Diff| {
             Decoded::read(diff.clone()).map_err(|cause| {
                 DeviceError::InvalidAnswer(format!("json_data of diff {}: {cause}", diff.id))
             })
         };
         let mut objects: BTreeMap<_, Touched> = BTreeMap::new();
-        for diff in &request.body.diffs {
+        for diff in request.changes() {
             let change = read(diff)?;
             objects.entry(change.object()).or_default().sent.push(change);
         }
@@ -50,16 +46,17 @@ impl Answer {
             let change = read(diff)?;
             objects.entry(change.object()).or_default().answer.push(change);
         }
-        let refused = answer.refused.iter().filter_map(|refused| {
-            let diff = request.diff(&refused.diff_id)?.clone();
+        // In the order sent, whatever that of the answer is.
+        let refused = request.changes().filter_map(|diff| {
+            let refused = answer.refused.iter().find(|refused| refused.diff_id == diff.id)?;
             let (code, message) = (refused.code.clone(), refused.message.clone());
-            Some(RefusedDiff { diff, code, message })
+            Some(RefusedDiff { diff: diff.clone(), code, message })
         });
         Ok(Self {
             clock: answer.logical_clock,
             objects,
             refused: refused.collect(),
-            sent: request.body.diffs.iter().map(|diff| diff.id.clone()).collect(),
+            sent: request.changes().map(|diff| diff.id.clone()).collect(),
         })
     }
 
@@ -72,11 +69,10 @@ impl Answer {
         for pending in unit.pending(usize::MAX).await? {
             if self.sent.contains(&pending.diff.id) {
                 unit.forget(pending.seq).await?;
-            } else {
-                let change = decode(&pending)?;
-                if let Some(touched) = self.objects.get_mut(&change.object()) {
-                    touched.left.push_back(Left { seq: pending.seq, change, amended: false });
-                }
+            } else if let Some(change) = decode(&pending)
+                && let Some(touched) = self.objects.get_mut(&change.object())
+            {
+                touched.left.push_back(Left { seq: pending.seq, change, amended: false });
             }
         }
 
@@ -102,7 +98,7 @@ impl Answer {
             touched.apply(object, unit, &mut changes).await?;
         }
         let again = again.into_iter().map(|(model, id)| Change::delete(model, id)).collect();
-        changes.extend(change::record(unit, again, now).await?);
+        changes.extend(change::record(unit, again, now, usize::MAX).await?);
         Ok(changes)
     }
 }

@@ -1,18 +1,26 @@
 //! Recording, withdrawing and dismissing changes.
 
-use super::decode;
+use serde_json::Value;
+
+use super::{
+    decode,
+    sendable::{self, size_of},
+};
 use crate::{
-    Change, Error, Operation,
+    Change, Operation,
     client::{Changes, DeviceError, LocalUnit, Pending, settle::Decoded},
     engine::diff_of,
-    protocol::check_diff,
 };
 
-/// Records changes of what is there, made now.
+/// Nesting that no server takes. What is below is judged by its text.
+const DEEP: usize = 200;
+
+/// Records changes of what is there, made now, none of them larger than that many bytes.
 pub(super) async fn record<U: LocalUnit>(
     unit: &mut U,
     changes: Vec<Change>,
     now: i64,
+    most: usize,
 ) -> Result<Changes, DeviceError> {
     let mut seen = Changes::default();
     let mut state = unit.state().await?;
@@ -28,16 +36,25 @@ pub(super) async fn record<U: LocalUnit>(
         if matches!(&change, Change::Update { changes, .. } if changes.fields().is_empty()) {
             continue;
         }
+        if is_deep(&change) {
+            return Err(DeviceError::InvalidChange("a value is nested too deeply".to_owned()));
+        }
 
         let mut diff = diff_of(change, "", now);
         diff.logical_clock = state.clock;
-        check_diff(&diff).map_err(|error| DeviceError::InvalidChange(reason(error)))?;
+        sendable::check(&diff).map_err(DeviceError::InvalidChange)?;
+        let bytes = size_of(&diff);
+        if bytes > most {
+            return Err(DeviceError::ChangeTooLarge { bytes, most });
+        }
         let pending = Pending { seq: state.next_seq, sent: false, diff };
         state.next_seq += 1;
         unit.set_pending(&pending).await?;
 
         let before = object.current.clone();
-        decode(&pending)?.apply(&mut object.current);
+        if let Some(change) = decode(&pending) {
+            change.apply(&mut object.current);
+        }
         unit.set_object(&model, &id, &object).await?;
         seen.push((model, id), before.as_ref(), object.current);
     }
@@ -45,11 +62,22 @@ pub(super) async fn record<U: LocalUnit>(
     Ok(seen)
 }
 
-fn reason(error: Error) -> String {
-    match error {
-        Error::InvalidDiff { reason, .. } => reason,
-        other => other.to_string(),
+/// Whether writing it as text could need more stack than there is.
+fn is_deep(change: &Change) -> bool {
+    fn within(value: &Value, levels: usize) -> bool {
+        let Some(levels) = levels.checked_sub(1) else { return false };
+        match value {
+            Value::Array(values) => values.iter().all(|value| within(value, levels)),
+            Value::Object(fields) => fields.values().all(|value| within(value, levels)),
+            _ => true,
+        }
     }
+    let record = match change {
+        Change::Create { record, .. } => record,
+        Change::Update { changes, .. } => changes,
+        Change::Delete { .. } => return false,
+    };
+    !record.fields().values().all(|value| within(value, DEEP))
 }
 
 /// Takes a pending diff and all later ones of its object back, and gives up a request under way.
@@ -60,17 +88,22 @@ pub(super) async fn withdraw<U: LocalUnit>(
     let pending = unit.pending(usize::MAX).await?;
     let first = pending.iter().find(|pending| pending.diff.id == diff_id);
     let first = first.ok_or_else(|| DeviceError::NoSuchDiff(diff_id.to_owned()))?;
-    let (model, id) = decode(first)?.object();
+    let mut state = unit.state().await?;
+    state.attempt += 1;
+    unit.set_state(&state).await?;
+    let mut seen = Changes::default();
+    let Some((model, id)) = decode(first).map(|change| change.object()) else {
+        unit.forget(first.seq).await?;
+        return Ok((vec![first.clone()], seen));
+    };
     let mut object = unit.object(&model, &id).await?;
     let before = object.current.take();
     object.current.clone_from(&object.acknowledged);
 
     let mut withdrawn = Vec::new();
     for pending in &pending {
-        let change: Decoded = decode(pending)?;
-        if change.object() != (model.clone(), id.clone()) {
-            continue;
-        }
+        let of_object = |change: &Decoded| change.object() == (model.clone(), id.clone());
+        let Some(change) = decode(pending).filter(of_object) else { continue };
         if pending.seq < first.seq {
             change.apply(&mut object.current);
         } else {
@@ -79,11 +112,6 @@ pub(super) async fn withdraw<U: LocalUnit>(
         }
     }
     unit.set_object(&model, &id, &object).await?;
-
-    let mut state = unit.state().await?;
-    state.attempt += 1;
-    unit.set_state(&state).await?;
-    let mut seen = Changes::default();
     seen.push((model, id), before.as_ref(), object.current);
     Ok((withdrawn, seen))
 }

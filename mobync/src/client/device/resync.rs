@@ -15,7 +15,9 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     let first_seq = pending.first().map_or(state.next_seq, |first| first.seq);
     let mut of_object: BTreeMap<(String, String), Vec<Pending>> = BTreeMap::new();
     for change in pending {
-        of_object.entry(decode(&change)?.object()).or_default().push(change);
+        if let Some(decoded) = decode(&change) {
+            of_object.entry(decoded.object()).or_default().push(change);
+        }
     }
 
     // Deletes, with all in front of them, are taken out. They are done again behind the answer.
@@ -62,5 +64,7 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     state.deleted_before_resync.extend(gone);
     state.clock = 0;
     state.attempt += 1;
+    state.is_asking = false;
+    state.marks.clear();
     Ok(unit.set_state(&state).await?)
 }

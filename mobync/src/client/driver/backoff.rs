@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// The longest wait that somebody may ask for: whoever it was, the way may be free again by then.
+const MOST_ASKED: Duration = Duration::from_mins(5);
+
 /// Waits that double, each more or less by a random part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
@@ -20,13 +23,18 @@ impl Backoff {
         Self { next: first, longest }
     }
 
-    /// The next wait: never less than what the server asks for.
+    /// Behind failures that somebody must mend.
+    pub(super) fn lasting() -> Self {
+        Self::new(Duration::from_mins(1), Duration::from_hours(1))
+    }
+
+    /// The next wait: not less than what the server asks for, if that is a few minutes at most.
     pub(super) fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let wait = self.next.min(self.longest);
         self.next = wait.saturating_mul(2).min(self.longest);
         match retry_after {
             // Nobody should come too early, nor all of those who were told the same at once.
-            Some(asked) => asked.saturating_add(wait.mul_f64(fastrand::f64() / 2.0)),
+            Some(asked) => asked.min(MOST_ASKED) + wait.mul_f64(fastrand::f64() / 2.0),
             None => wait.mul_f64(0.5 + fastrand::f64()),
         }
     }
@@ -50,5 +58,13 @@ mod tests {
         let asked = Duration::from_secs(7);
         let wait = Backoff::default().next(Some(asked));
         assert!(wait >= asked && wait < asked + Duration::from_secs(1), "{wait:?}");
+    }
+
+    #[test]
+    fn nobody_keeps_a_device_away_for_long() {
+        for asked in [301, 86_400, u64::MAX] {
+            let wait = Backoff::default().next(Some(Duration::from_secs(asked)));
+            assert!((300..301).contains(&wait.as_secs()), "{asked}: {wait:?}");
+        }
     }
 }

@@ -1,0 +1,101 @@
+//! The next request.
+
+use super::{
+    decode,
+    sendable::{set_aside, size_of, unsendable},
+};
+use crate::{
+    Diff, Operation, Record, SyncRequest,
+    client::{Changes, DeviceError, LocalUnit, Pending, Request},
+    engine::mint,
+};
+
+/// Behind how many answers as if nothing new had arrived a request asks whether they are of long ago.
+const DOUBTS: u32 = 3;
+
+/// What a request may have. It has at least one diff, if there is one, and always those of a request
+/// that nobody has answered.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::client) struct Limits {
+    pub(in crate::client) diffs: usize,
+    /// Of all diffs together.
+    pub(in crate::client) bytes: usize,
+}
+
+impl Limits {
+    /// No diffs but those of a request that nobody has answered.
+    pub(in crate::client) const NOTHING_NEW: Self = Self { diffs: 0, bytes: 0 };
+}
+
+pub(super) async fn ask<U: LocalUnit>(
+    unit: &mut U,
+    limits: Limits,
+) -> Result<Request, DeviceError> {
+    let mut aside = Changes::default();
+    let mut pending = loop {
+        let pending = next(unit, limits.diffs).await?;
+        let unsendable: Vec<_> = pending.iter().filter_map(unsendable).collect();
+        if unsendable.is_empty() {
+            break pending;
+        }
+        aside.extend(set_aside(unit, unsendable).await?);
+    };
+    let unanswered = pending.iter().rposition(|pending| pending.sent).map_or(0, |last| last + 1);
+    let mut bytes = 0_usize;
+    let fits = |(place, pending): (usize, &Pending)| {
+        bytes = bytes.saturating_add(size_of(&pending.diff));
+        place < unanswered.max(1) || bytes <= limits.bytes
+    };
+    let most = pending.iter().enumerate().map(fits).take_while(|fits| *fits).count();
+    pending.truncate(most);
+
+    let mut state = unit.state().await?;
+    state.attempt += 1;
+    state.is_asking = true;
+    unit.set_state(&state).await?;
+    let probe = pending.first().filter(|_| state.doubts >= DOUBTS);
+    let probe = probe.and_then(|first| probe_for(first, state.clock));
+    let probe_id = probe.as_ref().map(|probe| probe.id.clone());
+
+    let mut first_sent = Vec::new();
+    let mut diffs = Vec::from_iter(probe);
+    for pending in pending {
+        if !pending.sent {
+            first_sent.push(pending.seq);
+            unit.set_pending(&Pending { sent: true, ..pending.clone() }).await?;
+        }
+        diffs.push(pending.diff);
+    }
+    let body = SyncRequest::new(state.clock, diffs);
+    Ok(Request { attempt: state.attempt, body, first_sent, probe: probe_id, set_aside: aside })
+}
+
+/// The first pending diffs.
+async fn next<U: LocalUnit>(unit: &mut U, most: usize) -> Result<Vec<Pending>, DeviceError> {
+    let mut looked_at = most.max(1);
+    loop {
+        let mut pending = unit.pending(looked_at).await?;
+        let is_all = pending.len() < looked_at;
+        if is_all || pending.last().is_none_or(|last| !last.sent) {
+            let sent = pending.iter().rposition(|pending| pending.sent);
+            pending.truncate(most.max(sent.map_or(0, |last| last + 1)));
+            return Ok(pending);
+        }
+        looked_at = looked_at.saturating_mul(2);
+    }
+}
+
+/// A new diff that changes nothing. It makes the clock of a true answer greater than the device's, even
+/// if the server knows all the others.
+fn probe_for(first: &Pending, clock: i64) -> Option<Diff> {
+    let (model, id) = decode(first)?.object();
+    Some(Diff {
+        id: mint(),
+        owner: String::new(),
+        logical_clock: clock,
+        utc_timestamp: 0,
+        operation: Operation::Update,
+        model,
+        json_data: serde_json::Value::from(Record::new(id)).to_string(),
+    })
+}

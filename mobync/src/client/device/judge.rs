@@ -1,0 +1,74 @@
+//! Whether an answer is one to this request: networks also deliver answers of long ago, or of others.
+
+use std::collections::HashSet;
+
+use crate::{
+    SyncResponse,
+    client::{DeviceError, Request},
+};
+
+/// What is wrong with an answer.
+#[derive(Debug)]
+pub(super) enum Flaw {
+    /// It cannot be one to this request.
+    Invalid(&'static str),
+    /// It is one of long ago; or the server knows all of the request's diffs since before the device's
+    /// clock, as it does of a device that was restored from a backup.
+    NothingNew,
+    /// It is of another owner.
+    OtherOwner(String),
+}
+
+/// Returns the owner that the answer bears.
+///
+/// A pending diff is new to the server, or was accepted at the device's clock or later: either way the
+/// clock of the answer is greater. And where the clock is the same, nothing has happened that a device
+/// without changes of its own could hear of.
+pub(super) fn judge<'a>(
+    request: &Request,
+    answer: &'a SyncResponse,
+    owner: Option<&str>,
+) -> Result<Option<&'a str>, Flaw> {
+    let (sent, clock) = (&request.body.diffs, request.body.logical_clock);
+    if !answer.success {
+        return Err(Flaw::Invalid("it says that the sync has failed"));
+    }
+    let mut bears = None;
+    for diff in answer.diffs.iter().filter(|diff| !diff.owner.is_empty()) {
+        let expected = *bears.get_or_insert(&*diff.owner);
+        if diff.owner != owner.unwrap_or(expected) {
+            return Err(Flaw::OtherOwner(diff.owner.clone()));
+        }
+    }
+    if answer.logical_clock < clock {
+        return Err(Flaw::Invalid("its clock is less than that of the request"));
+    }
+    let ids: HashSet<&str> = sent.iter().map(|diff| &*diff.id).collect();
+    if answer.refused.iter().any(|refused| !ids.contains(&*refused.diff_id)) {
+        return Err(Flaw::Invalid("it refuses a change that is not in the request"));
+    }
+    if answer.diffs.iter().any(|diff| ids.contains(&*diff.id)) {
+        return Err(Flaw::Invalid("it brings a change that is in the request"));
+    }
+    if answer.diffs.iter().any(|diff| !(0..answer.logical_clock).contains(&diff.logical_clock)) {
+        return Err(Flaw::Invalid("it brings a change of a tick that has not been"));
+    }
+    match (answer.logical_clock == clock, sent.is_empty(), answer.diffs.is_empty()) {
+        (true, false, _) => Err(Flaw::NothingNew),
+        (true, true, false) => Err(Flaw::Invalid("it brings changes, and its clock says none")),
+        _ => Ok(bears),
+    }
+}
+
+impl Flaw {
+    pub(super) fn into_error(self, owner: Option<String>) -> DeviceError {
+        match self {
+            Self::Invalid(reason) => DeviceError::InvalidAnswer(reason.to_owned()),
+            Self::NothingNew => DeviceError::InvalidAnswer(
+                "its clock is that of the request, as if none of the changes had arrived"
+                    .to_owned(),
+            ),
+            Self::OtherOwner(other) => DeviceError::OtherOwner { owner, other },
+        }
+    }
+}

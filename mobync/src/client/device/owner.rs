@@ -1,0 +1,155 @@
+//! Whom a store is of: what one person has written must not reach another's account.
+
+use super::Device;
+use crate::{
+    Access, Diff, Operation, Owner, SyncRequest, SyncResponse,
+    client::{DeviceError, LocalStore, LocalUnit, Request, State, StoreError, store::Mark},
+};
+
+/// How many creates tell an owner.
+const MARKS: usize = 16;
+
+/// How a server's answers show whether they are for the owner of the store.
+#[derive(Debug)]
+pub(in crate::client) enum Identity {
+    /// They bear this owner, and the request is at this clock.
+    Named { owner: String, clock: i64 },
+    /// They have one of these diffs, unless the server has forgotten what it had at that clock.
+    Marked { marks: Vec<Mark>, clock: i64, synced: i64 },
+}
+
+impl<S: LocalStore> Device<S> {
+    /// Says whom the store is of, as the server calls them, before anything is sent or read. The store
+    /// keeps it: it is refused to anybody else. (It also learns it from the first answer that brings
+    /// something.)
+    ///
+    /// ```
+    /// use mobync::{Owner, client::{Device, DeviceError, MemoryStore}};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = MemoryStore::new();
+    /// Device::new(store.clone()).of_owner(&Owner::new("ada")?).await?;
+    /// let grace = Device::new(store).of_owner(&Owner::new("grace")?).await;
+    /// assert!(matches!(grace, Err(DeviceError::OtherOwner { .. })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DeviceError::OtherOwner`] or [`DeviceError::Store`].
+    pub async fn of_owner(self, owner: &Owner) -> Result<Self, DeviceError> {
+        let mut unit = self.store.begin(Access::Write).await?;
+        let mut state = unit.state().await?;
+        if let Some(known) = state.owner.take_if(|known| known != owner.as_str()) {
+            return Err(DeviceError::OtherOwner {
+                owner: Some(known),
+                other: owner.as_str().to_owned(),
+            });
+        }
+        learn(&mut state, Some(owner.as_str()));
+        unit.set_state(&state).await?;
+        unit.commit().await?;
+        Ok(self)
+    }
+
+    /// Whom the store is of, if that is known.
+    ///
+    /// # Errors
+    /// [`DeviceError::Store`].
+    pub async fn owner(&self) -> Result<Option<String>, DeviceError> {
+        Ok(self.store.begin(Access::Read).await?.state().await?.owner)
+    }
+
+    /// How to find out whom a server answers for, before anything is sent that must not reach the wrong
+    /// one, or read; none if there is nothing to hold an answer against.
+    pub(in crate::client) async fn identity(&self) -> Result<Option<Identity>, DeviceError> {
+        let mut unit = self.store.begin(Access::Read).await?;
+        let State { owner, marks, clock, .. } = unit.state().await?;
+        if let Some(owner) = owner {
+            // Whoever has nothing yet, and sends nothing, finds out by what comes back.
+            if clock == 0 && unit.pending(1).await?.is_empty() {
+                return Ok(None);
+            }
+            // One before, so that there is something to come back.
+            return Ok(Some(Identity::Named { owner, clock: clock.saturating_sub(1).max(0) }));
+        }
+        let since = marks.iter().map(|mark| mark.since).min();
+        Ok(since.map(|since| Identity::Marked { marks, clock: since, synced: clock }))
+    }
+
+    /// Keeps whom an answer bears that was found to be for the owner of the store.
+    pub(in crate::client) async fn learn_owner(
+        &self,
+        answer: &SyncResponse,
+    ) -> Result<(), DeviceError> {
+        let mut unit = self.store.begin(Access::Write).await?;
+        let mut state = unit.state().await?;
+        learn(&mut state, answer.diffs.first().map(|diff| &*diff.owner));
+        unit.set_state(&state).await?;
+        Ok(unit.commit().await?)
+    }
+}
+
+impl Identity {
+    /// What to ask: nothing is sent, and what comes back is only looked at.
+    pub(in crate::client) fn request(&self) -> Request {
+        let (Self::Named { clock, .. } | Self::Marked { clock, .. }) = self;
+        Request::of(0, SyncRequest::new(*clock, Vec::new()))
+    }
+
+    /// # Errors
+    /// [`DeviceError::OtherOwner`] if the answer is for somebody else.
+    pub(in crate::client) fn check(self, answer: &SyncResponse) -> Result<(), DeviceError> {
+        let mut bears = answer.diffs.iter().filter(|diff| !diff.owner.is_empty());
+        let (owner, other) = match self {
+            Self::Named { owner, .. } => {
+                let other = bears.find(|diff| diff.owner != owner);
+                (Some(owner), other)
+            }
+            // The sync itself hears that the clock is ahead.
+            Self::Marked { synced, .. } if answer.logical_clock < synced => (None, None),
+            Self::Marked { marks, .. } => {
+                let is_marked = |diff: &Diff| marks.iter().any(|mark| mark.diff_id == diff.id);
+                (None, bears.next().filter(|_| !answer.diffs.iter().any(is_marked)))
+            }
+        };
+        let Some(other) = other else { return Ok(()) };
+        Err(DeviceError::OtherOwner { owner, other: other.owner.clone() })
+    }
+}
+
+/// Keeps whom the application or an answer names, if it names somebody.
+pub(super) fn learn(state: &mut State, owner: Option<&str>) {
+    if let Some(owner) = owner.filter(|owner| !owner.is_empty()) {
+        state.owner = Some(owner.to_owned());
+        state.marks.clear();
+    }
+}
+
+/// While no answer has borne an owner, remembers what this device alone has made: an answer from the
+/// beginning has it, and no other owner does.
+pub(super) async fn mark<U: LocalUnit>(unit: &mut U, request: &Request) -> Result<(), StoreError> {
+    let mut state = unit.state().await?;
+    if state.owner.is_some() {
+        return Ok(());
+    }
+    let made = request.changes().filter(|diff| diff.operation == Operation::Create);
+    let marks = made.filter_map(|diff| {
+        let record: crate::Record = serde_json::from_str(&diff.json_data).ok()?;
+        Some(Mark {
+            diff_id: diff.id.clone(),
+            model: diff.model.clone(),
+            id: record.id().to_owned(),
+            since: request.body.logical_clock,
+        })
+    });
+    let mut kept = Vec::new();
+    for mark in std::mem::take(&mut state.marks).into_iter().chain(marks) {
+        if kept.len() < MARKS && unit.object(&mark.model, &mark.id).await?.acknowledged.is_some() {
+            kept.push(mark);
+        }
+    }
+    state.marks = kept;
+    unit.set_state(&state).await
+}

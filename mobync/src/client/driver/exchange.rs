@@ -1,0 +1,111 @@
+//! One request and its answer: tokens, limits, and whom the server answers for.
+
+use super::{Client, pace::Pace};
+use crate::{
+    Diff, SyncResponse,
+    client::{
+        Changes, LocalStore, NoAnswer, Request, SyncFailure, Transport,
+        device::{Limits, size_of},
+        transport::Heard,
+    },
+};
+
+/// What is smaller than this, in bytes, no limit that was meant so keeps out.
+const TINY: usize = 256;
+
+/// What came of a request that reached the server.
+pub(super) enum Reached {
+    Answer(SyncResponse),
+    /// The sentence that says so.
+    TooLarge(String),
+    InvalidDiff {
+        diff_id: String,
+        message: String,
+    },
+    /// There may be a new token, which may be another person's: nothing was sent with it.
+    Renewed,
+}
+
+impl<S: LocalStore, T: Transport> Client<S, T> {
+    /// Sends one request. If the server does not take the token, a new one is got, once.
+    pub(super) async fn exchange(
+        &self,
+        request: &Request,
+        pace: &mut Pace,
+    ) -> Result<Reached, SyncFailure> {
+        loop {
+            let reply =
+                self.transport.send(request.body()).await.map_err(NoAnswer::into_failure)?;
+            match reply.hear(request) {
+                Heard::Answer(answer) => return Ok(Reached::Answer(answer)),
+                Heard::TooLarge { message } => return Ok(Reached::TooLarge(message)),
+                Heard::InvalidDiff { diff_id, message } => {
+                    return Ok(Reached::InvalidDiff { diff_id, message });
+                }
+                Heard::Unauthenticated { failure } => {
+                    if pace.is_renewed || !self.transport.renew().await {
+                        return Err(failure);
+                    }
+                    (pace.is_renewed, pace.is_known) = (true, false);
+                    if request.changes().next().is_some() {
+                        return Ok(Reached::Renewed);
+                    }
+                }
+                Heard::Failed(failure) => return Err(failure),
+            }
+        }
+    }
+
+    /// Finds out whom the server answers for before the changes of one person reach another's account:
+    /// once for each client and token. A device that has never synced has nothing to compare.
+    pub(super) async fn check_owner(&self, pace: &mut Pace) -> Result<(), SyncFailure> {
+        if pace.is_known {
+            return Ok(());
+        }
+        let Some(identity) = self.device.identity().await? else { return Ok(()) };
+        if let Reached::Answer(answer) = self.exchange(&identity.request(), pace).await? {
+            identity.check(&answer)?;
+            self.device.learn_owner(&answer).await?;
+            pace.is_known = true;
+        }
+        Ok(())
+    }
+
+    /// Makes the next request smaller, or sets the one diff aside that is too large alone.
+    pub(super) async fn make_smaller(
+        &self,
+        request: &Request,
+        message: String,
+        pace: &mut Pace,
+        changes: &mut Changes,
+    ) -> Result<(), SyncFailure> {
+        self.device.too_large(request).await?;
+        let diffs: Vec<&Diff> = request.changes().collect();
+        let bytes = diffs.iter().map(|diff| size_of(diff)).sum();
+        let diff = match diffs.as_slice() {
+            [] => return Err(SyncFailure::TooLarge { message, diff: None }),
+            [diff] if bytes < TINY => {
+                return Err(SyncFailure::TooLarge { message, diff: Some((*diff).clone()) });
+            }
+            [diff] => *diff,
+            diffs => {
+                pace.halve(diffs.len(), bytes);
+                return Ok(());
+            }
+        };
+        // If not even nothing is small enough, it is not the diff's fault.
+        let nothing = self.ask(Limits::NOTHING_NEW, changes).await?;
+        match self.exchange(&nothing, pace).await? {
+            Reached::Answer(answer) => {
+                self.take(&nothing, &answer, changes).await?;
+                pace.recover();
+                self.set_aside(&diff.id, "payload_too_large", message, changes).await
+            }
+            Reached::TooLarge(message) => {
+                self.device.too_large(&nothing).await?;
+                Err(SyncFailure::TooLarge { message, diff: None })
+            }
+            Reached::InvalidDiff { .. } | Reached::Renewed => Ok(()),
+        }
+    }
+}

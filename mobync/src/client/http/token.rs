@@ -1,0 +1,89 @@
+//! The token, and how a new one is got.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use http::HeaderValue;
+use tokio::time::timeout;
+
+use crate::{client::NoAnswer, error::BoxError};
+
+/// How long getting a token may take.
+const TOKEN_TIME: Duration = Duration::from_secs(30);
+
+#[derive(Clone, Default)]
+pub(super) struct Tokens {
+    token: Arc<Mutex<Option<String>>>,
+    renew: Option<Arc<Renew>>,
+    /// Held while a new one is got, so that two who need it get it once.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+type Renewed = Pin<Box<dyn Future<Output = Result<String, BoxError>> + Send>>;
+type Renew = dyn Fn() -> Renewed + Send + Sync;
+
+impl Tokens {
+    pub(super) fn of(token: String) -> Self {
+        Self { token: Arc::new(Mutex::new(Some(token))), ..Self::default() }
+    }
+
+    pub(super) fn renewed_by<F, Fut, E>(self, renew: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<String, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        let renew = move || -> Renewed {
+            let token = renew();
+            Box::pin(async move { token.await.map_err(Into::into) })
+        };
+        Self { renew: Some(Arc::new(renew)), ..self }
+    }
+
+    /// What the request bears; nothing, if there is no token.
+    pub(super) async fn header(&self) -> Result<Option<HeaderValue>, NoAnswer> {
+        let token = match timeout(TOKEN_TIME, self.get()).await {
+            Ok(token) => token?,
+            Err(_) => return Err(NoAnswer::new("it took too long to get a token")),
+        };
+        let Some(token) = token.filter(|token| !token.is_empty()) else { return Ok(None) };
+        let Ok(mut header) = HeaderValue::try_from(format!("Bearer {token}")) else {
+            self.give_up();
+            return Err(NoAnswer::new("the token has characters that no header may have"));
+        };
+        header.set_sensitive(true);
+        Ok(Some(header))
+    }
+
+    async fn get(&self) -> Result<Option<String>, NoAnswer> {
+        let Some(renew) = &self.renew else { return Ok(self.known()) };
+        let _turn = self.turn.lock().await;
+        if let Some(token) = self.known() {
+            return Ok(Some(token));
+        }
+        let token = renew().await.map_err(NoAnswer::new)?.trim().to_owned();
+        self.keep(Some(token.clone()));
+        Ok(Some(token))
+    }
+
+    /// Gives the token up; whether there can be another one.
+    pub(super) fn give_up(&self) -> bool {
+        let can_renew = self.renew.is_some();
+        if can_renew {
+            self.keep(None);
+        }
+        can_renew
+    }
+
+    fn known(&self) -> Option<String> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn keep(&self, token: Option<String>) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+}

@@ -1,0 +1,165 @@
+//! Two people on one device.
+
+use mobync::{
+    Owner, Record,
+    client::{Device, DeviceError, MemoryStore, SyncFailure},
+};
+
+use super::way::{Way, add, device};
+
+/// What the store has heard of Ada.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Ada {
+    /// An answer has brought what another device had made.
+    Read,
+    /// Every answer was empty, for all was made here.
+    Wrote,
+    /// As that, and what was made first is gone again.
+    WroteAndDeleted,
+    /// The application has named her; nothing was synced.
+    Named,
+}
+
+const ALL: [Ada; 4] = [Ada::Read, Ada::Wrote, Ada::WroteAndDeleted, Ada::Named];
+
+async fn of_ada(way: &Way, how: Ada) -> Device<MemoryStore> {
+    let device = device(&["ada 1"]).await;
+    match how {
+        Ada::Named => return device.of_owner(&Owner::new("ada").unwrap()).await.unwrap(),
+        Ada::Read => {
+            let other = super::way::device(&["ada 0"]).await;
+            way.client(&other).sync().await.unwrap();
+        }
+        Ada::Wrote => {}
+        Ada::WroteAndDeleted => {
+            way.client(&device).sync().await.unwrap();
+            device.delete("tasks", "ada 1").await.unwrap();
+            way.client(&device).sync().await.unwrap();
+            add(&device, "ada 2").await;
+        }
+    }
+    way.client(&device).sync().await.unwrap();
+    device
+}
+
+fn is_other(failure: &SyncFailure) -> bool {
+    let is_other = matches!(failure, SyncFailure::Device(DeviceError::OtherOwner { .. }));
+    // With nothing on the server, or less than before, it says so itself.
+    is_other || matches!(failure, SyncFailure::ClockAhead { .. })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_of_ada_sends_nothing_to_grace_and_reads_nothing_of_hers() {
+    for how in ALL {
+        for graces in 1..=4 {
+            for pending in [false, true] {
+                let way = Way::new();
+                let device = of_ada(&way, how).await;
+                let grace = way.of("grace");
+                for task in 0..graces {
+                    let hers = super::way::device(&[&format!("grace {task}")]).await;
+                    grace.client(&hers).sync().await.unwrap();
+                }
+                if pending {
+                    add(&device, "secret").await;
+                }
+                let before = device.all("tasks").await.unwrap();
+                let pending_before = device.pending().await.unwrap().len();
+                let what = format!("{how:?}, {graces} of grace, pending {pending}");
+                for _ in 0..2 {
+                    let synced = grace.client(&device).sync().await;
+                    let failure = synced.expect_err(&what);
+                    assert!(is_other(&failure), "{what}: {failure}");
+                }
+                assert_eq!(device.all("tasks").await.unwrap(), before, "{what}");
+                assert_eq!(device.pending().await.unwrap().len(), pending_before, "{what}");
+                assert!(grace.rows("grace").iter().all(|id| id.starts_with("grace")), "{what}");
+                // And Ada goes on.
+                way.client(&device).sync().await.unwrap();
+                assert!(!device.has_pending().await.unwrap(), "{what}");
+            }
+        }
+    }
+}
+
+/// The token runs out while changes are under way, and the new one is another's.
+#[tokio::test(start_paused = true)]
+async fn a_new_token_of_somebody_else_is_found_out_before_anything_is_sent_with_it() {
+    for how in ALL {
+        let way = Way::new();
+        let device = of_ada(&way, how).await;
+        let hers = super::way::device(&["g1", "g2", "g3", "g4"]).await;
+        way.of("grace").client(&hers).most_diffs(1).sync().await.unwrap();
+        let client = way.client(&device);
+        let synced = client.sync().await;
+        assert!(synced.is_ok(), "{how:?}");
+        add(&device, "secret").await;
+        *way.token.lock().unwrap() = "expired".to_owned();
+        *way.next_token.lock().unwrap() = "grace".to_owned();
+        let failure = client.sync().await.unwrap_err();
+        assert!(is_other(&failure), "{how:?}: {failure}");
+        assert!(!way.rows("grace").contains(&"secret".to_owned()), "{how:?}");
+        assert!(device.has_pending().await.unwrap());
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_is_known_to_be_adas_is_refused_to_grace_at_open() {
+    for how in ALL {
+        let way = Way::new();
+        let device = of_ada(&way, how).await;
+        let grace = device.clone().of_owner(&Owner::new("grace").unwrap()).await;
+        match how {
+            // No answer has said whose it is.
+            Ada::Wrote => assert!(grace.is_ok()),
+            Ada::Read | Ada::WroteAndDeleted | Ada::Named => {
+                let failure = grace.unwrap_err();
+                assert!(matches!(failure, DeviceError::OtherOwner { .. }), "{failure}");
+                let ada = device.of_owner(&Owner::new("ada").unwrap()).await.unwrap();
+                assert_eq!(ada.owner().await.unwrap().as_deref(), Some("ada"));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_person_goes_on_with_new_clients_and_tokens() {
+    for how in ALL {
+        let way = Way::new();
+        let device = of_ada(&way, how).await;
+        for round in 0..4 {
+            add(&device, &format!("round {round}")).await;
+            *way.token.lock().unwrap() = "expired".to_owned();
+            way.client(&device).sync().await.unwrap();
+            let change = Record::new("ada 1").with("name", round);
+            if device.get("tasks", "ada 1").await.unwrap().is_some() {
+                device.update("tasks", change).await.unwrap();
+            }
+            way.client(&device).sync_now().await.unwrap();
+        }
+        let all = device.all("tasks").await.unwrap();
+        assert_eq!(way.rows("ada").len(), all.len(), "{how:?}");
+    }
+}
+
+/// The owner is the right one, and the server has forgotten what it knew.
+#[tokio::test(start_paused = true)]
+async fn a_restored_server_is_not_taken_for_another_persons() {
+    for how in [Ada::Read, Ada::Wrote] {
+        let way = Way::new();
+        let device = of_ada(&way, how).await;
+        add(&device, "later").await;
+        way.client(&device).sync().await.unwrap();
+        let restored = Way::new();
+        let other = super::way::device(&["since"]).await;
+        restored.client(&other).sync().await.unwrap();
+        let client = restored.client(&device);
+        let failure = client.sync().await.unwrap_err();
+        assert!(matches!(failure, SyncFailure::ClockAhead { .. }), "{how:?}: {failure}");
+        device.resync().await.unwrap();
+        client.sync().await.unwrap();
+        let rows = restored.rows("ada");
+        assert!(rows.contains(&"later".to_owned()) && rows.contains(&"since".to_owned()));
+        assert_eq!(device.all("tasks").await.unwrap().len(), rows.len());
+    }
+}
