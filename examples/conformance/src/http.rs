@@ -12,8 +12,8 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The headers that the protocol speaks of, in an answer.
-pub const PROTOCOL_HEADERS: [&str; 5] =
-    ["content-type", "content-length", "allow", "www-authenticate", "retry-after"];
+pub const PROTOCOL_HEADERS: [&str; 6] =
+    ["content-type", "content-length", "cache-control", "allow", "www-authenticate", "retry-after"];
 
 /// A request.
 #[derive(Clone, Debug)]

@@ -169,7 +169,17 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         diffs: Vec<Diff>,
         owner: &Owner,
     ) -> Result<SyncResponse, Error> {
-        self.sync(Source::Device { since: logical_clock }, &diffs, owner).await
+        self.apply_to(logical_clock, &diffs, owner).await
+    }
+
+    /// As [`apply`](Self::apply), for who needs the diffs afterwards.
+    pub(crate) async fn apply_to(
+        &self,
+        logical_clock: i64,
+        diffs: &[Diff],
+        owner: &Owner,
+    ) -> Result<SyncResponse, Error> {
+        self.sync(Source::Device { since: logical_clock }, diffs, owner).await
     }
 
     /// Makes changes on behalf of the backend, which all of the owner's devices receive.

@@ -426,7 +426,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
                     attempt.learn_to_check_each(rejection)?;
                     return Ok(None);
                 }
-                Err(error) => return Err(Error::of_database(error)),
+                Err(error) => return Err(Error::of_commit(error)),
             }
         }
 

@@ -1,12 +1,20 @@
 //! The whole live route.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use http_body_util::{Either, Full};
 
-use super::{Auth, AuthError, Credentials, Events, Head, Token, respond, respond::not_get};
+use super::{
+    Auth, AuthError, Credentials, Events, Head, Token, panic::caught, respond, respond::not_get,
+};
 use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
 
 /// The live route of a [`Mobync`]: a device that listens here is told when to sync.
@@ -112,12 +120,8 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
     pub async fn handle<B>(&self, request: Request<B>) -> Response<LiveBody> {
         let (parts, _) = request.into_parts();
         let method = parts.method.clone();
-        let authorization = parts.headers.get(header::AUTHORIZATION).cloned();
-        let head = Head {
-            method: method.as_str(),
-            authorization: authorization.as_ref().map(HeaderValue::as_bytes),
-            ..Head::default()
-        };
+        let token = Head::from(&parts).token;
+        let head = Head { method: method.as_str(), token, ..Head::default() };
         let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
         self.answer(head, auth).await
     }
@@ -135,7 +139,8 @@ impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
         if !is_head && head.method != "GET" {
             return not_get().map(|body| Either::Right(Full::new(body)));
         }
-        let events = match self.listen(auth(Token::of_header(head.authorization))).await {
+        let mut listening = pin!(async { self.listen(auth(head.token).await?).await });
+        let events = match poll_fn(|context| caught(listening.as_mut(), context)).await {
             Ok(events) if is_head => {
                 drop(events);
                 Events::empty()
@@ -157,11 +162,7 @@ impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
         response
     }
 
-    async fn listen(
-        &self,
-        owner: impl Future<Output = Result<Owner, AuthError>>,
-    ) -> Result<Events, Error> {
-        let owner = owner.await?;
+    async fn listen(&self, owner: Owner) -> Result<Events, Error> {
         // Listen first and look then, so that nothing falls between the two.
         let listener = self.mobync.live().listen(&owner, self.max_listeners)?;
         let clock = self.mobync.clock(&owner).await?;

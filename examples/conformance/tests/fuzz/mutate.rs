@@ -140,7 +140,7 @@ pub fn head(case: &mut Case, rng: &mut Rng) {
         "application/jsön",
     ];
     const ENCODINGS: [&str; 6] = ["identity", "Identity", "gzip", "br", "", "identity, gzip"];
-    const TOKENS: [&str; 12] = [
+    const TOKENS: [&str; 20] = [
         "Bearer",
         "Bearer ",
         "bearer ada",
@@ -153,6 +153,14 @@ pub fn head(case: &mut Case, rng: &mut Rng) {
         "ada",
         "",
         "Bearer Ünï",
+        "Bearer\tada",
+        "\tBearer ada\t",
+        "Bearer:ada",
+        "Bearer,ada",
+        "Bearer=ada",
+        "Bearers ada",
+        "Bearer-x ada",
+        "Bearer\u{a0}ada",
     ];
     const LENGTHS: [&str; 6] = ["0", "-1", "ten", "65537", "99999999999999999999999", "+1"];
     match rng.u8(..8) {
