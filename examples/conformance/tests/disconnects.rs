@@ -3,7 +3,7 @@
 
 mod support;
 
-use conformance::{Server, every_server};
+use conformance::{Database, Framework, Server, every_server};
 
 use self::support::{all, connect, create, eventually, request, seen, send};
 
@@ -54,6 +54,25 @@ fn who_does_not_read_the_answer_has_synced_once(server: &Server) {
     drop(connection);
     assert_eq!(seen(&send(server, &sent)), (1, 0));
     assert_eq!(all(server, "deaf"), (1, 1));
+}
+
+/// Rocket's handlers run to their end, and nothing tells them; actix-web needs `h1_allow_half_closed(false)`.
+#[test]
+fn nobody_waits_on_behalf_of_who_is_gone() {
+    for framework in [Framework::Axum, Framework::Actix] {
+        let server = Server::start(framework, Database::Memory).unwrap();
+        let sent = request("gated-2", 0, &[create("t1")]);
+        let mut connections: Vec<_> = (0..5).map(|_| connect(&server)).collect();
+        for connection in &mut connections {
+            connection.write(&sent.to_bytes()).unwrap();
+        }
+        eventually("no sync has begun", || server.gate.waiting() > 0);
+        drop(connections);
+        eventually(&format!("{framework:?}: it waits on"), || server.gate.waiting() == 0);
+        server.gate.open();
+        assert_eq!(all(&server, "gated-2"), (0, 0), "{framework:?}: nothing was begun");
+        assert_eq!(seen(&send(&server, &sent)), (1, 0));
+    }
 }
 
 every_server!(

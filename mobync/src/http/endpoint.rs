@@ -152,10 +152,13 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         Fut: Future<Output = Result<Owner, AuthError>>,
     {
         let max_diffs = self.mobync.settings().max_diffs;
-        let mut answering = pin!(async {
-            self.sync(limits, admit(announced, body, limits, max_diffs, auth).await?).await
-        });
-        let answered = poll_fn(|context| caught(answering.as_mut(), context)).await;
+        let answered = match admit(announced, body, limits, max_diffs, auth).await {
+            Ok(admitted) => {
+                let mut syncing = pin!(self.sync(limits, admitted));
+                poll_fn(|context| caught(syncing.as_mut(), context)).await
+            }
+            Err(error) => Err(error),
+        };
         answered.unwrap_or_else(|error| respond(Err(&error)).map(AnswerBody::from))
     }
 

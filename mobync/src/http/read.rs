@@ -4,13 +4,13 @@ use std::{
     future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
 use http_body::{Body, Frame};
 use http_body_util::LengthLimitError;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{Limits, budget::Share};
 use crate::{Error, engine::log_failure, error::BoxError};

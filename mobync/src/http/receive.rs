@@ -82,8 +82,7 @@ where
 {
     let announced = Announced::new(head, limits);
     // How many diffs are too many is for the `Mobync` to say, which the handler calls.
-    let mut admitted = pin!(admit(announced, body, limits, usize::MAX, auth));
-    let admitted = poll_fn(|context| caught(admitted.as_mut(), context)).await?;
+    let admitted = admit(announced, body, limits, usize::MAX, auth).await?;
     Ok((admitted.owner, admitted.request))
 }
 
@@ -127,7 +126,7 @@ where
     let admitted = async {
         verdict?;
         let (owner, auth) = if token.is_there() {
-            (Some(ask(auth(token)).await?), None)
+            (Some(ask(auth, token).await?), None)
         } else {
             (None, Some(auth))
         };
@@ -135,7 +134,7 @@ where
         let (body, share) = reader.read(limits).await?;
         let envelope = Envelope::from_slice(&body)?;
         let owner = match (owner, auth) {
-            (None, Some(auth)) => ask(auth(Token::of_body(envelope.auth_token()))).await?,
+            (None, Some(auth)) => ask(auth, Token::of_body(envelope.auth_token())).await?,
             (Some(owner), _) => owner,
             (None, None) => return Err(Error::Internal("nobody was asked".into())),
         };
@@ -148,8 +147,13 @@ where
     admitted
 }
 
-async fn ask(owner: impl Future<Output = Result<Owner, AuthError>>) -> Result<Owner, Error> {
-    owner.await.map_err(Error::from).inspect_err(log_failure)
+/// Asks the application whose request it is.
+pub(super) async fn ask<Fut>(auth: impl FnOnce(Token) -> Fut, token: Token) -> Result<Owner, Error>
+where
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    let mut asked = pin!(async { auth(token).await.map_err(Error::from).inspect_err(log_failure) });
+    poll_fn(|context| caught(asked.as_mut(), context)).await
 }
 
 /// Reads on in a body that is refused, unless the client waits to be asked for it.

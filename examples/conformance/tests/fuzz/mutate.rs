@@ -163,7 +163,7 @@ pub fn head(case: &mut Case, rng: &mut Rng) {
         "Bearer\u{a0}ada",
     ];
     const LENGTHS: [&str; 6] = ["0", "-1", "ten", "65537", "99999999999999999999999", "+1"];
-    match rng.u8(..8) {
+    match rng.u8(..9) {
         0 => case.method = rng.choice(&METHODS).unwrap(),
         1 => case.headers[0].1 = (*rng.choice(&TYPES).unwrap()).to_owned(),
         2 => {
@@ -172,6 +172,7 @@ pub fn head(case: &mut Case, rng: &mut Rng) {
         3 => add(case, "content-encoding", &ENCODINGS, rng),
         4 | 5 => add(case, "authorization", &TOKENS, rng),
         6 => add(case, "content-length", &LENGTHS, rng),
+        7 => drop(case.body.splice(0..0, "\u{feff}".repeat(rng.usize(1..3)).into_bytes())),
         _ => case.body.resize(LIMIT + 1 + rng.usize(..1000), b' '),
     }
 }
