@@ -97,6 +97,23 @@ fn it_answers_every_other_method_by_itself() {
     }
 }
 
+#[test]
+fn a_path_that_is_not_the_route_s_to_the_byte_goes_to_others() {
+    let plain = client(rocket().attach(fairing()));
+    let with_page = client(rocket().attach(fairing()).mount("/", routes![page]));
+    for path in ["/sync/", "//sync", "/%73ync", "/sync//"] {
+        assert_eq!(send(post(&plain, path, nothing())).status, 404, "{path}");
+        assert_eq!(send(request(&plain, Method::Get, path)).status, 404, "{path}");
+        assert_eq!(send(request(&with_page, Method::Get, path)).body, "the page", "{path}");
+    }
+    for base in ["/", "/a/b", "/a/b/"] {
+        let client = client(rocket().mount(base, mobync_rocket::routes(mobync(), auth)));
+        assert_eq!(send(post(&client, base, nothing())).status, 200, "{base}");
+        let other = if base == "/a/b" { "/a/b/" } else { "/a/b" };
+        assert_eq!(send(post(&client, other, nothing())).status, 404, "{base}, {other}");
+    }
+}
+
 #[get("/<_..>", rank = 20)]
 fn page() -> &'static str {
     "the page"

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     time::Duration,
 };
 
@@ -139,6 +139,14 @@ impl Connection {
     /// If the connection breaks.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Says that nothing more is to come.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.stream.get_ref().shutdown(Shutdown::Write)
     }
 
     /// Reads an answer, which has no body if it is one to HEAD. Answers that are only provisional are
