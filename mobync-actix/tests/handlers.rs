@@ -18,7 +18,7 @@ use mobync::{
     http::{AuthError, Limits},
     memory::MemoryDatabase,
 };
-use mobync_actix::{Answer, Authenticated, SharedAuth, SyncBody, SyncError};
+use mobync_actix::{Answer, Authenticated, Credentials, SharedAuth, SyncBody, SyncError};
 use serde_json::json;
 
 use self::support::{auth, mobync, nothing, one_task, post, send};
@@ -191,9 +191,13 @@ async fn a_header_s_token_is_looked_at_before_the_body() {
     }
 }
 
+async fn panics(_: Credentials) -> Result<Owner, AuthError> {
+    panic!("it does")
+}
+
 #[actix_web::test]
 async fn an_auth_closure_that_panics_is_a_500() {
-    let auth = SharedAuth::new(async |_| panic!("it does"));
+    let auth = SharedAuth::new(panics);
     let app = init_service(App::new().app_data(auth).configure(app)).await;
     for token in ["Bearer ada", "Basic x"] {
         let request = post("/sync", nothing()).insert_header(("authorization", token));

@@ -35,7 +35,9 @@ const METHODS: [Method; 8] = [
 /// body is the limit `mobync` of Rocket's configuration, else 16 MiB; other
 /// [`Limits`](mobync::http::Limits) than the usual ones are managed as state.
 ///
-/// Methods other than POST are answered as the protocol has it, unless the application has routes of
+/// They answer at that path to the byte: not at `/devices/exchange/`, for which Rocket would take them, too
+/// (and a slash at the end of the mount point does not count). Methods other than POST are answered as the
+/// protocol has it, unless the application has routes of
 /// its own for them, such as an `#[options("/<_..>")]` that answers the preflights of browsers.
 ///
 /// ```

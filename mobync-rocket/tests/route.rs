@@ -106,11 +106,13 @@ fn a_path_that_is_not_the_route_s_to_the_byte_goes_to_others() {
         assert_eq!(send(request(&plain, Method::Get, path)).status, 404, "{path}");
         assert_eq!(send(request(&with_page, Method::Get, path)).body, "the page", "{path}");
     }
-    for base in ["/", "/a/b", "/a/b/"] {
+    // Rocket takes a slash off the end of a mount point.
+    for (base, own, other) in
+        [("/", "/", "/x"), ("/a/b", "/a/b", "/a/b/"), ("/a/b/", "/a/b", "/a/b/")]
+    {
         let client = client(rocket().mount(base, mobync_rocket::routes(mobync(), auth)));
-        assert_eq!(send(post(&client, base, nothing())).status, 200, "{base}");
-        let other = if base == "/a/b" { "/a/b/" } else { "/a/b" };
-        assert_eq!(send(post(&client, other, nothing())).status, 404, "{base}, {other}");
+        assert_eq!(send(post(&client, own, nothing())).status, 200, "{base}");
+        assert_eq!(send(post(&client, other, nothing())).status, 404, "{base}");
     }
 }
 
