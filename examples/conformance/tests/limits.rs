@@ -232,7 +232,7 @@ fn answers_that_nobody_reads_have_so_much_room_and_small_ones_do_not_wait() {
 
 #[test]
 fn who_waits_for_room_is_told_all_when_there_is_some() {
-    let limits = Limits::new().answer_bytes_at_once(16 * MIB).patience(Duration::from_secs(60));
+    let limits = Limits::new().answer_bytes_at_once(16 * MIB).patience(Duration::from_mins(1));
     for (framework, server) in servers(&limits) {
         fill(&server, "large");
         let mut held = unread(&server, "large");
@@ -258,7 +258,7 @@ fn who_waits_for_room_is_told_all_when_there_is_some() {
 fn an_answer_that_is_never_read_is_dropped_when_another_waits() {
     let limits = Limits::new()
         .answer_bytes_at_once(16 * MIB)
-        .patience(Duration::from_secs(60))
+        .patience(Duration::from_mins(1))
         .unread(Duration::from_millis(500));
     for (framework, server) in servers(&limits) {
         fill(&server, "large");

@@ -60,7 +60,7 @@ impl AnswerBody {
             Kind::Parts(held) => held,
         };
         let mut all = BytesMut::with_capacity(self.left);
-        while let Some(part) = lock(&held).parts.pop_front() {
+        while let Some(part) = lock(&held).left.pop_front() {
             all.extend_from_slice(&part);
         }
         all.freeze()
@@ -105,7 +105,7 @@ impl Body for AnswerBody {
 
 impl fmt::Debug for AnswerBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("AnswerBody").field("len", &self.left).finish()
+        f.debug_struct("AnswerBody").field("left", &self.left).finish_non_exhaustive()
     }
 }
 
@@ -122,7 +122,7 @@ type Held = Arc<Mutex<Parts>>;
 /// What is left of a large answer.
 #[derive(Debug)]
 struct Parts {
-    parts: VecDeque<Bytes>,
+    left: VecDeque<Bytes>,
     moved: Instant,
     _share: Share,
 }
@@ -150,7 +150,8 @@ impl Answers {
         // Strings, integers and booleans: there is nothing in it that JSON could not say.
         let _ = serde_json::to_writer(&mut written, answer);
         let (parts, left) = written.finish();
-        let held = Arc::new(Mutex::new(Parts { parts, moved: Instant::now(), _share: share }));
+        let held =
+            Arc::new(Mutex::new(Parts { left: parts, moved: Instant::now(), _share: share }));
         let mut all = lock(&self.held);
         all.retain(|held| held.strong_count() > 0);
         all.push(Arc::downgrade(&held));
@@ -163,7 +164,7 @@ impl Answers {
             let mut held = lock(&held);
             if held.moved.elapsed() >= self.unread {
                 let moved = held.moved;
-                *held = Parts { parts: VecDeque::new(), moved, _share: Share::default() };
+                *held = Parts { left: VecDeque::new(), moved, _share: Share::default() };
             }
         }
     }
@@ -172,7 +173,7 @@ impl Answers {
 impl Parts {
     fn next(&mut self) -> Option<Bytes> {
         self.moved = Instant::now();
-        self.parts.pop_front()
+        self.left.pop_front()
     }
 }
 

@@ -24,7 +24,7 @@ const AT_ONCE: usize = 256 * 1024 * 1024;
 /// let limits = Limits::new()
 ///     .max_body_bytes(4 * 1024 * 1024)
 ///     .body_bytes_at_once(64 * 1024 * 1024)
-///     .silence(Duration::from_secs(60));
+///     .silence(Duration::from_mins(1));
 /// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
