@@ -143,7 +143,7 @@ fn endless(path: &str, left: &Rc<Cell<usize>>) -> actix_http::Request {
         0 => Poll::Pending,
         some => {
             left.set(some - 1);
-            Poll::Ready(Some(Ok(Bytes::from_static(&[b' '; 64 * 1024]))))
+            Poll::Ready(Some(Ok(Bytes::from(vec![b' '; 64 * 1024]))))
         }
     });
     let payload = actix_http::Payload::Stream { payload: Box::pin(chunks) as _ };

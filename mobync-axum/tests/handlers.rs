@@ -139,7 +139,7 @@ impl http_body::Body for Endless {
             0 => Poll::Pending,
             left => {
                 self.0.store(left - 1, Ordering::SeqCst);
-                Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b' '; 64 * 1024])))))
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b' '; 64 * 1024])))))
             }
         }
     }
