@@ -4,13 +4,13 @@ use std::{future::Future, pin::Pin};
 
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use mobync::{
-    Error, Owner, SyncRequest,
-    http::{AuthError, Received, receive},
+    Owner, SyncRequest,
+    http::{AuthError, Limits, authenticate, receive},
 };
 
 use crate::{
     Credentials, SharedAuth, SyncError,
-    payload::{extract, head},
+    payload::{Configured, head, limits},
 };
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
@@ -18,8 +18,9 @@ type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
 /// A sync request and whose it is, by the [`SharedAuth`] in the `app_data`.
 ///
 /// The body may be as large as actix-web's [`PayloadConfig`](web::PayloadConfig) in the `app_data` lets
-/// it: 256 KiB unless another limit is set. Mount the handler with [`web::to`] or `Resource::to`, and
-/// methods other than POST are answered as the protocol has it, too.
+/// it: 256 KiB unless another limit is set. Other [`Limits`] than the usual ones are taken from the
+/// `app_data`, too. Mount the handler with [`web::to`] or `Resource::to`, and methods other than POST are
+/// answered as the protocol has it.
 ///
 /// ```
 /// use actix_web::{App, web::{self, Data}};
@@ -55,12 +56,10 @@ impl FromRequest for Authenticated {
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let received = receive_limited(request, payload);
-        let http = request.clone();
+        let (http, body, limits) = taken(request, payload);
         Box::pin(async move {
-            let auth = |token| authenticate(Credentials::new(http, token));
-            // How many diffs are too many is for the `Mobync` to say, which the handler calls.
-            let (owner, request) = received.await?.authenticate(auth, usize::MAX).await?;
+            let auth = |token| ask(Credentials::new(http.clone(), token));
+            let (owner, request) = authenticate(head(&http), body, &limits, auth).await?;
             Ok(Self { owner, request })
         })
     }
@@ -96,22 +95,19 @@ impl FromRequest for SyncBody {
     type Future = Extraction<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
-        let received = receive_limited(request, payload);
-        Box::pin(async move { Ok(Self(received.await?.into_request()?)) })
+        let (http, body, limits) = taken(request, payload);
+        Box::pin(async move { Ok(Self(receive(head(&http), body, &limits).await?)) })
     }
 }
 
-/// Receives within actix-web's own limit, which is all that counts here.
-fn receive_limited(
-    request: &HttpRequest,
-    payload: &mut dev::Payload,
-) -> impl Future<Output = Result<Received, Error>> + use<> {
-    let (request, body) = (request.clone(), extract(request, payload));
-    async move { receive(head(&request), usize::MAX, body).await }
+/// Of a body's size, actix-web's own limit is all that counts here.
+fn taken(request: &HttpRequest, payload: &mut dev::Payload) -> (HttpRequest, Configured, Limits) {
+    let body = Configured::new(request, payload.take());
+    (request.clone(), body, limits(request).max_body_bytes(usize::MAX))
 }
 
 /// Asks the application's closure, which may be kept in one of actix-web's two usual ways.
-async fn authenticate(credentials: Credentials) -> Result<Owner, AuthError> {
+async fn ask(credentials: Credentials) -> Result<Owner, AuthError> {
     let request = credentials.request.clone();
     let shared = || request.app_data::<web::Data<SharedAuth>>().map(|auth| &***auth);
     match request.app_data::<SharedAuth>().or_else(shared) {

@@ -2,12 +2,14 @@
 
 use actix_web::{
     HttpRequest, HttpResponse, Responder, ResponseError,
-    body::{BoxBody, MessageBody},
+    body::{BoxBody, MessageBody, SizedStream},
     http::{StatusCode, header},
 };
+use http_body::Body;
+use http_body_util::BodyExt;
 use mobync::{
     Error, SyncResponse,
-    http::{AuthError, respond},
+    http::{AnswerBody, AuthError, respond},
 };
 
 /// The answer to a sync that went well, as a response.
@@ -72,6 +74,19 @@ pub(crate) fn convert(response: http::Response<impl MessageBody + 'static>) -> H
         }
     }
     converted.body(body)
+}
+
+/// A large answer goes out in parts, whose length is known.
+pub(crate) fn convert_answer(response: http::Response<AnswerBody>) -> HttpResponse {
+    let (parts, body) = response.into_parts();
+    match body.try_into_bytes() {
+        Ok(whole) => convert(http::Response::from_parts(parts, whole)),
+        Err(body) => {
+            let length = body.size_hint().lower();
+            let body = SizedStream::new(length, body.into_data_stream());
+            convert(http::Response::from_parts(parts, body))
+        }
+    }
 }
 
 fn status(status: http::StatusCode) -> StatusCode {

@@ -9,10 +9,14 @@ use actix_web::{
 };
 use mobync::{
     Database, Mobync, Owner, Rules,
-    http::{AuthError, DEFAULT_MAX_BODY_BYTES, answer, receive},
+    http::{AuthError, Endpoint, Limits},
 };
 
-use crate::{Credentials, payload, response};
+use crate::{
+    Credentials,
+    payload::{self, Configured, Raw},
+    response,
+};
 
 /// `POST /sync`, for `App::new().service(..)`, a scope, or a function that `configure`s.
 ///
@@ -62,7 +66,8 @@ where
     A: Fn(Credentials) -> Fut + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + 'static,
 {
-    SyncService { mobync, auth, path: "/sync".to_owned(), max_body_bytes: None }
+    let endpoint = Endpoint::without_auth(mobync);
+    SyncService { endpoint, auth, path: "/sync".to_owned(), limits: None, max_body_bytes: None }
 }
 
 /// The sync route, made by [`service`].
@@ -80,9 +85,10 @@ where
 /// ```
 #[must_use = "it does nothing until an App, a scope or a ServiceConfig has it as a service"]
 pub struct SyncService<D, R, A> {
-    mobync: Mobync<D, R>,
+    endpoint: Endpoint<D, R, ()>,
     auth: A,
     path: String,
+    limits: Option<Limits>,
     max_body_bytes: Option<usize>,
 }
 
@@ -93,9 +99,17 @@ impl<D, R, A> SyncService<D, R, A> {
         self
     }
 
+    /// What requests and answers may take. Unless set, it is the [`Limits`] in the `app_data`, and where
+    /// there are none, [`Limits::default`]. Make them outside the application's factory, or each worker
+    /// has budgets of its own.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
     /// The greatest size of a request's body, in bytes. Unless set, it is that of the
-    /// [`PayloadConfig`](web::PayloadConfig) in the `app_data`, and where there is none,
-    /// [`DEFAULT_MAX_BODY_BYTES`].
+    /// [`PayloadConfig`](web::PayloadConfig) in the `app_data`, and where there is none, that of the
+    /// [limits](Self::limits).
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = Some(bytes);
         self
@@ -128,19 +142,22 @@ where
     Fut: Future<Output = Result<Owner, AuthError>>,
 {
     async fn answer(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+        let payload = payload.into_inner();
+        let limits = self.limits.clone().unwrap_or_else(|| payload::limits(&request));
         let head = payload::head(&request);
-        let received = match self.max_body_bytes {
+        let auth = |token| (self.auth)(Credentials::new(request.clone(), token));
+        response::convert_answer(match self.max_body_bytes {
             None if payload::has_config(&request) => {
-                let body = payload::extract(&request, &mut payload.into_inner());
-                receive(head, usize::MAX, body).await
+                let limits = limits.max_body_bytes(usize::MAX);
+                let body = Configured::new(&request, payload);
+                self.endpoint.answer(head, body, &limits, auth).await
             }
-            limit => {
-                let limit = limit.unwrap_or(DEFAULT_MAX_BODY_BYTES);
-                receive(head, limit, payload::read(payload, limit)).await
+            None => self.endpoint.answer(head, Raw::new(payload), &limits, auth).await,
+            Some(bytes) => {
+                let limits = limits.max_body_bytes(bytes);
+                self.endpoint.answer(head, Raw::new(payload), &limits, auth).await
             }
-        };
-        let auth = |token| (self.auth)(Credentials::new(request, token));
-        response::convert(answer(&self.mobync, received, auth).await)
+        })
     }
 }
 

@@ -1,15 +1,24 @@
 //! Handlers written by hand, from the extractors and responses.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 
+use std::{cell::Cell, rc::Rc, task::Poll, time::Duration};
+
 use actix_web::{
     App, HttpRequest,
+    body::to_bytes,
+    dev::Service,
     test::{TestRequest, init_service},
-    web::{self, Data, PayloadConfig, ServiceConfig},
+    web::{self, Bytes, Data, PayloadConfig, ServiceConfig},
 };
-use mobync::{Error, Mobync, Owner, http::AuthError, memory::MemoryDatabase};
-use mobync_actix::{Answer, Authenticated, SharedAuth, SyncBody, SyncError};
+use futures_util::stream;
+use mobync::{
+    Error, Mobync, Owner,
+    http::{AuthError, Limits},
+    memory::MemoryDatabase,
+};
+use mobync_actix::{Answer, Authenticated, Credentials, SharedAuth, SyncBody, SyncError};
 use serde_json::json;
 
 use self::support::{auth, mobync, nothing, one_task, post, send};
@@ -125,6 +134,76 @@ async fn method_and_media_type_are_looked_at_before_the_size() {
     assert_eq!(send(&app, text).await.code(), "unsupported_media_type");
     let put = TestRequest::put().uri("/sync").set_payload(large());
     assert_eq!(send(&app, put).await.code(), "method_not_allowed");
+}
+
+/// A request whose body has so many chunks of 64 KiB of spaces, and then goes silent.
+fn endless(path: &str, left: &Rc<Cell<usize>>) -> actix_http::Request {
+    let left = Rc::clone(left);
+    let chunks = stream::poll_fn(move |_| match left.get() {
+        0 => Poll::Pending,
+        some => {
+            left.set(some - 1);
+            Poll::Ready(Some(Ok(Bytes::from(vec![b' '; 64 * 1024]))))
+        }
+    });
+    let payload = actix_http::Payload::Stream { payload: Box::pin(chunks) as _ };
+    post(path, "").to_request().replace_payload(payload).0
+}
+
+#[actix_web::test]
+async fn a_body_that_is_too_large_or_silent_is_treated_as_by_the_service() {
+    let limits = || Limits::new().silence(Duration::from_secs(1)).body_bytes_at_once(1024 * 1024);
+    let config = |config: &mut ServiceConfig| {
+        config.app_data(SharedAuth::new(auth)).configure(app);
+        config.service(mobync_actix::service(mobync(), auth).path("/service"));
+    };
+    let within = |most| App::new().app_data(PayloadConfig::new(most)).configure(config);
+    let large = init_service(within(64 * 1024 * 1024).app_data(limits())).await;
+    let small = init_service(within(256 * 1024).app_data(Data::new(limits()))).await;
+    for path in ["/sync", "/by-header", "/service"] {
+        for (app, chunks, status, code) in [
+            (&large, 0, 503, "busy"),
+            (&large, 4, 503, "busy"),
+            (&small, 4, 503, "busy"),
+            (&small, 300, 413, "payload_too_large"),
+        ] {
+            let left = Rc::new(Cell::new(chunks));
+            let response = app.call(endless(path, &left)).await;
+            let response = response.unwrap_or_else(|_| unreachable!());
+            assert_eq!(response.status(), status, "{path}, {chunks}");
+            let body = to_bytes(response.into_body()).await.unwrap_or_else(|_| unreachable!());
+            let text = std::str::from_utf8(&body).unwrap();
+            assert!(text.contains(code), "{text}");
+            assert_eq!(text.contains("1 seconds"), status == 503, "{text}");
+            assert_eq!(left.get(), 0, "it is read on, to be heard");
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_header_s_token_is_looked_at_before_the_body() {
+    let app = init_service(App::new().app_data(SharedAuth::new(auth)).configure(app)).await;
+    for (token, body, status) in
+        [("Bearer", "no JSON", 401), ("Bearer ada", "no JSON", 400), ("Basic x", "{}", 401)]
+    {
+        let request = post("/sync", body).insert_header(("authorization", token));
+        assert_eq!(send(&app, request).await.status, status, "{token}");
+    }
+}
+
+async fn panics(_: Credentials) -> Result<Owner, AuthError> {
+    panic!("it does")
+}
+
+#[actix_web::test]
+async fn an_auth_closure_that_panics_is_a_500() {
+    let auth = SharedAuth::new(panics);
+    let app = init_service(App::new().app_data(auth).configure(app)).await;
+    for token in ["Bearer ada", "Basic x"] {
+        let request = post("/sync", nothing()).insert_header(("authorization", token));
+        let failed = send(&app, request).await;
+        assert_eq!((failed.status, &*failed.code()), (500, "internal"));
+    }
 }
 
 #[test]

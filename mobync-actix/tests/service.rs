@@ -127,9 +127,12 @@ async fn a_missing_token_is_answered_with_a_challenge() {
 #[actix_web::test]
 async fn the_bytes_of_every_header_line_reach_the_core() {
     let app = init_service(App::new().service(mobync_actix::service(mobync(), auth))).await;
-    let latin = post("/sync", r#"{"logical_clock": 0, "diffs": []}"#)
-        .insert_header(("authorization", &b"Bearer caf\xe9"[..]));
-    assert_eq!(send(&app, latin).await.status, 200);
+    let latin = post("/sync", nothing()).insert_header(("authorization", &b"Bearer caf\xe9"[..]));
+    assert_eq!(send(&app, latin).await.code(), "unauthenticated");
+    let two = post("/sync", nothing())
+        .append_header(("authorization", "Bearer ada"))
+        .append_header(("authorization", "Bearer bob"));
+    assert_eq!(send(&app, two).await.code(), "unauthenticated");
 
     let encodings = post("/sync", nothing())
         .append_header(("content-encoding", "gzip"))

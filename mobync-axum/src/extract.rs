@@ -1,26 +1,19 @@
 //! What handlers of your own take.
 
-use axum::{
-    RequestExt,
-    body::to_bytes,
-    extract::{FromRef, FromRequest, Request},
-    http::request::Parts,
-};
+use axum::extract::{FromRef, FromRequest, Request};
 use mobync::{
-    Error, Owner, SyncRequest,
-    http::{Auth, Credentials, Head, Received, SharedAuth, receive},
+    Owner, SyncRequest,
+    http::{Auth, Credentials, Head, Limits, SharedAuth, authenticate, receive},
 };
 
-use crate::SyncError;
-
-/// Handlers have axum's own limit, and none of the core's.
-const LIMIT_OF_AXUM: usize = usize::MAX;
+use crate::{SyncError, body::Limited};
 
 /// A sync request and whose it is, by the [`SharedAuth`] in the router's state.
 ///
 /// The body may be as large as axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) lets it:
-/// 2 MB unless another limit is set. Mount the handler with [`any`](axum::routing::any), and methods
-/// other than POST are answered as the protocol has it, too.
+/// 2 MB unless another limit is set. Other [`Limits`] than the usual ones are taken from the request's
+/// extensions. Mount the handler with [`any`](axum::routing::any), and methods other than POST are
+/// answered as the protocol has it, too.
 ///
 /// ```
 /// use axum::{Router, extract::{FromRef, State}, routing::any};
@@ -64,10 +57,11 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, SyncError> {
         let auth = SharedAuth::from_ref(state);
-        let (parts, received) = receive_limited(request).await;
-        let auth = |token| auth.authenticate(Credentials::new(parts, token));
-        // How many diffs are too many is for the `Mobync` to say, which the handler calls.
-        let (owner, request) = received?.authenticate(auth, usize::MAX).await?;
+        let limits = limits(&request);
+        let (parts, body) = Limited::of(request);
+        let of_auth = parts.clone();
+        let auth = |token| auth.authenticate(Credentials::new(of_auth, token));
+        let (owner, request) = authenticate(Head::from(&parts), body, &limits, auth).await?;
         Ok(Self { owner, request })
     }
 }
@@ -99,14 +93,14 @@ impl<S: Send + Sync> FromRequest<S> for SyncBody {
     type Rejection = SyncError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, SyncError> {
-        let (_, received) = receive_limited(request).await;
-        Ok(Self(received?.into_request()?))
+        let limits = limits(&request);
+        let (parts, body) = Limited::of(request);
+        Ok(Self(receive(Head::from(&parts), body, &limits).await?))
     }
 }
 
-async fn receive_limited(request: Request) -> (Parts, Result<Received, Error>) {
-    let (parts, body) = request.with_limited_body().into_parts();
-    let body = async { Ok(to_bytes(body, LIMIT_OF_AXUM).await?) };
-    let received = receive(Head::from(&parts), LIMIT_OF_AXUM, body).await;
-    (parts, received)
+/// Handlers have axum's own limit of a body's size, and none of the core's.
+fn limits(request: &Request) -> Limits {
+    let limits = request.extensions().get::<Limits>().cloned().unwrap_or_default();
+    limits.max_body_bytes(usize::MAX)
 }

@@ -1,17 +1,31 @@
 //! Handlers written by hand, from the extractors and responses.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 
+use std::{
+    convert::Infallible,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
 use axum::{
-    Router,
+    Extension, Router,
+    body::Body,
     extract::{DefaultBodyLimit, FromRef, State},
     http::{HeaderMap, Request},
     routing::any,
 };
+use bytes::Bytes;
+use http_body::Frame;
 use mobync::{
     Error, Mobync, Owner,
-    http::{AuthError, SharedAuth},
+    http::{AuthError, Credentials, Limits, SharedAuth},
     memory::MemoryDatabase,
 };
 use mobync_axum::{Answer, Authenticated, SyncBody, SyncError};
@@ -108,6 +122,76 @@ async fn two_megabytes_are_axums_limit_until_another_is_set() {
     assert_eq!(send(&app(), post("/sync", large.clone())).await.status, 413);
     let app = app().layer(DefaultBodyLimit::max(4 * 1024 * 1024));
     assert_eq!(send(&app, post("/sync", large)).await.status, 200);
+}
+
+/// So many chunks of 64 KiB of spaces; more is not to come, and nothing says so.
+struct Endless(Arc<AtomicUsize>);
+
+impl http_body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match self.0.load(Ordering::SeqCst) {
+            0 => Poll::Pending,
+            left => {
+                self.0.store(left - 1, Ordering::SeqCst);
+                Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![b' '; 64 * 1024])))))
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_too_large_or_silent_is_treated_as_by_the_route() {
+    let limits = Limits::new().silence(Duration::from_secs(7)).body_bytes_at_once(1024 * 1024);
+    let app = app().layer(Extension(limits));
+    for path in ["/sync", "/by-header"] {
+        for (chunks, status, code) in
+            [(0, 503, "busy"), (4, 503, "busy"), (20, 503, "busy"), (300, 413, "payload_too_large")]
+        {
+            let left = Arc::new(AtomicUsize::new(chunks));
+            let app = if status == 413 { self::app() } else { app.clone() };
+            let body = Body::new(Endless(Arc::clone(&left)));
+            let refused = send(&app, post(path, body)).await;
+            assert_eq!((refused.status.as_u16(), &*refused.code()), (status, code));
+            assert_eq!(left.load(Ordering::SeqCst), 0, "it is read on, to be heard");
+            let is_silent = refused.json()["message"].as_str().unwrap().contains("7 seconds");
+            assert_eq!(is_silent, status == 503, "{chunks}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_header_s_token_is_looked_at_before_the_body() {
+    let app = app();
+    for (token, body, status) in
+        [("Bearer", "no JSON", 401), ("Bearer ada", "no JSON", 400), ("Basic x", "{}", 401)]
+    {
+        let mut request = post("/sync", body);
+        request.headers_mut().insert("authorization", token.parse().unwrap());
+        assert_eq!(send(&app, request).await.status, status, "{token}");
+    }
+}
+
+async fn panics(_: Credentials) -> Result<Owner, AuthError> {
+    panic!("it does")
+}
+
+#[tokio::test]
+async fn an_auth_closure_that_panics_is_a_500() {
+    let auth = SharedAuth::new(panics);
+    let app = Router::new().route("/sync", any(authenticated));
+    let app = app.with_state(App { mobync: mobync(), auth });
+    for token in ["Bearer ada", "Basic x"] {
+        let mut request = post("/sync", nothing());
+        request.headers_mut().insert("authorization", token.parse().unwrap());
+        let failed = send(&app, request).await;
+        assert_eq!((failed.status.as_u16(), &*failed.code()), (500, "internal"));
+    }
 }
 
 #[test]

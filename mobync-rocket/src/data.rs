@@ -1,20 +1,33 @@
 //! What the core reads of Rocket's requests and data.
 
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
 use bytes::Bytes;
-use mobync::http::{DEFAULT_MAX_BODY_BYTES, Head, OverLimit, Received, receive};
-use rocket::{Data, Request, data::ToByteUnit, tokio::io::AsyncReadExt};
+use http_body::{Body, Frame};
+use mobync::http::{Head, Limits, Token};
+use rocket::{
+    Data, Request,
+    data::{ByteUnit, DataStream},
+    tokio::io::{AsyncRead, ReadBuf},
+};
 
-type BoxError = Box<dyn std::error::Error + Send + Sync>;
+/// How many bytes Rocket itself reads of a body before it calls anybody.
+const PEEKED: usize = 14;
 
-/// Receives within the limit `mobync` of Rocket's configuration, else the core's.
-pub(crate) async fn received(
-    request: &Request<'_>,
-    data: Data<'_>,
-) -> Result<Received, mobync::Error> {
-    let limit =
-        request.limits().get("mobync").unwrap_or_else(|| DEFAULT_MAX_BODY_BYTES.bytes()).as_u64();
-    let max_bytes = usize::try_from(limit).unwrap_or(usize::MAX);
-    receive(head(request), max_bytes, read(data, limit)).await
+/// How much is read at once, in bytes.
+const CHUNK: usize = 8 * 1024;
+
+/// The managed limits, else the process's, with the limit `mobync` of Rocket's configuration.
+pub(crate) fn limits(request: &Request<'_>) -> Limits {
+    let limits = request.rocket().state::<Limits>().cloned().unwrap_or_default();
+    match request.limits().get("mobync") {
+        Some(most) => limits.max_body_bytes(usize::try_from(most.as_u64()).unwrap_or(usize::MAX)),
+        None => limits,
+    }
 }
 
 pub(crate) fn head<'r>(request: &'r Request<'_>) -> Head<'r> {
@@ -22,20 +35,50 @@ pub(crate) fn head<'r>(request: &'r Request<'_>) -> Head<'r> {
     let value = |name| headers.get_one(name).map(str::as_bytes);
     Head {
         method: request.method().as_str(),
-        authorization: value("authorization"),
+        token: Token::of_headers(headers.get("authorization").map(str::as_bytes)),
         content_type: value("content-type"),
         content_length: value("content-length"),
         content_encodings: headers.get("content-encoding").map(str::as_bytes).collect(),
+        expects: headers.contains("expect"),
     }
 }
 
-/// Reads a body of at most `limit` bytes.
-async fn read(data: Data<'_>, limit: u64) -> Result<Bytes, BoxError> {
-    let mut body = Vec::new();
-    // One byte more tells whether there is more.
-    let read = data.open(limit.saturating_add(1).bytes()).read_to_end(&mut body).await?;
-    if u64::try_from(read)? > limit {
-        return Err(OverLimit.into());
+/// A body as it comes.
+pub(crate) struct Raw<'r> {
+    stream: DataStream<'r>,
+    is_known_whole: bool,
+    read: usize,
+}
+
+impl<'r> Raw<'r> {
+    pub(crate) fn new(data: Data<'r>) -> Self {
+        let is_known_whole = data.peek_complete();
+        Self { stream: data.open(ByteUnit::max_value()), is_known_whole, read: 0 }
     }
-    Ok(body.into())
+}
+
+impl Body for Raw<'_> {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let mut chunk = [0; CHUNK];
+        let mut buffer = ReadBuf::new(&mut chunk);
+        if let Err(error) = ready!(Pin::new(&mut self.stream).poll_read(context, &mut buffer)) {
+            return Poll::Ready(Some(Err(error)));
+        }
+        let read = buffer.filled();
+        self.read += read.len();
+        Poll::Ready(match read.len() {
+            // Rocket keeps to itself that a body has broken off while it peeked.
+            0 if !self.is_known_whole && self.read < PEEKED => {
+                Some(Err(io::ErrorKind::UnexpectedEof.into()))
+            }
+            0 => None,
+            _ => Some(Ok(Frame::data(Bytes::copy_from_slice(read)))),
+        })
+    }
 }

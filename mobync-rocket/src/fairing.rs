@@ -11,7 +11,7 @@ use rocket::{
 use serde::Deserialize;
 
 use crate::{
-    Credentials, SharedAuth,
+    Credentials,
     route::{SyncRoutes, routes_of},
 };
 
@@ -27,6 +27,9 @@ use crate::{
 /// [default.limits]
 /// mobync = "1 MiB" # 16 MiB unless set
 /// ```
+///
+/// Other [`Limits`](mobync::http::Limits) of time and memory than the usual ones are managed as state:
+/// `rocket::build().manage(Limits::new().silence(..))`.
 ///
 /// A configuration that cannot be right, or a path that another route of the application has, fails
 /// the ignition. Everything else is as for [`routes`](crate::routes).
@@ -74,7 +77,7 @@ where
         + Sync
         + 'static,
 {
-    SyncRoutes { mobync, auth: SharedAuth::new(auth) }
+    SyncRoutes::new(mobync, auth)
 }
 
 /// The table `mobync` of Rocket's configuration.

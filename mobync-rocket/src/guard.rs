@@ -1,18 +1,26 @@
 //! What handlers of your own take.
 
-use mobync::{Owner, SyncRequest, http::AuthError};
+use mobync::{
+    Owner, SyncRequest,
+    http::{AuthError, authenticate, receive},
+};
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
     data::{FromData, Outcome},
     outcome::Outcome::{Error, Success},
 };
 
-use crate::{Credentials, SharedAuth, SyncError, data, response};
+use crate::{
+    Credentials, SharedAuth, SyncError,
+    data::{self, Raw},
+    response,
+};
 
 /// A sync request and whose it is, by the managed [`SharedAuth`], without which Rocket does not ignite.
 ///
-/// The body may be as large as the limit `mobync` of Rocket's configuration lets it, else 16 MiB. Take
-/// it as a `Result`, as with any guard whose failure you answer: without that, Rocket's catchers do.
+/// The body may be as large as the limit `mobync` of Rocket's configuration lets it, else 16 MiB; other
+/// [`Limits`](mobync::http::Limits) than the usual ones are managed as state. Take it as a `Result`, as
+/// with any guard whose failure you answer: without that, Rocket's catchers do.
 ///
 /// ```
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
@@ -68,9 +76,8 @@ async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenti
             None => Err(AuthError::failed("no mobync_rocket::SharedAuth is managed")),
         }
     };
-    // How many diffs are too many is for the `Mobync` to say, which the handler calls.
-    let (owner, request) =
-        data::received(request, data).await?.authenticate(auth, usize::MAX).await?;
+    let (head, limits) = (data::head(request), data::limits(request));
+    let (owner, request) = authenticate(head, Raw::new(data), &limits, auth).await?;
     Ok(Authenticated { owner, request })
 }
 
@@ -113,7 +120,8 @@ impl<'r> FromData<'r> for SyncBody {
 }
 
 async fn body(request: &Request<'_>, data: Data<'_>) -> Result<SyncBody, SyncError> {
-    Ok(SyncBody(data::received(request, data).await?.into_request()?))
+    let (head, limits) = (data::head(request), data::limits(request));
+    Ok(SyncBody(receive(head, Raw::new(data), &limits).await?))
 }
 
 fn outcome<'r, T: FromData<'r, Error = SyncError>>(result: Result<T, SyncError>) -> Outcome<'r, T> {

@@ -12,12 +12,17 @@ use rocket::{
     Build, Data, Orbit, Request, Rocket, error,
     fairing::{self, Fairing, Info, Kind},
     futures::{StreamExt, future::BoxFuture},
-    http::Method,
+    http::{Method, Status},
     response::stream::ReaderStream,
     route::{Handler, Outcome},
 };
 
-use crate::{Credentials, SharedAuth, data, fairing::mount_point, response, route::routes_of};
+use crate::{
+    Credentials, SharedAuth, data,
+    fairing::mount_point,
+    response,
+    route::{is_exact, routes_of},
+};
 
 /// `GET /sync/live`, which tells devices when to sync; for `rocket::build().attach(..)`.
 ///
@@ -129,7 +134,10 @@ impl<D: Database, R: Rules<D::Unit>> Fairing for LiveFairing<D, R> {
 
 #[rocket::async_trait]
 impl<D: Database, R: Rules<D::Unit>> Handler for LiveFairing<D, R> {
-    async fn handle<'r>(&self, request: &'r Request<'_>, _: Data<'r>) -> Outcome<'r> {
+    async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
+        if !is_exact(request) {
+            return Outcome::forward(data, Status::NotFound);
+        }
         let auth = |token| self.auth.authenticate(Credentials::new(request, token));
         let answered = self.endpoint.answer(data::head(request), auth).await;
         let (parts, body) = answered.into_parts();

@@ -1,17 +1,23 @@
 //! What handlers of your own return.
 
-use std::io::Cursor;
+use std::{
+    io::{self, Cursor, SeekFrom},
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
 
 use bytes::Bytes;
 use http::header;
+use http_body::Body;
 use mobync::{
     Error, SyncResponse,
-    http::{AuthError, respond},
+    http::{AnswerBody, AuthError, respond},
 };
 use rocket::{
     Request, Response,
     http::{Header, Status},
     response::{self, Builder, Responder},
+    tokio::io::{AsyncRead, AsyncSeek, ReadBuf},
 };
 
 /// The answer to a sync that went well, as a response.
@@ -46,6 +52,53 @@ impl<'r> Responder<'r, 'static> for SyncError {
 pub(crate) fn convert(response: http::Response<Bytes>) -> Response<'static> {
     let (parts, body) = response.into_parts();
     convert_head(&parts).sized_body(body.len(), Cursor::new(body)).finalize()
+}
+
+/// A large answer goes out in parts, whose length is known.
+pub(crate) fn convert_answer(response: http::Response<AnswerBody>) -> Response<'static> {
+    let (parts, body) = response.into_parts();
+    match body.try_into_bytes() {
+        Ok(whole) => convert(http::Response::from_parts(parts, whole)),
+        Err(body) => {
+            let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+            let body = InParts { body, part: Bytes::new() };
+            convert_head(&parts).sized_body(length, body).finalize()
+        }
+    }
+}
+
+/// A large answer, as Rocket reads it.
+struct InParts {
+    body: AnswerBody,
+    part: Bytes,
+}
+
+impl AsyncRead for InParts {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.part.is_empty() {
+            let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+            let Some(frame) = frame else { return Poll::Ready(Ok(())) };
+            self.part = frame.map_err(io::Error::other)?.into_data().unwrap_or_default();
+        }
+        let length = self.part.len().min(buffer.remaining());
+        buffer.put_slice(&self.part.split_to(length));
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Rocket would seek for the length only, which it is told.
+impl AsyncSeek for InParts {
+    fn start_seek(self: Pin<&mut Self>, _: SeekFrom) -> io::Result<()> {
+        Err(io::ErrorKind::NotSeekable.into())
+    }
+
+    fn poll_complete(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<u64>> {
+        Poll::Ready(Err(io::ErrorKind::NotSeekable.into()))
+    }
 }
 
 pub(crate) fn convert_head(parts: &http::response::Parts) -> Builder<'static> {

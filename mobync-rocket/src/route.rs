@@ -2,16 +2,20 @@
 
 use mobync::{
     Database, Mobync, Owner, Rules,
-    http::{AuthError, answer},
+    http::{AuthError, Endpoint},
 };
 use rocket::{
     Data, Request, Route,
     futures::future::BoxFuture,
-    http::Method,
+    http::{Method, Status},
     route::{Handler, Outcome},
 };
 
-use crate::{Credentials, SharedAuth, data, response};
+use crate::{
+    Credentials, SharedAuth,
+    data::{self, Raw},
+    response,
+};
 
 /// Every method but HEAD, which Rocket turns into GET by itself.
 const METHODS: [Method; 8] = [
@@ -28,9 +32,12 @@ const METHODS: [Method; 8] = [
 /// The sync routes, for `mount` at a path of your choice.
 ///
 /// `auth` tells from a request's [`Credentials`] who the owner is. The greatest size of a request's
-/// body is the limit `mobync` of Rocket's configuration, else 16 MiB.
+/// body is the limit `mobync` of Rocket's configuration, else 16 MiB; other
+/// [`Limits`](mobync::http::Limits) than the usual ones are managed as state.
 ///
-/// Methods other than POST are answered as the protocol has it, unless the application has routes of
+/// They answer at that path to the byte: not at `/devices/exchange/`, for which Rocket would take them, too
+/// (and a slash at the end of the mount point does not count). Methods other than POST are answered as the
+/// protocol has it, unless the application has routes of
 /// its own for them, such as an `#[options("/<_..>")]` that answers the preflights of browsers.
 ///
 /// ```
@@ -52,7 +59,7 @@ where
         + Sync
         + 'static,
 {
-    routes_of(&SyncRoutes { mobync, auth: SharedAuth::new(auth) }, Method::Post)
+    routes_of(&SyncRoutes::new(mobync, auth), Method::Post)
 }
 
 /// A handler for every method, with all but one behind the application's own routes.
@@ -68,24 +75,46 @@ pub(crate) fn routes_of(handler: &(impl Handler + Clone), own: Method) -> Vec<Ro
     METHODS.map(route).into()
 }
 
+/// Whether the path is the route's to the byte. Rocket takes `/sync/` for `/sync`, too, which other
+/// frameworks do not.
+pub(crate) fn is_exact(request: &Request<'_>) -> bool {
+    request.route().is_none_or(|route| request.uri().path() == route.uri.path())
+}
+
 /// What answers on the routes.
 pub(crate) struct SyncRoutes<D, R> {
-    pub(crate) mobync: Mobync<D, R>,
-    pub(crate) auth: SharedAuth,
+    endpoint: Endpoint<D, R, ()>,
+    auth: SharedAuth,
+}
+
+impl<D: Database, R: Rules<D::Unit>> SyncRoutes<D, R> {
+    pub(crate) fn new<A>(mobync: Mobync<D, R>, auth: A) -> Self
+    where
+        A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
+            + Send
+            + Sync
+            + 'static,
+    {
+        Self { endpoint: Endpoint::without_auth(mobync), auth: SharedAuth::new(auth) }
+    }
 }
 
 #[rocket::async_trait]
 impl<D: Database, R: Rules<D::Unit>> Handler for SyncRoutes<D, R> {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
-        let received = data::received(request, data).await;
+        if !is_exact(request) {
+            return Outcome::forward(data, Status::NotFound);
+        }
         let auth = |token| self.auth.authenticate(Credentials::new(request, token));
+        let (head, limits) = (data::head(request), data::limits(request));
+        let answered = self.endpoint.answer(head, Raw::new(data), &limits, auth).await;
         // A failure is a success to Rocket, or a catcher would answer in its own words.
-        Outcome::Success(response::convert(answer(&self.mobync, received, auth).await))
+        Outcome::Success(response::convert_answer(answered))
     }
 }
 
 impl<D, R> Clone for SyncRoutes<D, R> {
     fn clone(&self) -> Self {
-        Self { mobync: self.mobync.clone(), auth: self.auth.clone() }
+        Self { endpoint: self.endpoint.clone(), auth: self.auth.clone() }
     }
 }

@@ -1,5 +1,5 @@
 //! Handlers written by hand, from the guards and responders.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod support;
 
@@ -89,6 +89,43 @@ fn a_handler_with_an_owner_answers_like_the_routes_to_the_byte() {
     let untyped = send(by_hand.post("/sync").body("{}"));
     assert_eq!(untyped.code(), "unsupported_media_type");
     assert_eq!(untyped, send(routes.post("/sync").body("{}")));
+}
+
+#[test]
+fn a_header_s_token_is_looked_at_before_the_body() {
+    let client = client(app(rocket()));
+    for (token, body, status) in
+        [("Bearer", "no JSON", 401), ("Bearer ada", "no JSON", 400), ("Basic x", "{}", 401)]
+    {
+        let request = sent(&client, "/sync", body).header(Header::new("authorization", token));
+        assert_eq!(send(request).status, status, "{token}");
+    }
+}
+
+#[test]
+fn an_auth_closure_that_panics_is_a_500() {
+    let auth = SharedAuth::new(|_| panic!("it does"));
+    let client = client(rocket().manage(mobync()).manage(auth).mount("/", routes![authenticated]));
+    for token in ["Bearer ada", "Basic x"] {
+        let request = sent(&client, "/sync", nothing()).header(Header::new("authorization", token));
+        let failed = send(request);
+        assert_eq!((failed.status, &*failed.code()), (500, "internal"));
+    }
+}
+
+#[test]
+fn managed_limits_count_but_for_the_configuration_s_size() {
+    let limits = || mobync::http::Limits::new().max_body_bytes(100);
+    let small = client(
+        app(rocket().manage(limits())).mount("/routes", mobync_rocket::routes(mobync(), auth)),
+    );
+    for path in ["/sync", "/by-guard", "/routes"] {
+        let request = sent(&small, path, one_task()).header(Header::new("x-user", "ada"));
+        assert_eq!(send(request).code(), "payload_too_large", "{path}");
+    }
+    let rocket = support::configured("limits.mobync", 10_000).manage(limits());
+    let large = client(app(rocket));
+    assert_eq!(send(sent(&large, "/sync", one_task())).status, 200);
 }
 
 #[rocket::async_test]

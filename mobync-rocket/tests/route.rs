@@ -97,6 +97,25 @@ fn it_answers_every_other_method_by_itself() {
     }
 }
 
+#[test]
+fn a_path_that_is_not_the_route_s_to_the_byte_goes_to_others() {
+    let plain = client(rocket().attach(fairing()));
+    let with_page = client(rocket().attach(fairing()).mount("/", routes![page]));
+    for path in ["/sync/", "//sync", "/%73ync", "/sync//"] {
+        assert_eq!(send(post(&plain, path, nothing())).status, 404, "{path}");
+        assert_eq!(send(request(&plain, Method::Get, path)).status, 404, "{path}");
+        assert_eq!(send(request(&with_page, Method::Get, path)).body, "the page", "{path}");
+    }
+    // Rocket takes a slash off the end of a mount point.
+    for (base, own, other) in
+        [("/", "/", "/x"), ("/a/b", "/a/b", "/a/b/"), ("/a/b/", "/a/b", "/a/b/")]
+    {
+        let client = client(rocket().mount(base, mobync_rocket::routes(mobync(), auth)));
+        assert_eq!(send(post(&client, own, nothing())).status, 200, "{base}");
+        assert_eq!(send(post(&client, other, nothing())).status, 404, "{base}");
+    }
+}
+
 #[get("/<_..>", rank = 20)]
 fn page() -> &'static str {
     "the page"

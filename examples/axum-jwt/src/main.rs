@@ -2,7 +2,7 @@
 
 mod tokens;
 
-use std::io;
+use std::{io, process::ExitCode};
 
 use axum::{Router, routing::post};
 use clap::Parser;
@@ -21,11 +21,21 @@ struct Args {
 }
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
-    let args = Args::parse();
+async fn main() -> ExitCode {
+    match serve(&Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn serve(args: &Args) -> io::Result<()> {
+    let tokens = Tokens::new()?;
     let listener = TcpListener::bind(("127.0.0.1", args.port)).await?;
     println!("Listening on http://{} (Ctrl-C stops it).", listener.local_addr()?);
-    axum::serve(listener, app(Tokens::new()?)).await
+    axum::serve(listener, app(tokens)).await
 }
 
 fn app(tokens: Tokens) -> Router {

@@ -1,6 +1,10 @@
 //! JSON Web Tokens: who signs in gets one, and who syncs shows one.
 
-use std::{env, io, sync::Arc};
+use std::{
+    env::{self, VarError},
+    io,
+    sync::Arc,
+};
 
 use axum::{Json, extract::State};
 use jsonwebtoken::{
@@ -21,6 +25,9 @@ const LIFETIME: u64 = 24 * 60 * 60;
 /// Names and passwords; a real application has a table of users, with hashes.
 const USERS: [(&str, &str); 2] = [("ada", "analytical"), ("bob", "builder")];
 
+/// The least length of a secret, in bytes: shorter ones can be guessed, and then anybody makes tokens.
+const SHORTEST_SECRET: usize = 16;
+
 /// Makes tokens, and checks them.
 #[derive(Clone)]
 pub(crate) struct Tokens {
@@ -38,10 +45,19 @@ struct Claims {
 
 impl Tokens {
     /// Signs with `JWT_SECRET` of the environment; without it, tokens are good until the program ends.
+    ///
+    /// # Errors
+    /// If the secret is too short, blanks around it aside, or not UTF-8.
     pub(crate) fn new() -> io::Result<Self> {
         let secret = match env::var("JWT_SECRET") {
-            Ok(secret) => secret.into_bytes(),
-            Err(_) => {
+            Ok(secret) if secret.trim().len() >= SHORTEST_SECRET => secret.into_bytes(),
+            Ok(_) | Err(VarError::NotUnicode(_)) => {
+                return Err(io::Error::other(format!(
+                    "JWT_SECRET must be a text of at least {SHORTEST_SECRET} bytes: set it to a long \
+                     random one (`openssl rand -hex 32` makes one), or leave it unset.",
+                )));
+            }
+            Err(VarError::NotPresent) => {
                 let mut random = vec![0; 32];
                 getrandom::fill(&mut random)?;
                 random

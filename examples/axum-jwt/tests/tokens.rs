@@ -99,3 +99,21 @@ fn tokens_that_are_forged_or_have_expired_are_refused() {
     }
     assert_eq!(server.sync(&forged(SECRET, now + 1000), &[]).0, 200);
 }
+
+#[test]
+fn a_secret_that_can_be_guessed_is_refused_at_the_start() {
+    use std::os::unix::ffi::OsStringExt;
+
+    let blank = [" ", "\t", "\n", "\u{a0}", "                                "];
+    let short = ["", "0", "secret", "fifteen bytes !", "      short but padded      "];
+    let no_text = std::ffi::OsString::from_vec(vec![0xff; 64]);
+    let secrets = blank.into_iter().chain(short).map(Into::into).chain([no_text]);
+    for secret in secrets {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_axum-jwt"));
+        let ended = program.args(["--port", "0"]).env("JWT_SECRET", &secret).output().unwrap();
+        let told = String::from_utf8(ended.stderr).unwrap();
+        assert!(!ended.status.success(), "{secret:?}");
+        assert!(told.starts_with("JWT_SECRET must be a text of at least 16 bytes"), "{told}");
+        assert_eq!((ended.stdout.len(), told.lines().count()), (0, 1), "it does not listen");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{Shutdown, TcpStream},
     time::Duration,
 };
 
@@ -12,8 +12,8 @@ use serde_json::Value;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The headers that the protocol speaks of, in an answer.
-pub const PROTOCOL_HEADERS: [&str; 5] =
-    ["content-type", "content-length", "allow", "www-authenticate", "retry-after"];
+pub const PROTOCOL_HEADERS: [&str; 6] =
+    ["content-type", "content-length", "cache-control", "allow", "www-authenticate", "retry-after"];
 
 /// A request.
 #[derive(Clone, Debug)]
@@ -139,6 +139,14 @@ impl Connection {
     /// If the connection breaks.
     pub fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.get_mut().write_all(bytes)
+    }
+
+    /// Says that nothing more is to come.
+    ///
+    /// # Errors
+    /// If the connection is broken.
+    pub fn finish(&mut self) -> io::Result<()> {
+        self.stream.get_ref().shutdown(Shutdown::Write)
     }
 
     /// Reads an answer, which has no body if it is one to HEAD. Answers that are only provisional are

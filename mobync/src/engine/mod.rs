@@ -200,7 +200,17 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         diffs: Vec<Diff>,
         owner: &Owner,
     ) -> Result<SyncResponse, Error> {
-        self.sync(Source::Device { since: logical_clock }, &diffs, owner).await
+        self.apply_to(logical_clock, &diffs, owner).await
+    }
+
+    /// As [`apply`](Self::apply), for who needs the diffs afterwards.
+    pub(crate) async fn apply_to(
+        &self,
+        logical_clock: i64,
+        diffs: &[Diff],
+        owner: &Owner,
+    ) -> Result<SyncResponse, Error> {
+        self.sync(Source::Device { since: logical_clock }, diffs, owner).await
     }
 
     /// Makes changes on behalf of the backend, which all of the owner's devices receive.
@@ -277,7 +287,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
             Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|late| {
                 // With half of them, it will come to an end.
                 let too_many = phase.works() && diffs.len() > 1;
-                Err(if too_many { Error::too_slow(limit) } else { Error::busy(late) })
+                Err(if too_many { Error::too_slow(limit) } else { Error::busy(late).in_doubt() })
             }),
         };
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);

@@ -320,7 +320,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
                     attempt.learned.look_closer(rejection, true)?;
                     return Ok(None);
                 }
-                Err(error) => return Err(Error::of_database(error)),
+                Err(error) => return Err(Error::of_commit(error)),
             }
         }
 

@@ -9,7 +9,9 @@ use ::http::StatusCode;
 pub(crate) use self::database::BoxError;
 pub use self::database::DatabaseError;
 
-/// Why a sync failed. Nothing of it was applied.
+/// Why a sync failed. Nothing of it was applied, unless an [`Internal`](Self::Internal) or
+/// [`Busy`](Self::Busy) says that it may have been: then the connection to the database was lost while it
+/// committed, for example. The same request, sent again, finds out, and counts once.
 ///
 /// Every error has a [`code`](Self::code) for programs, a [`status`](Self::status) for HTTP and one
 /// sentence for people ([`Display`](std::fmt::Display)):
@@ -29,7 +31,7 @@ pub use self::database::DatabaseError;
 /// | 422 | `invalid_value`, `constraint` | the database refuses a diff, where requests are all or nothing |
 /// | 429 | `too_many_listeners` | the owner has as many live streams as one may have |
 /// | 500 | `internal` | the database failed; the cause is in [`source`](std::error::Error::source) |
-/// | 503 | `busy` | the database is locked or its pool is empty; try again |
+/// | 503 | `busy` | the database is locked, its pool is empty, a time limit ran out; try again |
 ///
 /// ```
 /// let error = mobync::Error::ClockAhead { device: 9, server: 4 };
@@ -132,15 +134,25 @@ pub enum Error {
         most: usize,
     },
     /// The database or the auth closure failed. The client hears nothing of the cause.
-    #[error("The server failed; nothing was changed. Try again later.")]
+    #[error("The server failed; {}. Try again later.", outcome(.0))]
     Internal(#[source] BoxError),
-    /// The database is locked, its pool is empty, or a time limit ran out.
-    #[error("The server is busy; nothing was changed. Try again in a moment.")]
+    /// The database is locked, its pool is empty, the server holds as many bytes of requests or answers
+    /// as it may, or a time limit ran out.
+    #[error("The server is busy; {}. Try again in a moment.", outcome(source))]
     Busy {
         /// After how long to try again.
         retry_after: Duration,
         /// What was waited for.
         source: BoxError,
+    },
+    /// Nothing came of the request's body for too long.
+    #[error(
+        "Nothing of the body came for {} seconds, so the request was given up. Send the same again.",
+        after.as_secs_f64()
+    )]
+    Silent {
+        /// For how long nothing came.
+        after: Duration,
     },
 }
 
@@ -163,7 +175,7 @@ impl Error {
             Self::Constraint { .. } => "constraint",
             Self::TooManyListeners { .. } => "too_many_listeners",
             Self::Internal(_) => "internal",
-            Self::Busy { .. } => "busy",
+            Self::Busy { .. } | Self::Silent { .. } => "busy",
         }
     }
 
@@ -185,7 +197,7 @@ impl Error {
             | Self::Constraint { .. } => StatusCode::UNPROCESSABLE_ENTITY,
             Self::TooManyListeners { .. } => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Busy { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy { .. } | Self::Silent { .. } => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -205,6 +217,25 @@ impl Error {
 
     pub(crate) fn invalid_diff(diff_id: &str, reason: impl Into<String>) -> Self {
         Self::InvalidDiff { diff_id: Some(diff_id.to_owned()), reason: reason.into() }
+    }
+
+    /// What a database's error means at a commit: the changes may have been made all the same.
+    pub(crate) fn of_commit(error: DatabaseError) -> Self {
+        match Self::of_database(error) {
+            conflict if conflict.is_conflict() => conflict,
+            error => error.in_doubt(),
+        }
+    }
+
+    /// The same failure, of a sync that may have made its changes all the same.
+    pub(crate) fn in_doubt(self) -> Self {
+        match self {
+            Self::Internal(source) => Self::Internal(InDoubt(source).into()),
+            Self::Busy { retry_after, source } => {
+                Self::Busy { retry_after, source: InDoubt(source).into() }
+            }
+            other => other,
+        }
     }
 
     /// The changes of the request take too long together.
@@ -261,6 +292,19 @@ impl Error {
             }
             other => Self::of_database(other),
         }
+    }
+}
+
+/// The cause of a failure after which it is not known whether the changes were made.
+#[derive(Debug, thiserror::Error)]
+#[error("it is not known whether the changes were made: {0}")]
+struct InDoubt(#[source] BoxError);
+
+fn outcome(cause: &BoxError) -> &'static str {
+    if cause.is::<InDoubt>() {
+        "what was sent may have been applied all the same, and counts once"
+    } else {
+        "nothing was changed"
     }
 }
 

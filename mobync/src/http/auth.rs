@@ -58,27 +58,38 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The token of a request: that of its `Authorization: Bearer` header, else the body's `auth_token`.
+/// The token of a request: that of its `Authorization: Bearer` header, or else, if there is no such
+/// header, the body's `auth_token`.
 #[derive(Clone, Default)]
 pub struct Token(Option<String>);
 
 impl Token {
-    /// The token of a header `Authorization`, if that is one of a bearer.
-    pub(super) fn of_header(authorization: Option<&[u8]>) -> Self {
-        let bearer = |value: &[u8]| {
-            let (scheme, token) = match value.iter().position(|byte| *byte == b' ') {
-                Some(space) => value.split_at(space),
-                None => (value, &[][..]),
-            };
-            let token = || String::from_utf8_lossy(token).trim().to_owned();
-            scheme.eq_ignore_ascii_case(b"bearer").then(token)
-        };
-        Self(authorization.and_then(bearer))
+    /// The token of a request's headers `Authorization`, all of them.
+    ///
+    /// A header of a bearer without a token, or with one that is not UTF-8, is an empty token, which is
+    /// taken for none but leaves none to the body either. So are two of them.
+    ///
+    /// ```
+    /// use mobync::http::Token;
+    ///
+    /// assert_eq!(Token::of_headers([&b"Bearer secret"[..]]).as_str().ok(), Some("secret"));
+    /// assert!(Token::of_headers([&b"Bearer \xff"[..]]).as_str().is_err());
+    /// ```
+    pub fn of_headers<'h>(authorizations: impl IntoIterator<Item = &'h [u8]>) -> Self {
+        let mut bearers = authorizations.into_iter().filter_map(bearer);
+        let Some(token) = bearers.next() else { return Self(None) };
+        let token = if bearers.next().is_some() { &[] } else { token };
+        Self(Some(str::from_utf8(token).unwrap_or_default().to_owned()))
     }
 
-    /// This one, or else that of the body.
-    pub(super) fn or(self, body_token: impl FnOnce() -> Option<String>) -> Self {
-        Self(self.0.or_else(body_token))
+    /// That of a body.
+    pub(super) fn of_body(token: Option<String>) -> Self {
+        Self(token)
+    }
+
+    /// Whether there is one, be it empty.
+    pub(super) fn is_there(&self) -> bool {
+        self.0.is_some()
     }
 
     /// The token's text.
@@ -93,6 +104,18 @@ impl Token {
             Some(token) => Ok(token),
         }
     }
+}
+
+/// What a header `Authorization` has behind its scheme, if that is a bearer's. A scheme ends at the
+/// first byte that a name cannot have; only blanks may be there.
+fn bearer(authorization: &[u8]) -> Option<&[u8]> {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
+    let value = authorization.trim_ascii();
+    let end = value.iter().take_while(|byte| is_name(byte)).count();
+    let (scheme, token) = value.split_at(end);
+    let is_apart = token.first().is_none_or(u8::is_ascii_whitespace);
+    let token = if is_apart { token.trim_ascii_start() } else { &[] };
+    scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
 }
 
 impl fmt::Debug for Token {

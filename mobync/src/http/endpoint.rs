@@ -1,17 +1,29 @@
 //! The whole sync route.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use tokio::time::timeout;
 
-use super::{Auth, AuthError, Credentials, Head, Received, Token, receive, respond};
-use crate::{Database, Error, Mobync, Owner, Rules, SyncRequest, error::BoxError};
-
-/// The greatest size of a request's body unless another one is set: 16 MiB.
-pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
+use super::{
+    AnswerBody, Auth, AuthError, Credentials, Head, Limits, Token,
+    body::large,
+    budget::Share,
+    panic::caught,
+    receive::{Admitted, Announced, admit},
+    respond::{respond, response},
+};
+use crate::{
+    Database, Diff, Error, Mobync, Owner, Rules, SyncRequest, SyncResponse, engine::log_failure,
+    error::BoxError,
+};
 
 /// The sync route of a [`Mobync`]: a request in, a response out. Cheap to clone.
 ///
@@ -41,7 +53,7 @@ pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 pub struct Endpoint<D, R, A> {
     mobync: Mobync<D, R>,
     auth: Arc<A>,
-    max_body_bytes: usize,
+    limits: Arc<Limits>,
 }
 
 impl<D, R, A, Fut> Endpoint<D, R, A>
@@ -51,38 +63,151 @@ where
 {
     /// The route that syncs with `mobync`, for the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
-        Self { mobync, auth: Arc::new(auth), max_body_bytes: DEFAULT_MAX_BODY_BYTES }
+        Self { mobync, auth: Arc::new(auth), limits: Arc::default() }
+    }
+}
+
+impl<D, R> Endpoint<D, R, ()> {
+    /// The route for an auth closure of another shape, which each request is then
+    /// [answered](Self::answer) with.
+    pub fn without_auth(mobync: Mobync<D, R>) -> Self {
+        Self { mobync, auth: Arc::new(()), limits: Arc::default() }
     }
 }
 
 impl<D, R, A> Endpoint<D, R, A> {
-    /// The greatest size of a request's body, in bytes; [`DEFAULT_MAX_BODY_BYTES`] unless set.
+    /// What requests and answers may take; [`Limits::default`] unless set.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Arc::new(limits);
+        self
+    }
+
+    /// The greatest size of a request's body, in bytes, as [`Limits::max_body_bytes`].
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
-        self.max_body_bytes = bytes;
+        Arc::make_mut(&mut self.limits).max_body_bytes = bytes;
         self
     }
 }
 
 impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
     /// Answers a request. Whatever it is, there is an answer, as the protocol has it.
+    ///
+    /// The answer is there at once, and so counts as read. Over a network, [`serve`](Self::serve).
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Bytes>
     where
-        B: Body,
-        B::Error: Into<BoxError>,
+        B: Body<Error: Into<BoxError>>,
+    {
+        self.serve(request).await.map(AnswerBody::into_bytes)
+    }
+
+    /// Answers a request as [`handle`](Self::handle) does, with a body to be written to a network.
+    pub async fn serve<B>(&self, request: Request<B>) -> Response<AnswerBody>
+    where
+        B: Body<Error: Into<BoxError>>,
     {
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
-        let body =
-            async { Ok(Limited::new(body, self.max_body_bytes).collect().await?.to_bytes()) };
-        let received = receive(Head::from(&parts), self.max_body_bytes, body).await;
+        let announced = Announced::new(Head::from(&parts), &self.limits);
         let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
-        let mut response = answer(&self.mobync, received, auth).await;
+        let mut response = self.respond(&self.limits, announced, body, auth).await;
         if is_head {
-            *response.body_mut() = Bytes::new();
+            *response.body_mut() = Bytes::new().into();
         }
         response
     }
+}
+
+impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
+    /// Answers a request as [`serve`](Self::serve) does, but within these limits, and by an auth closure
+    /// of its own, which may borrow from the request or not be `Send`.
+    ///
+    /// The answer to a HEAD request has its body, which HTTP servers leave out by themselves.
+    pub async fn answer<B, F, Fut>(
+        &self,
+        head: Head<'_>,
+        body: B,
+        limits: &Limits,
+        auth: F,
+    ) -> Response<AnswerBody>
+    where
+        B: Body<Error: Into<BoxError>>,
+        F: FnOnce(Token) -> Fut,
+        Fut: Future<Output = Result<Owner, AuthError>>,
+    {
+        self.respond(limits, Announced::new(head, limits), body, auth).await
+    }
+
+    async fn respond<B, F, Fut>(
+        &self,
+        limits: &Limits,
+        announced: Announced,
+        body: B,
+        auth: F,
+    ) -> Response<AnswerBody>
+    where
+        B: Body<Error: Into<BoxError>>,
+        F: FnOnce(Token) -> Fut,
+        Fut: Future<Output = Result<Owner, AuthError>>,
+    {
+        let max_diffs = self.mobync.settings().max_diffs;
+        let answered = match admit(announced, body, limits, max_diffs, auth).await {
+            Ok(admitted) => {
+                let mut syncing = pin!(self.sync(limits, admitted));
+                poll_fn(|context| caught(syncing.as_mut(), context)).await
+            }
+            Err(error) => Err(error),
+        };
+        answered.unwrap_or_else(|error| respond(Err(&error)).map(AnswerBody::from))
+    }
+
+    async fn sync(
+        &self,
+        limits: &Limits,
+        admitted: Admitted,
+    ) -> Result<Response<AnswerBody>, Error> {
+        // The share is held until there is an answer.
+        let Admitted { owner, request, share: _share } = admitted;
+        let SyncRequest { logical_clock, diffs, .. } = request;
+        let answer = self.mobync.apply_to(logical_clock, &diffs, &owner).await?;
+        let Some(size) = large(&answer) else {
+            return Ok(respond(Ok(&answer)).map(AnswerBody::from));
+        };
+        match limits.answers.try_take(size) {
+            Some(room) => Ok(held(limits, &answer, room)),
+            None => {
+                let request = (logical_clock, &*diffs, &owner);
+                let later = Box::pin(self.answer_later(limits, (answer, size), request)).await;
+                // What the device sent has been applied by now.
+                later.map_err(|error| if diffs.is_empty() { error } else { error.in_doubt() })
+            }
+        }
+    }
+
+    /// Waits until others have read their large answers. Whoever waits holds none, but reads it anew:
+    /// what the device sent is known by then, and does nothing again.
+    async fn answer_later(
+        &self,
+        limits: &Limits,
+        (answer, size): (SyncResponse, usize),
+        (logical_clock, diffs, owner): (i64, &[Diff], &Owner),
+    ) -> Result<Response<AnswerBody>, Error> {
+        let SyncResponse { message, refused, .. } = answer;
+        let room = timeout(limits.patience, limits.answers.take(size)).await;
+        let room = room.map_err(|_| Error::busy("large answers are not read"));
+        let room = room.inspect_err(log_failure)?;
+        let answer = self.mobync.apply_to(logical_clock, diffs, owner).await?;
+        // What was refused is told once, and that was the first time.
+        let answer = SyncResponse { message, refused, ..answer };
+        Ok(held(limits, &answer, room))
+    }
+}
+
+/// A large answer, written in parts.
+fn held(limits: &Limits, answer: &SyncResponse, room: Share) -> Response<AnswerBody> {
+    let (body, length) = limits.answers.hold(answer, room);
+    response(StatusCode::OK, body, length)
 }
 
 impl<D, R, A> Clone for Endpoint<D, R, A> {
@@ -90,7 +215,7 @@ impl<D, R, A> Clone for Endpoint<D, R, A> {
         Self {
             mobync: self.mobync.clone(),
             auth: Arc::clone(&self.auth),
-            max_body_bytes: self.max_body_bytes,
+            limits: Arc::clone(&self.limits),
         }
     }
 }
@@ -98,36 +223,7 @@ impl<D, R, A> Clone for Endpoint<D, R, A> {
 impl<D, R, A> fmt::Debug for Endpoint<D, R, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Endpoint")
-            .field("max_body_bytes", &self.max_body_bytes)
+            .field("max_body_bytes", &self.limits.max_body_bytes)
             .finish_non_exhaustive()
     }
-}
-
-/// Answers what was [received](receive) like an [`Endpoint`], for frameworks in which who is asking is
-/// told by more than [`Credentials`]: `auth` is called once, with whatever it has borrowed from the
-/// request.
-///
-/// The answer to a HEAD request has its body, which HTTP servers leave out by themselves.
-pub async fn answer<D, R, Fut>(
-    mobync: &Mobync<D, R>,
-    received: Result<Received, Error>,
-    auth: impl FnOnce(Token) -> Fut,
-) -> Response<Bytes>
-where
-    D: Database,
-    R: Rules<D::Unit>,
-    Fut: Future<Output = Result<Owner, AuthError>>,
-{
-    // Without a block of its own, which would keep all of this a second time.
-    let request = match received {
-        Ok(received) => received.authenticate(auth, mobync.settings().max_diffs).await,
-        Err(error) => Err(error),
-    };
-    let outcome = match request {
-        Ok((owner, SyncRequest { logical_clock, diffs, .. })) => {
-            mobync.apply(logical_clock, diffs, &owner).await
-        }
-        Err(error) => Err(error),
-    };
-    respond(outcome.as_ref())
 }

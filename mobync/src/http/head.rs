@@ -4,6 +4,8 @@ use std::fmt;
 
 use http::{HeaderName, HeaderValue, header, request::Parts};
 
+use super::Token;
+
 /// A request's method, and its headers that a sync depends on, from whatever types a framework has.
 ///
 /// ```
@@ -19,33 +21,37 @@ use http::{HeaderName, HeaderValue, header, request::Parts};
 pub struct Head<'r> {
     /// The method.
     pub method: &'r str,
-    /// The value of the header `Authorization`.
-    pub authorization: Option<&'r [u8]>,
+    /// The token of the headers `Authorization`.
+    pub token: Token,
     /// The value of the header `Content-Type`.
     pub content_type: Option<&'r [u8]>,
     /// The value of the header `Content-Length`.
     pub content_length: Option<&'r [u8]>,
     /// The values of all headers `Content-Encoding`.
     pub content_encodings: Vec<&'r [u8]>,
+    /// Whether there is a header `Expect`: then the client sends no body before it is asked for one.
+    pub expects: bool,
 }
 
 impl<'r> From<&'r Parts> for Head<'r> {
     fn from(parts: &'r Parts) -> Self {
         let value = |name: HeaderName| parts.headers.get(name).map(HeaderValue::as_bytes);
         let encodings = parts.headers.get_all(header::CONTENT_ENCODING);
+        let authorizations = parts.headers.get_all(header::AUTHORIZATION);
         Self {
             method: parts.method.as_str(),
-            authorization: value(header::AUTHORIZATION),
+            token: Token::of_headers(authorizations.iter().map(HeaderValue::as_bytes)),
             content_type: value(header::CONTENT_TYPE),
             content_length: value(header::CONTENT_LENGTH),
             content_encodings: encodings.iter().map(HeaderValue::as_bytes).collect(),
+            expects: parts.headers.contains_key(header::EXPECT),
         }
     }
 }
 
 impl fmt::Debug for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the Authorization: it is a secret.
+        // Not the token: it is a secret.
         f.debug_struct("Head").field("method", &self.method).finish_non_exhaustive()
     }
 }

@@ -1,12 +1,21 @@
 //! The whole live route.
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{Either, Full};
 
-use super::{Auth, AuthError, Credentials, Events, Head, Token, respond, respond::not_get};
+use super::{
+    Auth, AuthError, Credentials, Events, Head, Token, panic::caught, receive::ask, respond,
+    respond::not_get,
+};
 use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
 
 /// The live route of a [`Mobync`]: a device that listens here is told when to sync.
@@ -112,20 +121,24 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
     pub async fn handle<B>(&self, request: Request<B>) -> Response<LiveBody> {
         let (parts, _) = request.into_parts();
         let method = parts.method.clone();
-        let authorization = parts.headers.get(header::AUTHORIZATION).cloned();
-        let head = Head {
-            method: method.as_str(),
-            authorization: authorization.as_ref().map(HeaderValue::as_bytes),
-            ..Head::default()
-        };
+        let token = Head::from(&parts).token;
+        let head = Head { method: method.as_str(), token, ..Head::default() };
         let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
-        self.answer(head, auth).await
+        let mut response = self.answer(head, auth).await;
+        if method == Method::HEAD
+            && let Either::Right(failure) = response.body_mut()
+        {
+            *failure = Full::default();
+        }
+        response
     }
 }
 
 impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
     /// Answers a request as [`handle`](Self::handle) does, by an auth closure of its own, which may
     /// borrow from the request or not be `Send`.
+    ///
+    /// A failure of a HEAD request has its body, which HTTP servers leave out by themselves.
     pub async fn answer<F, Fut>(&self, head: Head<'_>, auth: F) -> Response<LiveBody>
     where
         F: FnOnce(Token) -> Fut,
@@ -135,18 +148,14 @@ impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
         if !is_head && head.method != "GET" {
             return not_get().map(|body| Either::Right(Full::new(body)));
         }
-        let events = match self.listen(auth(Token::of_header(head.authorization))).await {
+        let listening = async { self.listen(ask(auth, head.token).await?).await };
+        let events = match listening.await {
             Ok(events) if is_head => {
                 drop(events);
                 Events::empty()
             }
             Ok(events) => events,
-            Err(error) => {
-                log_failure(&error);
-                let body =
-                    |body| Either::Right(Full::new(if is_head { Bytes::new() } else { body }));
-                return respond(Err(&error)).map(body);
-            }
+            Err(error) => return respond(Err(&error)).map(|body| Either::Right(Full::new(body))),
         };
         let mut response = Response::new(Either::Left(events));
         let headers = response.headers_mut();
@@ -157,14 +166,13 @@ impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
         response
     }
 
-    async fn listen(
-        &self,
-        owner: impl Future<Output = Result<Owner, AuthError>>,
-    ) -> Result<Events, Error> {
-        let owner = owner.await?;
+    async fn listen(&self, owner: Owner) -> Result<Events, Error> {
         // Listen first and look then, so that nothing falls between the two.
-        let listener = self.mobync.live().listen(&owner, self.max_listeners)?;
-        let clock = self.mobync.clock(&owner).await?;
+        let listener = self.mobync.live().listen(&owner, self.max_listeners);
+        let listener = listener.inspect_err(log_failure)?;
+        let mut asked = pin!(self.mobync.clock(&owner));
+        let clock = poll_fn(|context| caught(asked.as_mut(), context)).await;
+        let clock = clock.inspect_err(log_failure)?;
         Ok(Events::new(listener, clock, self.heartbeat, self.max_age))
     }
 }

@@ -1,16 +1,22 @@
 //! The sync endpoint over plain `http` types, which every framework's adapter calls.
 //!
 //! Statuses, codes and headers are made here and nowhere else, so that all frameworks answer alike.
-//! An [`Endpoint`] is the whole route. [`receive`] and [`answer`] are its halves, for frameworks with
-//! requests and auth closures of other types; who writes a handler by hand uses their parts:
-//! [`Received::authenticate`], [`Mobync::apply`](crate::Mobync::apply), [`respond`].
-//! A [`LiveEndpoint`] is a second route, which tells devices when to sync.
+//! An [`Endpoint`] is the whole route; who writes a handler by hand uses its parts: [`authenticate`] or
+//! [`receive`], [`Mobync::apply`](crate::Mobync::apply), [`respond`]. A [`LiveEndpoint`] is a second
+//! route, which tells devices when to sync. [`Limits`] say what requests and answers may take.
+//!
+//! A route needs a tokio runtime with its time enabled, unless bodies and databases are ready at once.
 
 mod auth;
+mod body;
+mod budget;
 mod endpoint;
 mod events;
 mod head;
+mod limits;
 mod live;
+mod panic;
+mod read;
 mod receive;
 mod respond;
 #[cfg(feature = "tower")]
@@ -18,10 +24,13 @@ mod service;
 
 pub use self::{
     auth::{Auth, AuthError, Credentials, SharedAuth, Token},
-    endpoint::{DEFAULT_MAX_BODY_BYTES, Endpoint, answer},
+    body::{AnswerBody, Unread},
+    endpoint::Endpoint,
     events::Events,
     head::Head,
+    limits::{DEFAULT_MAX_BODY_BYTES, Limits},
     live::{LiveBody, LiveEndpoint},
-    receive::{OverLimit, Received, receive},
+    read::OverLimit,
+    receive::{authenticate, receive},
     respond::respond,
 };

@@ -1,99 +1,182 @@
-//! From a request's bytes to what they ask: method, media type, size, JSON, token, members.
+//! From a request's bytes to what they ask: method, media type, size, token, body, JSON, members.
 
-use std::future::Future;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+};
 
-use bytes::Bytes;
-use http_body_util::LengthLimitError;
+use http_body::Body;
 
-use super::{AuthError, Head, Token};
+use super::{
+    AuthError, Head, Limits, Token,
+    budget::Share,
+    panic::caught,
+    read::{Reader, too_large},
+};
 use crate::{Error, Owner, SyncRequest, engine::log_failure, error::BoxError, protocol::Envelope};
 
-/// A request whose method, media type and size are right, with its whole body.
-#[derive(Debug)]
-pub struct Received {
-    token: Token,
-    body: Bytes,
-}
-
-/// What a body fails with where a limit of the framework has cut it off, so that the answer is 413.
-#[derive(Clone, Copy, Debug, thiserror::Error)]
-#[error("the body is over the limit")]
-pub struct OverLimit;
-
-/// Reads a request's `body`, if it is a POST of JSON of at most `max_bytes`.
+/// Reads a request, for a handler that finds the owner by itself.
 ///
-/// `body` is not polled unless the head is right. It sees to the limit itself: a longer one fails with
-/// [`OverLimit`] or `http_body_util::LengthLimitError`. `usize::MAX` is for a limit that only the
-/// framework knows.
+/// `body` is not polled unless the head is right; of one that is refused a little is read, so that the
+/// client hears why. Its error may be [`OverLimit`](super::OverLimit) or
+/// `http_body_util::LengthLimitError`, where the framework has a limit of its own: then
+/// [`max_body_bytes`](Limits::max_body_bytes) of `usize::MAX` leaves it all to the framework.
 ///
 /// ```
 /// use bytes::Bytes;
-/// use mobync::http::{Head, receive};
+/// use http_body_util::Full;
+/// use mobync::http::{Head, Limits, receive};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), mobync::Error> {
 /// let head =
 ///     Head { method: "POST", content_type: Some(b"application/json"), ..Head::default() };
-/// let body = async { Ok(Bytes::from(r#"{"logical_clock": 0, "diffs": []}"#)) };
-/// let request = receive(head, 1024, body).await?.into_request()?;
+/// let body = Full::<Bytes>::from(r#"{"logical_clock": 0, "diffs": []}"#);
+/// let request = receive(head, body, &Limits::default()).await?;
 /// assert_eq!(request.logical_clock, 0);
 /// # Ok(())
 /// # }
 /// ```
 ///
 /// # Errors
-/// [`Error::MethodNotAllowed`], [`Error::UnsupportedMediaType`], [`Error::PayloadTooLarge`], or
-/// [`Error::InvalidRequest`] if the body breaks off.
-pub async fn receive(
-    head: Head<'_>,
-    max_bytes: usize,
-    body: impl Future<Output = Result<Bytes, BoxError>>,
-) -> Result<Received, Error> {
-    if head.method != "POST" {
-        return Err(Error::MethodNotAllowed);
+/// [`Error::MethodNotAllowed`], [`Error::UnsupportedMediaType`], [`Error::PayloadTooLarge`];
+/// [`Error::Busy`] or [`Error::Silent`] if the body cannot be had now; [`Error::InvalidJson`];
+/// [`Error::InvalidRequest`], also if the body breaks off, or [`Error::InvalidDiff`].
+pub async fn receive<B>(head: Head<'_>, body: B, limits: &Limits) -> Result<SyncRequest, Error>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    let Announced { expects, verdict, .. } = Announced::new(head, limits);
+    let mut body = pin!(body);
+    let mut reader = Reader::new(body.as_mut());
+    if let Err(error) = verdict {
+        refuse(&mut reader, expects, limits).await;
+        return Err(error);
     }
-    check_media_type(&head)?;
-    let length = head.content_length.and_then(|length| str::from_utf8(length).ok());
-    if length.and_then(|length| length.parse().ok()).is_some_and(|length: usize| length > max_bytes)
-    {
-        return Err(too_large(max_bytes));
-    }
-    match body.await {
-        Ok(body) => Ok(Received { token: Token::of_header(head.authorization), body }),
-        Err(cause) if is_too_large(&*cause) => Err(too_large(max_bytes)),
-        Err(_) => Err(Error::InvalidRequest("the body broke off before its end".to_owned())),
+    match reader.read(limits).await {
+        Ok((body, _)) => SyncRequest::from_slice(&body),
+        Err(error) => {
+            refuse(&mut reader, false, limits).await;
+            Err(error)
+        }
     }
 }
 
-impl Received {
-    /// The parsed request, for a handler that finds the owner by itself.
-    ///
-    /// # Errors
-    /// [`Error::InvalidJson`], [`Error::InvalidRequest`] or [`Error::InvalidDiff`].
-    pub fn into_request(self) -> Result<SyncRequest, Error> {
-        SyncRequest::from_slice(&self.body)
-    }
+/// Finds out whose request it is, and reads it as [`receive`] does.
+///
+/// `auth` is called once: before the body is read, if a header has a token; and with the body's token
+/// else. A panic in it is an [`Error::Internal`].
+///
+/// # Errors
+/// As [`receive`]. Those of [`AuthError`] come before whatever is wrong with the body, or, where the body
+/// has the token, behind [`Error::InvalidJson`].
+pub async fn authenticate<B, Fut>(
+    head: Head<'_>,
+    body: B,
+    limits: &Limits,
+    auth: impl FnOnce(Token) -> Fut,
+) -> Result<(Owner, SyncRequest), Error>
+where
+    B: Body<Error: Into<BoxError>>,
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    let announced = Announced::new(head, limits);
+    // How many diffs are too many is for the `Mobync` to say, which the handler calls.
+    let admitted = admit(announced, body, limits, usize::MAX, auth).await?;
+    Ok((admitted.owner, admitted.request))
+}
 
-    /// Finds out whose request it is, and parses it.
-    ///
-    /// # Errors
-    /// [`Error::InvalidJson`]; then those of [`AuthError`]; then
-    /// [`Error::InvalidRequest`] or [`Error::InvalidDiff`], or [`Error::PayloadTooLarge`] for more
-    /// than `max_diffs` diffs.
-    pub async fn authenticate<Fut>(
-        self,
-        auth: impl FnOnce(Token) -> Fut,
-        max_diffs: usize,
-    ) -> Result<(Owner, SyncRequest), Error>
-    where
-        Fut: Future<Output = Result<Owner, AuthError>>,
-    {
-        let Self { token, body } = self;
-        let envelope = Envelope::from_slice(&body)?;
-        let owner = auth(token.or(|| envelope.auth_token())).await.map_err(Error::from);
-        let owner = owner.inspect_err(log_failure)?;
-        Ok((owner, envelope.into_request(max_diffs)?))
+/// What a request's head says of it.
+pub(super) struct Announced {
+    token: Token,
+    expects: bool,
+    verdict: Result<(), Error>,
+}
+
+impl Announced {
+    pub(super) fn new(head: Head<'_>, limits: &Limits) -> Self {
+        let verdict = check(&head, limits);
+        Self { token: head.token, expects: head.expects, verdict }
     }
+}
+
+/// A request that can be applied.
+pub(super) struct Admitted {
+    pub(super) owner: Owner,
+    pub(super) request: SyncRequest,
+    /// What it has of the bytes that are held at once.
+    pub(super) share: Share,
+}
+
+/// Reads a request, and finds out whose it is.
+pub(super) async fn admit<B, Fut>(
+    announced: Announced,
+    body: B,
+    limits: &Limits,
+    max_diffs: usize,
+    auth: impl FnOnce(Token) -> Fut,
+) -> Result<Admitted, Error>
+where
+    B: Body<Error: Into<BoxError>>,
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    let Announced { token, mut expects, verdict } = announced;
+    let mut body = pin!(body);
+    let mut reader = Reader::new(body.as_mut());
+    let admitted = async {
+        verdict?;
+        let (owner, auth) = if token.is_there() {
+            (Some(ask(auth, token).await?), None)
+        } else {
+            (None, Some(auth))
+        };
+        expects = false;
+        let (body, share) = reader.read(limits).await?;
+        let envelope = Envelope::from_slice(&body)?;
+        let owner = match (owner, auth) {
+            (None, Some(auth)) => ask(auth, Token::of_body(envelope.auth_token())).await?,
+            (Some(owner), _) => owner,
+            (None, None) => return Err(Error::Internal("nobody was asked".into())),
+        };
+        Ok(Admitted { owner, request: envelope.into_request(max_diffs)?, share })
+    };
+    let admitted = admitted.await;
+    if admitted.is_err() {
+        refuse(&mut reader, expects, limits).await;
+    }
+    admitted
+}
+
+/// Asks the application whose request it is.
+pub(super) async fn ask<Fut>(auth: impl FnOnce(Token) -> Fut, token: Token) -> Result<Owner, Error>
+where
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    let mut asked = pin!(async { auth(token).await.map_err(Error::from).inspect_err(log_failure) });
+    poll_fn(|context| caught(asked.as_mut(), context)).await
+}
+
+/// Reads on in a body that is refused, unless the client waits to be asked for it.
+async fn refuse<B>(reader: &mut Reader<'_, B>, expects: bool, limits: &Limits)
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    if !expects {
+        reader.read_on(limits).await;
+    }
+}
+
+fn check(head: &Head<'_>, limits: &Limits) -> Result<(), Error> {
+    if head.method != "POST" {
+        return Err(Error::MethodNotAllowed);
+    }
+    check_media_type(head)?;
+    let length = head.content_length.and_then(|length| str::from_utf8(length).ok());
+    let length = length.and_then(|length| length.parse::<usize>().ok());
+    if length.is_some_and(|length| length > limits.max_body_bytes) {
+        return Err(too_large(limits));
+    }
+    Ok(())
 }
 
 fn check_media_type(head: &Head<'_>) -> Result<(), Error> {
@@ -106,19 +189,4 @@ fn check_media_type(head: &Head<'_>) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::UnsupportedMediaType("The body must be sent without a Content-Encoding."))
-}
-
-fn too_large(max_bytes: usize) -> Error {
-    let limit = match max_bytes {
-        usize::MAX => "this server takes".to_owned(), // the framework does not tell its limit
-        _ => format!("{max_bytes} bytes"),
-    };
-    Error::PayloadTooLarge(format!("The body is larger than {limit}: send fewer diffs at once."))
-}
-
-/// A limit of ours, or one of the framework's.
-fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
-    error.is::<LengthLimitError>()
-        || error.is::<OverLimit>()
-        || error.source().is_some_and(is_too_large)
 }

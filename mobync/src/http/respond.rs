@@ -16,10 +16,13 @@ use crate::{Error, SyncResponse, protocol::Failure};
 /// assert_eq!(response.headers()["content-type"], "application/json");
 /// ```
 pub fn respond(outcome: Result<&SyncResponse, &Error>) -> Response<Bytes> {
-    let error = match outcome {
-        Ok(answer) => return json(StatusCode::OK, answer),
-        Err(error) => error,
-    };
+    match outcome {
+        Ok(answer) => json(StatusCode::OK, answer),
+        Err(error) => failure(error),
+    }
+}
+
+fn failure(error: &Error) -> Response<Bytes> {
     let mut response = json(error.status(), &Failure::from(error));
     let headers = response.headers_mut();
     match error {
@@ -34,6 +37,9 @@ pub fn respond(outcome: Result<&SyncResponse, &Error>) -> Response<Bytes> {
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
             headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        Error::Silent { .. } => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         _ => {}
     }
@@ -51,12 +57,19 @@ pub(super) fn not_get() -> Response<Bytes> {
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
     // Strings, integers and booleans: there is nothing in it that JSON could not say.
-    let body = serde_json::to_vec(body).unwrap_or_default();
-    let mut response = Response::new(Bytes::from(body));
+    let body = Bytes::from(serde_json::to_vec(body).unwrap_or_default());
+    let length = body.len();
+    response(status, body, length)
+}
+
+/// A response of that JSON, which has so many bytes.
+pub(super) fn response<B>(status: StatusCode, json: B, length: usize) -> Response<B> {
+    let mut response = Response::new(json);
     *response.status_mut() = status;
-    let length = response.body().len().into();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(header::CONTENT_LENGTH, length);
+    headers.insert(header::CONTENT_LENGTH, length.into());
+    // An old answer, kept by a proxy, would acknowledge what the server has never seen.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -7,13 +7,11 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
-use http_body_util::Full;
 use tower_service::Service;
 
-use super::{Auth, Endpoint, LiveBody, LiveEndpoint};
+use super::{AnswerBody, Auth, Endpoint, LiveBody, LiveEndpoint};
 use crate::{Database, Rules, error::BoxError};
 
 impl<D, R, A, B> Service<Request<B>> for Endpoint<D, R, A>
@@ -25,7 +23,7 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<AnswerBody>;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
 
@@ -35,7 +33,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let endpoint = self.clone();
-        Box::pin(async move { Ok(endpoint.handle(request).await.map(Full::new)) })
+        Box::pin(async move { Ok(endpoint.serve(request).await) })
     }
 }
 

@@ -73,6 +73,8 @@ impl<'a> Envelope<'a> {
     /// # Errors
     /// [`Error::InvalidJson`] if two readers could take the body differently, or none can.
     pub(crate) fn from_slice(body: &'a [u8]) -> Result<Self, Error> {
+        // Some editors and libraries put a byte order mark in front.
+        let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let text = std::str::from_utf8(body).map_err(|cause| {
             Error::InvalidJson(format!("it is not UTF-8 at byte {}", cause.valid_up_to()))
         })?;

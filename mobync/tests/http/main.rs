@@ -3,9 +3,11 @@
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 mod hostile;
+mod limits;
 mod members;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 
 use std::time::Duration;
 

@@ -7,6 +7,7 @@ use std::{
 
 use actix_web::{App, HttpServer, rt::System};
 use mobync::Database;
+use mobync_actix::Credentials;
 
 use super::{Task, application};
 
@@ -14,16 +15,18 @@ pub(super) fn serve<D: Database>(
     database: impl Future<Output = io::Result<D>>,
     task: Task,
 ) -> io::Result<()> {
-    let Task { port, gate, ready, stopped } = task;
+    let Task { port, limits, gate, ready, stopped } = task;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
     System::new().block_on(async {
         let mobync = application::mobync(database.await?, &gate);
         let _ = ready.send(listener.local_addr()?);
         let server = HttpServer::new(move || {
-            App::new().service(mobync_actix::service(mobync.clone(), async |credentials| {
-                application::owner(credentials.token()?)
-            }))
+            let auth = async |credentials: Credentials| application::owner(credentials.token()?);
+            let sync = mobync_actix::service(mobync.clone(), auth).limits(limits.clone());
+            App::new().service(sync).service(mobync_actix::live(mobync.clone(), auth))
         });
+        // A client that is gone is not waited for.
+        let server = server.h1_allow_half_closed(false);
         let server = server.workers(2).disable_signals().listen(listener)?.run();
         let handle = server.handle();
         tokio::select! {

@@ -15,11 +15,16 @@ pub(super) const FIELDS: [&str; 2] = ["name", "done"];
 ///
 /// # Errors
 /// For those few, and for what cannot be an owner.
+///
+/// # Panics
+/// For the token `panicking`, as an auth closure should not.
+#[expect(clippy::panic, reason = "what it is for")]
 pub fn owner(token: &str) -> Result<Owner, AuthError> {
     match token {
         "stranger" => Err(AuthError::unauthenticated("The token is not known.")),
         "banned" => Err(AuthError::forbidden("Your account is closed.")),
         "lost" => Err(AuthError::failed("the table of users is gone")),
+        "panicking" => panic!("the auth closure panics"),
         token => Ok(Owner::new(token)?),
     }
 }
@@ -34,14 +39,16 @@ pub fn mobync<D: Database>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbi
     Mobync::new(Moody { database, gate: gate.clone() }).rules(NoForbiddenNames)
 }
 
-/// Refuses what is named "forbidden".
+/// Refuses what is named "forbidden", and panics at what is named "panicking".
 #[derive(Clone, Copy, Debug)]
 pub struct NoForbiddenNames;
 
 impl NoForbiddenNames {
+    #[expect(clippy::panic, reason = "what it is for")]
     fn judge(diff: &Diff) -> Result<(), Refusal> {
         let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
         match data.get("name") {
+            Some(name) if name == "panicking" => panic!("the rule panics"),
             Some(name) if name == "forbidden" => Err(Refusal::because("That name is forbidden.")),
             _ => Ok(()),
         }

@@ -2,7 +2,11 @@
 
 use std::{io, net::Ipv4Addr};
 
-use mobync::Database;
+use axum::Router;
+use mobync::{
+    Database,
+    http::{Credentials, Endpoint},
+};
 use tokio::net::TcpListener;
 
 use super::{Task, application};
@@ -11,13 +15,15 @@ pub(super) fn serve<D: Database>(
     database: impl Future<Output = io::Result<D>>,
     task: Task,
 ) -> io::Result<()> {
-    let Task { port, gate, ready, stopped } = task;
+    let Task { port, limits, gate, ready, stopped } = task;
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let mobync = application::mobync(database.await?, &gate);
-        let app = mobync_axum::router(mobync, async |credentials| {
-            application::owner(credentials.token()?)
-        });
+        let auth = async |credentials: Credentials| application::owner(credentials.token()?);
+        let sync = Endpoint::new(mobync.clone(), auth).limits(limits);
+        let app = Router::new()
+            .route("/sync", mobync_axum::route(sync))
+            .merge(mobync_axum::live(mobync, auth));
         let _ = ready.send(listener.local_addr()?);
         tokio::select! {
             ended = axum::serve(listener, app) => ended,

@@ -18,6 +18,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use mobync::http::Limits;
 use tokio::sync::oneshot;
 
 pub use self::gate::Gate;
@@ -97,6 +98,7 @@ impl Framework {
 /// What a server is told: where to listen, whom to tell the address, and when to stop.
 struct Task {
     port: u16,
+    limits: Limits,
     gate: Gate,
     ready: mpsc::Sender<SocketAddr>,
     stopped: oneshot::Receiver<()>,
@@ -122,6 +124,14 @@ impl Server {
         Self::start_at(framework, database, None, 0)
     }
 
+    /// Starts a server in memory that has these limits.
+    ///
+    /// # Errors
+    /// If it cannot listen.
+    pub fn start_within(framework: Framework, limits: Limits) -> io::Result<Self> {
+        Self::start_with(framework, Database::Memory, None, 0, limits)
+    }
+
     /// Starts a server on the database at that address, if it is given; port 0 picks a free one.
     ///
     /// # Errors
@@ -132,10 +142,20 @@ impl Server {
         at: Option<String>,
         port: u16,
     ) -> io::Result<Self> {
+        Self::start_with(framework, database, at, port, Limits::new())
+    }
+
+    fn start_with(
+        framework: Framework,
+        database: Database,
+        at: Option<String>,
+        port: u16,
+        limits: Limits,
+    ) -> io::Result<Self> {
         let gate = Gate::default();
         let (ready, address) = mpsc::channel();
         let (stop, stopped) = oneshot::channel();
-        let task = Task { port, gate: gate.clone(), ready, stopped };
+        let task = Task { port, limits, gate: gate.clone(), ready, stopped };
         let thread = thread::spawn(move || database.serve(framework, at, task));
         match address.recv() {
             Ok(address) => Ok(Self { address, gate, stop: Some(stop), thread: Some(thread) }),

@@ -5,16 +5,21 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use mobync::Database;
-use rocket::{Config, fairing::AdHoc, figment::Figment, log::LogLevel};
+use mobync::{Database, Owner, http::AuthError};
+use mobync_rocket::Credentials;
+use rocket::{Config, fairing::AdHoc, figment::Figment, futures::future::BoxFuture, log::LogLevel};
 
 use super::{Task, application};
+
+fn auth<'a>(credentials: Credentials<'a, '_>) -> BoxFuture<'a, Result<Owner, AuthError>> {
+    Box::pin(async move { application::owner(credentials.token()?) })
+}
 
 pub(super) fn serve<D: Database>(
     database: impl Future<Output = io::Result<D>>,
     task: Task,
 ) -> io::Result<()> {
-    let Task { port, gate, ready, stopped } = task;
+    let Task { port, limits, gate, ready, stopped } = task;
     let tell = AdHoc::on_liftoff("tell the address", move |rocket| {
         let Config { address, port, .. } = *rocket.config();
         Box::pin(async move {
@@ -28,10 +33,9 @@ pub(super) fn serve<D: Database>(
         .merge(("shutdown.ctrlc", false));
     tokio::runtime::Runtime::new()?.block_on(async {
         let mobync = application::mobync(database.await?, &gate);
-        let sync = mobync_rocket::fairing(mobync, |credentials| {
-            Box::pin(async move { application::owner(credentials.token()?) })
-        });
-        let rocket = rocket::custom(figment).attach(sync).attach(tell);
+        let sync = mobync_rocket::fairing(mobync.clone(), auth);
+        let live = mobync_rocket::live(mobync, auth);
+        let rocket = rocket::custom(figment).manage(limits).attach(sync).attach(live).attach(tell);
         tokio::select! {
             ended = rocket.launch() => match ended {
                 Ok(_) => Ok(()),

@@ -29,12 +29,21 @@ pub struct Sound {
 /// A request as the text takes it apart, or the code of the first check that fails.
 pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
     check_head(case)?;
+    let token = header_token(case);
+    if let Some(token) = &token {
+        owner(token)?;
+    }
+    if case.body.len() > LIMIT {
+        return Err("payload_too_large");
+    }
     let text = std::str::from_utf8(&case.body).map_err(|_| "invalid_json")?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if !is_strict(text) {
         return Err("invalid_json");
     }
     let body = members(text);
-    let owner = owner(case, body.as_ref())?;
+    let token = token.or_else(|| string(body.as_ref()?.get("auth_token")?));
+    let owner = owner(&token.unwrap_or_default())?;
 
     let body = body.ok_or("invalid_request")?;
     let clock = body.get("logical_clock").and_then(|clock| read_clock(clock));
@@ -88,28 +97,43 @@ fn check_head(case: &Case) -> Result<(), &'static str> {
         return Err("unsupported_media_type");
     }
     let announced = case.header("content-length").and_then(|length| length.parse().ok());
-    if announced.unwrap_or(0) > LIMIT || case.body.len() > LIMIT {
-        return Err("payload_too_large");
-    }
-    Ok(())
+    if announced.unwrap_or(0) > LIMIT { Err("payload_too_large") } else { Ok(()) }
 }
 
-/// A Bearer header wins, even without a token in it; a header of another scheme does not.
-fn owner(case: &Case, body: Option<&Members<'_>>) -> Result<Owner, &'static str> {
-    let header = case.header("authorization").and_then(|value| {
-        let (scheme, token) = value.split_once(' ').unwrap_or((value, ""));
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim().to_owned())
+/// A Bearer header wins, even without a token in it; a header of another scheme does not. Two of them
+/// are as one without a token.
+fn header_token(case: &Case) -> Option<String> {
+    let blank = [' ', '\t'];
+    let tokens = case.headers_of("authorization").filter_map(|value| {
+        let value = value.trim_matches(blank);
+        let is_of_scheme =
+            value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer"));
+        let token = value.get(6..).filter(|_| is_of_scheme)?;
+        match token.chars().next() {
+            Some(' ' | '\t') => Some(token.trim_matches(blank)),
+            Some(more) if more.is_ascii_alphanumeric() => None,
+            Some('!' | '#' | '$' | '%' | '&' | '\'' | '*' | '+' | '-' | '.') => None,
+            Some('^' | '_' | '`' | '|' | '~') => None,
+            _ => Some(""),
+        }
     });
-    let token = header.or_else(|| string(body?.get("auth_token")?));
-    match token {
-        None => Err("unauthenticated"),
-        Some(token) if token.is_empty() => Err("unauthenticated"),
-        Some(token) => application::owner(&token).map_err(|error| match error {
-            AuthError::Unauthenticated(_) => "unauthenticated",
-            AuthError::Forbidden(_) => "forbidden",
-            _ => "internal",
-        }),
+    let tokens: Vec<&str> = tokens.collect();
+    match *tokens {
+        [] => None,
+        [token] => Some(token.to_owned()),
+        _ => Some(String::new()),
     }
+}
+
+fn owner(token: &str) -> Result<Owner, &'static str> {
+    if token.is_empty() {
+        return Err("unauthenticated");
+    }
+    application::owner(token).map_err(|error| match error {
+        AuthError::Unauthenticated(_) => "unauthenticated",
+        AuthError::Forbidden(_) => "forbidden",
+        _ => "internal",
+    })
 }
 
 #[derive(Debug, PartialEq)]

@@ -43,8 +43,9 @@ pub fn failure(answer: &Answer, code: &str, case: &Case) -> Verdict {
     if answer.status != status || (case.method != "HEAD" && answer.code() != code) {
         return Err(format!("the text says {status} {code}"));
     }
-    let headers = [Some(("content-type", "application/json")), header];
-    let expected: HashSet<_> = headers.into_iter().flatten().collect();
+    let always = [("content-type", "application/json"), ("cache-control", "no-store")];
+    let headers = always.into_iter().map(Some).chain([header]);
+    let expected: HashSet<_> = headers.flatten().collect();
     let said = answer.headers.iter().filter(|(name, _)| name != "content-length");
     let said: HashSet<_> = said.map(|(name, value)| (&**name, &**value)).collect();
     holds(said == expected, "the headers are others")?;
@@ -100,6 +101,7 @@ fn sentence(message: &Value) -> Verdict {
 /// A success in its shape, at that clock.
 pub fn success(answer: &Answer, owner: &Owner, clock: i64) -> Verdict {
     holds(answer.status == 200, "the text says 200")?;
+    holds(answer.header("cache-control") == Some("no-store"), "it may be kept")?;
     let json = answer.json();
     let mut names: Vec<&str> =
         json.as_object().into_iter().flatten().map(|(name, _)| &**name).collect();

@@ -140,7 +140,7 @@ pub fn head(case: &mut Case, rng: &mut Rng) {
         "application/jsön",
     ];
     const ENCODINGS: [&str; 6] = ["identity", "Identity", "gzip", "br", "", "identity, gzip"];
-    const TOKENS: [&str; 12] = [
+    const TOKENS: [&str; 20] = [
         "Bearer",
         "Bearer ",
         "bearer ada",
@@ -153,9 +153,17 @@ pub fn head(case: &mut Case, rng: &mut Rng) {
         "ada",
         "",
         "Bearer Ünï",
+        "Bearer\tada",
+        "\tBearer ada\t",
+        "Bearer:ada",
+        "Bearer,ada",
+        "Bearer=ada",
+        "Bearers ada",
+        "Bearer-x ada",
+        "Bearer\u{a0}ada",
     ];
     const LENGTHS: [&str; 6] = ["0", "-1", "ten", "65537", "99999999999999999999999", "+1"];
-    match rng.u8(..8) {
+    match rng.u8(..9) {
         0 => case.method = rng.choice(&METHODS).unwrap(),
         1 => case.headers[0].1 = (*rng.choice(&TYPES).unwrap()).to_owned(),
         2 => {
@@ -164,6 +172,7 @@ pub fn head(case: &mut Case, rng: &mut Rng) {
         3 => add(case, "content-encoding", &ENCODINGS, rng),
         4 | 5 => add(case, "authorization", &TOKENS, rng),
         6 => add(case, "content-length", &LENGTHS, rng),
+        7 => drop(case.body.splice(0..0, "\u{feff}".repeat(rng.usize(1..3)).into_bytes())),
         _ => case.body.resize(LIMIT + 1 + rng.usize(..1000), b' '),
     }
 }

@@ -1,0 +1,88 @@
+//! How many bytes are held at once, by all requests together.
+
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// What is counted in, in bytes: less is not worth the counting.
+const UNIT: usize = 1024;
+
+/// A number of bytes that requests share. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub(super) struct Budget {
+    free: Arc<Semaphore>,
+    most: u32,
+}
+
+/// What one request has of a [`Budget`], until it is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Share(Option<OwnedSemaphorePermit>);
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Self {
+        let most = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);
+        let permits = usize::try_from(most).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        Self { free: Arc::new(Semaphore::new(permits)), most }
+    }
+
+    /// Makes a share as large as that, if there is so much left. What is larger than all there is
+    /// needs all there is.
+    pub(super) fn try_grow(&self, share: &mut Share, bytes: usize) -> bool {
+        let more = self.units(bytes).saturating_sub(share.units());
+        if more == 0 {
+            return true;
+        }
+        let Ok(permit) = Arc::clone(&self.free).try_acquire_many_owned(more) else { return false };
+        match &mut share.0 {
+            Some(held) => held.merge(permit),
+            held => *held = Some(permit),
+        }
+        true
+    }
+
+    /// Waits for a share of that size, first come first served.
+    pub(super) async fn take(&self, bytes: usize) -> Share {
+        // It is never closed.
+        Share(Arc::clone(&self.free).acquire_many_owned(self.units(bytes)).await.ok())
+    }
+
+    fn units(&self, bytes: usize) -> u32 {
+        u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.most)
+    }
+}
+
+impl Share {
+    fn units(&self) -> u32 {
+        let units = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+        u32::try_from(units).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn shares_are_given_until_all_is_held_and_come_back() {
+        let budget = Budget::new(10 * UNIT);
+        let (mut one, mut two) = (Share::default(), Share::default());
+        for bytes in [1, UNIT, 3 * UNIT, 6 * UNIT] {
+            assert!(budget.try_grow(&mut one, bytes));
+        }
+        assert!(budget.try_grow(&mut one, 1), "a share does not shrink");
+        assert!(budget.try_grow(&mut two, 4 * UNIT));
+        assert!(!budget.try_grow(&mut two, 4 * UNIT + 1));
+        drop(one);
+        assert!(budget.try_grow(&mut two, 10 * UNIT));
+    }
+
+    #[tokio::test]
+    async fn what_is_larger_than_all_there_is_comes_alone() {
+        let budget = Budget::new(2 * UNIT);
+        let all = budget.take(usize::MAX).await;
+        assert!(!budget.try_grow(&mut Share::default(), 1));
+        drop(all);
+        assert!(budget.try_grow(&mut Share::default(), 1));
+        assert!(Budget::new(0).try_grow(&mut Share::default(), usize::MAX), "one at a time");
+    }
+}
