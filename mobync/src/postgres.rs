@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod catalogue;
 mod clocks;
 mod dialect;
 mod error;

@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod catalogue;
 mod dialect;
 mod error;
 mod group;
