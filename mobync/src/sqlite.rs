@@ -16,6 +16,7 @@
 
 mod catalogue;
 mod dialect;
+mod doubles;
 mod error;
 mod group;
 mod ticks;

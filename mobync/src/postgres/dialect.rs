@@ -14,8 +14,8 @@ use crate::{
     DatabaseError, Diff, Operation, Owner, Snapshot,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, null_in_log, quote,
-        run_statements,
+        Arg, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, SchemaError, Table, null_in_log,
+        quote, run_statements,
     },
 };
 
@@ -37,7 +37,7 @@ impl Default for Postgres {
 const OBJECT: &str = "(CAST(t.json_data AS json) ->> 'id')";
 
 fn owners_of(log: &str) -> String {
-    quote(&format!("{log}_owners"))
+    quote(&catalogue::owners_of(log))
 }
 
 /// A literal that is the same whatever is in the text, also for the simple query protocol.
@@ -101,6 +101,11 @@ impl Dialect for Postgres {
         }
     }
 
+    async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {
+        catalogue::check_encoding(connection).await?;
+        catalogue::check_own_tables(connection, log).await
+    }
+
     async fn find(
         connection: &mut PgConnection,
         table: &Table,
@@ -135,6 +140,10 @@ impl Dialect for Postgres {
         table.create("text NOT NULL")
     }
 
+    fn by_bytes(table: &str, column: &str) -> String {
+        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE text COLLATE \"C\"")
+    }
+
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
         let (table, owned, id) = (&model.table, model.owned(), model.id.quoted());
         // One by one by the key, whatever the statistics say: no other index has this order.
@@ -152,7 +161,7 @@ impl Dialect for Postgres {
             (Kind::Text, _) if operator != "=" => {
                 format!("t.{name} COLLATE \"C\" {operator} ${parameter}")
             }
-            (Kind::Text, _) => format!("t.{name} = ${parameter}"),
+            (Kind::Text, _) => format!("{} = ${parameter}", column.exact()),
             (Kind::Integer(64), Some(_)) | (Kind::Uuid | Kind::Boolean | Kind::Other, _) => {
                 format!("t.{name} {operator} CAST(${parameter} AS {sql_type})")
             }
@@ -171,7 +180,7 @@ impl Dialect for Postgres {
             Kind::Json => {
                 format!("CAST(t.{name} AS jsonb) = ANY (CAST(${parameter} AS jsonb[]))")
             }
-            Kind::Text => format!("t.{name} = ANY (${parameter})"),
+            Kind::Text => format!("{} = ANY (${parameter})", column.exact()),
             _ => format!("t.{name} = ANY (CAST(${parameter} AS {sql_type}[]))"),
         }
     }
@@ -190,9 +199,9 @@ impl Dialect for Postgres {
     fn record(model: &Model) -> String {
         let mut list = format!("CAST(t.{} AS text) AS \"id\"", model.id.quoted());
         for column in &model.columns {
-            list += &format!(", t.{}", column.quoted());
+            list += &format!(", {} AS {}", value(column), column.quoted());
         }
-        format!("(SELECT CAST(to_json(r) AS text) FROM (SELECT {list}) AS r)")
+        format!("(SELECT CAST(to_json(r.*) AS text) FROM (SELECT {list}) AS r)")
     }
 
     fn insert(model: &Model, columns: &[&Column]) -> String {
@@ -329,6 +338,15 @@ impl Dialect for Postgres {
 
     run_statements!(PgConnection);
 
+    async fn texts(
+        connection: &mut PgConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let arguments = Self::arguments(args)?;
+        sqlx::query_scalar_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await
+    }
+
     async fn fold_log(
         connection: &mut PgConnection,
         log: &Model,
@@ -393,6 +411,31 @@ impl Dialect for Postgres {
             Err(sqlx::Error::Database(_)) => Ok(false),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// A column's value, so that it becomes JSON which means the same to every reader.
+fn value(column: &Column) -> String {
+    let name = format!("t.{}", column.quoted());
+    let words = "('NaN', 'Infinity', '-Infinity')";
+    match column.kind {
+        Kind::Integer(_) if column.as_strings => format!("CAST({name} AS text)"),
+        Kind::Float => format!("CASE WHEN {name} NOT IN {words} THEN {name} END"),
+        // Greater integers than others read are written as doubles, with all digits; and what no double
+        // is, as a string, which the column takes, too.
+        Kind::Numeric => {
+            let text = format!("CAST({name} AS text)");
+            let numbers = if column.as_strings {
+                String::new()
+            } else {
+                format!(
+                    "WHEN abs({name}) < 9223372036854775808 THEN to_json({name}) \
+                     WHEN abs({name}) <= 1.7976931348623157e308 THEN CAST({text} || 'e0' AS json) "
+                )
+            };
+            format!("CASE {numbers}WHEN {text} NOT IN {words} THEN to_json({text}) END")
+        }
+        _ => name,
     }
 }
 

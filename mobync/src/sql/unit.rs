@@ -318,7 +318,7 @@ impl<D: Dialect> SqlUnit<D> {
         owner: &Owner,
         query: WindowQuery<'_>,
     ) -> Result<Window, DatabaseError> {
-        let statement = Statement::new::<D>(schema, owner, query);
+        let statement = Statement::new::<D>(schema, owner, query)?;
         let rows = Box::pin(self.session.log_rows(&statement.sql, &statement.args)).await;
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
         statement.read::<D>(owner, rows)

@@ -8,8 +8,11 @@ mod support;
 mod clocks;
 mod constraints;
 mod costs;
+mod equality;
 mod import;
 mod names;
+mod numbers;
+mod owners;
 mod setup;
 mod types;
 
