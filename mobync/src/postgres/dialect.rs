@@ -36,6 +36,9 @@ impl Default for Postgres {
 /// The id of the object that an entry of the log is of.
 const OBJECT: &str = "(CAST(t.json_data AS json) ->> 'id')";
 
+/// What numbers can be that JSON has none for.
+const NO_NUMBERS: &str = "('NaN', 'Infinity', '-Infinity')";
+
 fn owners_of(log: &str) -> String {
     quote(&catalogue::owners_of(log))
 }
@@ -202,6 +205,24 @@ impl Dialect for Postgres {
             list += &format!(", {} AS {}", value(column), column.quoted());
         }
         format!("(SELECT CAST(to_json(r.*) AS text) FROM (SELECT {list}) AS r)")
+    }
+
+    fn is_name(column: &Column) -> String {
+        format!("t.{} IS NOT NULL", column.quoted())
+    }
+
+    fn is_sound(model: &Model) -> String {
+        let numbers = model.columns.iter().filter_map(|column| match column.kind {
+            Kind::Float | Kind::Numeric => Some(format!("CAST(t.{} AS text)", column.quoted())),
+            _ => None,
+        });
+        let words: Vec<String> =
+            numbers.map(|number| format!(" AND ({number} IN {NO_NUMBERS}) IS NOT TRUE")).collect();
+        format!("(1 = 1{})", words.concat())
+    }
+
+    fn shown(column: &Column) -> String {
+        format!("coalesce(CAST(t.{} AS text), 'null')", column.quoted())
     }
 
     fn insert(model: &Model, columns: &[&Column]) -> String {
@@ -417,10 +438,9 @@ impl Dialect for Postgres {
 /// A column's value, so that it becomes JSON which means the same to every reader.
 fn value(column: &Column) -> String {
     let name = format!("t.{}", column.quoted());
-    let words = "('NaN', 'Infinity', '-Infinity')";
     match column.kind {
         Kind::Integer(_) if column.as_strings => format!("CAST({name} AS text)"),
-        Kind::Float => format!("CASE WHEN {name} NOT IN {words} THEN {name} END"),
+        Kind::Float => format!("CASE WHEN {name} NOT IN {NO_NUMBERS} THEN {name} END"),
         // Greater integers than others read are written as doubles, with all digits; and what no double
         // is, as a string, which the column takes, too.
         Kind::Numeric => {
@@ -433,7 +453,7 @@ fn value(column: &Column) -> String {
                      WHEN abs({name}) <= 1.7976931348623157e308 THEN CAST({text} || 'e0' AS json) "
                 )
             };
-            format!("CASE {numbers}WHEN {text} NOT IN {words} THEN to_json({text}) END")
+            format!("CASE {numbers}WHEN {text} NOT IN {NO_NUMBERS} THEN to_json({text}) END")
         }
         _ => name,
     }

@@ -76,9 +76,10 @@ impl<D: Dialect> Builder<D> {
         self.dialect.learn(connection).await?;
         let (mut models, mut keys) = (BTreeMap::new(), Keys::default());
         for table in self.tables {
-            let found = D::find(connection, &table).await?;
-            // Which SQLite would not see.
-            let Some(mut found) = found.filter(|_| !table.name.contains('\0')) else {
+            // No table has a NUL in its name; SQLite would not see it.
+            let has_nul = table.name.contains('\0');
+            let found = if has_nul { None } else { D::find(connection, &table).await? };
+            let Some(mut found) = found else {
                 let create = D::create_table(&table);
                 return Err(SchemaError::NoTable { table: table.name, create });
             };

@@ -138,6 +138,15 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// A select list for [`texts`](Self::texts): the record as JSON text, of the table `t`.
     fn record(model: &Model) -> String;
 
+    /// That a column, which may name rows, has a value of its type: a name.
+    fn is_name(column: &Column) -> String;
+
+    /// That JSON can say all that is in a row of the table `t`.
+    fn is_sound(model: &Model) -> String;
+
+    /// A column of the table `t` as text, whatever is in it.
+    fn shown(column: &Column) -> String;
+
     /// Statements that write many rows: `$1` is the owner, `$2` what [`payload`](Self::payload) makes of
     /// them, or the ids of those to delete.
     fn insert(model: &Model, columns: &[&Column]) -> String;

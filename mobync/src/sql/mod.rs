@@ -13,6 +13,7 @@ mod references;
 mod schema;
 mod schema_error;
 mod session;
+mod skipped;
 mod table;
 mod unit;
 mod value;
@@ -20,7 +21,7 @@ mod window;
 
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,
-    schema_error::SchemaError, table::Table, unit::SqlUnit,
+    schema_error::SchemaError, skipped::SkippedRow, table::Table, unit::SqlUnit,
 };
 pub(crate) use self::{
     dialect::{Arg, LogRow, Writer, run_statements},

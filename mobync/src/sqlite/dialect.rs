@@ -172,6 +172,20 @@ impl Dialect for Sqlite {
         doubles::record(model)
     }
 
+    fn is_name(column: &Column) -> String {
+        let storage = if column.kind == Kind::Text { "text" } else { "integer" };
+        format!("typeof(t.{}) = '{storage}'", column.quoted())
+    }
+
+    fn is_sound(model: &Model) -> String {
+        doubles::are_sound(model)
+    }
+
+    fn shown(column: &Column) -> String {
+        let name = format!("t.{}", column.quoted());
+        format!("CASE typeof({name}) WHEN 'text' THEN {name} ELSE quote({name}) END")
+    }
+
     fn insert(model: &Model, columns: &[&Column]) -> String {
         let mut into = model.id.quoted();
         let mut values = String::from("json_extract(r.value, '$[0]')");

@@ -64,6 +64,19 @@ fn any(name: &str, gap: &str) -> String {
     )
 }
 
+/// That JSON has all values of a row: what is read as null or as a string else is none.
+pub(super) fn are_sound(model: &Model) -> String {
+    let sound = model.columns.iter().filter(|column| column.kind != Kind::Text).map(|column| {
+        let name = format!("t.{}", column.quoted());
+        let json = match column.kind {
+            Kind::Json => format!(" AND coalesce(json_valid({name}, 9), 1)"),
+            _ => String::new(),
+        };
+        format!(" AND CASE typeof({name}) WHEN 'real' THEN abs({name}) < 9e999 ELSE 1{json} END")
+    });
+    format!("(1 = 1{})", sound.collect::<String>())
+}
+
 /// Reads a row of a select of one text, or of a [`record`]. JSON has no infinities: they are null.
 pub(super) fn read(row: &SqliteRow) -> Result<String, sqlx::Error> {
     let text: String = row.try_get(0)?;

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod catalogue;
 mod clocks;
 mod constraints;
 mod costs;

@@ -252,9 +252,14 @@ async fn hidden_columns_stay<D: Dialect>(database: SqlDatabase<D>, keeping: SqlD
     }
 }
 
-async fn hidden_of<Db: sqlx::Database>(row: Option<(String, i32)>) {
-    assert_eq!(row, Some(("rude customer".to_owned(), 7)));
-    let _ = std::marker::PhantomData::<Db>;
+/// The hidden columns of the row, which are as they were.
+type Hidden = Option<(String, i32)>;
+
+fn are_untouched(hidden: &Hidden) {
+    assert_eq!(
+        hidden.as_ref().map(|(notes, margin)| (&**notes, *margin)),
+        Some(("rude customer", 7))
+    );
 }
 
 #[tokio::test]
@@ -264,13 +269,13 @@ async fn hidden_columns_never_leave_the_server_and_no_device_writes_them() {
     let made = |table| PostgresDatabase::builder().table(table).pool(pool.clone());
     let keeping = made(orders().keep_unknown_fields()).await.unwrap();
     hidden_columns_stay(made(orders()).await.unwrap(), keeping).await;
-    hidden_of::<sqlx::Postgres>(sqlx::query_as(sql).fetch_optional(&pool).await.unwrap()).await;
+    are_untouched(&sqlx::query_as(sql).fetch_optional(&pool).await.unwrap());
 
     let (pool, _folder) = sqlite_with(&[ORDERS, OLD]).await;
     let made = |table| SqliteDatabase::builder().table(table).pool(pool.clone());
     let keeping = made(orders().keep_unknown_fields()).await.unwrap();
     hidden_columns_stay(made(orders()).await.unwrap(), keeping).await;
-    hidden_of::<sqlx::Sqlite>(sqlx::query_as(sql).fetch_optional(&pool).await.unwrap()).await;
+    are_untouched(&sqlx::query_as(sql).fetch_optional(&pool).await.unwrap());
 
     for column in ["stuff_notes", "owner", "id", "Margin"] {
         let error = made(Table::new("orders").hidden([column])).await.unwrap_err();
