@@ -12,11 +12,19 @@ pub(super) fn owners_of(log: &str) -> String {
     format!("{log}_owners")
 }
 
+/// Warns if not all digits of a double are read.
+///
 /// # Errors
 /// If it does not keep texts in UTF-8: then it does not have every character, or looks at none.
-pub(super) async fn check_encoding(connection: &mut PgConnection) -> Result<(), SchemaError> {
-    let sql = "SELECT current_setting('server_encoding')";
-    let encoding: String = sqlx::query_scalar(sql).fetch_one(connection).await?;
+pub(super) async fn check_database(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    let sql = "SELECT current_setting('server_encoding'), \
+               CAST(current_setting('extra_float_digits') AS integer) < 1";
+    let (encoding, cuts): (String, bool) = sqlx::query_as(sql).fetch_one(connection).await?;
+    if cuts {
+        tracing::warn!(
+            "doubles are read with too few digits; set extra_float_digits to 1 for the pool"
+        );
+    }
     if encoding == "UTF8" {
         return Ok(());
     }

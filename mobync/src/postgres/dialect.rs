@@ -105,7 +105,7 @@ impl Dialect for Postgres {
     }
 
     async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {
-        catalogue::check_encoding(connection).await?;
+        catalogue::check_database(connection).await?;
         catalogue::check_own_tables(connection, log).await
     }
 
@@ -440,6 +440,8 @@ fn value(column: &Column) -> String {
     let name = format!("t.{}", column.quoted());
     match column.kind {
         Kind::Integer(_) if column.as_strings => format!("CAST({name} AS text)"),
+        // Without the blanks that fill it up.
+        Kind::Other if column.sql_type == "character" => format!("CAST({name} AS text)"),
         Kind::Float => format!("CASE WHEN {name} NOT IN {NO_NUMBERS} THEN {name} END"),
         // Greater integers than others read are written as doubles, with all digits; and what no double
         // is, as a string, which the column takes, too.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use uuid::Uuid;
 
 use super::value::{in_range, integer, is_decimal, is_uuid};
 use crate::{DatabaseError, Owner};
@@ -209,7 +208,7 @@ impl Kind {
     pub(super) fn compares(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Text, Value::String(text)) => !text.contains('\0'),
-            (Self::Uuid, Value::String(text)) => Uuid::try_parse(text).is_ok(),
+            (Self::Uuid, Value::String(text)) => is_uuid(text),
             (Self::Integer(_), Value::String(text)) => integer(text).is_some(),
             (Self::Numeric, Value::String(text)) => is_decimal(text),
             (Self::Boolean, Value::Bool(_))

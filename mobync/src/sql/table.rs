@@ -73,7 +73,8 @@ impl Table {
 
     /// Columns that are the server's own: they never leave it, not in an undo or an
     /// [`import`](super::SqlDatabase::import) either, and no device writes them; one that tries is
-    /// answered `unknown_field`. Without that, all columns are synced.
+    /// answered `unknown_field`. Rules and [`read`](crate::Synchronizer::read) do not see them either.
+    /// Without that, all columns are synced.
     ///
     /// ```
     /// use mobync::sql::Table;

@@ -319,11 +319,10 @@ async fn references_meet_what_they_mean() {
 
 #[tokio::test]
 async fn texts_keep_every_character_or_are_refused() {
-    let statement =
-        "CREATE TABLE tasks (id text, owner text, a varchar(3), PRIMARY KEY (owner, id))";
+    let statement = "CREATE TABLE tasks (id text, owner text, a varchar(3), c char(5), PRIMARY KEY (owner, id))";
     let server = super::postgres_server(&[statement], &["tasks"]).await;
     let sent = ["abc", "ab ", "   ", "äöü", "🎉🎉🎉"];
-    let sent = sent.map(|text| create(text, json!({"a": text})));
+    let sent = sent.map(|text| create(text, json!({"a": text, "c": "ab"})));
     assert_eq!(server.refused(0, sent).await, []);
     let bad =
         ["abc ", "    ", "abcd", "äöüß"].map(|text| create(text, json!({"a": text})).id(text));
@@ -333,6 +332,6 @@ async fn texts_keep_every_character_or_are_refused() {
         refused.iter().all(|(_, code, what)| code == "invalid_value" && what.contains("\"a\""))
     );
     for row in server.rows("tasks").await {
-        assert_eq!(row["a"], row["id"]);
+        assert_eq!((&row["a"], &row["c"]), (&row["id"], &json!("ab")), "neither cut nor padded");
     }
 }
