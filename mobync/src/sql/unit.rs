@@ -11,6 +11,7 @@ use super::{
     filter::Conditions,
     schema::{Model, Schema},
     session::Session,
+    value::record,
     window::Statement,
 };
 use crate::{
@@ -144,7 +145,7 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
             texts => texts?,
         };
-        texts.iter().map(|text| serde_json::from_str(text).map_err(DatabaseError::failed)).collect()
+        texts.iter().map(|text| record(text)).collect()
     }
 
     async fn create(

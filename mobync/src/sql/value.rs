@@ -1,9 +1,11 @@
-//! Which values a column can hold, as far as that can be said without asking the database.
+//! Which values a column can hold, as far as that can be said without asking the database; and what is
+//! made of those that were in it.
 
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Column, Kind};
-use crate::DatabaseError;
+use crate::{DatabaseError, Record, json::has_long_number};
 
 /// The greatest integer that every reader of JSON takes for itself.
 const MOST_SAFE: u64 = (1 << 53) - 1;
@@ -73,6 +75,35 @@ impl Column {
             }
         };
         DatabaseError::invalid_value(&self.name, what)
+    }
+}
+
+/// The record that a row was read as.
+///
+/// # Errors
+/// If a number in it is greater than any double.
+pub(super) fn record(text: &str) -> Result<Record, DatabaseError> {
+    let record: Record = serde_json::from_str(text).map_err(DatabaseError::failed)?;
+    if !has_long_number(text.as_bytes()) {
+        return Ok(record);
+    }
+    let (id, fields) = record.into_parts();
+    let fields = fields.into_iter().map(|(name, value)| (name, without_long_integers(value)));
+    Ok(fields.fold(Record::new(id), |record, (name, value)| record.with(name, value)))
+}
+
+/// Integers beyond 64 bits with a sign as the doubles that other readers take them for.
+fn without_long_integers(value: Value) -> Value {
+    match value {
+        Value::Number(number) if number.is_u64() && !number.is_i64() => number
+            .as_f64()
+            .and_then(serde_json::Number::from_f64)
+            .map_or(Value::Null, Value::Number),
+        Value::Array(values) => values.into_iter().map(without_long_integers).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, without_long_integers(value))).collect()
+        }
+        value => value,
     }
 }
 

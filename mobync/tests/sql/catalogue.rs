@@ -10,7 +10,9 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 
 use super::{
-    Server, postgres_server, postgres_with, sqlite_server, sqlite_with,
+    Server,
+    owners::Warnings,
+    postgres_server, postgres_with, sqlite_server, sqlite_with,
     support::{create, delete, postgres::new_database, update},
 };
 
@@ -150,7 +152,7 @@ async fn what_is_no_table_or_one_twice_is_told_at_start() {
             "named twice",
         ),
         (vec![], vec!["Tasks".into()], "diffs", "no table Tasks"),
-        (vec![], vec!["tasks".into()], &long[..44], "it may have 43 bytes"),
+        (vec![], vec!["tasks".into()], &long[..56], "it may have 55 bytes"),
         (
             vec!["CREATE TABLE g (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, owner text)"],
             vec!["g".into()],
@@ -203,9 +205,27 @@ async fn what_is_no_table_or_one_twice_is_told_at_start() {
         let error = builder.pool(pool).await.unwrap_err();
         assert!(error.to_string().contains(word), "{statements:?} {tables:?}: {error}");
     }
-    // The longest name of a log is not cut.
+}
+
+#[tokio::test]
+async fn the_longest_name_of_a_log_gives_all_of_its_tables_and_indexes() {
+    let log = "x".repeat(55);
     let pool = postgres_with(&[TASKS]).await;
-    let database =
-        PostgresDatabase::builder().table("tasks").diffs_table(&long[..43]).pool(pool).await;
-    it_syncs(Server::new(database.unwrap()).await, "a long log").await;
+    let builder = PostgresDatabase::builder().table("tasks").diffs_table(&log);
+    it_syncs(Server::new(builder.pool(pool.clone()).await.unwrap()).await, "a long log").await;
+    let sql = "SELECT count(*) FROM pg_indexes WHERE tablename = $1";
+    let indexes: i64 = sqlx::query_scalar(sql).bind(log).fetch_one(&pool).await.unwrap();
+    assert_eq!(indexes, 3);
+}
+
+#[tokio::test]
+async fn a_pool_that_reads_doubles_with_too_few_digits_is_warned_of() {
+    let options = (*postgres_with(&[TASKS]).await.connect_options()).clone();
+    for digits in [0, 1] {
+        let pool = PgPool::connect_with(options.clone().extra_float_digits(digits)).await.unwrap();
+        let database = PostgresDatabase::builder().table("tasks").pool(pool);
+        let (database, warnings) = Warnings::of(database).await;
+        database.unwrap();
+        assert_eq!(warnings.contains("extra_float_digits"), digits == 0, "{warnings}");
+    }
 }

@@ -19,7 +19,7 @@ use super::{
 
 /// Collects the warnings of this thread.
 #[derive(Clone, Default)]
-struct Warnings(Arc<Mutex<String>>);
+pub(super) struct Warnings(Arc<Mutex<String>>);
 
 impl Subscriber for Warnings {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -51,7 +51,7 @@ impl Subscriber for Warnings {
 
 impl Warnings {
     /// What is warned of while this is done.
-    async fn of<T>(work: impl Future<Output = T>) -> (T, String) {
+    pub(super) async fn of<T>(work: impl Future<Output = T>) -> (T, String) {
         let warnings = Self::default();
         let guard = tracing::subscriber::set_default(warnings.clone());
         let done = work.await;
