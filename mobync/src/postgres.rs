@@ -18,6 +18,7 @@ mod catalogue;
 mod clocks;
 mod dialect;
 mod error;
+mod isolate;
 mod writer;
 
 use std::time::Duration;

@@ -19,7 +19,10 @@ mod dialect;
 mod doubles;
 mod error;
 mod group;
+mod isolate;
+mod keys;
 mod ticks;
+mod transaction;
 
 use std::time::Duration;
 

@@ -22,7 +22,7 @@ mod step;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::entry::encode;
-pub(crate) use self::entry::{Entry, Fields, object_of};
+pub(crate) use self::entry::{Entry, Field, Fields, object_of};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::{object_in, push_string};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

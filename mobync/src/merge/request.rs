@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::hash_map::Entry as Slot};
 
-use super::entry::{Entry, object_of};
+use super::entry::{Entry, Field, object_of};
 use crate::{DatabaseError, Diff, Error, Window, hash::HashMap, protocol::check_diff};
 
 /// The diffs that a device sends, checked, without repetitions.
@@ -105,6 +105,11 @@ impl<'a> Request<'a> {
     pub fn fields(&self, place: usize) -> impl Iterator<Item = &str> {
         let fields = self.entries.get(place).map(|entry| &*entry.fields).unwrap_or_default();
         fields.iter().map(|(name, _)| &**name)
+    }
+
+    /// The same with their values.
+    pub(crate) fn values(&self, place: usize) -> &[Field<'a>] {
+        self.entries.get(place).map(|entry| &*entry.fields).unwrap_or_default()
     }
 
     /// One of the diffs, as sent.

@@ -106,23 +106,26 @@ async fn columns(
     table: i64,
 ) -> Result<Vec<FoundColumn>, sqlx::Error> {
     let sql = format!(
-        "SELECT a.attname::text, format_type(a.atttypid, NULL), \
+        "SELECT a.attname::text, format_type(a.atttypid, -1), format_type(a.atttypid, a.atttypmod), \
          CASE WHEN a.atttypid = 'varchar'::regtype AND a.atttypmod > 4 THEN a.atttypmod - 4 END, \
          {FOLDS}, a.attgenerated <> '' OR a.attidentity = 'a' \
          FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation \
          WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
     );
-    let columns: Vec<(String, String, Option<i32>, bool, bool)> =
+    let columns: Vec<(String, String, String, Option<i32>, bool, bool)> =
         sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(table).fetch_all(connection).await?;
     let columns =
-        columns.into_iter().map(|(name, sql_type, limit, folds, generated)| FoundColumn {
-            column: Column {
-                limit: limit.and_then(|limit| usize::try_from(limit).ok()),
-                collate: if folds { " COLLATE \"C\"" } else { "" },
-                ..Column::new(name, kind(&sql_type), sql_type)
-            },
-            generated,
-            folds,
+        columns.into_iter().map(|(name, sql_type, full_type, limit, folds, generated)| {
+            FoundColumn {
+                column: Column {
+                    limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+                    collate: if folds { " COLLATE \"C\"" } else { "" },
+                    full_type,
+                    ..Column::new(name, kind(&sql_type), sql_type)
+                },
+                generated,
+                folds,
+            }
         });
     Ok(columns.collect())
 }

@@ -85,7 +85,11 @@ impl<D: Dialect> Builder<D> {
             };
             let references = std::mem::take(&mut found.references);
             let identity = found.identity.clone();
-            let model = inspect::model::<D>(&table, found)?;
+            let mut model = inspect::model::<D>(&table, found)?;
+            let free = D::free_columns(connection, &model).await?;
+            for column in &mut model.columns {
+                column.is_free = free.contains(&column.name);
+            }
             if model.name == self.log || models.contains_key(&model.name) {
                 return Err(SchemaError::Twice { table: model.name });
             }

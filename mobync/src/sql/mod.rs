@@ -19,13 +19,14 @@ mod unit;
 mod value;
 mod window;
 
-pub use self::{
-    builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,
-    schema_error::SchemaError, skipped::SkippedRow, table::Table, unit::SqlUnit,
-};
 pub(crate) use self::{
+    batch::Batch,
     dialect::{Arg, LogRow, Writer, run_statements},
     found::{Found, FoundColumn, Reference, Unique},
     schema::{Column, Kind, Model, quote},
     window::{ENTRY, null_in_log},
+};
+pub use self::{
+    builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,
+    schema_error::SchemaError, skipped::SkippedRow, table::Table, unit::SqlUnit,
 };

@@ -36,6 +36,9 @@ pub struct Column {
     pub(crate) name: String,
     /// Its type in SQL, to cast to.
     pub(crate) sql_type: String,
+    /// The same with its lengths and precisions, which cut, pad or round.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) full_type: String,
     pub(crate) kind: Kind,
     /// The most characters of a text; the database may cut off what is behind them.
     pub(crate) limit: Option<usize>,
@@ -43,6 +46,8 @@ pub struct Column {
     pub(crate) collate: &'static str,
     /// Its numbers are strings in JSON.
     pub(crate) as_strings: bool,
+    /// No constraint, index or trigger looks at it: its type alone says what it takes.
+    pub(crate) is_free: bool,
 }
 
 /// What a column can hold.
@@ -124,10 +129,13 @@ impl Model {
 
 impl Column {
     pub(crate) fn new(name: impl Into<String>, kind: Kind, sql_type: impl Into<String>) -> Self {
+        let sql_type = sql_type.into();
         Self {
             name: name.into(),
-            sql_type: sql_type.into(),
+            full_type: sql_type.clone(),
+            sql_type,
             kind,
+            is_free: false,
             limit: None,
             collate: "",
             as_strings: false,
@@ -159,6 +167,12 @@ impl Column {
             Some(limit) => format!("{}({limit})", self.sql_type),
             None => self.sql_type.clone(),
         }
+    }
+
+    /// Whether the column surely takes the value, whatever else is in the row or in others.
+    pub(super) fn surely_takes(&self, json: &str) -> bool {
+        let is_told_by_json = matches!(self.kind, Kind::Text | Kind::Integer(_) | Kind::Boolean);
+        self.is_free && is_told_by_json && json != "null" && self.check(json).is_ok()
     }
 
     /// Whether an id or an owner is spelled so when the database gives it back.

@@ -10,10 +10,13 @@ mod clocks;
 mod constraints;
 mod costs;
 mod equality;
+mod full_disk;
 mod import;
 mod names;
 mod numbers;
 mod owners;
+mod queues;
+mod rejections;
 mod setup;
 mod types;
 
