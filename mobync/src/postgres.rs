@@ -19,6 +19,7 @@ mod clocks;
 mod dialect;
 mod error;
 mod isolate;
+mod record;
 mod writer;
 
 use std::time::Duration;

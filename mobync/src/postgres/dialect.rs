@@ -14,6 +14,7 @@ use super::{
     clocks::announce,
     error::{explain, is_dead},
     isolate::isolate,
+    record,
     writer::Transaction,
 };
 use crate::{
@@ -41,9 +42,6 @@ impl Default for Postgres {
 
 /// The id of the object that an entry of the log is of.
 const OBJECT: &str = "(CAST(t.json_data AS json) ->> 'id')";
-
-/// What numbers can be that JSON has none for.
-const NO_NUMBERS: &str = "('NaN', 'Infinity', '-Infinity')";
 
 fn owners_of(log: &str) -> String {
     quote(&catalogue::owners_of(log))
@@ -229,11 +227,7 @@ impl Dialect for Postgres {
     }
 
     fn record(model: &Model) -> String {
-        let mut list = format!("CAST(t.{} AS text) AS \"id\"", model.id.quoted());
-        for column in &model.columns {
-            list += &format!(", {} AS {}", value(column), column.quoted());
-        }
-        format!("(SELECT CAST(to_json(r.*) AS text) FROM (SELECT {list}) AS r)")
+        record::record(model)
     }
 
     fn is_name(column: &Column) -> String {
@@ -241,13 +235,7 @@ impl Dialect for Postgres {
     }
 
     fn is_sound(model: &Model) -> String {
-        let numbers = model.columns.iter().filter_map(|column| match column.kind {
-            Kind::Float | Kind::Numeric => Some(format!("CAST(t.{} AS text)", column.quoted())),
-            _ => None,
-        });
-        let words: Vec<String> =
-            numbers.map(|number| format!(" AND ({number} IN {NO_NUMBERS}) IS NOT TRUE")).collect();
-        format!("(1 = 1{})", words.concat())
+        record::is_sound(model)
     }
 
     fn shown(column: &Column) -> String {
@@ -447,32 +435,6 @@ impl Dialect for Postgres {
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let ended = || DatabaseError::failed("the unit of work has ended");
         isolate(writer.connection().ok_or_else(ended)?, owner, batch).await
-    }
-}
-
-/// A column's value, so that it becomes JSON which means the same to every reader.
-fn value(column: &Column) -> String {
-    let name = format!("t.{}", column.quoted());
-    match column.kind {
-        Kind::Integer(_) if column.as_strings => format!("CAST({name} AS text)"),
-        // Without the blanks that fill it up.
-        Kind::Other if column.sql_type == "bpchar" => format!("CAST({name} AS text)"),
-        Kind::Float => format!("CASE WHEN {name} NOT IN {NO_NUMBERS} THEN {name} END"),
-        // Greater integers than others read are written as doubles, with all digits; and what no double
-        // is, as a string, which the column takes, too.
-        Kind::Numeric => {
-            let text = format!("CAST({name} AS text)");
-            let numbers = if column.as_strings {
-                String::new()
-            } else {
-                format!(
-                    "WHEN abs({name}) < 9223372036854775808 THEN to_json({name}) \
-                     WHEN abs({name}) <= 1.7976931348623157e308 THEN CAST({text} || 'e0' AS json) "
-                )
-            };
-            format!("CASE {numbers}WHEN {text} NOT IN {NO_NUMBERS} THEN to_json({text}) END")
-        }
-        _ => name,
     }
 }
 
