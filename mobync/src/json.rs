@@ -56,7 +56,7 @@ pub(crate) fn is_plain(value: &str) -> bool {
 
 /// Whether there are more digits in a row than [`SAFE_DIGITS`], be it in a string. Such a row covers
 /// every so many bytes one that is looked at.
-fn has_long_number(bytes: &[u8]) -> bool {
+pub(crate) fn has_long_number(bytes: &[u8]) -> bool {
     let mut at = SAFE_DIGITS;
     while let Some((before, behind)) = bytes.split_at_checked(at) {
         let digits = behind.iter().take_while(|byte| byte.is_ascii_digit()).count();

@@ -14,10 +14,12 @@
 //! # }
 //! ```
 
+mod catalogue;
 mod clocks;
 mod dialect;
 mod error;
 mod isolate;
+mod record;
 mod writer;
 
 use std::time::Duration;

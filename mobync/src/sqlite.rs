@@ -14,7 +14,9 @@
 //! # }
 //! ```
 
+mod catalogue;
 mod dialect;
+mod doubles;
 mod error;
 mod group;
 mod isolate;

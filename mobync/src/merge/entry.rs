@@ -71,7 +71,7 @@ pub(crate) fn object_of(entry: &Diff) -> Result<String, DatabaseError> {
 }
 
 /// The id of the object in an entry's json_data.
-pub(super) fn object_in(json_data: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+pub(crate) fn object_in(json_data: &str) -> Result<Cow<'_, str>, serde_json::Error> {
     #[derive(Deserialize)]
     struct Id<'a> {
         #[serde(borrow)]

@@ -22,9 +22,9 @@ mod step;
 
 #[cfg(feature = "memory")]
 pub(crate) use self::entry::encode;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::entry::push_string;
 pub(crate) use self::entry::{Entry, Field, Fields, object_of};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::entry::{object_in, push_string};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{

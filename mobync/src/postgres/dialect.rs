@@ -10,17 +10,19 @@ use sqlx::{
 };
 
 use super::{
+    catalogue,
     clocks::announce,
     error::{explain, is_dead},
     isolate::isolate,
+    record,
     writer::Transaction,
 };
 use crate::{
     DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, Writer, null_in_log,
-        quote, run_statements,
+        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, SchemaError, Table, Writer,
+        null_in_log, quote, run_statements,
     },
 };
 
@@ -42,7 +44,7 @@ impl Default for Postgres {
 const OBJECT: &str = "(CAST(t.json_data AS json) ->> 'id')";
 
 fn owners_of(log: &str) -> String {
-    quote(&format!("{log}_owners"))
+    quote(&catalogue::owners_of(log))
 }
 
 /// A literal that is the same whatever is in the text, also for the simple query protocol.
@@ -110,56 +112,16 @@ impl Dialect for Postgres {
         }
     }
 
+    async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {
+        catalogue::check_database(connection).await?;
+        catalogue::check_own_tables(connection, log).await
+    }
+
     async fn find(
         connection: &mut PgConnection,
         table: &Table,
     ) -> Result<Option<Found>, sqlx::Error> {
-        let found = sqlx::query(
-            "SELECT c.oid::bigint AS oid, n.nspname::text AS schema FROM pg_class c \
-             JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'f') \
-             AND (n.nspname = $2 OR $2 IS NULL AND n.nspname = ANY (current_schemas(false))) \
-             ORDER BY array_position(current_schemas(false), n.nspname) LIMIT 1",
-        )
-        .bind(table.name())
-        .bind(table.schema_name())
-        .fetch_optional(&mut *connection)
-        .await?;
-        let Some(found) = found else { return Ok(None) };
-        let (oid, schema): (i64, String) = (found.try_get("oid")?, found.try_get("schema")?);
-        let columns: Vec<(String, String, String)> = sqlx::query_as(
-            "SELECT attname::text, format_type(atttypid, -1), format_type(atttypid, atttypmod) \
-             FROM pg_attribute \
-             WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped \
-             AND attgenerated = '' AND attidentity <> 'a' ORDER BY attnum",
-        )
-        .bind(oid)
-        .fetch_all(&mut *connection)
-        .await?;
-        let unique: Vec<(Vec<String>,)> = sqlx::query_as(
-            "SELECT array_agg(a.attname::text) FROM pg_index i \
-             CROSS JOIN LATERAL unnest(i.indkey) AS k (attnum) \
-             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
-             WHERE i.indrelid = $1::oid AND i.indisunique AND i.indpred IS NULL \
-             AND i.indexprs IS NULL AND i.indnkeyatts = i.indnatts GROUP BY i.indexrelid",
-        )
-        .bind(oid)
-        .fetch_all(&mut *connection)
-        .await?;
-        Ok(Some(Found {
-            schema: Some(schema),
-            columns: columns
-                .into_iter()
-                .map(|(name, sql_type, full_type)| Column {
-                    name,
-                    kind: kind(&sql_type),
-                    sql_type,
-                    full_type,
-                    is_free: false,
-                })
-                .collect(),
-            unique: unique.into_iter().map(|(columns,)| columns).collect(),
-        }))
+        catalogue::find(connection, table).await
     }
 
     async fn free_columns(
@@ -210,6 +172,10 @@ impl Dialect for Postgres {
         table.create("text NOT NULL")
     }
 
+    fn by_bytes(table: &str, column: &str) -> String {
+        format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE text COLLATE \"C\"")
+    }
+
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
         let (table, owned, id) = (&model.table, model.owned(), model.id.quoted());
         // One by one by the key, whatever the statistics say: no other index has this order.
@@ -227,7 +193,7 @@ impl Dialect for Postgres {
             (Kind::Text, _) if operator != "=" => {
                 format!("t.{name} COLLATE \"C\" {operator} ${parameter}")
             }
-            (Kind::Text, _) => format!("t.{name} = ${parameter}"),
+            (Kind::Text, _) => format!("{} = ${parameter}", column.exact()),
             (Kind::Integer(64), Some(_)) | (Kind::Uuid | Kind::Boolean | Kind::Other, _) => {
                 format!("t.{name} {operator} CAST(${parameter} AS {sql_type})")
             }
@@ -246,7 +212,7 @@ impl Dialect for Postgres {
             Kind::Json => {
                 format!("CAST(t.{name} AS jsonb) = ANY (CAST(${parameter} AS jsonb[]))")
             }
-            Kind::Text => format!("t.{name} = ANY (${parameter})"),
+            Kind::Text => format!("{} = ANY (${parameter})", column.exact()),
             _ => format!("t.{name} = ANY (CAST(${parameter} AS {sql_type}[]))"),
         }
     }
@@ -263,11 +229,19 @@ impl Dialect for Postgres {
     }
 
     fn record(model: &Model) -> String {
-        let mut list = format!("CAST(t.{} AS text) AS \"id\"", model.id.quoted());
-        for column in &model.columns {
-            list += &format!(", t.{}", column.quoted());
-        }
-        format!("(SELECT CAST(to_json(r) AS text) FROM (SELECT {list}) AS r)")
+        record::record(model)
+    }
+
+    fn is_name(column: &Column) -> String {
+        format!("t.{} IS NOT NULL", column.quoted())
+    }
+
+    fn is_sound(model: &Model) -> String {
+        record::is_sound(model)
+    }
+
+    fn shown(column: &Column) -> String {
+        format!("coalesce(CAST(t.{} AS text), 'null')", column.quoted())
     }
 
     fn insert(model: &Model, columns: &[&Column]) -> String {
@@ -404,6 +378,15 @@ impl Dialect for Postgres {
 
     run_statements!(PgConnection);
 
+    async fn texts(
+        connection: &mut PgConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let arguments = Self::arguments(args)?;
+        sqlx::query_scalar_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await
+    }
+
     async fn fold_log(
         connection: &mut PgConnection,
         log: &Model,
@@ -487,21 +470,6 @@ fn few(model: &Model, rows: &str) -> String {
     format!(
         "(SELECT {select} FROM {rows} WHERE (r.{id} = r.{id}) IS TRUE OFFSET 0) AS r WHERE {on}"
     )
-}
-
-fn kind(sql_type: &str) -> Kind {
-    match sql_type {
-        "text" | "character varying" => Kind::Text,
-        "smallint" => Kind::Integer(16),
-        "integer" => Kind::Integer(32),
-        "bigint" => Kind::Integer(64),
-        "real" | "double precision" => Kind::Float,
-        "numeric" => Kind::Numeric,
-        "boolean" => Kind::Boolean,
-        "uuid" => Kind::Uuid,
-        "json" | "jsonb" => Kind::Json,
-        _ => Kind::Other,
-    }
 }
 
 /// A value as the text that a cast reads.

@@ -5,7 +5,7 @@ use std::{fmt::Debug, future::Future};
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Model, Table};
+use super::{Batch, Column, Found, Model, SchemaError, Table};
 use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
@@ -51,15 +51,6 @@ macro_rules! run_statements {
             let arguments = Self::arguments(args)?;
             sqlx::query_as_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await
         }
-
-        async fn texts(
-            connection: &mut $connection,
-            sql: &str,
-            args: &[Arg<'_>],
-        ) -> Result<Vec<String>, sqlx::Error> {
-            let arguments = Self::arguments(args)?;
-            sqlx::query_scalar_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await
-        }
     };
 }
 pub(crate) use run_statements;
@@ -67,16 +58,6 @@ pub(crate) use run_statements;
 /// A row of the window: its kind, and then the columns of the log but the owner.
 pub(crate) type LogRow =
     (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
-
-/// What the database says of a table.
-#[derive(Debug)]
-pub struct Found {
-    /// The table's schema, if it must be named.
-    pub(crate) schema: Option<String>,
-    pub(crate) columns: Vec<Column>,
-    /// The columns of each unique index.
-    pub(crate) unique: Vec<Vec<String>>,
-}
 
 /// A transaction that is written through; dropped without a commit, it undoes what was written.
 #[doc(hidden)]
@@ -130,6 +111,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Looks whether the database, and the name of the log, are such that sync can be on it.
+    fn check(
+        connection: &mut Connection<Self>,
+        log: &str,
+    ) -> impl Future<Output = Result<(), SchemaError>> + Send;
+
     /// What the database says of a table, if there is one.
     fn find(
         connection: &mut Connection<Self>,
@@ -148,6 +135,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// A hint for who has to make a table with these columns.
     fn create_table(table: &Table) -> String;
 
+    /// How to have a column compared by its bytes.
+    fn by_bytes(table: &str, column: &str) -> String;
+
     /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
 
@@ -161,8 +151,17 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// a create in the log of the model `$3` before the tick `$4`.
     fn created(log: &Model) -> String;
 
-    /// A select list of one column: the record as JSON text, of the table `t`.
+    /// A select list for [`texts`](Self::texts): the record as JSON text, of the table `t`.
     fn record(model: &Model) -> String;
+
+    /// That a column, which may name rows, has a value of its type: a name.
+    fn is_name(column: &Column) -> String;
+
+    /// That JSON can say all that is in a row of the table `t`.
+    fn is_sound(model: &Model) -> String;
+
+    /// A column of the table `t` as text, whatever is in it.
+    fn shown(column: &Column) -> String;
 
     /// Statements that write many rows: `$1` is the owner, `$2` what [`payload`](Self::payload) makes of
     /// them, or the ids of those to delete.
@@ -224,7 +223,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         owner: &Owner,
     ) -> impl Future<Output = Result<Snapshot, sqlx::Error>> + Send;
 
-    /// The rows of a select of one text.
+    /// The rows of a select of one text, or of [`record`](Self::record)s.
     fn texts(
         connection: &mut Connection<Self>,
         sql: &str,

@@ -2,7 +2,10 @@
 
 use serde_json::Value;
 
-use super::{Arg, Column, Dialect, Kind, Model, schema::in_range};
+use super::{
+    Arg, Column, Dialect, Kind, Model,
+    value::{in_range, integer},
+};
 use crate::{DatabaseError, FilterType, ReadFilter};
 
 /// The conditions of a read, with their parameters from `$2` on.
@@ -76,7 +79,8 @@ impl<'f> Conditions<'f> {
 
 /// Of a list only what is of the column's own type is looked for.
 fn surely_compares(column: &Column, value: &Value) -> bool {
-    match (column.kind, value.as_i64()) {
+    let number = value.as_i64().or_else(|| value.as_str().and_then(integer));
+    match (column.kind, number) {
         (Kind::Integer(bits), Some(number)) => in_range(number, bits),
         (Kind::Integer(_), None) => false,
         (kind, _) => kind.compares(value),

@@ -2,18 +2,26 @@
 
 use std::collections::HashSet;
 
-use super::{Arg, Dialect, Model, SqlDatabase, SqlUnit};
+use super::{Arg, Column, Dialect, Model, SkippedRow, SqlDatabase, SqlUnit};
 use crate::{
-    Access, Database, DatabaseError, Diff, Operation, Owner, Record, Synchronizer, WindowQuery,
+    Access, Database, DatabaseError, Diff, Operation, Owner, Synchronizer, WindowQuery,
+    diff::check_name,
     engine::{Settings, mint},
-    merge::object_of,
+    json,
+    merge::{object_in, object_of},
 };
 
 /// How many rows are brought in with one tick of their owner's clock.
 const BATCH: i64 = 500;
 
+/// How many rows that were left out are told of.
+const SHOWN: usize = 10;
+
+/// Stands between an owner and an id, which have no such character.
+const BETWEEN: char = '\u{1f}';
+
 /// How far an import came.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
     /// How many owners have been gone through.
@@ -24,6 +32,10 @@ pub struct Imported {
     pub rows: u64,
     /// How many rows the log had already.
     pub known_rows: u64,
+    /// How many rows were left out, because no diff can say what is in them.
+    pub skipped_rows: u64,
+    /// The first few of these.
+    pub skipped: Vec<SkippedRow>,
 }
 
 /// What is known of an owner's log: the objects in it, up to a tick.
@@ -39,7 +51,9 @@ impl<D: Dialect> SqlDatabase<D> {
     ///
     /// It goes on owner by owner, in batches, and tells `progress` after each one. It may be stopped at
     /// any time and begun again, while devices sync: what the log knows is passed over. Rows without an
-    /// owner (null) are left out.
+    /// owner (null) are left out; so are rows that no diff can bring, and these are counted and told of:
+    /// an owner or id that is empty, longer than 1,024 bytes or no text, and values that JSON does not
+    /// have.
     ///
     /// # Errors
     /// [`DatabaseError::UnknownModel`]; [`DatabaseError::Failed`] or [`DatabaseError::Busy`] if the
@@ -54,30 +68,87 @@ impl<D: Dialect> SqlDatabase<D> {
             let name = &model.name;
             return Err(DatabaseError::failed(format!("{name} is shared: its rows are nobody's")));
         };
-        let owner = owner.quoted();
+        let mut imported = self.skip_unsound(model, owner).await?;
+        let (owner, is_name) = (owner.exact(), D::is_name(owner));
         let sql = format!(
-            "SELECT DISTINCT CAST(t.{owner} AS TEXT) FROM {} AS t WHERE t.{owner} IS NOT NULL",
+            "SELECT DISTINCT CAST({owner} AS TEXT) FROM {} AS t WHERE {owner} IS NOT NULL AND {is_name}",
             model.table
         );
-        let mut connection = self.pool.acquire().await.map_err(|error| D::explain(model, error))?;
-        let owners = D::texts(&mut connection, &sql, &[]).await;
-        let owners = owners.map_err(|error| D::explain(model, error))?;
-        drop(connection);
-
-        let mut imported = Imported { owners_in_all: owners.len() as u64, ..Imported::default() };
-        for owner in owners {
-            let owner = Owner::new(owner).map_err(DatabaseError::failed)?;
-            let (mut seen, mut last) = (Seen::default(), None);
-            while let Some(id) =
-                self.import_batch(model, &owner, last.as_deref(), &mut seen, &mut imported).await?
-            {
-                progress(imported);
-                last = Some(id);
+        let owners = self.ask(model, &sql, &[]).await?;
+        imported.owners_in_all = owners.len() as u64;
+        for name in owners {
+            match self.owner_to_import(model, &name) {
+                Ok(owner) => self.import_owner(model, &owner, &mut imported, &mut progress).await?,
+                Err(reason) => {
+                    let sql = format!(
+                        "SELECT CAST(count(*) AS TEXT) FROM {} AS t WHERE {}1 = 1",
+                        model.table,
+                        model.owned()
+                    );
+                    let rows = count(&self.ask(model, &sql, &[Arg::Text(&name)]).await?);
+                    imported.skip(rows, [SkippedRow::new(name, "", reason)]);
+                }
             }
             imported.owners += 1;
-            progress(imported);
+            progress(imported.clone());
         }
         Ok(imported)
+    }
+
+    /// Counts the rows that the database itself can say of that they are left out.
+    async fn skip_unsound(&self, model: &Model, owner: &Column) -> Result<Imported, DatabaseError> {
+        let mut imported = Imported::default();
+        let table = &model.table;
+        let is_owned = format!("{} IS NOT NULL", owner.exact());
+        let (owner_is, id_is) = (D::is_name(owner), D::is_name(&model.id));
+        let unsound = [
+            (format!("NOT {owner_is}"), "its owner is not of the column's type"),
+            (format!("{owner_is} AND NOT {id_is}"), "its id is null or not of the column's type"),
+            (
+                format!("{owner_is} AND {id_is} AND NOT {}", D::is_sound(model)),
+                "a value is infinite, or no JSON in a column for JSON",
+            ),
+        ];
+        for (condition, reason) in unsound {
+            let rows = format!("FROM {table} AS t WHERE {is_owned} AND ({condition})");
+            let sql = format!("SELECT CAST(count(*) AS TEXT) {rows}");
+            let rows_in_all = count(&self.ask(model, &sql, &[]).await?);
+            if rows_in_all == 0 {
+                continue;
+            }
+            let (owner, id) = (D::shown(owner), D::shown(&model.id));
+            let sql = format!("SELECT {owner} || '{BETWEEN}' || {id} {rows} LIMIT {SHOWN}");
+            let shown = self.ask(model, &sql, &[]).await?;
+            let shown = shown.iter().filter_map(|row| row.split_once(BETWEEN));
+            imported.skip(rows_in_all, shown.map(|(owner, id)| SkippedRow::new(owner, id, reason)));
+        }
+        Ok(imported)
+    }
+
+    /// # Errors
+    /// Why nothing of that owner can be in the log.
+    fn owner_to_import(&self, model: &Model, name: &str) -> Result<Owner, String> {
+        let owner = Owner::new(name).map_err(|error| error.to_string())?;
+        let fits = self.schema.log.check_owner(&owner).and_then(|()| model.check_owner(&owner));
+        fits.map_err(|_| "the log has no room for the owner".to_owned())?;
+        Ok(owner)
+    }
+
+    async fn import_owner(
+        &self,
+        model: &Model,
+        owner: &Owner,
+        imported: &mut Imported,
+        progress: &mut (impl FnMut(Imported) + Send),
+    ) -> Result<(), DatabaseError> {
+        let (mut seen, mut last) = (Seen::default(), None);
+        while let Some(id) =
+            self.import_batch(model, owner, last.as_deref(), &mut seen, imported).await?
+        {
+            progress(imported.clone());
+            last = Some(id);
+        }
+        Ok(())
     }
 
     /// Brings in the rows behind `last`, and returns the last of them.
@@ -95,9 +166,14 @@ impl<D: Dialect> SqlDatabase<D> {
         let mut entries = Vec::new();
         let (mut last, now) = (None, Settings::default().now());
         for json_data in rows {
-            let record: Record = serde_json::from_str(&json_data).map_err(DatabaseError::failed)?;
-            last = Some(record.id().to_owned());
-            if !seen.objects.insert(record.id().to_owned()) {
+            let id = object_in(&json_data).map_err(DatabaseError::failed)?.into_owned();
+            last = Some(id.clone());
+            let flaw = check_name(&id).map_err(|reason| format!("the id {reason}"));
+            if let Err(reason) = flaw.and_then(|()| json::check(&json_data)) {
+                imported.skip(1, [SkippedRow::new(owner.as_str(), id, reason)]);
+                continue;
+            }
+            if !seen.objects.insert(id) {
                 imported.known_rows += 1;
                 continue;
             }
@@ -119,6 +195,29 @@ impl<D: Dialect> SqlDatabase<D> {
         }
         Ok(last)
     }
+
+    async fn ask(
+        &self,
+        model: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let failed = |error| D::explain(model, error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        D::texts(&mut connection, sql, args).await.map_err(failed)
+    }
+}
+
+impl Imported {
+    fn skip(&mut self, rows: u64, shown: impl IntoIterator<Item = SkippedRow>) {
+        self.skipped_rows += rows;
+        let room = SHOWN.saturating_sub(self.skipped.len());
+        self.skipped.extend(shown.into_iter().take(room));
+    }
+}
+
+fn count(texts: &[String]) -> u64 {
+    texts.first().and_then(|text| text.parse().ok()).unwrap_or_default()
 }
 
 impl Seen {
@@ -148,20 +247,22 @@ impl<D: Dialect> SqlUnit<D> {
         last: Option<&str>,
         most: i64,
     ) -> Result<Vec<String>, DatabaseError> {
-        let id = model.id.quoted();
+        let id = model.id.exact();
         let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(most)];
         let behind = match last {
             Some(last) => {
                 args.push(Arg::Text(last));
-                format!(" AND t.{id} > {}", model.id.cast("$3"))
+                format!(" AND {id} > {}", model.id.cast("$3"))
             }
             None => String::new(),
         };
         let sql = format!(
-            "SELECT {} FROM {} AS t WHERE {}1 = 1{behind} ORDER BY t.{id} LIMIT $2",
+            "SELECT {} FROM {} AS t WHERE {}{} AND {}{behind} ORDER BY {id} LIMIT $2",
             D::record(model),
             model.table,
-            model.owned()
+            model.owned(),
+            D::is_name(&model.id),
+            D::is_sound(model)
         );
         self.read_texts(model, &sql, &args).await
     }

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
-use uuid::Uuid;
 
+use super::value::{in_range, integer, is_decimal, is_uuid};
 use crate::{DatabaseError, Owner};
 
 /// The synced tables by their models' names, and the log among them.
@@ -25,6 +25,8 @@ pub struct Model {
     pub(crate) owner: Option<Column>,
     /// The others, but for those that the database itself computes.
     pub(crate) columns: Vec<Column>,
+    /// The names of those that sync does not see.
+    pub(crate) hidden: Vec<String>,
     pub(crate) keeps_unknown: bool,
 }
 
@@ -38,6 +40,12 @@ pub struct Column {
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) full_type: String,
     pub(crate) kind: Kind,
+    /// The most characters of a text; the database may cut off what is behind them.
+    pub(crate) limit: Option<usize>,
+    /// What makes texts be compared by their bytes, where they might not.
+    pub(crate) collate: &'static str,
+    /// Its numbers are strings in JSON.
+    pub(crate) as_strings: bool,
     /// No constraint, index or trigger looks at it: its type alone says what it takes.
     pub(crate) is_free: bool,
 }
@@ -79,9 +87,13 @@ impl Model {
     }
 
     pub(super) fn check_fields(&self, fields: &[&str]) -> Result<(), DatabaseError> {
-        match fields.iter().find(|field| self.column(field).is_none()) {
-            Some(field) if !self.keeps_unknown => Err(self.unknown_field(field)),
-            _ => Ok(()),
+        let unknown = |field: &&&str| {
+            let keeps = self.keeps_unknown && !self.hidden.iter().any(|hidden| hidden == **field);
+            !keeps && self.column(field).is_none()
+        };
+        match fields.iter().find(unknown) {
+            Some(field) => Err(self.unknown_field(field)),
+            None => Ok(()),
         }
     }
 
@@ -92,13 +104,13 @@ impl Model {
 
     /// Whether a row can have that id at all. Only the one spelling that the database gives back counts.
     pub(super) fn can_have(&self, id: &str) -> bool {
-        self.id.kind.spells(id)
+        self.id.spells(id)
     }
 
     /// The condition that a row is the owner's, who is `$1`; empty where rows are everybody's.
     pub(crate) fn owned(&self) -> String {
         match &self.owner {
-            Some(owner) => format!("t.{} = {} AND ", owner.quoted(), owner.cast("$1")),
+            Some(owner) => format!("{} = {} AND ", owner.exact(), owner.cast("$1")),
             None => String::new(),
         }
     }
@@ -107,52 +119,54 @@ impl Model {
     /// If no row can have that owner.
     pub(super) fn check_owner(&self, name: &Owner) -> Result<(), DatabaseError> {
         match &self.owner {
-            Some(owner) if !owner.kind.spells(name.as_str()) => {
-                Err(DatabaseError::failed(format!(
-                    "the owner that the auth closure named does not fit the column {} of {}, which is {}",
-                    owner.name, self.name, owner.sql_type
-                )))
+            Some(owner) => {
+                owner.check_name("owner that the auth closure named", name.as_str(), self)
             }
-            _ => Ok(()),
+            None => Ok(()),
         }
     }
 }
 
 impl Column {
+    pub(crate) fn new(name: impl Into<String>, kind: Kind, sql_type: impl Into<String>) -> Self {
+        let sql_type = sql_type.into();
+        Self {
+            name: name.into(),
+            full_type: sql_type.clone(),
+            sql_type,
+            kind,
+            is_free: false,
+            limit: None,
+            collate: "",
+            as_strings: false,
+        }
+    }
+
     pub(crate) fn quoted(&self) -> String {
         quote(&self.name)
+    }
+
+    /// The column of the table `t`, to be compared by its bytes.
+    pub(crate) fn exact(&self) -> String {
+        format!("t.{}{}", self.quoted(), self.collate)
     }
 
     /// A text parameter as a value of the column's type.
     pub(crate) fn cast(&self, parameter: &str) -> String {
         match self.kind {
             Kind::Text => parameter.to_owned(),
+            // Not its own name, for SQLite takes any.
+            Kind::Integer(64) => format!("CAST({parameter} AS BIGINT)"),
             _ => format!("CAST({parameter} AS {})", self.sql_type),
         }
     }
 
-    /// # Errors
-    /// [`DatabaseError::InvalidValue`] if the column cannot hold the value, as far as that can be said
-    /// without asking the database.
-    pub(super) fn check(&self, json: &str) -> Result<(), DatabaseError> {
-        let fits = match (self.kind, json.bytes().next()) {
-            (_, Some(b'n')) | (Kind::Json | Kind::Other, _) => true,
-            (Kind::Text | Kind::Uuid, first) => first == Some(b'"'),
-            (Kind::Boolean, _) => matches!(json, "true" | "false" | "0" | "1"),
-            (Kind::Integer(bits), _) => json.parse().is_ok_and(|number| in_range(number, bits)),
-            (Kind::Float, first) => first.is_some_and(is_number),
-            (Kind::Numeric, first) => first.is_some_and(|byte| byte == b'"' || is_number(byte)),
-        };
-        if !fits {
-            return Err(self.invalid_value());
+    /// The type, for a sentence.
+    pub(super) fn type_name(&self) -> String {
+        match self.limit {
+            Some(limit) => format!("{}({limit})", self.sql_type),
+            None => self.sql_type.clone(),
         }
-        if self.kind == Kind::Text && json.contains("\\u0000") {
-            let text: String = serde_json::from_str(json).map_err(DatabaseError::failed)?;
-            if text.contains('\0') {
-                return Err(DatabaseError::invalid_value(&self.name, "must not have a NUL in it"));
-            }
-        }
-        Ok(())
     }
 
     /// Whether the column surely takes the value, whatever else is in the row or in others.
@@ -161,33 +175,40 @@ impl Column {
         self.is_free && is_told_by_json && json != "null" && self.check(json).is_ok()
     }
 
-    pub(crate) fn invalid_value(&self) -> DatabaseError {
-        let what = match self.kind {
-            Kind::Text => "must be a string",
-            Kind::Boolean => "must be true or false",
-            Kind::Integer(16) => "must be an integer of 16 bits",
-            Kind::Integer(32) => "must be an integer of 32 bits",
-            Kind::Integer(_) => "must be an integer",
-            Kind::Float => "must be a number",
-            Kind::Numeric => "must be a number, or a string with one",
-            Kind::Uuid => "must be a string with a UUID",
-            Kind::Json | Kind::Other => {
-                let what = format!("does not fit its type, {}", self.sql_type);
-                return DatabaseError::invalid_value(&self.name, what);
-            }
-        };
-        DatabaseError::invalid_value(&self.name, what)
+    /// Whether an id or an owner is spelled so when the database gives it back.
+    pub(super) fn spells(&self, name: &str) -> bool {
+        self.has_room(name) && self.kind.spells(name)
+    }
+
+    fn has_room(&self, text: &str) -> bool {
+        self.limit.is_none_or(|limit| text.len() <= limit || text.chars().count() <= limit)
+    }
+
+    /// # Errors
+    /// If no row of the model can have that name in this column.
+    pub(super) fn check_name(
+        &self,
+        what: &str,
+        name: &str,
+        model: &Model,
+    ) -> Result<(), DatabaseError> {
+        if self.spells(name) {
+            return Ok(());
+        }
+        Err(DatabaseError::failed(format!(
+            "the {what} does not fit the column {} of {}, which is {}",
+            self.name,
+            model.name,
+            self.type_name()
+        )))
     }
 }
 
 impl Kind {
-    /// Whether an id or an owner of this type is spelled so when the database gives it back.
     fn spells(self, name: &str) -> bool {
         match self {
-            Self::Uuid => Uuid::try_parse(name).is_ok_and(|uuid| uuid.to_string() == name),
-            Self::Integer(bits) => name
-                .parse::<i64>()
-                .is_ok_and(|number| in_range(number, bits) && number.to_string() == name),
+            Self::Uuid => is_uuid(name),
+            Self::Integer(bits) => integer(name).is_some_and(|number| in_range(number, bits)),
             _ => true,
         }
     }
@@ -201,7 +222,9 @@ impl Kind {
     pub(super) fn compares(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Text, Value::String(text)) => !text.contains('\0'),
-            (Self::Uuid, Value::String(text)) => Uuid::try_parse(text).is_ok(),
+            (Self::Uuid, Value::String(text)) => is_uuid(text),
+            (Self::Integer(_), Value::String(text)) => integer(text).is_some(),
+            (Self::Numeric, Value::String(text)) => is_decimal(text),
             (Self::Boolean, Value::Bool(_))
             | (Self::Integer(_) | Self::Float | Self::Numeric, Value::Number(_))
             | (Self::Json, _)
@@ -209,18 +232,6 @@ impl Kind {
             _ => false,
         }
     }
-}
-
-pub(super) fn in_range(number: i64, bits: u32) -> bool {
-    match bits {
-        16 => i16::try_from(number).is_ok(),
-        32 => i32::try_from(number).is_ok(),
-        _ => true,
-    }
-}
-
-fn is_number(first: u8) -> bool {
-    first == b'-' || first.is_ascii_digit()
 }
 
 /// An identifier in SQL.

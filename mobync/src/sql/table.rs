@@ -18,6 +18,9 @@ pub struct Table {
     pub(super) id: String,
     /// None: the table is shared.
     pub(super) owner: Option<String>,
+    pub(super) hidden: Vec<String>,
+    /// The columns whose numbers are strings in JSON.
+    pub(super) as_strings: Vec<String>,
     pub(super) keeps_unknown: bool,
 }
 
@@ -29,6 +32,8 @@ impl Table {
             schema: None,
             id: "id".to_owned(),
             owner: Some("owner".to_owned()),
+            hidden: Vec::new(),
+            as_strings: Vec::new(),
             keeps_unknown: false,
         }
     }
@@ -63,6 +68,46 @@ impl Table {
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.owner = None;
+        self
+    }
+
+    /// Columns that are the server's own: they never leave it, not in an undo or an
+    /// [`import`](super::SqlDatabase::import) either, and no device writes them; one that tries is
+    /// answered `unknown_field`. Rules and [`read`](crate::Synchronizer::read) do not see them either.
+    /// Without that, all columns are synced.
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let orders = Table::new("orders").hidden(["staff_notes", "margin"]);
+    /// # let _ = orders;
+    /// ```
+    ///
+    /// A create by a device leaves them to their defaults, so they need one, or must take null.
+    #[must_use]
+    pub fn hidden<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.hidden.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Columns of integers or decimals that the server gives back as strings of digits, for clients whose
+    /// numbers are doubles and do not hold all of them, as those of JavaScript.
+    ///
+    /// Devices may write any such column as a string of digits (`"9007199254740993"`). These take
+    /// greater integers than 2^53 − 1 as strings only, so that no other device gets them as numbers.
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let payments = Table::new("payments").numbers_as_strings(["account", "amount"]);
+    /// # let _ = payments;
+    /// ```
+    #[must_use]
+    pub fn numbers_as_strings<C: Into<String>>(
+        mut self,
+        columns: impl IntoIterator<Item = C>,
+    ) -> Self {
+        self.as_strings.extend(columns.into_iter().map(Into::into));
         self
     }
 

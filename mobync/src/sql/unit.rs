@@ -11,6 +11,7 @@ use super::{
     filter::Conditions,
     schema::{Model, Schema},
     session::Session,
+    value::record,
     window::Statement,
 };
 use crate::{
@@ -113,7 +114,7 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
             texts => texts?,
         };
-        texts.iter().map(|text| serde_json::from_str(text).map_err(DatabaseError::failed)).collect()
+        texts.iter().map(|text| record(text)).collect()
     }
 
     async fn create(
@@ -298,7 +299,7 @@ impl<D: Dialect> SqlUnit<D> {
         owner: &Owner,
         query: WindowQuery<'_>,
     ) -> Result<Window, DatabaseError> {
-        let statement = Statement::new::<D>(schema, owner, query);
+        let statement = Statement::new::<D>(schema, owner, query)?;
         let rows = Box::pin(self.session.log_rows(&statement.sql, &statement.args)).await;
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
         statement.read::<D>(owner, rows)

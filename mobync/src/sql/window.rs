@@ -24,15 +24,24 @@ pub(super) struct Statement<'q> {
 }
 
 impl<'q> Statement<'q> {
+    /// # Errors
+    /// If the owner or the id of a diff has no room in the log or in a table that is looked at.
     pub(super) fn new<D: Dialect>(
         schema: &Schema,
         owner: &'q Owner,
         query: WindowQuery<'q>,
-    ) -> Self {
+    ) -> Result<Self, DatabaseError> {
+        schema.log.check_owner(owner)?;
+        for id in query.ids {
+            schema.log.id.check_name("id of a diff", id, &schema.log)?;
+        }
         let (mut objects, mut unknown_models) = (Objects::new(), Vec::new());
         for (model, id) in query.objects {
             match schema.models.get(*model) {
-                Some(known) if known.can_have(id) => objects.entry(model).or_default().push(*id),
+                Some(known) if known.can_have(id) => {
+                    known.check_owner(owner)?;
+                    objects.entry(model).or_default().push(*id);
+                }
                 Some(_) => {}
                 None if unknown_models.iter().any(|name| name == model) => {}
                 None => unknown_models.push((*model).to_owned()),
@@ -71,7 +80,7 @@ impl<'q> Statement<'q> {
                 D::rows_with_ids(model, args.len())
             );
         }
-        Self { query, objects, unknown_models, sql, args }
+        Ok(Self { query, objects, unknown_models, sql, args })
     }
 
     pub(super) fn read<D: Dialect>(

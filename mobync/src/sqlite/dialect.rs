@@ -13,6 +13,7 @@ use sqlx::{
 };
 
 use super::{
+    catalogue, doubles,
     error::explain,
     group::{Group, Sharing, Turn},
     isolate::isolate,
@@ -23,8 +24,8 @@ use crate::{
     DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, Table, null_in_log, quote,
-        run_statements,
+        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, null_in_log,
+        quote, run_statements,
     },
 };
 
@@ -110,48 +111,15 @@ impl Dialect for Sqlite {
         Ok(())
     }
 
+    async fn check(_: &mut SqliteConnection, _: &str) -> Result<(), SchemaError> {
+        Ok(())
+    }
+
     async fn find(
         connection: &mut SqliteConnection,
         table: &Table,
     ) -> Result<Option<Found>, sqlx::Error> {
-        let schema = table.schema_name().unwrap_or("main");
-        let columns: Vec<(String, String)> = sqlx::query_as(
-            "SELECT name, type FROM pragma_table_xinfo($1, $2) WHERE hidden = 0 ORDER BY cid",
-        )
-        .bind(table.name().to_owned())
-        .bind(schema.to_owned())
-        .fetch_all(&mut *connection)
-        .await?;
-        if columns.is_empty() {
-            return Ok(None);
-        }
-        let unique: Vec<(i64, String)> = sqlx::query_as(
-            "SELECT l.seq, i.name FROM pragma_index_list($1, $2) AS l, pragma_index_info(l.name, $2) AS i \
-             WHERE l.\"unique\" = 1 AND l.partial = 0 AND i.name IS NOT NULL \
-             UNION ALL SELECT -1, name FROM pragma_table_xinfo($1, $2) WHERE pk > 0 ORDER BY 1",
-        )
-        .bind(table.name().to_owned())
-        .bind(schema.to_owned())
-        .fetch_all(&mut *connection)
-        .await?;
-        let unique = unique
-            .chunk_by(|left, right| left.0 == right.0)
-            .map(|columns| columns.iter().map(|(_, name)| name.clone()).collect())
-            .collect();
-        Ok(Some(Found {
-            schema: table.schema_name().map(str::to_owned),
-            columns: columns
-                .into_iter()
-                .map(|(name, sql_type)| Column {
-                    name,
-                    kind: kind(&sql_type),
-                    full_type: sql_type.clone(),
-                    sql_type,
-                    is_free: false,
-                })
-                .collect(),
-            unique,
-        }))
+        catalogue::find(connection, table).await
     }
 
     async fn free_columns(
@@ -205,40 +173,43 @@ impl Dialect for Sqlite {
         table.create("TEXT NOT NULL")
     }
 
+    fn by_bytes(table: &str, column: &str) -> String {
+        format!(
+            "declare {column} without a COLLATE, or with COLLATE BINARY, also in the unique indexes of {table} \
+             (there is no ALTER TABLE for that: create another table, copy the rows, and rename it)"
+        )
+    }
+
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
         format!(
-            "{} AS t WHERE {}t.{} IN (SELECT value FROM json_each(${parameter}))",
+            "{} AS t WHERE {}{} IN (SELECT value FROM json_each(${parameter}))",
             model.table,
             model.owned(),
-            model.id.quoted()
+            model.id.exact()
         )
     }
 
     fn compare(column: &Column, operator: &str, parameter: usize, _: &Value) -> String {
-        let name = column.quoted();
         match column.kind {
-            Kind::Json => format!("json(t.{name}) {operator} json(${parameter})"),
-            Kind::Text => {
-                format!("t.{name} {operator} json_extract(${parameter}, '$') COLLATE BINARY")
-            }
-            _ => format!("t.{name} {operator} json_extract(${parameter}, '$')"),
+            Kind::Json => format!("json(t.{}) {operator} json(${parameter})", column.quoted()),
+            _ => format!("{} {operator} json_extract(${parameter}, '$')", column.exact()),
         }
     }
 
     fn equals_one_of(column: &Column, parameter: usize) -> String {
-        let name = column.quoted();
         match column.kind {
             Kind::Json => format!(
-                "json(t.{name}) IN (SELECT json(e.value -> '$') FROM json_each(${parameter}) AS e)"
+                "json(t.{}) IN (SELECT json(e.value -> '$') FROM json_each(${parameter}) AS e)",
+                column.quoted()
             ),
-            _ => format!("t.{name} IN (SELECT value FROM json_each(${parameter}))"),
+            _ => format!("{} IN (SELECT value FROM json_each(${parameter}))", column.exact()),
         }
     }
 
     fn created(log: &Model) -> String {
         format!(
             "SELECT {OBJECT} FROM {table} AS t WHERE {owned}t.type = 'create' \
-             AND {OBJECT} IN (SELECT value FROM json_each($2)) AND t.model = $3 \
+             AND {OBJECT} IN (SELECT value FROM json_each($2)) AND t.model COLLATE BINARY = $3 \
              AND t.logical_clock < $4",
             table = log.table,
             owned = log.owned(),
@@ -246,25 +217,21 @@ impl Dialect for Sqlite {
     }
 
     fn record(model: &Model) -> String {
-        let mut parts = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
-        for column in &model.columns {
-            let name = format!("t.{}", column.quoted());
-            let value = match column.kind {
-                Kind::Boolean => {
-                    format!(
-                        "CASE {name} WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE json_quote({name}) END"
-                    )
-                }
-                Kind::Json => format!("coalesce(json({name}), 'null')"),
-                _ => format!(
-                    "CASE typeof({name}) WHEN 'blob' THEN json_quote(hex({name})) ELSE json_quote({name}) END"
-                ),
-            };
-            let mut key = String::new();
-            push_string(&mut key, &column.name);
-            parts += &format!(" || ',{}:' || {value}", key.replace('\'', "''"));
-        }
-        format!("{parts} || '}}'")
+        doubles::record(model)
+    }
+
+    fn is_name(column: &Column) -> String {
+        let storage = if column.kind == Kind::Text { "text" } else { "integer" };
+        format!("typeof(t.{}) = '{storage}'", column.quoted())
+    }
+
+    fn is_sound(model: &Model) -> String {
+        doubles::are_sound(model)
+    }
+
+    fn shown(column: &Column) -> String {
+        let name = format!("t.{}", column.quoted());
+        format!("CASE typeof({name}) WHEN 'text' THEN {name} ELSE quote({name}) END")
     }
 
     fn insert(model: &Model, columns: &[&Column]) -> String {
@@ -276,7 +243,7 @@ impl Dialect for Sqlite {
         }
         for (place, column) in columns.iter().enumerate() {
             into += &format!(", {}", column.quoted());
-            values += &format!(", {}", element(column, place + 1));
+            values += &format!(", {}", doubles::element(column, place + 1, columns.len()));
         }
         // The conflict clauses of the table, and of what its triggers do, give way to this one.
         format!(
@@ -289,17 +256,23 @@ impl Dialect for Sqlite {
         let set: Vec<String> = columns
             .iter()
             .enumerate()
-            .map(|(place, column)| format!("{} = {}", column.quoted(), element(column, place + 1)))
+            .map(|(place, column)| {
+                format!(
+                    "{} = {}",
+                    column.quoted(),
+                    doubles::element(column, place + 1, columns.len())
+                )
+            })
             .collect();
         // The limit keeps the subquery one of its own: else SQLite reads all the owner's rows, and looks
         // for each of them among the values.
         format!(
             "UPDATE OR ABORT {table} AS t SET {set} FROM (SELECT value FROM json_each($2) LIMIT -1) AS r \
-             WHERE {owned}t.{id} = json_extract(r.value, '$[0]')",
+             WHERE {owned}{id} = json_extract(r.value, '$[0]')",
             table = model.table,
             set = set.join(", "),
             owned = model.owned(),
-            id = model.id.quoted()
+            id = model.id.exact()
         )
     }
 
@@ -310,17 +283,14 @@ impl Dialect for Sqlite {
     /// An array of arrays: the id, and then the values in the order of the columns.
     fn payload<'w>(
         _: &Model,
-        _: &[&Column],
+        columns: &[&Column],
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String {
         let mut json = String::from("[");
         for (id, values) in rows {
             json.push_str(if json.len() > 1 { ",[" } else { "[" });
             push_string(&mut json, id);
-            for value in values {
-                json.push(',');
-                json.push_str(value);
-            }
+            doubles::push_values(&mut json, columns, &values);
             json.push(']');
         }
         json.push(']');
@@ -385,6 +355,16 @@ impl Dialect for Sqlite {
 
     run_statements!(SqliteConnection);
 
+    async fn texts(
+        connection: &mut SqliteConnection,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let arguments = Self::arguments(args)?;
+        let rows = sqlx::query_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await?;
+        rows.iter().map(doubles::read).collect()
+    }
+
     async fn fold_log(
         connection: &mut SqliteConnection,
         log: &Model,
@@ -427,36 +407,6 @@ impl Dialect for Sqlite {
         at_once: Option<&ForeignKeys>,
     ) -> Result<Vec<Rejection>, DatabaseError> {
         isolate(writer, owner, batch, at_once).await
-    }
-}
-
-/// One of a row's values, as SQL has it; of a column for JSON, as JSON.
-fn element(column: &Column, place: usize) -> String {
-    match column.kind {
-        Kind::Json => format!(
-            "CASE json_type(r.value, '$[{place}]') WHEN 'null' THEN NULL ELSE r.value -> '$[{place}]' END"
-        ),
-        _ => format!("json_extract(r.value, '$[{place}]')"),
-    }
-}
-
-/// What a declared type means; SQLite itself takes anything, but for STRICT tables.
-/// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
-fn kind(sql_type: &str) -> Kind {
-    let sql_type = sql_type.to_ascii_uppercase();
-    let has = |words: &[&str]| words.iter().any(|word| sql_type.contains(word));
-    if has(&["BOOL"]) {
-        Kind::Boolean
-    } else if has(&["JSON"]) {
-        Kind::Json
-    } else if has(&["INT"]) {
-        Kind::Integer(64)
-    } else if has(&["CHAR", "CLOB", "TEXT"]) {
-        Kind::Text
-    } else if has(&["REAL", "FLOA", "DOUB"]) {
-        Kind::Float
-    } else {
-        Kind::Other
     }
 }
 

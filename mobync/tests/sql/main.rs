@@ -5,12 +5,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod catalogue;
 mod clocks;
 mod constraints;
 mod costs;
+mod equality;
 mod full_disk;
 mod import;
 mod names;
+mod numbers;
+mod owners;
 mod queues;
 mod rejections;
 mod setup;

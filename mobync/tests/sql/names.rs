@@ -103,6 +103,38 @@ async fn names_of_the_applications_schema_are_quoted() {
     names_of_the_schema_are_quoted(Server::new(sqlite.await.unwrap()).await).await;
 }
 
+/// Names that statements of the library have for something else.
+const TAKEN: [&str; 12] =
+    ["r", "t", "k", "l", "e", "value", "key", "kind", "last", "rowid_", "entries", "json_data"];
+
+async fn columns_may_have_names_that_statements_use<D: Database>(server: Server<D>) {
+    let fields = |text: &str| {
+        Value::Object(TAKEN.iter().map(|name| ((*name).to_owned(), json!(text))).collect())
+    };
+    let sent = [create("t1", fields("x")), create("t2", fields("y")), create("t3", fields("z"))];
+    assert!(server.refused(0, sent).await.is_empty());
+    let sent = [update("t1", fields("new")).at(1), delete("t2").at(1)];
+    assert!(server.refused(1, sent).await.is_empty());
+    let rows = server.rows("tasks").await;
+    for (row, text) in rows.iter().zip(["new", "z"]) {
+        for name in TAKEN {
+            assert_eq!(row[name], text, "{name}");
+        }
+    }
+    assert_eq!(rows.len(), 2);
+}
+
+#[tokio::test]
+async fn columns_may_be_named_like_what_statements_use() {
+    let columns = TAKEN.map(|name| format!("\"{name}\" text")).join(", ");
+    let statement =
+        format!("CREATE TABLE tasks (id text, owner text, {columns}, PRIMARY KEY (owner, id))");
+    let postgres = super::postgres_server(&[&statement], &["tasks"]).await;
+    columns_may_have_names_that_statements_use(postgres).await;
+    let (sqlite, _folder) = super::sqlite_server(&[&statement], &["tasks"]).await;
+    columns_may_have_names_that_statements_use(sqlite).await;
+}
+
 #[tokio::test]
 async fn a_table_can_be_in_a_schema_of_its_own() {
     let statements = &[

@@ -225,7 +225,7 @@ async fn fields_unknown_to_the_table_fail_the_request_or_are_kept_in_the_log() {
 }
 
 /// The ids of the records that meet a filter.
-async fn ids<D: Database>(server: &Server<D>, filter: ReadFilter) -> Vec<String> {
+pub(crate) async fn ids<D: Database>(server: &Server<D>, filter: ReadFilter) -> Vec<String> {
     let mut unit = server.0.database().open(&ada(), Access::Write).await.unwrap();
     let records = unit.read(&ada(), "tasks", &[filter]).await.map_err(Into::into).unwrap();
     // The unit goes on behind a filter that the database could make nothing of.

@@ -1,0 +1,186 @@
+//! What PostgreSQL says of a table.
+
+use sqlx::{PgConnection, Row};
+
+use crate::sql::{Column, Found, FoundColumn, Kind, Reference, SchemaError, Table, Unique};
+
+/// The longest name that PostgreSQL does not cut.
+const LONGEST_NAME: usize = 63;
+
+/// The table whose rows owners are locked by.
+pub(super) fn owners_of(log: &str) -> String {
+    format!("{log}_owners")
+}
+
+/// Warns if not all digits of a double are read.
+///
+/// # Errors
+/// If it does not keep texts in UTF-8: then it does not have every character, or looks at none.
+pub(super) async fn check_database(connection: &mut PgConnection) -> Result<(), SchemaError> {
+    let sql = "SELECT current_setting('server_encoding'), \
+               CAST(current_setting('extra_float_digits') AS integer) < 1";
+    let (encoding, cuts): (String, bool) = sqlx::query_as(sql).fetch_one(connection).await?;
+    if cuts {
+        tracing::warn!(
+            "doubles are read with too few digits; set extra_float_digits to 1 for the pool"
+        );
+    }
+    if encoding == "UTF8" {
+        return Ok(());
+    }
+    let create = "CREATE DATABASE app ENCODING 'UTF8' LOCALE 'C.UTF-8' TEMPLATE template0";
+    Err(SchemaError::Encoding { encoding, create })
+}
+
+/// # Errors
+/// If the names of what belongs to the log would be cut, or are those of tables of the application.
+pub(super) async fn check_own_tables(
+    connection: &mut PgConnection,
+    log: &str,
+) -> Result<(), SchemaError> {
+    // Of the longest, the index of ticks, enough is left to be told from the others.
+    let most = LONGEST_NAME - "_creates".len();
+    if log.len() > most {
+        return Err(SchemaError::LongName { name: log.to_owned(), most });
+    }
+    let table = owners_of(log);
+    let Some(found) = find(connection, &Table::new(&*table)).await? else { return Ok(()) };
+    if let Some(what) = found.other {
+        return Err(SchemaError::NotTable { table, what });
+    }
+    let column = "owner";
+    let owner = found.columns.iter().find(|found| found.column.name == column);
+    let Some(FoundColumn { column: owner, folds, .. }) = owner else {
+        let advice =
+            "it is the log's; drop it if it is none of its, or name another log with `diffs_table`";
+        return Err(SchemaError::NoColumn { table, column: column.to_owned(), advice });
+    };
+    if owner.kind != Kind::Text || owner.limit.is_some() || *folds {
+        let (column, sql_type) = (column.to_owned(), owner.sql_type.clone());
+        let advice = "it must be text, and compare by bytes";
+        return Err(SchemaError::Column { table, column, sql_type, advice });
+    }
+    if found.unique.iter().any(|index| !index.partial && index.is_of(&[column])) {
+        return Ok(());
+    }
+    Err(SchemaError::NotUnique { table, key: format!("({column})") })
+}
+
+pub(super) async fn find(
+    connection: &mut PgConnection,
+    table: &Table,
+) -> Result<Option<Found>, sqlx::Error> {
+    let found = sqlx::query(
+        "SELECT c.oid::bigint AS oid, n.nspname::text AS schema, c.relkind::text AS kind \
+         FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+         WHERE c.relname = $1 AND c.relkind IN ('r', 'p', 'f', 'v', 'm') \
+         AND (n.nspname = $2 OR $2 IS NULL AND n.nspname = ANY (current_schemas(false))) \
+         ORDER BY array_position(current_schemas(false), n.nspname) LIMIT 1",
+    )
+    .bind(table.name())
+    .bind(table.schema_name())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some(found) = found else { return Ok(None) };
+    let (oid, schema): (i64, String) = (found.try_get("oid")?, found.try_get("schema")?);
+    let other = match found.try_get("kind")? {
+        "v" | "m" => Some("a view"),
+        "f" => Some("a foreign table"),
+        _ => None,
+    };
+    Ok(Some(Found {
+        schema: Some(schema),
+        identity: oid.to_string(),
+        other,
+        columns: columns(connection, oid).await?,
+        unique: unique(connection, oid).await?,
+        references: references(connection, oid).await?,
+    }))
+}
+
+/// Which collations take different texts for equal; the column that says so is younger than others.
+const FOLDS: &str = "NOT coalesce(CAST(to_jsonb(l) ->> 'collisdeterministic' AS boolean), true)";
+
+async fn columns(
+    connection: &mut PgConnection,
+    table: i64,
+) -> Result<Vec<FoundColumn>, sqlx::Error> {
+    let sql = format!(
+        "SELECT a.attname::text, format_type(a.atttypid, -1), format_type(a.atttypid, a.atttypmod), \
+         CASE WHEN a.atttypid = 'varchar'::regtype AND a.atttypmod > 4 THEN a.atttypmod - 4 END, \
+         {FOLDS}, a.attgenerated <> '' OR a.attidentity = 'a' \
+         FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation \
+         WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
+    );
+    let columns: Vec<(String, String, String, Option<i32>, bool, bool)> =
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(table).fetch_all(connection).await?;
+    let columns =
+        columns.into_iter().map(|(name, sql_type, full_type, limit, folds, generated)| {
+            FoundColumn {
+                column: Column {
+                    limit: limit.and_then(|limit| usize::try_from(limit).ok()),
+                    collate: if folds { " COLLATE \"C\"" } else { "" },
+                    full_type,
+                    ..Column::new(name, kind(&sql_type), sql_type)
+                },
+                generated,
+                folds,
+            }
+        });
+    Ok(columns.collect())
+}
+
+async fn unique(connection: &mut PgConnection, table: i64) -> Result<Vec<Unique>, sqlx::Error> {
+    let sql = format!(
+        "SELECT x.relname::text, i.indpred IS NOT NULL, a.attname::text, {FOLDS} \
+         FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid CROSS JOIN LATERAL \
+         unnest(i.indkey::int2[], i.indcollation::oid[]) WITH ORDINALITY AS k (attnum, collated, place) \
+         LEFT JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+         LEFT JOIN pg_collation l ON l.oid = k.collated \
+         WHERE i.indrelid = $1::oid AND i.indisunique AND k.place <= i.indnkeyatts \
+         ORDER BY x.relname, k.place"
+    );
+    let columns =
+        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(table).fetch_all(connection).await?;
+    Ok(Unique::all(&columns))
+}
+
+async fn references(
+    connection: &mut PgConnection,
+    table: i64,
+) -> Result<Vec<Reference>, sqlx::Error> {
+    let references: Vec<(String, String, Vec<String>, Vec<String>)> = sqlx::query_as(
+        "SELECT c.conname::text, c.confrelid::bigint::text, \
+         array_agg(a.attname::text ORDER BY k.place), array_agg(b.attname::text ORDER BY k.place) \
+         FROM pg_constraint c CROSS JOIN LATERAL \
+         unnest(c.conkey, c.confkey) WITH ORDINALITY AS k (child, parent, place) \
+         JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = k.child \
+         JOIN pg_attribute b ON b.attrelid = c.confrelid AND b.attnum = k.parent \
+         WHERE c.conrelid = $1::oid AND c.contype = 'f' GROUP BY c.oid, c.conname, c.confrelid \
+         ORDER BY c.conname",
+    )
+    .bind(table)
+    .fetch_all(connection)
+    .await?;
+    let references = references.into_iter().map(|(name, to, of, columns)| Reference {
+        name: format!("foreign key {name}"),
+        to,
+        columns: of.into_iter().zip(columns).collect(),
+    });
+    Ok(references.collect())
+}
+
+fn kind(sql_type: &str) -> Kind {
+    match sql_type {
+        "text" | "character varying" => Kind::Text,
+        "smallint" => Kind::Integer(16),
+        "integer" => Kind::Integer(32),
+        "bigint" => Kind::Integer(64),
+        "real" | "double precision" => Kind::Float,
+        "numeric" => Kind::Numeric,
+        "boolean" => Kind::Boolean,
+        "uuid" => Kind::Uuid,
+        "json" | "jsonb" => Kind::Json,
+        _ => Kind::Other,
+    }
+}

@@ -1,0 +1,81 @@
+//! What a database says of a table.
+
+use super::Column;
+
+/// A table as the database's catalogue has it.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The table's schema, if it must be named.
+    pub(crate) schema: Option<String>,
+    /// Which table it is, however it is called.
+    pub(crate) identity: String,
+    /// What it is, if it is no table.
+    pub(crate) other: Option<&'static str>,
+    pub(crate) columns: Vec<FoundColumn>,
+    pub(crate) unique: Vec<Unique>,
+    pub(crate) references: Vec<Reference>,
+}
+
+/// A column, and what keeps it from being one that names rows.
+#[derive(Debug)]
+pub(crate) struct FoundColumn {
+    pub(crate) column: Column,
+    /// The database itself computes it.
+    pub(crate) generated: bool,
+    /// It takes different texts for equal.
+    pub(crate) folds: bool,
+}
+
+/// A unique index.
+#[derive(Debug)]
+pub(crate) struct Unique {
+    pub(crate) name: String,
+    /// It is for some of the rows.
+    pub(crate) partial: bool,
+    pub(crate) columns: Vec<UniqueColumn>,
+}
+
+/// A column of a unique index.
+#[derive(Debug)]
+pub(crate) struct UniqueColumn {
+    /// None: an expression.
+    pub(crate) name: Option<String>,
+    /// It takes different texts for equal.
+    pub(crate) folds: bool,
+}
+
+/// A foreign key.
+#[derive(Debug)]
+pub(crate) struct Reference {
+    /// How it is called in a sentence.
+    pub(crate) name: String,
+    /// The identity of the table that it refers to.
+    pub(crate) to: String,
+    /// The columns of this table, each with the one that it refers to.
+    pub(crate) columns: Vec<(String, String)>,
+}
+
+impl Unique {
+    /// The indexes whose columns these are, one behind the other: the index, whether it is partial, the
+    /// column, whether it folds.
+    pub(crate) fn all(columns: &[(String, bool, Option<String>, bool)]) -> Vec<Self> {
+        let indexes = columns.chunk_by(|left, right| left.0 == right.0).filter_map(|columns| {
+            let (name, partial, ..) = columns.first()?;
+            let columns = columns
+                .iter()
+                .map(|(.., name, folds)| UniqueColumn { name: name.clone(), folds: *folds });
+            Some(Self { name: name.clone(), partial: *partial, columns: columns.collect() })
+        });
+        indexes.collect()
+    }
+
+    /// Whether its columns are these, in any order.
+    pub(crate) fn is_of(&self, columns: &[&str]) -> bool {
+        self.columns.len() == columns.len()
+            && columns.iter().all(|column| self.names().any(|name| name == *column))
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter_map(|column| column.name.as_deref())
+    }
+}

@@ -1,0 +1,94 @@
+//! The foreign keys between synced tables, none of which may lead from one owner to another.
+
+use super::{Found, Model, Reference, SchemaError};
+
+/// The tables that are synced, as far as keys lead from one to another.
+#[derive(Debug, Default)]
+pub(super) struct Keys(Vec<Ends>);
+
+#[derive(Debug)]
+struct Ends {
+    table: String,
+    identity: String,
+    id: String,
+    owner: Option<String>,
+    references: Vec<Reference>,
+}
+
+impl Keys {
+    /// # Errors
+    /// If it is one of those that are there already, by whatever name.
+    pub(super) fn add(
+        &mut self,
+        model: &Model,
+        identity: String,
+        references: Vec<Reference>,
+    ) -> Result<(), SchemaError> {
+        let table = model.name.clone();
+        if self.find(&identity).is_some() {
+            return Err(SchemaError::Twice { table });
+        }
+        let owner = model.owner.as_ref().map(|owner| owner.name.clone());
+        self.0.push(Ends { table, identity, id: model.id.name.clone(), owner, references });
+        Ok(())
+    }
+
+    /// # Errors
+    /// If one of the tables is the log.
+    pub(super) fn check_log(&self, log: &str, found: Option<&Found>) -> Result<(), SchemaError> {
+        match found.and_then(|found| self.find(&found.identity)) {
+            Some(_) => Err(SchemaError::Twice { table: log.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// # Errors
+    /// If one of the keys lets a row refer to one of another owner; where that is allowed, it is only
+    /// warned of.
+    pub(super) fn check(&self, allowed: bool) -> Result<(), SchemaError> {
+        for child in &self.0 {
+            for reference in &child.references {
+                let Some(parent) = self.find(&reference.to) else { continue };
+                let Some(owner) = &parent.owner else { continue };
+                let has_owner =
+                    |(of, to): &(String, String)| child.owner.as_ref() == Some(of) && to == owner;
+                if reference.columns.iter().any(has_owner) {
+                    continue;
+                }
+                let error = SchemaError::ForeignKey {
+                    table: child.table.clone(),
+                    key: reference.name.clone(),
+                    mend: child.mend(reference, parent, owner),
+                };
+                if !allowed {
+                    return Err(error);
+                }
+                tracing::warn!(table = child.table, "{error}");
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&self, identity: &str) -> Option<&Ends> {
+        self.0.iter().find(|ends| ends.identity == identity)
+    }
+}
+
+impl Ends {
+    fn mend(&self, reference: &Reference, parent: &Ends, parents_owner: &str) -> String {
+        let Some(owner) = &self.owner else {
+            return format!("give {} an owner column, and put it into the key", self.table);
+        };
+        let (mut of, mut to) = (vec![&**owner], vec![parents_owner]);
+        for (column, referred) in &reference.columns {
+            of.push(column);
+            to.push(if referred.is_empty() { &parent.id } else { referred });
+        }
+        let key = to.join(", ");
+        format!(
+            "make it FOREIGN KEY ({}) REFERENCES {} ({key}), with a primary key or unique index on ({key})",
+            of.join(", "),
+            parent.table
+        )
+    }
+}

@@ -1,0 +1,108 @@
+//! Why a database cannot be synced with.
+
+/// Why a database cannot be synced with as it was described. The sentence says what to change.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SchemaError {
+    /// The database cannot be reached, or cannot be asked.
+    #[error("the database cannot be asked for its tables")]
+    Database(#[from] sqlx::Error),
+    /// The database cannot keep every text.
+    #[error(
+        "the database keeps texts in {encoding}, which does not have every character; make one that \
+         does: {create}"
+    )]
+    Encoding {
+        /// Its encoding.
+        encoding: String,
+        /// A statement that would create a database.
+        create: &'static str,
+    },
+    /// There is no such table.
+    #[error("there is no table {table}; create it first, for example: {create}")]
+    NoTable {
+        /// The table.
+        table: String,
+        /// Statements that would create it, without its other columns.
+        create: String,
+    },
+    /// What has that name is no table.
+    #[error("{table} is {what}: only tables can be synced; name the one with the rows")]
+    NotTable {
+        /// The name.
+        table: String,
+        /// What it is: "a view".
+        what: &'static str,
+    },
+    /// The name is longer than the database has them.
+    #[error("the name {name} is too long for its indexes and tables: it may have {most} bytes")]
+    LongName {
+        /// The name.
+        name: String,
+        /// The most bytes that it may have.
+        most: usize,
+    },
+    /// The table has no such column.
+    #[error("the table {table} has no column {column}: {advice}")]
+    NoColumn {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A column cannot be what it is to be.
+    #[error("the column {column} of {table} is {sql_type}: {advice}")]
+    Column {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// Its type in the database.
+        sql_type: String,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// To the database, different owners, ids or entries of the log are one: it ignores case, accents
+    /// or blanks.
+    #[error(
+        "the column {column} of {table} takes texts for equal that differ (in case, accents or \
+         blanks), so that one owner or id could be taken for another: {mend}"
+    )]
+    Folds {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What to do; where there is a statement for it, that.
+        mend: String,
+    },
+    /// Nothing keeps two rows of the table from having the same id.
+    #[error("the table {table} needs a primary key or unique index on {key}")]
+    NotUnique {
+        /// The table.
+        table: String,
+        /// The columns that must be unique together.
+        key: String,
+    },
+    /// A row of one owner could refer to a row of another, who could then never delete it.
+    #[error(
+        "the {key} of {table} forgets the owner, so that one owner's rows could refer to those of \
+         another: {mend}; or say that it is meant by `allow_foreign_keys_across_owners`"
+    )]
+    ForeignKey {
+        /// The table that refers.
+        table: String,
+        /// The foreign key.
+        key: String,
+        /// What to do.
+        mend: String,
+    },
+    /// Two of the tables are the same.
+    #[error("the table {table} is named twice, or is the one that keeps the log")]
+    Twice {
+        /// The table.
+        table: String,
+    },
+}

@@ -1,0 +1,23 @@
+//! A row that an import left out.
+
+/// A row that an [`import`](super::SqlDatabase::import) left out, because no diff can say what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SkippedRow {
+    /// Its owner, as text.
+    pub owner: String,
+    /// Its id, as text; empty where the owner is the reason.
+    pub id: String,
+    /// Why, as the end of a sentence: "the id must not be empty".
+    pub reason: String,
+}
+
+impl SkippedRow {
+    pub(super) fn new(
+        owner: impl Into<String>,
+        id: impl Into<String>,
+        reason: impl Into<String>,
+    ) -> Self {
+        Self { owner: owner.into(), id: id.into(), reason: reason.into() }
+    }
+}

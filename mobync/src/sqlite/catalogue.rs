@@ -1,0 +1,141 @@
+//! What SQLite says of a table.
+
+use sqlx::SqliteConnection;
+
+use crate::sql::{Column, Found, FoundColumn, Kind, Reference, Table, Unique};
+
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    table: &Table,
+) -> Result<Option<Found>, sqlx::Error> {
+    let schema = table.schema_name().unwrap_or("main");
+    let place = Place { schema, table: table.name() };
+    // Names are the same in any case.
+    let found: Option<(String, String)> = sqlx::query_as(
+        "SELECT type, lower(schema || '.' || name) FROM pragma_table_list \
+         WHERE name = $1 COLLATE NOCASE AND schema = $2 COLLATE NOCASE",
+    )
+    .bind(place.table.to_owned())
+    .bind(place.schema.to_owned())
+    .fetch_optional(&mut *connection)
+    .await?;
+    let Some((what, identity)) = found else { return Ok(None) };
+    let columns = place.columns(connection).await?;
+    Ok(Some(Found {
+        schema: table.schema_name().map(str::to_owned),
+        identity,
+        other: match &*what {
+            "table" => None,
+            "view" => Some("a view"),
+            _ => Some("a virtual table"),
+        },
+        unique: place.unique(connection, &columns).await?,
+        references: place.references(connection).await?,
+        columns,
+    }))
+}
+
+/// Where a table is.
+#[derive(Clone, Copy)]
+struct Place<'p> {
+    schema: &'p str,
+    table: &'p str,
+}
+
+impl Place<'_> {
+    async fn columns(
+        self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<FoundColumn>, sqlx::Error> {
+        let columns: Vec<(String, String, bool)> = sqlx::query_as(
+            "SELECT name, type, hidden > 1 FROM pragma_table_xinfo($1, $2) WHERE hidden <> 1 ORDER BY cid",
+        )
+        .bind(self.table.to_owned())
+        .bind(self.schema.to_owned())
+        .fetch_all(connection)
+        .await?;
+        let columns = columns.into_iter().map(|(name, sql_type, generated)| {
+            let kind = kind(&sql_type);
+            // A column's own collation is not to be learned, so it is not left to it.
+            let collate = match kind {
+                Kind::Text | Kind::Other => " COLLATE BINARY",
+                _ => "",
+            };
+            let column = Column { collate, ..Column::new(name, kind, sql_type) };
+            FoundColumn { column, generated, folds: false }
+        });
+        Ok(columns.collect())
+    }
+
+    async fn unique(
+        self,
+        connection: &mut SqliteConnection,
+        columns: &[FoundColumn],
+    ) -> Result<Vec<Unique>, sqlx::Error> {
+        // What is the key of the rows themselves has no index.
+        let mut found: Vec<(String, bool, Option<String>, bool)> = sqlx::query_as(
+            "SELECT l.name, l.partial, i.name, i.coll <> 'BINARY' COLLATE NOCASE \
+             FROM pragma_index_list($1, $2) AS l, pragma_index_xinfo(l.name, $2) AS i \
+             WHERE l.\"unique\" = 1 AND i.key = 1 \
+             UNION ALL SELECT 'PRIMARY KEY', 0, name, 0 FROM pragma_table_xinfo($1, $2) WHERE pk > 0 \
+             AND NOT EXISTS (SELECT 1 FROM pragma_index_list($1, $2) WHERE origin = 'pk') ORDER BY 1",
+        )
+        .bind(self.table.to_owned())
+        .bind(self.schema.to_owned())
+        .fetch_all(connection)
+        .await?;
+        for (_, _, name, folds) in &mut found {
+            let column = columns.iter().find(|found| Some(&found.column.name) == name.as_ref());
+            *folds &= !column.is_some_and(|found| matches!(found.column.kind, Kind::Integer(_)));
+        }
+        Ok(Unique::all(&found))
+    }
+
+    async fn references(
+        self,
+        connection: &mut SqliteConnection,
+    ) -> Result<Vec<Reference>, sqlx::Error> {
+        let found: Vec<(i64, String, String, Option<String>)> = sqlx::query_as(
+            "SELECT f.id, lower($2 || '.' || f.\"table\"), f.\"from\", p.name \
+             FROM pragma_foreign_key_list($1, $2) AS f \
+             LEFT JOIN pragma_table_xinfo(f.\"table\", $2) AS p \
+             ON p.name = f.\"to\" COLLATE NOCASE OR f.\"to\" IS NULL AND p.pk = f.seq + 1 \
+             ORDER BY f.id, f.seq",
+        )
+        .bind(self.table.to_owned())
+        .bind(self.schema.to_owned())
+        .fetch_all(connection)
+        .await?;
+        let references = found.chunk_by(|left, right| left.0 == right.0).filter_map(|key| {
+            let (_, to, ..) = key.first()?;
+            let columns: Vec<(String, String)> = key
+                .iter()
+                .map(|(.., of, to)| (of.clone(), to.clone().unwrap_or_default()))
+                .collect();
+            let of: Vec<&str> = columns.iter().map(|(of, _)| &**of).collect();
+            let name = format!("foreign key on ({})", of.join(", "));
+            Some(Reference { name, to: to.clone(), columns })
+        });
+        Ok(references.collect())
+    }
+}
+
+/// What a declared type means; SQLite itself takes anything, but for STRICT tables.
+/// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
+fn kind(sql_type: &str) -> Kind {
+    let sql_type = sql_type.to_ascii_uppercase();
+    let has = |words: &[&str]| words.iter().any(|word| sql_type.contains(word));
+    if has(&["BOOL"]) {
+        Kind::Boolean
+    } else if has(&["JSON"]) {
+        Kind::Json
+    } else if has(&["INT"]) {
+        Kind::Integer(64)
+    } else if has(&["CHAR", "CLOB", "TEXT"]) {
+        Kind::Text
+    } else if has(&["REAL", "FLOA", "DOUB"]) {
+        Kind::Float
+    } else {
+        Kind::Other
+    }
+}
