@@ -24,7 +24,7 @@ use support::{
     update,
 };
 
-/// A request that uses every call there is: it reads a row back, and asks for a first create.
+/// A request that uses every call there is: it reads a row back, too.
 fn request() -> Vec<Sent> {
     vec![
         create("t1", json!({"a": 1})),

@@ -112,7 +112,7 @@ impl<R> Attempt<'_, R> {
 
     async fn merge<S>(
         self,
-        mut unit: S,
+        unit: S,
         since: i64,
         objects: &[(&str, &str)],
         window: &Window,
@@ -121,19 +121,10 @@ impl<R> Attempt<'_, R> {
         S: Synchronizer,
         R: Rules<S>,
     {
-        let Self { owner, request, settings, .. } = self;
+        let Self { request, settings, .. } = self;
         let now = Now { utc: settings.now(), drift: settings.allowed_drift };
-        let mut merge =
-            Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
+        let merge = Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
         self.check_schema(&unit, &merge, window)?;
-        let doubtful = merge.doubtful_first_creates();
-        if !doubtful.is_empty() {
-            let created =
-                unit.created_before(owner, &settings.diffs_model, &doubtful, window.start);
-            let created = created.await.map_err(Error::of_database)?;
-            merge.resolve_first_creates(&created);
-        }
-
         let known = request.len() - merge.new_diffs();
         let mut sync = Sync {
             attempt: self,

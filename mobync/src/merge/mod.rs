@@ -63,9 +63,8 @@ pub struct Merge<'a> {
     object_of: Vec<usize>,
     /// Whether the log has the diff already.
     known: Vec<bool>,
-    /// Objects whose updates count as made behind their create, if that is their very first.
+    /// Objects with updates that count as made behind their create.
     first_creates: Vec<usize>,
-    older_log: bool,
     log: Vec<Logged<'a>>,
     idle: usize,
 }
@@ -131,7 +130,6 @@ impl<'a> Merge<'a> {
             object_of,
             known,
             first_creates: Vec::new(),
-            older_log: window.start > 0,
             log: Vec::with_capacity(request.len()),
             idle: 0,
         };
@@ -141,24 +139,28 @@ impl<'a> Merge<'a> {
 
     /// Notes what a diff must know of those behind it: the deletes, and the first creates.
     fn look_ahead(&mut self) {
-        // Of each object whether the request has a create of it so far, or only updates.
-        let mut first = vec![None; self.objects.len()];
+        // Of each object the request's last create or delete so far; an update where it has neither.
+        let mut last = vec![None; self.objects.len()];
         for (place, entry) in self.request.entries.iter().enumerate() {
             let Some((false, at)) = self.known.get(place).zip(self.object_of.get(place)) else {
                 continue;
             };
-            let Some((object, first)) = self.objects.get_mut(*at).zip(first.get_mut(*at)) else {
+            let Some((object, last)) = self.objects.get_mut(*at).zip(last.get_mut(*at)) else {
                 continue;
             };
             match entry.diff.operation {
-                Operation::Update => *first = first.or(Some(Operation::Update)),
+                Operation::Update => *last = last.or(Some(Operation::Update)),
                 Operation::Create => {
-                    let before = first.replace(Operation::Create);
-                    if before == Some(Operation::Update) && object.lives.is_empty() {
+                    let before = last.replace(Operation::Create);
+                    let is_nowhere = object.held.is_none() && object.alive.is_none();
+                    if before == Some(Operation::Update) && is_nowhere {
                         self.first_creates.push(*at);
                     }
                 }
-                Operation::Delete => object.deletes.push_back(place),
+                Operation::Delete => {
+                    *last = Some(Operation::Delete);
+                    object.deletes.push_back(place);
+                }
             }
         }
     }
@@ -183,24 +185,10 @@ impl<'a> Merge<'a> {
         self.known.iter().filter(|known| !**known).count()
     }
 
-    /// The objects (model, id) of which must be known whether they have a create in the log before
-    /// the window; hardly ever any.
-    pub fn doubtful_first_creates(&self) -> Vec<(&str, &str)> {
-        let doubtful = if self.older_log { &*self.first_creates } else { &[] };
-        let objects = doubtful.iter().filter_map(|place| self.objects.get(*place));
-        objects.map(|object| (object.model, &*object.id)).collect()
-    }
-
-    /// Hears for each of [`doubtful_first_creates`](Self::doubtful_first_creates) whether it has one.
-    pub fn resolve_first_creates(&mut self, created: &[bool]) {
-        let mut created = created.iter();
-        self.first_creates.retain(|_| created.next() != Some(&true));
-    }
-
     /// The new diffs, by their places in the request, in the order in which they take effect.
     pub fn steps(&self) -> Vec<usize> {
         let mut steps = Vec::with_capacity(self.known.len());
-        // An update that stands before its object's very first create counts as made behind it.
+        // "First create" of the protocol: an update that stands before it counts as made behind it.
         let mut waiting: HashMap<usize, Vec<usize>> =
             self.first_creates.iter().map(|object| (*object, Vec::new())).collect();
         let sent = self.request.entries.iter().zip(&self.object_of).enumerate();
