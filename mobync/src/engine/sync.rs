@@ -9,7 +9,7 @@ use super::{
 use crate::{
     DatabaseError, Diff, Error, Operation, Owner, ReadFilter, Refusal, Refused, Rules,
     SyncResponse, Synchronizer, View, Window, WindowQuery,
-    hash::HashMap,
+    hash::{HashMap, HashSet},
     merge::{Merge, Now, Outcome, Request, Rows, Step},
 };
 
@@ -165,12 +165,13 @@ impl<R> Attempt<'_, R> {
         merge: &Merge<'_>,
         window: &Window,
     ) -> Result<(), Error> {
+        let unknown: HashSet<&str> = window.unknown_models.iter().map(String::as_str).collect();
         let mut fields = Vec::new();
         for place in (0..self.request.len()).filter(|place| !merge.is_known(*place)) {
             let Some(diff) = self.request.diff(place) else { continue };
-            let known = if diff.model == self.settings.diffs_model
-                || window.unknown_models.contains(&diff.model)
-            {
+            let is_unknown =
+                diff.model == self.settings.diffs_model || unknown.contains(&*diff.model);
+            let known = if is_unknown {
                 Err(DatabaseError::unknown_model(&diff.model))
             } else {
                 fields.clear();

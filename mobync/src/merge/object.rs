@@ -85,6 +85,13 @@ impl<'a> Object<'a> {
         self.lives.get(life)
     }
 
+    /// A diff is done, or a delete is known to be refused: if it is the next delete, it is that no more.
+    pub(super) fn pass(&mut self, diff: usize) {
+        if self.deletes.front() == Some(&diff) {
+            self.deletes.pop_front();
+        }
+    }
+
     /// Reads the object's entries, which are in the order of the log, up to now, and stops at the
     /// device's clock to see what it holds. Then those that are the request's own count, as its past.
     pub(super) fn replay(

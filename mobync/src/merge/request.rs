@@ -1,9 +1,16 @@
 //! A request's diffs, checked and laid open.
 
-use std::{borrow::Cow, collections::hash_map::Entry as Slot};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, hash_map::Entry as Slot},
+};
 
 use super::entry::{Entry, object_of};
-use crate::{DatabaseError, Diff, Error, Window, hash::HashMap, protocol::check_diff};
+use crate::{
+    DatabaseError, Diff, Error, Window,
+    hash::{HashMap, HashSet},
+    protocol::check_diff,
+};
 
 /// The diffs that a device sends, checked, without repetitions.
 #[derive(Clone, Debug)]
@@ -72,25 +79,30 @@ impl<'a> Request<'a> {
         self.objects.iter().map(|(model, id)| (*model, &**id)).collect()
     }
 
-    /// The objects that the log names for known diffs of this request, where the request names
-    /// another one. Only a client that uses an id twice has any.
+    /// The objects, each once, that the log names for known diffs of this request, where the request
+    /// names another one, and that it does not name itself. Only a client that uses an id twice has
+    /// any.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry of the log cannot be read.
     pub fn misnamed_objects(
         &self,
         window: &Window,
-    ) -> Result<Vec<(String, String)>, DatabaseError> {
+    ) -> Result<BTreeSet<(String, String)>, DatabaseError> {
         let sent = self.places(window);
-        let mut misnamed = Vec::new();
+        let mut misnamed = BTreeSet::new();
         for stored in &window.entries {
             let sent = sent.get(stored.id.as_str()).and_then(|sent| self.entries.get(*sent));
             if let Some(sent) = sent {
                 let object = object_of(stored)?;
                 if stored.model != sent.diff.model || object != sent.object {
-                    misnamed.push((stored.model.clone(), object));
+                    misnamed.insert((stored.model.clone(), object));
                 }
             }
+        }
+        if !misnamed.is_empty() {
+            let named: HashSet<_> = self.objects().into_iter().collect();
+            misnamed.retain(|(model, id)| !named.contains(&(&**model, &**id)));
         }
         Ok(misnamed)
     }

@@ -58,11 +58,12 @@ impl<'a> Merge<'a> {
         delete.copied()
     }
 
-    /// A delete that is still to come will be refused, so that nothing goes on up to it.
+    /// The delete that a create [parts until](Self::parts_until) will be refused, so that nothing goes
+    /// on up to it.
     pub fn foresee_refusal(&mut self, delete: usize) {
         let object = self.object_of.get(delete).and_then(|place| self.objects.get_mut(*place));
         if let Some(object) = object {
-            object.deletes.retain(|other| *other != delete);
+            object.pass(delete);
         }
     }
 
@@ -100,9 +101,7 @@ impl<'a> Merge<'a> {
         let Some(object) = self.objects.get_mut(place) else { return };
         let operation = entry.diff.operation;
         object.floor = at;
-        if object.deletes.front() == Some(&diff) {
-            object.deletes.pop_front();
-        }
+        object.pass(diff);
 
         let mut log = |diff, at, operation, fields| {
             self.log.push(Logged { diff, object: place, at, operation, fields });

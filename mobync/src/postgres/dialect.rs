@@ -210,7 +210,7 @@ impl Dialect for Postgres {
 
     fn record(model: &Model) -> String {
         let mut list = format!("CAST(t.{} AS text) AS \"id\"", model.id.quoted());
-        for column in &model.columns {
+        for column in model.columns.iter() {
             list += &format!(", t.{}", column.quoted());
         }
         format!("(SELECT CAST(to_json(r) AS text) FROM (SELECT {list}) AS r)")

@@ -168,7 +168,7 @@ fn model<D: Dialect>(table: &Table, found: Option<Found>) -> Result<Model, Schem
         table: in_schema(schema, name),
         id,
         owner,
-        columns,
+        columns: columns.into(),
         keeps_unknown: table.keeps_unknown,
     })
 }
@@ -206,7 +206,7 @@ fn log_model(table: &Table, found: Option<Found>) -> Result<Model, SchemaError> 
         table: in_schema(schema, name),
         id,
         owner: Some(owner),
-        columns,
+        columns: columns.into(),
         keeps_unknown: false,
     })
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::columns::Columns;
 use crate::{DatabaseError, Owner};
 
 /// The synced tables by their models' names, and the log among them.
@@ -24,7 +25,7 @@ pub struct Model {
     /// None: everybody's.
     pub(crate) owner: Option<Column>,
     /// The others, but for those that the database itself computes.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Columns,
     pub(crate) keeps_unknown: bool,
 }
 
@@ -62,7 +63,7 @@ impl Schema {
 
 impl Model {
     pub(super) fn column(&self, field: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name == field)
+        self.columns.named(field)
     }
 
     /// A field's column; `id` is the id's.

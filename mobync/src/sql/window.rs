@@ -1,6 +1,6 @@
 //! What a sync needs of the log and the tables, in one statement and so from one snapshot.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Arg, Dialect, LogRow, schema::Schema};
 use crate::{DatabaseError, Owner, Window, WindowQuery};
@@ -18,7 +18,7 @@ type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
 pub(super) struct Statement<'q> {
     query: WindowQuery<'q>,
     objects: Objects<'q>,
-    unknown_models: Vec<String>,
+    unknown_models: BTreeSet<&'q str>,
     pub(super) sql: String,
     pub(super) args: Vec<Arg<'q>>,
 }
@@ -29,13 +29,12 @@ impl<'q> Statement<'q> {
         owner: &'q Owner,
         query: WindowQuery<'q>,
     ) -> Self {
-        let (mut objects, mut unknown_models) = (Objects::new(), Vec::new());
+        let (mut objects, mut unknown_models) = (Objects::new(), BTreeSet::new());
         for (model, id) in query.objects {
             match schema.models.get(*model) {
                 Some(known) if known.can_have(id) => objects.entry(model).or_default().push(*id),
                 Some(_) => {}
-                None if unknown_models.iter().any(|name| name == model) => {}
-                None => unknown_models.push((*model).to_owned()),
+                None => drop(unknown_models.insert(*model)),
             }
         }
 
@@ -80,6 +79,7 @@ impl<'q> Statement<'q> {
         rows: Vec<LogRow>,
     ) -> Result<Window, DatabaseError> {
         let Self { query, objects, unknown_models, .. } = self;
+        let unknown_models = unknown_models.into_iter().map(str::to_owned).collect();
         let mut window = Window { start: query.since, unknown_models, ..Window::default() };
         let models: Vec<&str> = objects.keys().copied().collect();
         let mut found = HashSet::new();

@@ -177,7 +177,7 @@ impl Dialect for Sqlite {
 
     fn record(model: &Model) -> String {
         let mut parts = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
-        for column in &model.columns {
+        for column in model.columns.iter() {
             let name = format!("t.{}", column.quoted());
             let value = match column.kind {
                 Kind::Boolean => {
