@@ -10,7 +10,7 @@ use crate::{
     DatabaseError, Diff, Error, Operation, Owner, ReadFilter, Refusal, Refused, Rules,
     SyncResponse, Synchronizer, View, Window, WindowQuery,
     hash::{HashMap, HashSet},
-    merge::{Merge, Now, Outcome, Request, Rows, Step},
+    merge::{Arena, DiffPlace, Merge, Now, ObjectPlace, Outcome, Request, Rows, Step},
 };
 
 /// Who makes the changes.
@@ -55,7 +55,7 @@ pub(super) struct Attempt<'a, R> {
 /// What the attempts at a sync have found out, so that the next one need not ask again.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    verdicts: HashMap<usize, Verdict>,
+    verdicts: HashMap<DiffPlace, Verdict>,
     /// The owner's clock when these were found out.
     clock: i64,
     /// A write was rejected and it is not known which, so each one must be checked.
@@ -125,11 +125,11 @@ impl<R> Attempt<'_, R> {
         let now = Now { utc: settings.now(), drift: settings.allowed_drift };
         let merge = Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
         self.check_schema(&unit, &merge, window)?;
-        let known = request.len() - merge.new_diffs();
+        let known = request.len() - merge.new_diffs().count();
         let mut sync = Sync {
             attempt: self,
             unit,
-            waiting: vec![false; merge.objects()],
+            waiting: merge.for_objects(false),
             merge,
             pending: Pending::with_capacity(request.len() - known),
             foreseen: HashMap::default(),
@@ -167,8 +167,8 @@ impl<R> Attempt<'_, R> {
     ) -> Result<(), Error> {
         let unknown: HashSet<&str> = window.unknown_models.iter().map(String::as_str).collect();
         let mut fields = Vec::new();
-        for place in (0..self.request.len()).filter(|place| !merge.is_known(*place)) {
-            let Some(diff) = self.request.diff(place) else { continue };
+        for place in merge.new_diffs() {
+            let diff = self.request.diff(place);
             let is_unknown =
                 diff.model == self.settings.diffs_model || unknown.contains(&*diff.model);
             let known = if is_unknown {
@@ -201,10 +201,10 @@ struct Sync<'a, S, R> {
     merge: Merge<'a>,
     pending: Pending<'a>,
     /// Of which of the merge's objects a change is pending.
-    waiting: Vec<bool>,
+    waiting: Arena<ObjectPlace, bool>,
     /// Deletes that were asked about before their turn, and whether they will be refused.
-    foreseen: HashMap<usize, bool>,
-    refused: BTreeMap<usize, Reason>,
+    foreseen: HashMap<DiffPlace, bool>,
+    refused: BTreeMap<DiffPlace, Reason>,
 }
 
 /// How far a walk through the diffs came.
@@ -238,9 +238,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
                             Walked::ToTheEnd => Err(self.forbidden(place, reason)),
                         };
                     }
-                    if let Some(step) = self.merge.plan(place) {
-                        self.refuse(step, reason);
-                    }
+                    self.refuse(self.merge.plan(place), reason);
                 }
                 Ok(()) => {
                     if self.look_ahead(place).await? == Walked::Again {
@@ -254,8 +252,8 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     }
 
     /// Plans a diff that is allowed; its write waits for others to go out with.
-    fn take(&mut self, place: usize) {
-        let Some(step) = self.merge.plan(place) else { return };
+    fn take(&mut self, place: DiffPlace) {
+        let step = self.merge.plan(place);
         match self.merge.write(&step) {
             None => self.merge.settle(step, false, mint),
             Some(write) => {
@@ -271,21 +269,17 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     }
 
     /// Whether a change of a diff's object is pending.
-    fn is_waiting(&self, place: usize) -> bool {
-        let object = self.merge.object_of(place);
-        object.and_then(|object| self.waiting.get(object)).is_some_and(|waits| *waits)
+    fn is_waiting(&self, place: DiffPlace) -> bool {
+        self.waiting[self.merge.object_of(place)]
     }
 
-    fn set_waiting(&mut self, place: usize, waits: bool) {
-        let object = self.merge.object_of(place);
-        if let Some(waiting) = object.and_then(|object| self.waiting.get_mut(object)) {
-            *waiting = waits;
-        }
+    fn set_waiting(&mut self, place: DiffPlace, waits: bool) {
+        self.waiting[self.merge.object_of(place)] = waits;
     }
 
     /// A create that meets a living object goes apart, if a delete follows that is not refused: so
     /// that delete is asked about before its turn.
-    async fn look_ahead(&mut self, create: usize) -> Result<Walked, Error> {
+    async fn look_ahead(&mut self, create: DiffPlace) -> Result<Walked, Error> {
         while let Some(delete) = self.merge.parts_until(create) {
             let Some(verdict) = self.ask(delete).await? else { return Ok(Walked::Again) };
             self.foreseen.insert(delete, verdict.is_err());
@@ -299,11 +293,11 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
 
     /// Asks the database's and the application's rules about a diff; none if what they looked at
     /// had to be written first, and that ended this attempt.
-    async fn ask(&mut self, place: usize) -> Result<Option<Verdict>, Error> {
+    async fn ask(&mut self, place: DiffPlace) -> Result<Option<Verdict>, Error> {
         if let Some(verdict) = self.attempt.learned.verdicts.get(&place) {
             return Ok(Some(verdict.clone()));
         }
-        let Some(diff) = self.attempt.request.diff(place) else { return Ok(Some(Ok(()))) };
+        let diff = self.attempt.request.diff(place);
         if self.attempt.source == Source::Server {
             return Ok(Some(Ok(())));
         }
@@ -380,7 +374,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     }
 
     /// Why the database rejected a diff, if that is no reason to fail the whole request.
-    fn rejected(&self, place: usize, error: DatabaseError) -> Result<Reason, Error> {
+    fn rejected(&self, place: DiffPlace, error: DatabaseError) -> Result<Reason, Error> {
         let attempt = &self.attempt;
         let alone = attempt.source != Source::Server && !attempt.settings.all_or_nothing;
         if alone && error.is_rejection() {
@@ -391,11 +385,11 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
             };
             return Ok(Reason { code, message: error.to_string() });
         }
-        Err(Error::of_diff(attempt.request.diff(place).map_or("", |diff| &diff.id), error))
+        Err(Error::of_diff(&attempt.request.diff(place).id, error))
     }
 
-    fn forbidden(&self, place: usize, reason: Reason) -> Error {
-        let diff_id = self.attempt.request.diff(place).map(|diff| diff.id.clone());
+    fn forbidden(&self, place: DiffPlace, reason: Reason) -> Error {
+        let diff_id = Some(self.attempt.request.diff(place).id.clone());
         Error::Forbidden { diff_id, reason: reason.message.into() }
     }
 
@@ -403,7 +397,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
     async fn finish(mut self, known: usize) -> Result<Option<SyncResponse>, Error> {
         let rows = self.rows().await.map_err(Error::of_database)?;
         let Self { mut attempt, mut unit, merge, refused, .. } = self;
-        let new = merge.new_diffs();
+        let new = merge.new_diffs().count();
         let Outcome { clock, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
         for entries in merge.log(attempt.owner, MOST_AT_ONCE) {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
@@ -429,13 +423,12 @@ impl<'a, S: Synchronizer, R: Rules<S>> Sync<'a, S, R> {
                 "{idle} of {new} changes had no effect, because their object is not there."
             );
         }
-        let diff_id = |place| attempt.request.diff(place).map(|diff| diff.id.clone());
-        answer.refused = refused
-            .into_iter()
-            .filter_map(|(place, Reason { code, message })| {
-                Some(Refused { diff_id: diff_id(place)?, code: code.to_owned(), message })
-            })
-            .collect();
+        let refused = refused.into_iter().map(|(place, Reason { code, message })| Refused {
+            diff_id: attempt.request.diff(place).id.clone(),
+            code: code.to_owned(),
+            message,
+        });
+        answer.refused = refused.collect();
         Ok(Some(answer))
     }
 

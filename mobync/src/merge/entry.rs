@@ -8,6 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::time::{Millis, Tick};
 use crate::{
     DatabaseError, Diff, Operation,
     diff::check_name,
@@ -56,6 +57,14 @@ impl<'a> Entry<'a> {
     pub(crate) fn read(diff: &'a Diff) -> Result<Self, serde_json::Error> {
         let (object, fields) = read_members(&diff.json_data)?;
         Ok(Self { diff, object, fields: fields_of(diff.operation, fields) })
+    }
+
+    pub(super) fn tick(&self) -> Tick {
+        Tick(self.diff.logical_clock)
+    }
+
+    pub(super) fn at(&self) -> Millis {
+        Millis(self.diff.utc_timestamp)
     }
 
     /// Reads an entry of the log, which this library wrote.

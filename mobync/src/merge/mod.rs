@@ -13,13 +13,18 @@
 //! 3. [`finish`](Merge::finish) says what goes back, and [`log`](Merge::log) what is logged.
 
 mod answer;
+mod arena;
 mod entry;
 mod life;
+mod named;
 mod object;
 mod request;
+mod settle;
 mod snapshot;
 mod step;
+mod time;
 
+pub(crate) use self::arena::Arena;
 #[cfg(feature = "memory")]
 pub(crate) use self::entry::encode;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -29,14 +34,16 @@ pub(crate) use self::entry::{Entry, Fields, object_of};
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{
     answer::{Outcome, Rows},
+    arena::{DiffPlace, ObjectPlace},
     request::Request,
     snapshot::Snapshot,
-    step::{Effect, Step},
+    step::Step,
 };
 use self::{
-    life::Stamp,
+    life::{Origin, Stamp},
     object::{Object, Past},
-    step::Logged,
+    settle::Logged,
+    time::{Millis, Tick},
 };
 use crate::{
     DatabaseError, Operation, Window,
@@ -57,14 +64,15 @@ pub struct Now {
 pub struct Merge<'a> {
     request: &'a Request<'a>,
     now: Now,
-    clock: i64,
-    objects: Vec<Object<'a>>,
-    /// The place of each of the request's diffs' objects in `objects`.
-    object_of: Vec<usize>,
+    /// The tick of this sync.
+    clock: Tick,
+    /// Those of the request, at the same places, and behind them those that only the log names.
+    objects: Arena<ObjectPlace, Object<'a>>,
+    object_of: Arena<DiffPlace, ObjectPlace>,
     /// Whether the log has the diff already.
-    known: Vec<bool>,
+    known: Arena<DiffPlace, bool>,
     /// Objects with updates that count as made behind their create.
-    first_creates: Vec<usize>,
+    first_creates: Vec<ObjectPlace>,
     log: Vec<Logged<'a>>,
     idle: usize,
 }
@@ -88,44 +96,41 @@ impl<'a> Merge<'a> {
         let mut entries: Vec<_> = window.entries.iter().collect();
         entries.sort_by_key(|entry| entry.order());
 
-        let mut objects: Vec<_> =
-            request.objects.iter().map(|(model, id)| Object::new(model, id.clone())).collect();
-        let mut pasts: Vec<Vec<Past<'a>>> = objects.iter().map(|_| Vec::new()).collect();
+        let mut objects = request.objects.map(|(model, id)| Object::new(model, id.clone()));
+        let mut pasts: Arena<ObjectPlace, Vec<Past<'a>>> = objects.map(|_| Vec::new());
         let mut object_of = request.object_of.clone();
-        let mut known = vec![false; object_of.len()];
+        let mut known = object_of.map(|_| false);
         // Only for objects that entries of the log name.
-        let mut places: HashMap<_, usize> = HashMap::default();
+        let mut places: HashMap<_, ObjectPlace> = HashMap::default();
         if !entries.is_empty() {
-            places.extend(request.objects.iter().cloned().zip(0..));
+            let named = request.objects.iter();
+            places.extend(named.map(|(place, object)| (object.clone(), place)));
         }
         for diff in entries {
             let entry = Entry::of_log(diff)?;
             let sent = sent.get(diff.id.as_str()).copied();
             let place = places.entry((&diff.model, entry.object.clone()));
             let place = *place.or_insert_with_key(|(model, id)| {
-                objects.push(Object::new(model, id.clone()));
                 pasts.push(Vec::new());
-                objects.len() - 1
+                objects.push(Object::new(model, id.clone()))
             });
             if let Some(sent) = sent {
-                known.get_mut(sent).into_iter().for_each(|known| *known = true);
-                object_of.get_mut(sent).into_iter().for_each(|object| *object = place);
+                known[sent] = true;
+                object_of[sent] = place;
             }
-            if let Some(past) = pasts.get_mut(place) {
-                past.push(Past { entry, sent });
-            }
+            pasts[place].push(Past { entry, sent });
         }
 
         let existing = existing_of(queried, window);
-        for (object, past) in objects.iter_mut().zip(&pasts) {
+        for (object, past) in objects.items_mut().iter_mut().zip(pasts.items()) {
             let exists = existing.contains(&(object.model, &*object.id));
-            object.replay(past, since, exists, &request.entries);
+            object.replay(past, Tick(since), exists, request);
         }
 
         let mut merge = Self {
             request,
             now,
-            clock: window.clock,
+            clock: Tick(window.clock),
             objects,
             object_of,
             known,
@@ -140,21 +145,20 @@ impl<'a> Merge<'a> {
     /// Notes what a diff must know of those behind it: the deletes, and the first creates.
     fn look_ahead(&mut self) {
         // Of each object the request's last create or delete so far; an update where it has neither.
-        let mut last = vec![None; self.objects.len()];
-        for (place, entry) in self.request.entries.iter().enumerate() {
-            let Some((false, at)) = self.known.get(place).zip(self.object_of.get(place)) else {
+        let mut last = self.objects.map(|_| None);
+        for (place, entry) in self.request.entries.iter() {
+            if self.known[place] {
                 continue;
-            };
-            let Some((object, last)) = self.objects.get_mut(*at).zip(last.get_mut(*at)) else {
-                continue;
-            };
+            }
+            let at = self.object_of[place];
+            let (object, last) = (&mut self.objects[at], &mut last[at]);
             match entry.diff.operation {
                 Operation::Update => *last = last.or(Some(Operation::Update)),
                 Operation::Create => {
                     let before = last.replace(Operation::Create);
                     let is_nowhere = object.held.is_none() && object.alive.is_none();
                     if before == Some(Operation::Update) && is_nowhere {
-                        self.first_creates.push(*at);
+                        self.first_creates.push(at);
                     }
                 }
                 Operation::Delete => {
@@ -165,39 +169,34 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// How many objects this merge is about.
-    pub fn objects(&self) -> usize {
-        self.objects.len()
+    /// Something for each object that this merge is about.
+    pub(crate) fn for_objects<T: Copy>(&self, value: T) -> Arena<ObjectPlace, T> {
+        self.objects.map(|_| value)
     }
 
-    /// The place of a diff's object among the objects of this merge.
-    pub fn object_of(&self, diff: usize) -> Option<usize> {
-        self.object_of.get(diff).copied()
+    /// The object that a diff is of.
+    pub fn object_of(&self, diff: DiffPlace) -> ObjectPlace {
+        self.object_of[diff]
     }
 
-    /// Whether the log has the diff already, so that it does nothing again.
-    pub fn is_known(&self, diff: usize) -> bool {
-        self.known.get(diff).is_some_and(|known| *known)
+    /// The request's new diffs, in the order sent: those that the log does not have already.
+    pub fn new_diffs(&self) -> impl Iterator<Item = DiffPlace> {
+        self.known.iter().filter(|(_, known)| !**known).map(|(place, _)| place)
     }
 
-    /// How many of the request's diffs are new.
-    pub fn new_diffs(&self) -> usize {
-        self.known.iter().filter(|known| !**known).count()
-    }
-
-    /// The new diffs, by their places in the request, in the order in which they take effect.
-    pub fn steps(&self) -> Vec<usize> {
+    /// The new diffs in the order in which they take effect.
+    pub fn steps(&self) -> Vec<DiffPlace> {
         let mut steps = Vec::with_capacity(self.known.len());
         // "First create" of the protocol: an update that stands before it counts as made behind it.
-        let mut waiting: HashMap<usize, Vec<usize>> =
+        let mut waiting: HashMap<ObjectPlace, Vec<DiffPlace>> =
             self.first_creates.iter().map(|object| (*object, Vec::new())).collect();
-        let sent = self.request.entries.iter().zip(&self.object_of).enumerate();
-        for (place, (entry, object)) in sent.filter(|(place, _)| !self.is_known(*place)) {
-            match (entry.diff.operation, waiting.get_mut(object)) {
+        for place in self.new_diffs() {
+            let object = self.object_of[place];
+            match (self.request.diff(place).operation, waiting.get_mut(&object)) {
                 (Operation::Update, Some(updates)) => updates.push(place),
                 (Operation::Create, Some(_)) => {
                     steps.push(place);
-                    steps.extend(waiting.remove(object).unwrap_or_default());
+                    steps.extend(waiting.remove(&object).unwrap_or_default());
                 }
                 _ => steps.push(place),
             }
@@ -205,9 +204,9 @@ impl<'a> Merge<'a> {
         steps
     }
 
-    fn own_stamp(&self, diff: usize, at: i64) -> Stamp<'a> {
-        let id = self.request.entries.get(diff).map_or("", |entry| &entry.diff.id);
-        Stamp { tick: self.clock, at, id: id.into(), origin: life::Origin::Own }
+    fn own_stamp(&self, diff: DiffPlace, at: Millis) -> Stamp<'a> {
+        let id = self.request.diff(diff).id.as_str();
+        Stamp { tick: self.clock, at, id: id.into(), origin: Origin::Own }
     }
 }
 

@@ -104,16 +104,16 @@ impl PureServer {
         let mut merge = Merge::new(since, request, &objects, &window, now).unwrap();
         let mut refused = BTreeMap::new();
         for place in merge.steps() {
-            let diff = request.diff(place).unwrap();
+            let diff = request.diff(place);
             if !refuse(diff) {
                 while let Some(delete) = merge.parts_until(place) {
-                    if !refuse(request.diff(delete).unwrap()) {
+                    if !refuse(request.diff(delete)) {
                         break;
                     }
                     merge.foresee_refusal(delete);
                 }
             }
-            let step = merge.plan(place).unwrap();
+            let step = merge.plan(place);
             if refuse(diff) {
                 refused.insert(place, diff.id.clone());
             } else if let Some(write) = merge.write(&step) {
