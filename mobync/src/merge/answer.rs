@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Merge,
-    entry::encode,
+    entry::{encode, reads_as},
     life::{Life, Origin, Stamp},
     object::Object,
     settle::{Logged, Writer},
@@ -38,13 +38,19 @@ impl Merge<'_> {
     ///
     /// `mint` makes ids for diffs of the server's own.
     pub fn finish(&self, owner: &Owner, rows: &Rows, mint: impl FnMut() -> String) -> Outcome {
+        if cfg!(debug_assertions) {
+            self.objects.items().iter().for_each(Object::check_end);
+            self.check_log();
+        }
         let clock = if self.log.is_empty() { self.clock } else { self.clock.next() };
         let last = Tick(clock.0.saturating_sub(1).max(0));
         let mut answer = Answer { owner, tick: last, now: Millis(self.now.utc), mint };
         let mut diffs = Vec::new();
         for object in self.objects.items() {
             let row = if object.needs_row() { object.row_in(rows) } else { None };
+            let before = diffs.len();
             answer.object(object, row, &mut diffs);
+            debug_assert!(are_at_most_two(diffs.get(before..)), "a delete, and a create behind it");
         }
         diffs.sort_by(|left, right| left.order().cmp(&right.order()));
         Outcome { clock: clock.0, diffs, idle: self.idle }
@@ -67,6 +73,12 @@ impl Merge<'_> {
         let whole = sent.filter(|sent| {
             sent.diff.operation != Operation::Delete && sent.fields.len() == fields.len()
         });
+        let written = || fields.iter().map(|(name, value)| (&**name, value.get()));
+        let json_data = match whole {
+            Some(sent) => sent.diff.json_data.clone(),
+            None => encode(&object.id, written()),
+        };
+        debug_assert!(reads_as(&json_data, &object.id, written()), "what is logged can be read");
         Diff {
             id: match writer {
                 Writer::Diff(diff) => self.request.diff(*diff).id.clone(),
@@ -77,14 +89,20 @@ impl Merge<'_> {
             utc_timestamp: at.0,
             operation: *operation,
             model: object.model.to_owned(),
-            json_data: match whole {
-                Some(sent) => sent.diff.json_data.clone(),
-                None => {
-                    let fields = fields.iter();
-                    encode(&object.id, fields.map(|(name, value)| (&**name, value.get())))
-                }
-            },
+            json_data,
         }
+    }
+}
+
+/// Whether this can go back for one object: nothing, one diff, or a delete and the create behind it.
+fn are_at_most_two(diffs: Option<&[Diff]>) -> bool {
+    match diffs {
+        Some([] | [_]) => true,
+        Some([delete, create]) => {
+            (delete.operation, create.operation) == (Operation::Delete, Operation::Create)
+                && delete.order() < create.order()
+        }
+        _ => false,
     }
 }
 
@@ -186,6 +204,11 @@ impl<M: FnMut() -> String> Answer<'_, M> {
             _ => ((self.mint)(), self.tick, self.now),
         };
         let fields = values.iter().map(|(name, value)| (*name, value.as_str()));
+        let json_data = encode(&object.id, fields.clone());
+        debug_assert!(
+            reads_as(&json_data, &object.id, fields),
+            "what goes back has each field once"
+        );
         Diff {
             id,
             owner: self.owner.as_str().to_owned(),
@@ -193,7 +216,7 @@ impl<M: FnMut() -> String> Answer<'_, M> {
             utc_timestamp: at.0,
             operation,
             model: object.model.to_owned(),
-            json_data: encode(&object.id, fields),
+            json_data,
         }
     }
 }

@@ -73,6 +73,21 @@ impl<'a> Entry<'a> {
     }
 }
 
+/// Whether a reader finds this object and these fields in json_data, each once.
+pub(super) fn reads_as<'f>(
+    json_data: &str,
+    object: &str,
+    fields: impl Iterator<Item = (&'f str, &'f str)>,
+) -> bool {
+    let Ok((found, mut found_fields)) = read_members(json_data) else { return false };
+    let mut fields: Vec<_> = fields.collect();
+    fields.sort_unstable();
+    found_fields.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    let once = found_fields.is_sorted_by(|(left, _), (right, _)| left < right);
+    let found_fields = found_fields.iter().map(|(name, value)| (&**name, value.get()));
+    once && found == object && found_fields.eq(fields)
+}
+
 /// The id of the object that a log entry is of.
 pub(crate) fn object_of(entry: &Diff) -> Result<String, DatabaseError> {
     let object = object_in(&entry.json_data).map_err(|cause| broken(&entry.id, &cause))?;

@@ -27,9 +27,9 @@ mod time;
 pub(crate) use self::arena::Arena;
 #[cfg(feature = "memory")]
 pub(crate) use self::entry::encode;
+pub(crate) use self::entry::{Entry, Fields};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::entry::push_string;
-pub(crate) use self::entry::{Entry, Fields, object_of};
+pub(crate) use self::entry::{object_of, push_string};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{

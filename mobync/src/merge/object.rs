@@ -88,6 +88,28 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// What is true before and behind every diff.
+    pub(super) fn check(&self) {
+        let has_ended = |life: LifePlace| self.lives[life].ended.is_some();
+        debug_assert!(!self.alive.is_some_and(has_ended), "what is alive has no delete");
+        debug_assert!(!self.apart.is_some_and(has_ended), "a life apart goes up to its delete");
+        debug_assert!(
+            self.apart.is_none() || self.alive.is_some() && self.apart != self.alive,
+            "a life is apart from the one that is alive"
+        );
+        debug_assert!(
+            self.held.is_none() || self.held == self.alive || self.held.is_some_and(has_ended),
+            "a device holds the life that is alive, or one that has ended"
+        );
+    }
+
+    /// What is true besides, once all diffs are done.
+    pub(super) fn check_end(&self) {
+        let going = self.lives.items().iter().filter(|life| life.ended.is_none()).count();
+        debug_assert_eq!(going, usize::from(self.alive.is_some()), "at most one life is alive");
+        debug_assert!(self.apart.is_none(), "a life apart ends in its request");
+    }
+
     /// Reads the object's entries, which are in the order of the log, up to now, and stops at the
     /// device's clock to see what it holds. Then those that are the request's own count, as its past.
     pub(super) fn replay(
@@ -124,6 +146,7 @@ impl<'a> Object<'a> {
         for (sent, stored, behind) in known {
             self.recall(since, sent, stored, behind);
         }
+        self.check();
     }
 
     /// Lets one of the request's known diffs count, `stored` in the log; behind it, if it is a create

@@ -41,6 +41,7 @@ impl<'a> Merge<'a> {
         let object = &mut self.objects[place];
         let sent_as = entry.diff.operation;
         let took = if refused { Fields::default() } else { fields };
+        debug_assert!(at > object.floor, "the times of an object grow");
         object.floor = at;
         object.pass(diff);
 
@@ -87,6 +88,7 @@ impl<'a> Merge<'a> {
             object.held = None;
         }
         object.named.note(entry, &took);
+        object.check();
 
         let (writer, object) = (Writer::Diff(diff), place);
         self.log.push(Logged { writer, object, at, operation: logged_as, fields: took });
@@ -94,6 +96,23 @@ impl<'a> Merge<'a> {
             let (writer, fields) = (Writer::Server(id.into_owned()), Fields::default());
             self.log.push(Logged { writer, object, at, operation: Operation::Delete, fields });
         }
+    }
+}
+
+impl Merge<'_> {
+    /// What is true of the new entries, once all diffs are done.
+    pub(super) fn check_log(&self) {
+        let mut has_entry = self.known.clone();
+        let mut latest = self.objects.map(|_| Millis::NEVER);
+        for Logged { writer, object, at, .. } in &self.log {
+            if let Writer::Diff(diff) = writer {
+                debug_assert!(!has_entry[*diff], "one entry of each new diff");
+                has_entry[*diff] = true;
+            }
+            debug_assert!(*at > latest[*object], "the entries of an object are in the log's order");
+            latest[*object] = *at;
+        }
+        debug_assert!(has_entry.items().iter().all(|has| *has), "an entry of each new diff");
     }
 }
 
