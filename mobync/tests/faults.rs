@@ -1,4 +1,5 @@
-//! A database that fails at any of its calls: the sync fails whole, and the retry succeeds once.
+//! *Nothing lost* and *Exactly once* where a database fails at any of its calls: the sync fails whole, and
+//! the retry succeeds once.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;

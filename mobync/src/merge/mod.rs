@@ -4,6 +4,10 @@
 //! are those of the [protocol](crate::protocol::document): *lives*, what a device *holds*, how fields
 //! *meet*, what goes *back*.
 //!
+//! Three of the [promises](crate::protocol::document) are kept here: *Converge*, *Exactly once* and *Cut
+//! anywhere*. *Nothing lost* and *Isolation* also need the database: one transaction for each sync, and
+//! the owner in every statement.
+//!
 //! The engine walks a request through a [`Merge`] one diff at a time, for whether a diff is refused is
 //! known only when rules and database were asked:
 //!

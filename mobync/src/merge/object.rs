@@ -1,4 +1,17 @@
-//! What the log's window tells of one object.
+//! What the log's window tells of one object: its lives.
+//!
+//! ```text
+//!    tick     0        1        2        3           4             5
+//!   entry   create   update   delete   create   create, delete   update
+//!             |        |        |        |         |       |       |
+//!  life L     o--------+--------x        |         |       |       |
+//!  life M                                o---------|-------|-------+-----> alive
+//!   apart                                          o-------x
+//! ```
+//!
+//! A device at clock 1 or 2 *holds* L, which has ended; at 4 or more it holds M, which is *alive*; at 0 or
+//! 3 it holds nothing. Nobody holds a life *apart* but the device that made it, up to its delete, which
+//! is in the same request. At most one life is alive at a time.
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 

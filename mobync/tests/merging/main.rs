@@ -37,6 +37,7 @@ on_every_database! {
     updates_before_a_create_of_a_held_life_that_has_ended_are_receipts
     updates_before_a_delete_and_a_create_are_receipts
     only_the_first_create_of_a_request_has_updates_moved_behind_it
+    the_lives_of_the_protocols_picture_go_back_as_it_says
     changes_of_one_moment_count_a_millisecond_apart
     a_timestamp_in_the_far_future_counts_as_now
 }
@@ -263,6 +264,30 @@ async fn only_the_first_create_of_a_request_has_updates_moved_behind_it(
     server.sync(0, sent).await;
     assert_eq!(server.rows().await, [r#"t1 {"a":3}"#]);
     assert_eq!(server.log_lines().await[2], "0: update t1");
+}
+
+async fn the_lives_of_the_protocols_picture_go_back_as_it_says(server: Server<impl Database>) {
+    server.sync(0, [create("t1", json!({"a": "L"}))]).await;
+    server.sync(1, [update("t1", json!({"a": "L!"})).at(1)]).await;
+    server.sync(2, [delete("t1").at(2)]).await;
+    server.sync(3, [create("t1", json!({"a": "M"})).at(3)]).await;
+    server.sync(3, [create("t1", json!({"a": "apart"})).at(4), delete("t1").at(5)]).await;
+    server.sync(5, [update("t1", json!({"a": "M!"})).at(6)]).await;
+    let create_m = r#"create t1 {"a":"M!"}"#;
+    let both = vec!["delete t1", create_m];
+    let update_m = r#"update t1 {"a":"M!"}"#;
+    let back = [
+        vec![create_m],
+        both.clone(),
+        both,
+        vec![create_m],
+        vec![update_m],
+        vec![update_m],
+        Vec::new(),
+    ];
+    for (clock, back) in (0..).zip(back) {
+        assert_eq!(server.back(clock, []).await, back, "{clock}");
+    }
 }
 
 async fn changes_of_one_moment_count_a_millisecond_apart(server: Server<impl Database>) {

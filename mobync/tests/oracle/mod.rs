@@ -3,6 +3,9 @@
 //! Written from the protocol's text alone and kept slow and obvious: it has no window, no index and no row
 //! that could be wrong, only the log. Nothing here is checked for validity: inputs are valid.
 //!
+//! *Exactly once* and *Isolation* are plain in it: a diff whose id is in the log is never new, and an oracle is one
+//! owner's. *Converge* is what its users check of it, and *Cut anywhere* follows from the same text.
+//!
 //! Readings of the text, where it leaves room:
 //!
 //! * A known diff's object and model are those of its log entry. Its *type* and the fields it *names* are those
