@@ -43,6 +43,13 @@ pub trait Database: Send + Sync + 'static {
     fn serialises(&self) -> bool {
         true
     }
+
+    /// How many units of work of one owner that are opened to write may be there at once, in
+    /// [`open`](Self::open) or behind it. The others wait in [`Mobync`](crate::Mobync), first come first
+    /// served, where they hold no connection that other owners need. Provided: as many as there are.
+    fn most_writers_of_an_owner(&self) -> usize {
+        usize::MAX
+    }
 }
 
 /// What a unit of work is opened for.

@@ -1,57 +1,88 @@
-//! A lock per owner, within one process.
+//! A queue per owner, within one process.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::OwnedMutexGuard;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{Owner, hash::HashMap};
 
-type Lock = Arc<tokio::sync::Mutex<()>>;
-
-/// Locks by owner; those that nobody holds or waits for are forgotten.
+/// Queues by owner, first come first served; those in which nobody is are forgotten.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct OwnerLocks(Arc<Mutex<HashMap<Owner, Lock>>>);
+pub(crate) struct OwnerLocks(Arc<Mutex<HashMap<Owner, Queue>>>);
 
-/// While this lives, nobody else holds the owner's lock.
+#[derive(Debug)]
+struct Queue {
+    turns: Arc<Semaphore>,
+    /// How many hold a turn, or wait for one.
+    tickets: usize,
+}
+
+/// While this lives, it is the owner's turn.
 #[derive(Debug)]
 pub(crate) struct OwnerGuard {
-    // Dropped in this order: the ticket must be the last to know the lock.
-    _held: OwnedMutexGuard<()>,
+    // Dropped in this order: the ticket must be the last to know the queue.
+    _turn: Option<OwnedSemaphorePermit>,
     _ticket: Ticket,
 }
 
+/// The owner's queue is too long.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("too many syncs of one owner wait")]
+pub(crate) struct TooMany;
+
 impl OwnerLocks {
-    /// Waits for the owner's turn, first come first served.
+    /// Waits for the owner's turn, which no other has.
+    #[cfg(any(test, feature = "memory"))]
     pub(crate) async fn lock(&self, owner: &Owner) -> OwnerGuard {
-        let ticket = self.ticket(owner);
-        let held = Arc::clone(&ticket.lock).lock_owned().await;
-        OwnerGuard { _held: held, _ticket: ticket }
+        let (ticket, turns) = self.ticket(owner, 1);
+        OwnerGuard { _turn: turns.acquire_owned().await.ok(), _ticket: ticket }
     }
 
-    fn ticket(&self, owner: &Owner) -> Ticket {
-        let lock = Arc::clone(self.map().entry(owner.clone()).or_default());
-        Ticket { owner: owner.clone(), lock, locks: self.clone() }
+    /// Waits for one of the owner's turns, of which there are so many at once, unless more than
+    /// `most` would hold one or wait.
+    pub(crate) async fn enter(
+        &self,
+        owner: &Owner,
+        turns: usize,
+        most: usize,
+    ) -> Result<OwnerGuard, TooMany> {
+        let (ticket, turns) = self.ticket(owner, turns);
+        if self.map().get(owner).is_some_and(|queue| queue.tickets > most) {
+            return Err(TooMany);
+        }
+        Ok(OwnerGuard { _turn: turns.acquire_owned().await.ok(), _ticket: ticket })
     }
 
-    fn map(&self) -> MutexGuard<'_, HashMap<Owner, Lock>> {
+    fn ticket(&self, owner: &Owner, turns: usize) -> (Ticket, Arc<Semaphore>) {
+        let mut map = self.map();
+        let queue = map.entry(owner.clone()).or_insert_with(|| Queue {
+            turns: Arc::new(Semaphore::new(turns.clamp(1, Semaphore::MAX_PERMITS))),
+            tickets: 0,
+        });
+        queue.tickets += 1;
+        (Ticket { owner: owner.clone(), locks: self.clone() }, Arc::clone(&queue.turns))
+    }
+
+    fn map(&self) -> MutexGuard<'_, HashMap<Owner, Queue>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A holder's or waiter's place; the last one that goes (also a cancelled one) removes the lock.
+/// A holder's or waiter's place; the last one that goes (also a cancelled one) removes the queue.
 #[derive(Debug)]
 struct Ticket {
     owner: Owner,
-    lock: Lock,
     locks: OwnerLocks,
 }
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        // Locks are handed out under the map's mutex only, so the count cannot grow meanwhile.
         let mut map = self.locks.map();
-        if Arc::strong_count(&self.lock) == 2 {
-            map.remove(&self.owner);
+        if let Some(queue) = map.get_mut(&self.owner) {
+            queue.tickets -= 1;
+            if queue.tickets == 0 {
+                map.remove(&self.owner);
+            }
         }
     }
 }
@@ -88,8 +119,37 @@ mod tests {
         let held = locks.lock(&ada).await;
         let waiting = locks.lock(&ada);
         assert!(tokio::time::timeout(Duration::from_millis(5), waiting).await.is_err());
-        assert_eq!(locks.map().len(), 1);
+        assert_eq!((locks.map().len(), locks.map()[&ada].tickets), (1, 1));
         drop(held);
+        assert!(locks.map().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_queue_has_so_many_turns_and_so_many_places_and_is_fair() {
+        let (locks, ada) = (OwnerLocks::default(), owner("ada"));
+        let mut held = vec![locks.enter(&ada, 2, 4).await.unwrap()];
+        held.push(locks.enter(&ada, 2, 4).await.unwrap());
+        let order = Arc::new(Mutex::new(Vec::new()));
+        let waiting: Vec<_> = (0..2)
+            .map(|place| {
+                let (locks, ada, order) = (locks.clone(), ada.clone(), Arc::clone(&order));
+                tokio::spawn(async move {
+                    let _turn = locks.enter(&ada, 2, 4).await.unwrap();
+                    order.lock().unwrap().push(place);
+                })
+            })
+            .collect();
+        while locks.map()[&ada].tickets < 4 {
+            tokio::task::yield_now().await;
+        }
+        assert!(locks.enter(&ada, 2, 4).await.is_err(), "a fifth has no place");
+        assert!(locks.enter(&owner("bob"), 2, 4).await.is_ok(), "but others have");
+        assert!(order.lock().unwrap().is_empty());
+        drop(held);
+        for waiting in waiting {
+            waiting.await.unwrap();
+        }
+        assert_eq!(*order.lock().unwrap(), [0, 1]);
         assert!(locks.map().is_empty());
     }
 }

@@ -17,6 +17,7 @@
 mod clocks;
 mod dialect;
 mod error;
+mod isolate;
 mod writer;
 
 use std::time::Duration;

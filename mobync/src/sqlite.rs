@@ -17,7 +17,10 @@
 mod dialect;
 mod error;
 mod group;
+mod isolate;
+mod keys;
 mod ticks;
+mod transaction;
 
 use std::time::Duration;
 

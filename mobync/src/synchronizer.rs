@@ -132,8 +132,7 @@ pub trait Synchronizer: Send {
         false
     }
 
-    /// From now on the unit must tell which change the database does not take, and check with each
-    /// change what it otherwise checks at the commit.
+    /// From now on the unit must tell which change the database does not take.
     ///
     /// Called first of all, after an earlier unit's [`write`](Self::write) or [`commit`](Self::commit)
     /// failed with a rejection that named no change. Provided: does nothing.
@@ -141,10 +140,28 @@ pub trait Synchronizer: Send {
         async { Ok(()) }
     }
 
+    /// From now on the unit must check with each change what it otherwise checks at the commit.
+    ///
+    /// Called behind [`check_each_change`](Self::check_each_change), after an earlier unit's
+    /// [`commit`](Self::commit) failed with a rejection, or its [`write`](Self::write) did though it
+    /// was told to check each change. Provided: does nothing.
+    fn check_at_once(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        async { Ok(()) }
+    }
+
+    /// Whether the database surely takes this value (JSON text) for this field, whatever else is in the
+    /// row or in others: its type decides, and no constraint, index or trigger looks at it. An update of
+    /// such fields alone goes out together with the change of the same object before it.
+    /// Provided: no.
+    fn takes(&self, model: &str, field: &str, value: &str) -> bool {
+        let _ = (model, field, value);
+        false
+    }
+
     /// Does the writes, which are of different objects, in their order. Provided: one by one.
     ///
     /// Returns which of them the database does not take, by place and with the reason; the others
-    /// are done. A unit that does not [survive](Self::survives_rejection) may stop at the first.
+    /// are done. A unit that cannot go on stops at the first.
     ///
     /// # Errors
     /// A failure; or a rejection ([`DatabaseError::is_rejection`]), if the unit cannot tell of which

@@ -260,3 +260,98 @@ async fn a_backends_write_finds_the_clock_through_the_seven_methods() {
         assert_eq!(answer.logical_clock, tick + 1);
     }
 }
+
+/// How a unit of seven methods is behind a rejection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Behind {
+    /// As before.
+    Sound,
+    /// As a transaction that was aborted: nothing goes on.
+    Aborted,
+}
+
+/// Rejects what is bad, and counts the units of work.
+#[derive(Clone, Debug)]
+struct Rejecting {
+    behind: Behind,
+    units: Arc<AtomicUsize>,
+    is_aborted: Arc<AtomicBool>,
+}
+
+impl Hook for Rejecting {
+    fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        if name == "open" {
+            self.units.fetch_add(1, Ordering::SeqCst);
+            self.is_aborted.store(false, Ordering::SeqCst);
+        }
+        if self.is_aborted.load(Ordering::SeqCst) {
+            return Err(DatabaseError::failed("the transaction is aborted"));
+        }
+        Ok(())
+    }
+
+    fn change(&self, change: &Change) -> Result<(), DatabaseError> {
+        let rejected = support::Picky.change(change);
+        if rejected.is_err() {
+            self.is_aborted.store(self.behind == Behind::Aborted, Ordering::SeqCst);
+        }
+        rejected
+    }
+}
+
+#[tokio::test]
+async fn all_rejections_of_seven_methods_are_learned_at_once_where_they_go_on_behind_one() {
+    for bad in [1, 2, 50, 100] {
+        for (behind, most) in [(Behind::Sound, 2), (Behind::Aborted, bad + 1)] {
+            let units = Arc::default();
+            let hook = Rejecting { behind, units: Arc::clone(&units), is_aborted: Arc::default() };
+            let server = Server::new(Hooked { inner: SharedPlain::default(), hook });
+            let sent: Vec<Sent> = (0..100)
+                .map(|n| {
+                    let is_bad = n % (100 / bad) == 0;
+                    create(&format!("t{n:02}"), json!({"a": if is_bad { "bad" } else { "good" }}))
+                })
+                .collect();
+            let answer = server.sync(0, sent).await;
+            assert_eq!(answer.refused.len(), bad, "{behind:?}");
+            assert!(answer.refused.iter().all(|refused| refused.code == "invalid_value"));
+            let opened = units.load(Ordering::SeqCst);
+            assert!(opened <= most, "{behind:?}: {opened} units of work for {bad} rejections");
+            assert_eq!(server.rows().await.len(), 100 - bad, "{behind:?}");
+        }
+    }
+}
+
+/// Refuses every other time that it is asked.
+#[derive(Debug, Default)]
+struct Fickle(Arc<AtomicUsize>);
+
+impl<S: Synchronizer> Rules<S> for Fickle {
+    async fn delete(&self, _: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        if self.0.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+            return Err(Refusal::because("not now"));
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_changes_its_mind_is_asked_a_few_times_for_each_diff() {
+    let objects = 200;
+    let asked = Arc::default();
+    let server = Server::new(MemoryDatabase::new());
+    let made: Vec<Sent> = (0..objects).map(|n| create(&format!("t{n}"), json!({}))).collect();
+    server.sync(0, made).await;
+    let fickle = server.mobync.clone().rules(Fickle(Arc::clone(&asked)));
+    // A device that has not heard of them makes each, and deletes it.
+    let sent: Vec<Sent> = (0..objects)
+        .flat_map(|n| {
+            let id = format!("t{n}");
+            [create(&id, json!({"a": 1})).at(1), delete(&id).at(2)]
+        })
+        .collect();
+    let answer = fickle.apply(0, diffs(sent), &ada()).await.unwrap();
+    assert_eq!(answer.logical_clock, 2);
+    let asked = asked.load(Ordering::SeqCst);
+    assert!(asked <= 10 * objects, "{asked} questions for {objects} deletes");
+}

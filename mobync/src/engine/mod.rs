@@ -1,8 +1,11 @@
 //! `Mobync`: a database, rules and settings; every sync passes through it.
 
+mod attempt;
+mod learned;
 mod pending;
 mod settings;
-mod sync;
+mod verdict;
+mod walk;
 
 use std::{
     pin::pin,
@@ -10,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -17,10 +21,16 @@ pub(crate) use self::pending::Flush;
 pub(crate) use self::settings::Settings;
 #[cfg(feature = "client")]
 pub(crate) use self::settings::Time;
-use self::sync::{Attempt, Learned, Source};
+use self::{
+    attempt::{Attempt, Source},
+    learned::Learned,
+};
 use crate::{
     Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
-    SyncResponse, Synchronizer, locks::OwnerLocks, merge::Request, protocol::check_count,
+    SyncResponse, Synchronizer,
+    locks::{OwnerGuard, OwnerLocks},
+    merge::Request,
+    protocol::check_count,
 };
 
 /// How often a sync is repeated because its unit of work collided with another one.
@@ -120,6 +130,23 @@ impl<D: Database, R> Mobync<D, R> {
     #[must_use]
     pub fn all_or_nothing(self, all_or_nothing: bool) -> Self {
         self.set(|settings| settings.all_or_nothing = all_or_nothing)
+    }
+
+    /// How long a sync may take, with all that it waits for and with the rules; 30 seconds by default.
+    /// One that takes longer is given up, and answered as [`Error::Busy`]. Rules that wait for something
+    /// else keep others waiting meanwhile: on `SQLite` all who write, elsewhere those of the same owner.
+    ///
+    /// Outside of a Tokio runtime, whose timer must be enabled, there is no limit.
+    #[must_use]
+    pub fn time_limit(self, limit: Duration) -> Self {
+        self.set(|settings| settings.time_limit = limit)
+    }
+
+    /// How many syncs of one owner that write may be under way or wait for their turn in this process;
+    /// 100 by default. More than these are answered as [`Error::Busy`] at once.
+    #[must_use]
+    pub fn max_waiting(self, most: usize) -> Self {
+        self.set(|settings| settings.max_waiting = most)
     }
 
     /// Where the server's time comes from, in milliseconds since 1970; the system's clock by default.
@@ -239,7 +266,13 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let started = Instant::now();
         // To move it would cost more than the span.
         let attempt = pin!(self.attempt(source, diffs, owner));
-        let answer = attempt.instrument(span.clone()).await;
+        let attempt = attempt.instrument(span.clone());
+        let answer = match tokio::runtime::Handle::try_current() {
+            Ok(_) => timeout(self.settings.time_limit, attempt)
+                .await
+                .unwrap_or_else(|elapsed| Err(Error::busy(elapsed))),
+            Err(_) => attempt.await,
+        };
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         span.record("duration_us", micros);
         span.in_scope(|| match &answer {
@@ -264,9 +297,8 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
             check_count(diffs.len(), self.settings.max_diffs)?;
         }
         let request = Request::new(diffs)?;
-        let _turn =
-            if self.database.serialises() { None } else { Some(self.locks.lock(owner).await) };
         let access = if request.is_empty() { Access::Read } else { Access::Write };
+        let _turn = self.turn(owner, access).await?;
         let mut learned = Learned::default();
         let mut conflicts = 0;
         loop {
@@ -300,6 +332,22 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
     }
 }
 
+impl<D: Database, R> Mobync<D, R> {
+    /// Waits in the owner's queue, if the database has none of its own.
+    async fn turn(&self, owner: &Owner, access: Access) -> Result<Option<OwnerGuard>, Error> {
+        let turns = match access {
+            _ if !self.database.serialises() => 1,
+            Access::Read => return Ok(None),
+            Access::Write => self.database.most_writers_of_an_owner(),
+        };
+        if turns == usize::MAX {
+            return Ok(None);
+        }
+        let turn = self.locks.enter(owner, turns, self.settings.max_waiting).await;
+        turn.map(Some).map_err(Error::busy)
+    }
+}
+
 /// Logs a failure with its cause, as loud as it deserves.
 pub(crate) fn log_failure(error: &Error) {
     let cause = std::error::Error::source(error);
@@ -308,6 +356,13 @@ pub(crate) fn log_failure(error: &Error) {
         Error::Busy { .. } => tracing::warn!(code = error.code(), cause, "sync failed"),
         _ => tracing::info!(code = error.code(), "sync refused"),
     }
+}
+
+/// Tells the span of the sync what became of the diffs.
+fn record(known: usize, accepted: usize, dropped: usize, refused: usize, returned: usize) {
+    let span = tracing::Span::current();
+    span.record("known", known).record("accepted", accepted).record("dropped", dropped);
+    span.record("refused", refused).record("returned", returned);
 }
 
 /// A diff with a new id that makes a change.

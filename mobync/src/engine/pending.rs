@@ -2,7 +2,10 @@
 
 use std::{fmt, future::Future, pin::Pin};
 
-use crate::{DatabaseError, Owner, Synchronizer, Write, merge::Step};
+use crate::{
+    DatabaseError, Operation, Owner, Synchronizer, Write,
+    merge::{DiffPlace, Field, Step},
+};
 
 /// How many changes or entries a database gets at once, so that a large push needs no memory for all
 /// of them twice.
@@ -12,14 +15,24 @@ pub(super) const MOST_AT_ONCE: usize = 1_000;
 #[derive(Debug, Default)]
 pub(crate) struct Pending<'a> {
     writes: Vec<Write<'a>>,
-    /// The steps that these are of.
-    steps: Vec<Step<'a>>,
-    /// What became of those that went out: the step, and why the database did not take it.
-    written: Vec<(Step<'a>, Option<DatabaseError>)>,
-    /// The unit of work is of no more use, because the database rejected a write.
+    /// What these are of.
+    steps: Vec<Steps<'a>>,
+    /// What became of those that went out, and why the database did not take it.
+    written: Vec<(Steps<'a>, Option<DatabaseError>)>,
+    /// The unit of work may be of no more use, because the database rejected a write.
     broken: bool,
     /// So it is, and which write that was is not known.
     unnamed: Option<DatabaseError>,
+}
+
+/// The steps of one write: mostly one. Of several, all but the last are settled already.
+#[derive(Debug)]
+pub(super) struct Steps<'a> {
+    /// The place of the first one's diff in the request.
+    pub(super) first: DiffPlace,
+    pub(super) are_several: bool,
+    /// Not settled yet; none where the last one wrote nothing.
+    pub(super) last: Option<Step<'a>>,
 }
 
 impl<'a> Pending<'a> {
@@ -33,14 +46,54 @@ impl<'a> Pending<'a> {
         }
     }
 
-    pub(super) fn push(&mut self, step: Step<'a>, write: Write<'a>) {
-        self.steps.push(step);
+    /// Has a write wait, and returns its place.
+    pub(super) fn push(&mut self, step: Step<'a>, write: Write<'a>) -> usize {
+        self.steps.push(Steps { first: step.diff(), are_several: false, last: Some(step) });
         self.writes.push(write);
+        self.writes.len() - 1
     }
 
     /// Whether no more should wait.
     pub(super) fn is_full(&self) -> bool {
         self.writes.len() >= MOST_AT_ONCE
+    }
+
+    /// Whether an update with these fields can go out with a write that waits: only if both are surely
+    /// taken, for one that is not must be known by itself.
+    pub(super) fn can_join<S: Synchronizer>(
+        &self,
+        unit: &S,
+        place: usize,
+        fields: &[Field<'_>],
+    ) -> bool {
+        let Some(write) = self.writes.get(place) else { return false };
+        let mut fields =
+            write.fields().chain(fields.iter().map(|(name, value)| (&**name, value.get())));
+        write.operation == Operation::Update
+            && fields.all(|(name, value)| unit.takes(write.model, name, value))
+    }
+
+    /// The last step of a write that waits, which counts as done from now on.
+    pub(super) fn count_as_done(&mut self, place: usize) -> Option<Step<'a>> {
+        let steps = self.steps.get_mut(place)?;
+        steps.are_several = true;
+        steps.last.take()
+    }
+
+    /// Adds an update to a write of the same object that waits.
+    pub(super) fn join(&mut self, place: usize, step: Step<'a>, update: &Write<'a>) {
+        let Some((write, steps)) = self.writes.get_mut(place).zip(self.steps.get_mut(place)) else {
+            return;
+        };
+        let mut fields = write.fields.to_vec();
+        for (name, value) in &*update.fields {
+            match fields.iter_mut().find(|(field, _)| field == name) {
+                Some((_, old)) => *old = *value,
+                None => fields.push((name.clone(), *value)),
+            }
+        }
+        write.fields = fields.into();
+        steps.last = Some(step);
     }
 
     /// Writes what waits.
@@ -58,7 +111,7 @@ impl<'a> Pending<'a> {
                 Ok(rejections) => {
                     self.broken = !rejections.is_empty() && !unit.survives_rejection();
                     let first = self.written.len();
-                    self.written.extend(self.steps.drain(..).map(|step| (step, None)));
+                    self.written.extend(self.steps.drain(..).map(|steps| (steps, None)));
                     for rejection in rejections {
                         if let Some((_, error)) = self.written.get_mut(first + rejection.place) {
                             *error = Some(rejection.error);
@@ -77,9 +130,14 @@ impl<'a> Pending<'a> {
         Ok(())
     }
 
-    /// Whether the unit of work is of no more use, because the database rejected a write.
+    /// Whether the unit of work may be of no more use, because the database rejected a write.
     pub(super) fn is_broken(&self) -> bool {
         self.broken
+    }
+
+    /// The unit of work goes on, as was found out.
+    pub(super) fn mend(&mut self) {
+        self.broken = false;
     }
 
     /// The rejection of a write, if which one it was is not known.
@@ -88,7 +146,7 @@ impl<'a> Pending<'a> {
     }
 
     /// What became of the writes that went out since the last call.
-    pub(super) fn take_written(&mut self) -> Vec<(Step<'a>, Option<DatabaseError>)> {
+    pub(super) fn take_written(&mut self) -> Vec<(Steps<'a>, Option<DatabaseError>)> {
         std::mem::take(&mut self.written)
     }
 }

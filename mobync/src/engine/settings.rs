@@ -3,7 +3,7 @@
 use std::{
     fmt,
     sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 #[derive(Clone, Debug)]
@@ -14,6 +14,10 @@ pub(crate) struct Settings {
     pub(crate) max_diffs: usize,
     pub(crate) all_or_nothing: bool,
     pub(crate) time: Time,
+    /// How long a sync may take.
+    pub(crate) time_limit: Duration,
+    /// How many syncs of one owner may be under way or wait.
+    pub(crate) max_waiting: usize,
 }
 
 /// Where the time comes from, in milliseconds since 1970.
@@ -46,6 +50,8 @@ impl Default for Settings {
             max_diffs: 10_000,
             all_or_nothing: false,
             time: Time::default(),
+            time_limit: Duration::from_secs(30),
+            max_waiting: 100,
         }
     }
 }

@@ -60,6 +60,13 @@ pub enum DatabaseError {
         /// The constraint, by its name in the database or in words.
         name: String,
     },
+    /// The database was silent, but did not make the change: a trigger keeps it from being made, or
+    /// the row is not there. The diff is refused, as by a constraint.
+    #[error("The database did not make the change in {model}.")]
+    LeftOut {
+        /// The model.
+        model: String,
+    },
 }
 
 impl DatabaseError {
@@ -103,8 +110,13 @@ impl DatabaseError {
         Self::Constraint { name: name.into() }
     }
 
+    /// The change was not made, though no error was told.
+    pub fn left_out(model: impl Into<String>) -> Self {
+        Self::LeftOut { model: model.into() }
+    }
+
     /// Whether the database works and refuses this one change for what it says.
     pub fn is_rejection(&self) -> bool {
-        matches!(self, Self::InvalidValue { .. } | Self::Constraint { .. })
+        matches!(self, Self::InvalidValue { .. } | Self::Constraint { .. } | Self::LeftOut { .. })
     }
 }

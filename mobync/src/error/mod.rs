@@ -207,6 +207,11 @@ impl Error {
         Self::InvalidDiff { diff_id: Some(diff_id.to_owned()), reason: reason.into() }
     }
 
+    /// The same may go well in a moment.
+    pub(crate) fn busy(cause: impl Into<BoxError>) -> Self {
+        Self::Busy { retry_after: Duration::from_secs(1), source: cause.into() }
+    }
+
     /// The server is about to end, and another one will be there.
     pub(crate) fn closing() -> Self {
         Self::Busy { retry_after: Duration::from_secs(1), source: "the server is stopping".into() }
@@ -243,7 +248,7 @@ impl Error {
             DatabaseError::InvalidValue { .. } => {
                 Self::InvalidValue { diff_id, reason: error.to_string() }
             }
-            DatabaseError::Constraint { .. } => {
+            DatabaseError::Constraint { .. } | DatabaseError::LeftOut { .. } => {
                 Self::Constraint { diff_id, reason: error.to_string() }
             }
             other => Self::of_database(other),

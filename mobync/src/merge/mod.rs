@@ -31,7 +31,7 @@ mod time;
 pub(crate) use self::arena::Arena;
 #[cfg(feature = "memory")]
 pub(crate) use self::entry::encode;
-pub(crate) use self::entry::{Entry, Fields};
+pub(crate) use self::entry::{Entry, Field, Fields};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::{object_of, push_string};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     arena::{Arena, DiffPlace, ObjectPlace},
-    entry::{Entry, object_of},
+    entry::{Entry, Field, object_of},
 };
 use crate::{
     DatabaseError, Diff, Error, Window,
@@ -116,6 +116,11 @@ impl<'a> Request<'a> {
     /// The fields that one of the diffs names; none of a delete.
     pub fn fields(&self, place: DiffPlace) -> impl Iterator<Item = &str> {
         self.entries[place].fields.iter().map(|(name, _)| &**name)
+    }
+
+    /// The same with their values.
+    pub(crate) fn values(&self, place: DiffPlace) -> &[Field<'a>] {
+        &self.entries[place].fields
     }
 
     /// One of the diffs, as sent.

@@ -9,13 +9,18 @@ use sqlx::{
     postgres::{PgArguments, PgPoolOptions},
 };
 
-use super::{clocks::announce, error::explain, writer::Transaction};
+use super::{
+    clocks::announce,
+    error::{explain, is_dead},
+    isolate::isolate,
+    writer::Transaction,
+};
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Snapshot,
+    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, null_in_log, quote,
-        run_statements,
+        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, Writer, null_in_log,
+        quote, run_statements,
     },
 };
 
@@ -57,8 +62,10 @@ fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
 impl Dialect for Postgres {
     type Db = sqlx::Postgres;
     type Writer = Transaction;
+    type AtOnce = ();
 
-    const SURVIVES: bool = false;
+    /// A second one would wait for the first with a connection of the pool.
+    const MOST_WRITERS_OF_AN_OWNER: usize = 1;
 
     async fn connect(&self, url: &str) -> Result<PgPool, sqlx::Error> {
         PgPoolOptions::new()
@@ -92,7 +99,7 @@ impl Dialect for Postgres {
             match Transaction::begin(pool, &sql).await {
                 Ok(transaction) => return Ok(transaction),
                 // An idle connection that is dead since the database was restarted.
-                Err(sqlx::Error::Io(_)) if tries > 1 => tries -= 1,
+                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
                 Err(error) => return Err(explain(log, error)),
             }
         }
@@ -115,8 +122,9 @@ impl Dialect for Postgres {
         .await?;
         let Some(found) = found else { return Ok(None) };
         let (oid, schema): (i64, String) = (found.try_get("oid")?, found.try_get("schema")?);
-        let columns: Vec<(String, String)> = sqlx::query_as(
-            "SELECT attname::text, format_type(atttypid, NULL) FROM pg_attribute \
+        let columns: Vec<(String, String, String)> = sqlx::query_as(
+            "SELECT attname::text, format_type(atttypid, -1), format_type(atttypid, atttypmod) \
+             FROM pg_attribute \
              WHERE attrelid = $1::oid AND attnum > 0 AND NOT attisdropped \
              AND attgenerated = '' AND attidentity <> 'a' ORDER BY attnum",
         )
@@ -137,10 +145,37 @@ impl Dialect for Postgres {
             schema: Some(schema),
             columns: columns
                 .into_iter()
-                .map(|(name, sql_type)| Column { name, kind: kind(&sql_type), sql_type })
+                .map(|(name, sql_type, full_type)| Column {
+                    name,
+                    kind: kind(&sql_type),
+                    sql_type,
+                    full_type,
+                    is_free: false,
+                })
                 .collect(),
             unique: unique.into_iter().map(|(columns,)| columns).collect(),
         }))
+    }
+
+    async fn free_columns(
+        connection: &mut PgConnection,
+        model: &Model,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        sqlx::query_scalar(
+            "SELECT a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+             WHERE c.oid = CAST($1 AS regclass) AND a.attnum > 0 AND NOT a.attisdropped \
+             AND c.relkind = 'r' AND NOT c.relispartition AND NOT c.relrowsecurity \
+             AND NOT c.relhasrules AND a.atttypmod = -1 \
+             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) \
+             AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL \
+             OR i.indpred IS NOT NULL OR a.attnum = ANY (i.indkey))) \
+             AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
+             AND (a.attnum = ANY (k.conkey) OR k.conkey IS NULL)) \
+             AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')",
+        )
+        .bind(&model.table)
+        .fetch_all(connection)
+        .await
     }
 
     fn set_up(log: &str) -> Vec<String> {
@@ -228,7 +263,7 @@ impl Dialect for Postgres {
             values += &format!(", r.{}", column.quoted());
         }
         let table = &model.table;
-        format!("INSERT INTO {table} ({into}) SELECT {values} FROM {}", recordset(table))
+        format!("INSERT INTO {table} ({into}) SELECT {values} FROM {}", recordset(model, columns))
     }
 
     fn update(model: &Model, columns: &[&Column]) -> String {
@@ -238,7 +273,7 @@ impl Dialect for Postgres {
             "UPDATE {} AS t SET {} FROM {}",
             model.table,
             set.join(", "),
-            few(model, &recordset(&model.table))
+            few(model, &recordset(model, columns))
         )
     }
 
@@ -384,42 +419,32 @@ impl Dialect for Postgres {
         explain(model, error)
     }
 
-    async fn check_at_once(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-        sqlx::query("SET CONSTRAINTS ALL IMMEDIATE").execute(connection).await.map(drop)
+    fn is_dead(error: &sqlx::Error) -> bool {
+        is_dead(error)
     }
 
-    async fn holds(
-        connection: &mut PgConnection,
-        model: &Model,
-        column: &Column,
-        json: &str,
-    ) -> Result<bool, sqlx::Error> {
-        Self::command(connection, "SAVEPOINT mobync_value").await?;
-        let mut row = String::from("{");
-        push_string(&mut row, &column.name);
-        row += &format!(":{json}}}");
-        let sql = format!(
-            "SELECT r.{} FROM json_populate_record(CAST(NULL AS {}), CAST($1 AS json)) AS r",
-            column.quoted(),
-            model.table
-        );
-        let converted = sqlx::query(AssertSqlSafe(sql)).bind(row).fetch_all(&mut *connection).await;
-        Self::command(
-            connection,
-            "ROLLBACK TO SAVEPOINT mobync_value; RELEASE SAVEPOINT mobync_value",
-        )
-        .await?;
-        match converted {
-            Ok(_) => Ok(true),
-            Err(sqlx::Error::Database(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+    async fn check_at_once(connection: &mut PgConnection, _: bool) -> Result<(), sqlx::Error> {
+        Self::command(connection, "SET CONSTRAINTS ALL IMMEDIATE").await
+    }
+
+    async fn isolate(
+        writer: &mut Transaction,
+        owner: &Owner,
+        batch: &Batch<'_, '_>,
+        _: Option<&()>,
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        let ended = || DatabaseError::failed("the unit of work has ended");
+        isolate(writer.connection().ok_or_else(ended)?, owner, batch).await
     }
 }
 
-/// The parameter `$2`, converted to rows of the table by the database itself.
-fn recordset(table: &str) -> String {
-    format!("json_populate_recordset(CAST(NULL AS {table}), CAST($2 AS json)) AS r")
+/// The parameter `$2`, converted by the database itself to rows of the id and these columns. (As rows
+/// of the whole table, they would have nulls in the others, which a domain may not allow.)
+fn recordset(model: &Model, columns: &[&Column]) -> String {
+    let columns = std::iter::once(&model.id).chain(columns.iter().copied());
+    let columns: Vec<String> =
+        columns.map(|column| format!("{} {}", column.quoted(), column.full_type)).collect();
+    format!("json_to_recordset(CAST($2 AS json)) AS r ({})", columns.join(", "))
 }
 
 /// The ids that the parameter has, as rows.

@@ -29,6 +29,10 @@ impl Writer<sqlx::Postgres> for Transaction {
         self.0.as_deref_mut()
     }
 
+    fn is_alive(&self) -> bool {
+        self.0.is_some()
+    }
+
     async fn commit(mut self, log: &Model) -> Result<(), DatabaseError> {
         if let Some(connection) = &mut self.0 {
             let committed = sqlx::raw_sql("COMMIT").execute(&mut **connection).await;

@@ -6,30 +6,30 @@ use super::{Arg, Column, Dialect, Model, schema::Schema};
 use crate::{DatabaseError, Operation, Owner, Write};
 
 /// Neighbouring writes that differ in nothing but their values.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Batch<'b, 'w> {
-    /// The place of the first one among all that are to be written.
-    pub(super) first: usize,
-    pub(super) model: &'b Model,
-    pub(super) writes: &'b [Write<'w>],
+#[derive(Clone, Debug)]
+pub struct Batch<'b, 'w> {
+    /// The place of the first one among those that were cut into batches.
+    pub(crate) first: usize,
+    pub(crate) model: &'b Model,
+    /// The columns that they write, the id apart; none of deletes.
+    pub(crate) columns: Vec<&'b Column>,
+    pub(crate) writes: &'b [&'b Write<'w>],
+    operation: Operation,
 }
 
-/// Cuts these ranges of the writes into batches, in their order.
+/// Cuts the writes into batches, in their order.
 pub(super) fn batches<'b, 'w>(
     schema: &'b Schema,
-    writes: &'b [Write<'w>],
-    ranges: Vec<Range<usize>>,
+    writes: &'b [&'b Write<'w>],
 ) -> Result<Vec<Batch<'b, 'w>>, DatabaseError> {
-    let mut batches = Vec::new();
-    for range in ranges {
-        let mut first = range.start;
-        let writes = writes.get(range).unwrap_or_default();
-        for writes in writes.chunk_by(go_together) {
-            if let Some(one) = writes.first() {
-                batches.push(Batch { first, model: schema.model(one.model())?, writes });
-            }
-            first += writes.len();
+    let (mut batches, mut first) = (Vec::new(), 0);
+    for writes in writes.chunk_by(|left, right| go_together(left, right)) {
+        if let Some(one) = writes.first() {
+            let model = schema.model(one.model())?;
+            let columns = one.fields().filter_map(|(field, _)| model.column(field)).collect();
+            batches.push(Batch { first, model, columns, writes, operation: one.operation() });
         }
+        first += writes.len();
     }
     Ok(batches)
 }
@@ -40,43 +40,59 @@ fn go_together(left: &Write<'_>, right: &Write<'_>) -> bool {
         && left.fields().map(|(name, _)| name).eq(right.fields().map(|(name, _)| name))
 }
 
-impl Batch<'_, '_> {
-    /// The same in two halves, if it is more than one write.
-    pub(super) fn halves(self) -> Option<[Self; 2]> {
-        let middle = self.writes.len() / 2;
-        let (left, right) = self.writes.split_at_checked(middle).filter(|_| middle > 0)?;
-        Some([
-            Self { writes: left, ..self },
-            Self { writes: right, first: self.first + middle, ..self },
-        ])
+impl<'b, 'w> Batch<'b, 'w> {
+    pub(crate) fn operation(&self) -> Operation {
+        self.operation
     }
 
-    /// Hands the batch's statement and parameters to `run`.
-    pub(super) async fn run<D: Dialect>(
-        self,
-        owner: &Owner,
-        run: impl AsyncFnOnce(&str, &[Arg<'_>]) -> Result<(), DatabaseError>,
-    ) -> Result<(), DatabaseError> {
-        let Self { model, writes, .. } = self;
-        let Some(one) = writes.first() else { return Ok(()) };
-        let columns: Vec<&Column> =
-            one.fields().filter_map(|(field, _)| model.column(field)).collect();
-        let sql = match one.operation() {
-            Operation::Create => D::insert(model, &columns),
-            Operation::Update if columns.is_empty() => return Ok(()),
-            Operation::Update => D::update(model, &columns),
-            Operation::Delete => {
-                let ids = writes.iter().map(Write::id).collect();
-                let sql = D::delete(model);
-                return run(&sql, &[Arg::Text(owner.as_str()), Arg::Texts(ids)]).await;
-            }
-        };
-        let rows = writes.iter().map(|write| {
-            let known = write.fields().filter(|(field, _)| model.column(field).is_some());
+    pub(crate) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    /// Some of its writes.
+    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+        let first = self.first + range.start;
+        Self { first, writes: self.writes.get(range).unwrap_or_default(), ..self.clone() }
+    }
+
+    pub(crate) fn ids(&self) -> Vec<&'b str> {
+        self.writes.iter().map(|write| write.id()).collect()
+    }
+
+    /// The statement that does them, with the parameters `$1`, the owner, and `$2`, the
+    /// [rows](Self::rows) or [ids](Self::ids); none if no column of the table changes.
+    pub(crate) fn statement<D: Dialect>(&self) -> Option<String> {
+        let Self { model, columns, .. } = self;
+        match self.operation {
+            Operation::Create => Some(D::insert(model, columns)),
+            Operation::Update if columns.is_empty() => None,
+            Operation::Update => Some(D::update(model, columns)),
+            Operation::Delete => Some(D::delete(model)),
+        }
+    }
+
+    /// What they write, for `$2`.
+    pub(crate) fn rows<D: Dialect>(&self) -> String {
+        let rows = self.writes.iter().map(|write| {
+            let known = write.fields().filter(|(field, _)| self.model.column(field).is_some());
             (write.id(), known.map(|(_, value)| value).collect())
         });
-        let payload = D::payload(model, &columns, rows);
-        run(&sql, &[Arg::Text(owner.as_str()), Arg::Text(&payload)]).await
+        D::payload(self.model, &self.columns, rows)
+    }
+
+    pub(crate) fn args<D: Dialect>(&self, owner: &'b Owner) -> [Arg<'b>; 2] {
+        let rows = match self.operation {
+            Operation::Create | Operation::Update => Arg::Owned(self.rows::<D>()),
+            Operation::Delete => Arg::Texts(self.ids()),
+        };
+        [Arg::Text(owner.as_str()), rows]
+    }
+
+    /// A select of the ids of those of its rows that are there.
+    pub(crate) fn existing<D: Dialect>(&self, parameter: usize) -> String {
+        let Self { model, .. } = self;
+        let id = model.id.quoted();
+        format!("SELECT CAST(t.{id} AS TEXT) FROM {}", D::rows_with_ids(model, parameter))
     }
 }
 

@@ -114,7 +114,11 @@ impl<D: Dialect> Builder<D> {
         let mut models = BTreeMap::new();
         for table in self.tables {
             let found = D::find(connection, &table).await?;
-            let model = model::<D>(&table, found)?;
+            let mut model = model::<D>(&table, found)?;
+            let free = D::free_columns(connection, &model).await?;
+            for column in model.columns.iter_mut() {
+                column.is_free = free.contains(&column.name);
+            }
             if model.name == self.log || models.contains_key(&model.name) {
                 return Err(SchemaError::Twice { table: model.name });
             }
@@ -185,7 +189,9 @@ fn log_model(table: &Table, found: Option<Found>) -> Result<Model, SchemaError> 
             .map(|(name, sql_type, kind)| Column {
                 name: name.to_owned(),
                 sql_type: sql_type.to_owned(),
+                full_type: sql_type.to_owned(),
                 kind,
+                is_free: false,
             })
             .collect(),
         unique: Vec::new(),

@@ -22,6 +22,11 @@ impl Columns {
     pub(super) fn named(&self, name: &str) -> Option<&Column> {
         self.places.get(name).and_then(|place| self.columns.get(*place))
     }
+
+    /// To note more of each; names stay.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Column> {
+        self.columns.iter_mut()
+    }
 }
 
 impl Deref for Columns {

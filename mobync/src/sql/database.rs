@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sqlx::{Connection, Pool};
+use sqlx::Pool;
 
 use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
 use crate::{Access, Database, DatabaseError, Owner};
@@ -45,12 +45,23 @@ impl<D: Dialect> SqlDatabase<D> {
     pub async fn set_up(&self) -> Result<(), DatabaseError> {
         let failed = |error| D::explain(&self.schema.log, error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let connection: &mut <D::Db as sqlx::Database>::Connection = &mut connection;
-        let mut transaction = connection.begin().await.map_err(failed)?;
-        for statement in D::set_up(&self.schema.log.name) {
-            D::execute(&mut transaction, &statement, &[]).await.map_err(failed)?;
+        let made = self.make_tables(&mut connection).await;
+        // sqlx does not hear of a transaction that SQLite has ended by itself.
+        if made.is_err() && D::command(&mut connection, "ROLLBACK").await.is_err() {
+            connection.close_on_drop();
         }
-        transaction.commit().await.map_err(failed)
+        made.map_err(failed)
+    }
+
+    async fn make_tables(
+        &self,
+        connection: &mut <D::Db as sqlx::Database>::Connection,
+    ) -> Result<(), sqlx::Error> {
+        D::command(connection, "BEGIN").await?;
+        for statement in D::set_up(&self.schema.log.name) {
+            D::execute(connection, &statement, &[]).await?;
+        }
+        D::command(connection, "COMMIT").await
     }
 }
 
@@ -80,5 +91,9 @@ impl<D: Dialect> Database for SqlDatabase<D> {
 
     fn diffs_model(&self) -> &str {
         &self.schema.log.name
+    }
+
+    fn most_writers_of_an_owner(&self) -> usize {
+        D::MOST_WRITERS_OF_AN_OWNER
     }
 }

@@ -5,8 +5,8 @@ use std::{fmt::Debug, future::Future};
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Column, Model, Table};
-use crate::{DatabaseError, Diff, Owner, Snapshot};
+use super::{Batch, Column, Model, Table};
+use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 
@@ -37,9 +37,10 @@ macro_rules! run_statements {
             connection: &mut $connection,
             sql: &str,
             args: &[Arg<'_>],
-        ) -> Result<(), sqlx::Error> {
+        ) -> Result<u64, sqlx::Error> {
             let arguments = Self::arguments(args)?;
-            sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await.map(drop)
+            let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await?;
+            Ok(done.rows_affected())
         }
 
         async fn log_rows(
@@ -81,8 +82,16 @@ pub struct Found {
 #[doc(hidden)]
 #[allow(missing_docs, reason = "not meant to be used outside")]
 pub trait Writer<Db: Database>: Send {
-    /// None only behind the end.
+    /// None behind the end.
     fn connection(&mut self) -> Option<&mut Db::Connection>;
+
+    /// Whether the transaction goes on.
+    fn is_alive(&self) -> bool;
+
+    /// Goes on in a transaction that no other writer shares. Called before anything is written.
+    fn alone(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        async { Ok(()) }
+    }
 
     fn commit(self, log: &Model) -> impl Future<Output = Result<(), DatabaseError>> + Send;
 }
@@ -94,9 +103,10 @@ pub trait Writer<Db: Database>: Send {
 pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     type Db: Database;
     type Writer: Writer<Self::Db> + Debug;
+    /// What must be known to check at once what would be checked at the commit.
+    type AtOnce: Debug + Send + Sync;
 
-    /// Whether a transaction is as before, and goes on, behind a statement that failed.
-    const SURVIVES: bool;
+    const MOST_WRITERS_OF_AN_OWNER: usize;
 
     fn connect(
         &self,
@@ -125,6 +135,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         connection: &mut Connection<Self>,
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
+
+    /// The columns of a table at which no constraint, index or trigger looks.
+    fn free_columns(
+        connection: &mut Connection<Self>,
+        model: &Model,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
     /// Statements that make the library's own tables where they are not there.
     fn set_up(log: &str) -> Vec<String>;
@@ -189,7 +205,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         connection: &mut Connection<Self>,
         sql: &str,
         args: &[Arg<'_>],
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+    ) -> impl Future<Output = Result<u64, sqlx::Error>> + Send;
 
     fn log_rows(
         connection: &mut Connection<Self>,
@@ -214,28 +230,26 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// What an error says of the change that the statement made.
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError;
 
-    /// Makes the rest of the transaction check its constraints at once, where it can.
+    /// Whether the connection is of no more use: nothing was lost by that if nothing was written.
+    fn is_dead(error: &sqlx::Error) -> bool;
+
+    /// Makes the rest of the transaction check at once what it would check at the commit; `again` if it
+    /// was told so before, and the commit failed all the same.
     fn check_at_once(
         connection: &mut Connection<Self>,
-    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
-        let _ = connection;
-        async { Ok(()) }
-    }
+        again: bool,
+    ) -> impl Future<Output = Result<Self::AtOnce, sqlx::Error>> + Send;
 
-    /// How many rows break a constraint that only the commit would check, where it cannot.
-    fn violations(
-        connection: &mut Connection<Self>,
-    ) -> impl Future<Output = Result<i64, sqlx::Error>> + Send {
-        let _ = connection;
-        async { Ok(0) }
-    }
-
-    /// Whether a value can be converted to the column's type. Asked of the fields of a change that the
-    /// database does not take.
-    fn holds(
-        connection: &mut Connection<Self>,
-        model: &Model,
-        column: &Column,
-        json: &str,
-    ) -> impl Future<Output = Result<bool, sqlx::Error>> + Send;
+    /// Does those writes of a batch that the database takes, in their order, and returns the others:
+    /// each leaves nothing behind.
+    ///
+    /// # Errors
+    /// If the database is ill, or would not take a batch without a row either; and a rejection, if it
+    /// is not known whose it is.
+    fn isolate(
+        writer: &mut Self::Writer,
+        owner: &Owner,
+        batch: &Batch<'_, '_>,
+        at_once: Option<&Self::AtOnce>,
+    ) -> impl Future<Output = Result<Vec<Rejection>, DatabaseError>> + Send;
 }

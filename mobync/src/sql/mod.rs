@@ -14,6 +14,12 @@ mod table;
 mod unit;
 mod window;
 
+pub(crate) use self::{
+    batch::Batch,
+    dialect::{Arg, Found, LogRow, Writer, run_statements},
+    schema::{Column, Kind, Model, quote},
+    window::{ENTRY, null_in_log},
+};
 pub use self::{
     builder::{Builder, SchemaError},
     database::SqlDatabase,
@@ -21,9 +27,4 @@ pub use self::{
     import::Imported,
     table::Table,
     unit::SqlUnit,
-};
-pub(crate) use self::{
-    dialect::{Arg, Found, LogRow, Writer, run_statements},
-    schema::{Column, Kind, Model, quote},
-    window::{ENTRY, null_in_log},
 };

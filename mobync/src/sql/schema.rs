@@ -35,7 +35,12 @@ pub struct Column {
     pub(crate) name: String,
     /// Its type in SQL, to cast to.
     pub(crate) sql_type: String,
+    /// The same with its lengths and precisions, which cut, pad or round.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) full_type: String,
     pub(crate) kind: Kind,
+    /// No constraint, index or trigger looks at it: its type alone says what it takes.
+    pub(crate) is_free: bool,
 }
 
 /// What a column can hold.
@@ -149,6 +154,12 @@ impl Column {
             }
         }
         Ok(())
+    }
+
+    /// Whether the column surely takes the value, whatever else is in the row or in others.
+    pub(super) fn surely_takes(&self, json: &str) -> bool {
+        let is_told_by_json = matches!(self.kind, Kind::Text | Kind::Integer(_) | Kind::Boolean);
+        self.is_free && is_told_by_json && json != "null" && self.check(json).is_ok()
     }
 
     pub(crate) fn invalid_value(&self) -> DatabaseError {

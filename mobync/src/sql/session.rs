@@ -32,7 +32,7 @@ macro_rules! on_connection {
                     let mut acquired: PoolConnection<_> = pool.acquire().await?;
                     let $connection = &mut *acquired;
                     match $run.await {
-                        Err(sqlx::Error::Io(_)) if tries > 1 => {
+                        Err(error) if tries > 1 && D::is_dead(&error) => {
                             tries -= 1;
                             acquired.close_on_drop();
                         }
@@ -106,26 +106,19 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    /// Runs a statement behind a savepoint, so that the transaction goes on if it fails, or leaves
-    /// more violations than there were.
-    pub(super) async fn attempt(
-        &mut self,
-        model: &Model,
-        violations: i64,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<(), DatabaseError> {
-        let failed = |error| D::explain(model, error);
-        let connection = self.writing()?;
-        D::command(connection, SAVEPOINT).await.map_err(failed)?;
-        let done = match D::execute(connection, sql, args).await.map_err(failed) {
-            Ok(()) if D::violations(connection).await.map_err(failed)? > violations => {
-                Err(DatabaseError::constraint(format!("foreign key of {}", model.name)))
-            }
-            done => done,
-        };
-        let end = if done.is_ok() { RELEASE } else { UNDO };
-        D::command(connection, end).await.map_err(failed)?;
-        done
+    /// Goes on in a transaction that no other writer shares.
+    pub(super) async fn alone(&mut self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Writing(writer) => writer.alone().await,
+            Self::Reading(_) => Ok(()),
+        }
+    }
+
+    /// Whether statements can still be run.
+    pub(super) fn is_alive(&self) -> bool {
+        match self {
+            Self::Writing(writer) => writer.is_alive(),
+            Self::Reading(_) => true,
+        }
     }
 }

@@ -24,8 +24,10 @@ pub struct SqlUnit<D: Dialect> {
     dialect: D,
     schema: Arc<Schema>,
     session: Session<D>,
-    /// How many violations there were before, if each write is to be checked.
-    check_each: Option<i64>,
+    /// Each write is tried by itself, so that it is known which ones the database does not take.
+    isolates: bool,
+    /// And so are constraints that the commit would check.
+    at_once: Option<D::AtOnce>,
 }
 
 impl<D: Dialect> SqlUnit<D> {
@@ -34,64 +36,31 @@ impl<D: Dialect> SqlUnit<D> {
     }
 
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
-        Self { dialect, schema, session, check_each: None }
+        Self { dialect, schema, session, isolates: false, at_once: None }
     }
 
-    /// Runs one batch; if it is rejected, whether the unit can go on is for
-    /// [`survives_rejection`](Synchronizer::survives_rejection) to say.
-    async fn run(&mut self, owner: &Owner, batch: Batch<'_, '_>) -> Result<(), DatabaseError> {
-        let (session, check_each) = (&mut self.session, self.check_each);
-        batch
-            .run::<D>(owner, async |sql, args| {
-                if let Some(violations) = check_each {
-                    return session.attempt(batch.model, violations, sql, args).await;
-                }
-                let done = D::execute(session.writing()?, sql, args).await;
-                done.map_err(|error| D::explain(batch.model, error))
-            })
-            .await
-    }
-
-    /// Runs a batch, in ever smaller parts where it is rejected, and tells what of it is.
-    async fn take_apart(
-        &mut self,
-        owner: &Owner,
-        batch: Batch<'_, '_>,
-        rejections: &mut Vec<Rejection>,
-    ) -> Result<(), DatabaseError> {
-        let mut parts = vec![batch];
-        while let Some(part) = parts.pop() {
-            match self.run(owner, part).await {
-                Ok(()) => {}
-                Err(error) if !error.is_rejection() => return Err(error),
-                Err(error) => match part.halves() {
-                    Some([left, right]) => parts.extend([right, left]),
-                    None => {
-                        let error = self.name_field(part, error).await?;
-                        rejections.push(Rejection { place: part.first, error });
-                    }
-                },
+    /// Does a batch whole.
+    ///
+    /// # Errors
+    /// A rejection, behind which the transaction must be given up: not all databases undo a statement
+    /// that failed.
+    async fn run(&mut self, owner: &Owner, batch: &Batch<'_, '_>) -> Result<(), DatabaseError> {
+        let Some(sql) = batch.statement::<D>() else { return Ok(()) };
+        let failed = |error| D::explain(batch.model, error);
+        let args = batch.args::<D>(owner);
+        let connection = self.session.writing()?;
+        let done = D::execute(connection, &sql, &args).await.map_err(failed)?;
+        if usize::try_from(done).is_ok_and(|done| done == batch.len()) {
+            return Ok(());
+        }
+        // What is not there need not be deleted.
+        if batch.operation() == Operation::Delete {
+            let sql = batch.existing::<D>(2);
+            if D::texts(connection, &sql, &args).await.map_err(failed)?.is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
-    }
-
-    /// Finds out which field of a single write has the value that no column can hold.
-    async fn name_field(
-        &mut self,
-        batch: Batch<'_, '_>,
-        error: DatabaseError,
-    ) -> Result<DatabaseError, DatabaseError> {
-        let DatabaseError::InvalidValue { .. } = &error else { return Ok(error) };
-        let Some(write) = batch.writes.first() else { return Ok(error) };
-        for (field, value) in write.fields() {
-            let Some(column) = batch.model.column(field) else { continue };
-            let holds = D::holds(self.session.writing()?, batch.model, column, value).await;
-            if !holds.map_err(|error| D::explain(batch.model, error))? {
-                return Ok(column.invalid_value());
-            }
-        }
-        Ok(error)
+        Err(DatabaseError::left_out(&batch.model.name))
     }
 
     pub(super) async fn read_texts(
@@ -194,15 +163,25 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
     }
 
     fn survives_rejection(&self) -> bool {
-        D::SURVIVES || self.check_each.is_some()
+        // What is rejected without a statement harms no transaction, nor what is tried by itself.
+        self.session.is_alive()
     }
 
     async fn check_each_change(&mut self) -> Result<(), DatabaseError> {
-        let failed = |error| D::explain(&self.schema.log, error);
-        let connection = self.session.writing()?;
-        D::check_at_once(connection).await.map_err(failed)?;
-        self.check_each = Some(D::violations(connection).await.map_err(failed)?);
+        self.isolates = true;
+        self.session.alone().await
+    }
+
+    async fn check_at_once(&mut self) -> Result<(), DatabaseError> {
+        let again = self.at_once.is_some();
+        let at_once = D::check_at_once(self.session.writing()?, again).await;
+        self.at_once = Some(at_once.map_err(|error| D::explain(&self.schema.log, error))?);
         Ok(())
+    }
+
+    fn takes(&self, model: &str, field: &str, value: &str) -> bool {
+        let column = self.schema.models.get(model).and_then(|model| model.column(field));
+        column.is_some_and(|column| column.surely_takes(value))
     }
 
     async fn write(
@@ -211,29 +190,30 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
-        let (mut rejections, mut sound, mut first) = (Vec::new(), Vec::new(), 0);
+        let (mut rejections, mut sound, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (place, write) in writes.iter().enumerate() {
             match batch::check(schema.model(write.model())?, write) {
-                Ok(()) => {}
-                Err(error) if error.is_rejection() => {
-                    rejections.push(Rejection { place, error });
-                    sound.push(first..place);
-                    first = place + 1;
+                Ok(()) => {
+                    sound.push(write);
+                    places.push(place);
                 }
+                Err(error) if error.is_rejection() => rejections.push(Rejection { place, error }),
                 Err(error) => return Err(error),
             }
         }
-        sound.push(first..writes.len());
-        if !rejections.is_empty() && !self.survives_rejection() {
-            return Ok(rejections);
-        }
-
-        for batch in batches(&schema, writes, sound)? {
+        for batch in batches(&schema, &sound)? {
             batch.model.check_owner(owner)?;
-            if self.survives_rejection() {
-                Box::pin(self.take_apart(owner, batch, &mut rejections)).await?;
-            } else {
-                Box::pin(self.run(owner, batch)).await?;
+            if !self.isolates {
+                Box::pin(self.run(owner, &batch)).await?;
+                continue;
+            }
+            let Session::Writing(writer) = &mut self.session else { break };
+            let rejected = D::isolate(writer, owner, &batch, self.at_once.as_ref());
+            rejections.extend(Box::pin(rejected).await?.into_iter().filter_map(|rejection| {
+                Some(Rejection { place: *places.get(rejection.place)?, ..rejection })
+            }));
+            if !self.session.is_alive() {
+                break;
             }
         }
         Ok(rejections)
@@ -277,7 +257,7 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         let (sql, args) = self.dialect.append(log, owner, &entries);
         let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
         // Whatever is wrong, no diff is to blame for it.
-        appended.map_err(|error| match D::explain(log, error) {
+        appended.map(drop).map_err(|error| match D::explain(log, error) {
             rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
             error => error,
         })

@@ -14,14 +14,17 @@ use sqlx::{
 
 use super::{
     error::explain,
-    group::{Group, Turn},
+    group::{Group, Sharing, Turn},
+    isolate::isolate,
+    keys::ForeignKeys,
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Snapshot,
+    DatabaseError, Diff, Owner, Rejection, Snapshot,
     merge::push_string,
     sql::{
-        Arg, Column, Dialect, Found, Kind, LogRow, Model, Table, null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, Table, null_in_log, quote,
+        run_statements,
     },
 };
 
@@ -32,8 +35,7 @@ pub struct Sqlite {
     pub(super) synchronous: SqliteSynchronous,
     /// Writers of this process come in order; those of others wait by the busy timeout.
     group: Group,
-    /// A constraint may fail the commit, and must not fail it for others.
-    defers: bool,
+    sharing: Sharing,
 }
 
 impl Default for Sqlite {
@@ -42,7 +44,7 @@ impl Default for Sqlite {
             busy_timeout: Duration::from_secs(5),
             synchronous: SqliteSynchronous::Full,
             group: Group::default(),
-            defers: false,
+            sharing: Sharing::default(),
         }
     }
 }
@@ -50,8 +52,10 @@ impl Default for Sqlite {
 impl Dialect for Sqlite {
     type Db = sqlx::Sqlite;
     type Writer = Turn;
+    type AtOnce = ForeignKeys;
 
-    const SURVIVES: bool = true;
+    /// They share a commit, but must not be all who have a turn.
+    const MOST_WRITERS_OF_AN_OWNER: usize = 8;
 
     async fn connect(&self, url: &str) -> Result<SqlitePool, sqlx::Error> {
         let options = SqliteConnectOptions::from_str(url)?
@@ -77,12 +81,14 @@ impl Dialect for Sqlite {
         log: &Model,
         _: &Owner,
     ) -> Result<Turn, DatabaseError> {
-        self.group.begin(pool, log, self.defers, self.busy_timeout).await
+        self.group.begin(pool, log, self.sharing, self.busy_timeout).await
     }
 
     async fn learn(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
         let deferred = "SELECT count(*) > 0 FROM sqlite_master WHERE sql LIKE '%deferred%'";
-        self.defers = sqlx::query_scalar(deferred).fetch_one(connection).await?;
+        self.sharing.no_commit = sqlx::query_scalar(deferred).fetch_one(&mut *connection).await?;
+        let in_memory = "SELECT file = '' FROM pragma_database_list WHERE name = 'main'";
+        self.sharing.in_memory = sqlx::query_scalar(in_memory).fetch_one(connection).await?;
         Ok(())
     }
 
@@ -118,10 +124,40 @@ impl Dialect for Sqlite {
             schema: table.schema_name().map(str::to_owned),
             columns: columns
                 .into_iter()
-                .map(|(name, sql_type)| Column { name, kind: kind(&sql_type), sql_type })
+                .map(|(name, sql_type)| Column {
+                    name,
+                    kind: kind(&sql_type),
+                    full_type: sql_type.clone(),
+                    sql_type,
+                    is_free: false,
+                })
                 .collect(),
             unique,
         }))
+    }
+
+    async fn free_columns(
+        connection: &mut SqliteConnection,
+        model: &Model,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        // Of other databases nothing is said.
+        let main = if model.table == quote(&model.name) { &*model.name } else { "" };
+        sqlx::query_scalar(
+            "SELECT c.name FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c \
+             WHERE m.type = 'table' AND m.name = $1 COLLATE NOCASE \
+             AND m.sql NOT LIKE '%check%' AND m.sql NOT LIKE '%generated%' AND m.sql NOT LIKE '%virtual%' \
+             AND NOT EXISTS (SELECT 1 FROM pragma_table_xinfo(m.name) AS g WHERE g.hidden > 0) \
+             AND NOT EXISTS (SELECT 1 FROM sqlite_master AS t WHERE t.type = 'trigger' \
+             AND t.tbl_name = m.name COLLATE NOCASE) \
+             AND NOT EXISTS (SELECT 1 FROM pragma_index_list(m.name) AS i, pragma_index_xinfo(i.name) AS x \
+             WHERE i.partial = 1 OR x.cid = -2 OR x.cid = c.cid) \
+             AND c.pk = 0 \
+             AND NOT EXISTS (SELECT 1 FROM pragma_foreign_key_list(m.name) AS k \
+             WHERE k.\"from\" = c.name COLLATE NOCASE)",
+        )
+        .bind(main.to_owned())
+        .fetch_all(connection)
+        .await
     }
 
     fn set_up(log: &str) -> Vec<String> {
@@ -208,7 +244,11 @@ impl Dialect for Sqlite {
             into += &format!(", {}", column.quoted());
             values += &format!(", {}", element(column, place + 1));
         }
-        format!("INSERT INTO {} ({into}) SELECT {values} FROM json_each($2) AS r", model.table)
+        // The conflict clauses of the table, and of what its triggers do, give way to this one.
+        format!(
+            "INSERT OR ABORT INTO {} ({into}) SELECT {values} FROM json_each($2) AS r",
+            model.table
+        )
     }
 
     fn update(model: &Model, columns: &[&Column]) -> String {
@@ -220,7 +260,7 @@ impl Dialect for Sqlite {
         // The limit keeps the subquery one of its own: else SQLite reads all the owner's rows, and looks
         // for each of them among the values.
         format!(
-            "UPDATE {table} AS t SET {set} FROM (SELECT value FROM json_each($2) LIMIT -1) AS r \
+            "UPDATE OR ABORT {table} AS t SET {set} FROM (SELECT value FROM json_each($2) LIMIT -1) AS r \
              WHERE {owned}t.{id} = json_extract(r.value, '$[0]')",
             table = model.table,
             set = set.join(", "),
@@ -335,24 +375,24 @@ impl Dialect for Sqlite {
         explain(model, error)
     }
 
-    async fn violations(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
-        let count = sqlx::query_scalar("SELECT count(*) FROM pragma_foreign_key_check");
-        count.fetch_one(connection).await
+    fn is_dead(_: &sqlx::Error) -> bool {
+        false
     }
 
-    /// Only STRICT tables do not take a value that passed the check; they name no type but these.
-    async fn holds(
-        _: &mut SqliteConnection,
-        _: &Model,
-        column: &Column,
-        json: &str,
-    ) -> Result<bool, sqlx::Error> {
-        let is_number = !json.starts_with(['"', '[', '{', 'n', 't', 'f']);
-        Ok(match column.sql_type.to_ascii_uppercase().as_str() {
-            "INT" | "INTEGER" | "REAL" => is_number || json.starts_with(['n', 't', 'f']),
-            "BLOB" => json == "null",
-            _ => true,
-        })
+    async fn check_at_once(
+        connection: &mut SqliteConnection,
+        again: bool,
+    ) -> Result<ForeignKeys, sqlx::Error> {
+        ForeignKeys::learn(connection, again).await
+    }
+
+    async fn isolate(
+        writer: &mut Turn,
+        owner: &Owner,
+        batch: &Batch<'_, '_>,
+        at_once: Option<&ForeignKeys>,
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        isolate(writer, owner, batch, at_once).await
     }
 }
 

@@ -1,8 +1,11 @@
-//! What an error of SQLite means.
+//! What an error of SQLite means: that the database is ill, or that it does not take a change.
 
 use crate::{DatabaseError, sql::Model};
 
-/// What an error says of the change that the statement made, by its extended result code.
+/// What an error says, by its extended result code.
+///
+/// The codes that say that the database is ill are few, and known. Whatever else a statement raises is
+/// taken for a rejection of what it writes; [`isolate`](super::isolate) finds out whether it is.
 /// <https://www.sqlite.org/rescode.html>
 pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     let database = match error {
@@ -10,17 +13,22 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         sqlx::Error::PoolTimedOut => return DatabaseError::busy(error),
         _ => return DatabaseError::failed(error),
     };
-    let code: i32 = database.code().and_then(|code| code.parse().ok()).unwrap_or_default();
     let message = database.message().to_owned();
     let what = message.split_once(": ").map_or(&*message, |(_, what)| what);
     // The low byte is the primary code, the high one says more.
+    let code = code(&*database);
     match (code & 0xff, code >> 8) {
-        // SQLITE_BUSY, SQLITE_LOCKED
-        (5 | 6, _) => DatabaseError::busy(database),
+        // SQLITE_ABORT, BUSY, LOCKED, NOMEM, INTERRUPT, FULL
+        (4 | 5 | 6 | 7 | 9 | 13, _) => DatabaseError::busy(database),
+        // SQLITE_INTERNAL, PERM, READONLY, IOERR, CORRUPT, CANTOPEN, PROTOCOL, SCHEMA, MISUSE, NOLFS,
+        // FORMAT, NOTADB
+        (2 | 3 | 8 | 10 | 11 | 14 | 15 | 17 | 21 | 22 | 24 | 26, _) => {
+            DatabaseError::failed(database)
+        }
         // SQLITE_CONSTRAINT_DATATYPE, of a STRICT table; SQLITE_MISMATCH, of an integer key
         (19, 12) | (20, _) => DatabaseError::invalid_value("a field", "does not fit its type"),
         // SQLITE_CONSTRAINT_FOREIGNKEY does not say which.
-        (19, 3) => DatabaseError::constraint(format!("foreign key of {}", model.name)),
+        (19, 3) => foreign_key(model),
         (19, 5) => DatabaseError::constraint(format!("{what} must not be null")),
         // SQLITE_CONSTRAINT_TRIGGER: what a trigger says is written for who reads it.
         (19, 7) => DatabaseError::constraint(message.clone()),
@@ -31,6 +39,21 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         _ if message.contains("no such table") => DatabaseError::failed(format!(
             "{message}; the library's own tables are made by `SqliteDatabase::set_up`"
         )),
-        _ => DatabaseError::failed(database),
+        _ => DatabaseError::constraint(message.clone()),
     }
+}
+
+pub(super) fn foreign_key(model: &Model) -> DatabaseError {
+    DatabaseError::constraint(format!("foreign key of {}", model.name))
+}
+
+/// Whether the error is surely about a row, and not about the statement: `SQLITE_TOOBIG`, `CONSTRAINT` or
+/// `MISMATCH`.
+pub(super) fn is_of_a_row(error: &sqlx::Error) -> bool {
+    let database = error.as_database_error();
+    database.is_some_and(|database| matches!(code(database) & 0xff, 18..=20))
+}
+
+fn code(error: &dyn sqlx::error::DatabaseError) -> i32 {
+    error.code().and_then(|code| code.parse().ok()).unwrap_or_default()
 }

@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{SqliteConnection, SqlitePool, Transaction};
+use sqlx::{SqliteConnection, SqlitePool};
 use tokio::sync::{mpsc, oneshot};
 
-use super::error::explain;
+use super::{error::explain, transaction::Transaction};
 use crate::{
     DatabaseError,
     sql::{Model, Writer},
@@ -27,24 +27,41 @@ pub(super) struct Group(Arc<Mutex<Queue>>);
 
 #[derive(Debug, Default)]
 struct Queue {
-    waiting: VecDeque<oneshot::Sender<Result<Turn, DatabaseError>>>,
+    waiting: VecDeque<Waiting>,
     /// Whether somebody hands out turns.
     is_led: bool,
 }
 
+type Waiting = oneshot::Sender<Result<Turn, DatabaseError>>;
+
 /// A writer's turn with the group's transaction, which goes back to the leader whatever happens.
 #[derive(Debug)]
 pub struct Turn {
-    transaction: Option<Transaction<'static, sqlx::Sqlite>>,
+    transaction: Option<Transaction>,
     back: mpsc::UnboundedSender<Returned>,
 }
 
-/// The transaction, and (of a writer that is done) whom to tell how the commit went.
-type Returned = (Transaction<'static, sqlx::Sqlite>, Option<Told>);
+/// The transaction of a writer, and what it asks for.
+#[derive(Debug)]
+struct Returned {
+    transaction: Transaction,
+    wish: Wish,
+}
+
+#[derive(Debug)]
+enum Wish {
+    /// To undo what it wrote.
+    Undo,
+    /// To keep it, and to be told how the commit went.
+    Keep(Told),
+    /// A transaction of its own; it has written nothing yet.
+    Alone(Waiting),
+}
+
 type Told = oneshot::Sender<Result<(), DatabaseError>>;
 
 impl Group {
-    /// Waits for a turn to write; `alone` if the commit must not be shared.
+    /// Waits for a turn to write.
     ///
     /// # Errors
     /// [`DatabaseError::Busy`] if it does not come in time.
@@ -52,7 +69,7 @@ impl Group {
         &self,
         pool: &SqlitePool,
         log: &Model,
-        alone: bool,
+        of: Sharing,
         patience: Duration,
     ) -> Result<Turn, DatabaseError> {
         let (sender, turn) = oneshot::channel();
@@ -62,7 +79,7 @@ impl Group {
                     group: self.clone(),
                     pool: pool.clone(),
                     log: log.clone(),
-                    most: if alone { 1 } else { MOST },
+                    of,
                     has_resigned: false,
                 }
                 .lead(),
@@ -75,7 +92,7 @@ impl Group {
     }
 
     /// Whether nobody leads, so that who has come must see to it.
-    fn enqueue(&self, sender: oneshot::Sender<Result<Turn, DatabaseError>>) -> bool {
+    fn enqueue(&self, sender: Waiting) -> bool {
         let mut queue = self.queue();
         queue.waiting.push_back(sender);
         !std::mem::replace(&mut queue.is_led, true)
@@ -86,80 +103,124 @@ impl Group {
     }
 }
 
+/// How the writers of a database share it.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sharing {
+    /// A constraint may fail the commit, and must not fail it for others.
+    pub(super) no_commit: bool,
+    /// The database is in memory, and lost with its connection.
+    pub(super) in_memory: bool,
+}
+
 /// Hands out turns as long as somebody waits.
 struct Leader {
     group: Group,
     pool: SqlitePool,
     log: Model,
-    most: usize,
+    of: Sharing,
     has_resigned: bool,
 }
 
 impl Leader {
     async fn lead(mut self) {
+        let most = if self.of.no_commit { 1 } else { MOST };
         while let Some(first) = self.next_or_resign() {
-            match self.pool.begin_with("BEGIN IMMEDIATE; SAVEPOINT mobync_sync").await {
-                Ok(transaction) => self.serve(transaction, first).await,
-                Err(error) => {
-                    let _ = first.send(Err(explain(&self.log, error)));
-                }
+            let mut alone = self.serve(first, most).await;
+            // Who wants to be alone has waited for its turn already.
+            while let Some(waiting) = alone {
+                alone = self.serve(waiting, 1).await;
             }
         }
     }
 
-    /// Gives turns with one transaction, and then commits it.
-    async fn serve(
-        &self,
-        mut transaction: Transaction<'static, sqlx::Sqlite>,
-        first: oneshot::Sender<Result<Turn, DatabaseError>>,
-    ) {
+    /// Gives turns to the first and at most so many with one transaction, and then commits it. Returns
+    /// who wants one alone.
+    async fn serve(&self, first: Waiting, most: usize) -> Option<Waiting> {
+        let mut transaction = match Transaction::begin(&self.pool, self.of.in_memory).await {
+            Ok(transaction) => transaction,
+            Err(error) => {
+                let _ = first.send(Err(explain(&self.log, error)));
+                return None;
+            }
+        };
         let (back, mut returned) = mpsc::unbounded_channel();
-        let mut done: Vec<Told> = Vec::new();
+        let (mut done, mut alone) = (Vec::<Told>::new(), None);
         let mut next = Some(first);
         while let Some(waiting) = next {
             let turn = Turn { transaction: Some(transaction), back: back.clone() };
             // Who does not wait any more gives it back at once.
             drop(waiting.send(Ok(turn)));
-            let Some((came_back, told)) = returned.recv().await else { return };
-            transaction = came_back;
-            let is_done = told.is_some();
-            done.extend(told);
-            next =
-                if done.len() < self.most { self.group.queue().waiting.pop_front() } else { None };
+            let came_back = returned.recv().await?;
+            transaction = came_back.transaction;
+            next = None;
             // Each statement is a way to the connection's thread and back, so there are few of them.
-            let kept = match (is_done, &next) {
-                (false, _) => run(&mut transaction, "ROLLBACK TO mobync_sync").await,
-                (true, Some(_)) => {
-                    run(&mut transaction, "RELEASE mobync_sync; SAVEPOINT mobync_sync").await
+            let kept = match came_back.wish {
+                Wish::Alone(waiting) => {
+                    if done.is_empty() {
+                        // Nobody shares this one.
+                        transaction.rollback().await;
+                        return Some(waiting);
+                    }
+                    alone = Some(waiting);
+                    Ok(())
                 }
-                (true, None) => Ok(()),
+                Wish::Undo => {
+                    let undone = transaction.undo_turn().await;
+                    next = if most > 1 { self.group.queue().waiting.pop_front() } else { None };
+                    undone
+                }
+                Wish::Keep(told) => {
+                    done.push(told);
+                    if done.len() < most {
+                        next = self.group.queue().waiting.pop_front();
+                    }
+                    if next.is_some() { transaction.next_turn().await } else { Ok(()) }
+                }
             };
             if let Err(error) = kept {
-                // The transaction is of no more use; dropping it undoes all, and tells all.
-                next.map(|waiting| waiting.send(Err(explain(&self.log, error))));
-                return;
+                // The transaction has ended by itself, and with it what the others wrote: they begin
+                // again, and so do those who wait.
+                transaction.rollback().await;
+                tell(done, || {
+                    DatabaseError::conflict("the transaction of the group ended by itself")
+                });
+                tracing::debug!(%error, "a transaction ended by itself");
+                if let Some(waiting) = next {
+                    self.group.queue().waiting.push_front(waiting);
+                }
+                return None;
             }
         }
         if done.is_empty() {
-            let _ = transaction.rollback().await;
-            return;
+            transaction.rollback().await;
+            return alone;
         }
         match transaction.commit().await {
             Ok(()) => done.into_iter().for_each(|told| drop(told.send(Ok(())))),
-            Err(error) => {
-                let error = explain(&self.log, error);
-                let mut told = done.into_iter();
-                let first = told.next();
-                for told in told {
-                    let _ = told.send(Err(DatabaseError::failed(error.to_string())));
+            Err(error) => match explain(&self.log, error) {
+                // A constraint fails the commit of one who has it to itself.
+                rejection if rejection.is_rejection() => {
+                    let reason = rejection.to_string();
+                    let mut first = Some(rejection);
+                    tell(done, || {
+                        first.take().unwrap_or_else(|| DatabaseError::conflict(&*reason))
+                    });
                 }
-                first.map(|told| told.send(Err(error)));
-            }
+                DatabaseError::Busy(cause) => {
+                    tell(done, || DatabaseError::busy(cause.to_string()));
+                }
+                failure => {
+                    let cause = std::error::Error::source(&failure)
+                        .map_or_else(|| failure.to_string(), ToString::to_string);
+                    tell(done, || DatabaseError::failed(&*cause));
+                }
+            },
         }
+        alone
     }
 
     /// The next who waits; if nobody does, the next to come leads.
-    fn next_or_resign(&mut self) -> Option<oneshot::Sender<Result<Turn, DatabaseError>>> {
+    fn next_or_resign(&mut self) -> Option<Waiting> {
         let mut queue = self.group.queue();
         let next = queue.waiting.pop_front();
         queue.is_led = next.is_some();
@@ -180,32 +241,50 @@ impl Drop for Leader {
     }
 }
 
+fn tell(done: Vec<Told>, mut error: impl FnMut() -> DatabaseError) {
+    for told in done {
+        let _ = told.send(Err(error()));
+    }
+}
+
+impl Turn {
+    fn give_back(&mut self, wish: Wish) {
+        if let Some(transaction) = self.transaction.take() {
+            let _ = self.back.send(Returned { transaction, wish });
+        }
+    }
+
+    /// The transaction has ended by itself.
+    pub(super) fn lose(&mut self) {
+        self.give_back(Wish::Undo);
+    }
+}
+
 impl Drop for Turn {
     fn drop(&mut self) {
-        if let Some(transaction) = self.transaction.take() {
-            let _ = self.back.send((transaction, None));
-        }
+        self.give_back(Wish::Undo);
     }
 }
 
 impl Writer<sqlx::Sqlite> for Turn {
     fn connection(&mut self) -> Option<&mut SqliteConnection> {
-        self.transaction.as_deref_mut()
+        self.transaction.as_mut()?.connection()
+    }
+
+    fn is_alive(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    async fn alone(&mut self) -> Result<(), DatabaseError> {
+        let (sender, turn) = oneshot::channel();
+        self.give_back(Wish::Alone(sender));
+        *self = turn.await.map_err(DatabaseError::failed)??;
+        Ok(())
     }
 
     async fn commit(mut self, _: &Model) -> Result<(), DatabaseError> {
         let (told, committed) = oneshot::channel();
-        if let Some(transaction) = self.transaction.take() {
-            let _ = self.back.send((transaction, Some(told)));
-        }
-        drop(self);
+        self.give_back(Wish::Keep(told));
         committed.await.map_err(|_| DatabaseError::failed("the transaction came to no end"))?
     }
-}
-
-async fn run(
-    transaction: &mut Transaction<'static, sqlx::Sqlite>,
-    sql: &'static str,
-) -> Result<(), sqlx::Error> {
-    sqlx::raw_sql(sql).execute(&mut **transaction).await.map(drop)
 }

@@ -152,6 +152,69 @@ async fn a_sync_takes_few_round_trips_however_long_the_history() {
 }
 
 #[tokio::test]
+async fn refusals_take_few_round_trips_however_many_there_are() {
+    let table = "CREATE TABLE tasks (id text, owner text, n integer CHECK (n < 10), d date, \
+                 PRIMARY KEY (owner, id))";
+    let direct = postgres_with(&[table]).await;
+    let options = direct.connect_options();
+    let (port, trips) =
+        counting_proxy(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let database = options.get_database().unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable");
+    let database = PostgresDatabase::builder().table("tasks").max_connections(1).connect(&url);
+    let database = database.await.unwrap();
+    database.set_up().await.unwrap();
+    let mobync = Mobync::new(database);
+
+    let bad = [json!({"n": 10}), json!({"d": "never"}), json!({"n": "x"})];
+    for every in [1, 2, 7, 999] {
+        for fields in &bad {
+            let name = format!("{every}-{fields}");
+            let sent = (0..1_000).map(|n| {
+                let is_bad = n % every == every - 1;
+                let good =
+                    json!({fields.as_object().unwrap().keys().next().unwrap().clone(): null});
+                create(&format!("t{n}"), if is_bad { fields.clone() } else { good })
+            });
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            let before = trips.load(Ordering::SeqCst);
+            let answer = mobync.apply(0, diffs(sent), &owner(&name)).await.unwrap();
+            let counted = trips.load(Ordering::SeqCst) - before;
+            assert_eq!(answer.refused.len(), 1_000 / every, "{name}");
+            assert!(counted <= 24, "{name}: {counted} round trips");
+        }
+    }
+}
+
+#[tokio::test]
+async fn many_updates_of_one_object_take_few_round_trips() {
+    let direct = postgres_with(&[TASKS]).await;
+    let options = direct.connect_options();
+    let (port, trips) =
+        counting_proxy(format!("{}:{}", options.get_host(), options.get_port())).await;
+    let database = options.get_database().unwrap();
+    let url = format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable");
+    let database = PostgresDatabase::builder().table("tasks").max_connections(1).connect(&url);
+    let mobync = Mobync::new(database.await.unwrap());
+    mobync.database().set_up().await.unwrap();
+
+    let mut sent = vec![create("t0", json!({"name": "Milk"})), create("t1", json!({}))];
+    sent.extend((0..1_500).map(|n| update(&format!("t{}", n % 2), json!({"name": n.to_string()}))));
+    let before = trips.load(Ordering::SeqCst);
+    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let counted = trips.load(Ordering::SeqCst) - before;
+    // Some of them prepare statements.
+    assert!(counted <= 20, "{counted} round trips");
+    assert_eq!((answer.refused.len(), answer.diffs.len()), (0, 0));
+    let names = "SELECT string_agg(name, ' ' ORDER BY id) FROM tasks";
+    let names: String = sqlx::query_scalar(names).fetch_one(&direct).await.unwrap();
+    assert_eq!(names, "1498 1499");
+    let logged = "SELECT count(*) FROM diffs WHERE json_data LIKE '%name%'";
+    let logged: i64 = sqlx::query_scalar(logged).fetch_one(&direct).await.unwrap();
+    assert_eq!(logged, 1_501, "each leaves its entry");
+}
+
+#[tokio::test]
 async fn nothing_to_push_takes_no_lock_and_writes_nothing() {
     let pool = postgres_with(&[TASKS]).await;
     let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();

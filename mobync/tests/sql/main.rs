@@ -8,8 +8,11 @@ mod support;
 mod clocks;
 mod constraints;
 mod costs;
+mod full_disk;
 mod import;
 mod names;
+mod queues;
+mod rejections;
 mod setup;
 mod types;
 

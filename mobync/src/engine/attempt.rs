@@ -1,0 +1,152 @@
+//! One attempt at a sync, in one unit of work: reads the window, and has the diffs done.
+
+use super::{Settings, learned::Learned, walk::Walk};
+use crate::{
+    DatabaseError, Diff, Error, Owner, Rules, SyncResponse, Synchronizer, Window, WindowQuery,
+    hash::HashSet,
+    merge::{Merge, Now, Request},
+};
+
+/// Who makes the changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A device that has seen what came before this tick.
+    Device { since: i64 },
+    /// The backend, which has seen everything.
+    Server,
+}
+
+impl Source {
+    /// The clock of the device, in ticks.
+    pub(super) fn since(self) -> Option<i64> {
+        match self {
+            Self::Device { since } => Some(since),
+            Self::Server => None,
+        }
+    }
+}
+
+/// A sync that has not begun.
+pub(super) struct Attempt<'a, R> {
+    pub(super) owner: &'a Owner,
+    pub(super) request: &'a Request<'a>,
+    pub(super) rules: &'a R,
+    pub(super) settings: &'a Settings,
+    pub(super) source: Source,
+    pub(super) learned: &'a mut Learned,
+}
+
+impl<R> Attempt<'_, R> {
+    /// The answer; or none, if the attempt has found out something on a diff that it should have
+    /// known before, so that it must be repeated in a new unit of work.
+    pub(super) async fn run<S>(self, mut unit: S) -> Result<Option<SyncResponse>, Error>
+    where
+        S: Synchronizer,
+        R: Rules<S>,
+    {
+        let Self { owner, request, .. } = self;
+        let log = &*self.settings.diffs_model;
+        self.learned.prepare(&mut unit).await.map_err(Error::of_database)?;
+        let since = match self.source.since() {
+            Some(since) => since,
+            None => unit.clock(owner, log).await.map_err(Error::of_database)?,
+        };
+        if since == 0
+            && request.is_empty()
+            && let Some(answer) = first_sync(&mut unit, owner, log).await?
+        {
+            return Ok(Some(answer));
+        }
+        let mut objects = request.objects();
+        let mut window = self.window(&mut unit, since, &objects).await?;
+        if request.is_empty() && window.entries.is_empty() {
+            return Ok(Some(pulled(window.clock, Vec::new())));
+        }
+        self.learned.renew(window.clock);
+        let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
+        if !misnamed.is_empty() {
+            objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
+            window = self.window(&mut unit, since, &objects).await?;
+        }
+
+        // On the heap: most syncs stop before it, and every future around it would move its kilobytes.
+        Box::pin(self.merge(unit, since, &objects, &window)).await
+    }
+
+    async fn merge<S>(
+        self,
+        unit: S,
+        since: i64,
+        objects: &[(&str, &str)],
+        window: &Window,
+    ) -> Result<Option<SyncResponse>, Error>
+    where
+        S: Synchronizer,
+        R: Rules<S>,
+    {
+        let Self { request, settings, .. } = self;
+        let now = Now { utc: settings.now(), drift: settings.allowed_drift };
+        let merge = Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
+        self.check_schema(&unit, &merge, window)?;
+        Walk::new(self, unit, merge).run().await
+    }
+
+    async fn window<S: Synchronizer>(
+        &self,
+        unit: &mut S,
+        since: i64,
+        objects: &[(&str, &str)],
+    ) -> Result<Window, Error> {
+        let (log, ids) = (&*self.settings.diffs_model, &*self.request.ids());
+        let query = WindowQuery { log, since, ids, objects };
+        let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
+        if window.clock < since {
+            // The window may not know how far behind the server is; a person wants to.
+            window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
+            return Err(Error::ClockAhead { device: since, server: window.clock });
+        }
+        Ok(window)
+    }
+
+    /// Device and server must agree about the models and fields of all new diffs.
+    fn check_schema<S: Synchronizer>(
+        &self,
+        unit: &S,
+        merge: &Merge<'_>,
+        window: &Window,
+    ) -> Result<(), Error> {
+        let unknown: HashSet<&str> = window.unknown_models.iter().map(String::as_str).collect();
+        let mut fields = Vec::new();
+        for place in merge.new_diffs() {
+            let diff = self.request.diff(place);
+            let is_unknown =
+                diff.model == self.settings.diffs_model || unknown.contains(&*diff.model);
+            let known = if is_unknown {
+                Err(DatabaseError::unknown_model(&diff.model))
+            } else {
+                fields.clear();
+                fields.extend(self.request.fields(place));
+                unit.check_schema(&diff.model, &fields)
+            };
+            known.map_err(|error| Error::of_diff(&diff.id, error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What a new device gets, if the log has all of it.
+async fn first_sync<S: Synchronizer>(
+    unit: &mut S,
+    owner: &Owner,
+    log: &str,
+) -> Result<Option<SyncResponse>, Error> {
+    let snapshot = unit.snapshot(owner, log).await.map_err(Error::of_database)?;
+    let answer = snapshot.finish(owner).map_err(Error::of_database)?;
+    Ok(answer.map(|(clock, diffs)| pulled(clock, diffs)))
+}
+
+/// The answer to a request without diffs.
+fn pulled(clock: i64, diffs: Vec<Diff>) -> SyncResponse {
+    super::record(0, 0, 0, 0, diffs.len());
+    SyncResponse::new(clock, diffs)
+}

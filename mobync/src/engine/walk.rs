@@ -1,0 +1,349 @@
+//! The walk through a request's new diffs: asks whether each may be done, has it written, and answers.
+
+use std::collections::BTreeMap;
+
+use super::{
+    attempt::{Attempt, Source},
+    mint,
+    pending::{MOST_AT_ONCE, Pending},
+    verdict::{Reason, Verdict},
+};
+use crate::{
+    DatabaseError, Diff, Error, Operation, ReadFilter, Refusal, Refused, Rules, SyncResponse,
+    Synchronizer, View,
+    hash::HashMap,
+    merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step},
+};
+
+/// A sync under way.
+pub(super) struct Walk<'a, S, R> {
+    attempt: Attempt<'a, R>,
+    unit: S,
+    merge: Merge<'a>,
+    pending: Pending<'a>,
+    /// Of which of the merge's objects a change is pending, and where it stands there.
+    waiting: Arena<ObjectPlace, Option<usize>>,
+    /// Deletes that were asked about before their turn, and whether they will be refused.
+    foreseen: HashMap<DiffPlace, bool>,
+    refused: BTreeMap<DiffPlace, Reason>,
+    /// Something was found out that had to be known before. The walk goes on to find out more, but its
+    /// unit of work will be given up.
+    in_vain: bool,
+}
+
+/// How far a walk through the diffs came.
+#[derive(Debug, PartialEq, Eq)]
+enum Walked {
+    ToTheEnd,
+    /// It must be repeated in a new unit of work: more is known now.
+    Again,
+}
+
+impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
+    pub(super) fn new(attempt: Attempt<'a, R>, unit: S, merge: Merge<'a>) -> Self {
+        Self {
+            pending: Pending::with_capacity(merge.new_diffs().count()),
+            waiting: merge.for_objects(None),
+            attempt,
+            unit,
+            merge,
+            foreseen: HashMap::default(),
+            refused: BTreeMap::new(),
+            in_vain: false,
+        }
+    }
+
+    /// The answer; or none, if all must be repeated in a new unit of work.
+    pub(super) async fn run(mut self) -> Result<Option<SyncResponse>, Error> {
+        if self.walk().await? == Walked::Again || self.in_vain {
+            return Ok(None);
+        }
+        self.finish().await
+    }
+
+    /// Does the new diffs, one after the other.
+    async fn walk(&mut self) -> Result<Walked, Error> {
+        for place in self.merge.steps() {
+            if self.pending.is_full() && self.flush().await? == Walked::Again {
+                return Ok(Walked::Again);
+            }
+            let Some(verdict) = self.ask(place).await? else { return Ok(Walked::Again) };
+            if self.foreseen.get(&place).is_some_and(|refused| *refused != verdict.is_err()) {
+                self.attempt.learned.change_mind(place, verdict);
+                return Ok(Walked::Again);
+            }
+            if verdict.is_ok() && self.join(place) {
+                continue;
+            }
+            // What came before must be done, to know what this diff does.
+            if self.is_waiting(place).is_some() && self.flush().await? == Walked::Again {
+                return Ok(Walked::Again);
+            }
+            match verdict {
+                Err(reason) => {
+                    // What came before must be known, for the first refusal is the one to tell.
+                    if self.attempt.settings.all_or_nothing {
+                        return match self.flush().await? {
+                            Walked::Again => Ok(Walked::Again),
+                            Walked::ToTheEnd if self.in_vain => Ok(Walked::Again),
+                            Walked::ToTheEnd => Err(self.forbidden(place, reason)),
+                        };
+                    }
+                    self.refuse(self.merge.plan(place), reason);
+                }
+                Ok(()) => {
+                    if self.look_ahead(place).await? == Walked::Again {
+                        return Ok(Walked::Again);
+                    }
+                    self.take(place);
+                }
+            }
+        }
+        self.flush().await
+    }
+
+    /// Plans a diff that is allowed; its write waits for others to go out with.
+    fn take(&mut self, place: DiffPlace) {
+        let step = self.merge.plan(place);
+        match self.merge.write(&step) {
+            None => self.merge.settle(step, false, mint),
+            Some(write) => {
+                let waits = self.pending.push(step, write);
+                self.set_waiting(place, Some(waits));
+            }
+        }
+    }
+
+    /// Lets an update go out together with the change of its object that waits, if the database surely
+    /// takes it, so that it is not asked once for each of many. Whether it did.
+    fn join(&mut self, place: DiffPlace) -> bool {
+        let Some(waits) = self.is_waiting(place) else { return false };
+        let fields = self.attempt.request.values(place);
+        if self.attempt.request.diff(place).operation != Operation::Update
+            || self.attempt.learned.parts()
+            || !self.pending.can_join(&self.unit, waits, fields)
+        {
+            return false;
+        }
+        if let Some(before) = self.pending.count_as_done(waits) {
+            self.merge.settle(before, false, mint);
+        }
+        let step = self.merge.plan(place);
+        match self.merge.write(&step) {
+            None => self.merge.settle(step, false, mint),
+            Some(write) => self.pending.join(waits, step, &write),
+        }
+        true
+    }
+
+    fn refuse(&mut self, step: Step<'a>, reason: Reason) {
+        self.refused.insert(step.diff(), reason);
+        self.merge.settle(step, true, mint);
+    }
+
+    /// Where a change of a diff's object waits, if one does.
+    fn is_waiting(&self, place: DiffPlace) -> Option<usize> {
+        self.waiting[self.merge.object_of(place)]
+    }
+
+    fn set_waiting(&mut self, place: DiffPlace, waits: Option<usize>) {
+        self.waiting[self.merge.object_of(place)] = waits;
+    }
+
+    /// A create that meets a living object goes apart, if a delete follows that is not refused: so
+    /// that delete is asked about before its turn.
+    async fn look_ahead(&mut self, create: DiffPlace) -> Result<Walked, Error> {
+        while let Some(delete) = self.merge.parts_until(create) {
+            let Some(verdict) = self.ask(delete).await? else { return Ok(Walked::Again) };
+            self.foreseen.insert(delete, verdict.is_err());
+            self.attempt.learned.foresee(delete, &verdict);
+            if verdict.is_ok() {
+                break;
+            }
+            self.merge.foresee_refusal(delete);
+        }
+        Ok(Walked::ToTheEnd)
+    }
+
+    /// Asks the database's and the application's rules about a diff; none if what they looked at
+    /// had to be written first, and that ended this attempt.
+    async fn ask(&mut self, place: DiffPlace) -> Result<Option<Verdict>, Error> {
+        if let Some(verdict) = self.attempt.learned.verdict(place) {
+            return Ok(Some(verdict.clone()));
+        }
+        let diff = self.attempt.request.diff(place);
+        if self.attempt.source == Source::Server {
+            return Ok(Some(Ok(())));
+        }
+        if self.unit.validates() {
+            if self.flush().await? == Walked::Again {
+                return Ok(None);
+            }
+            if !self.validate(diff).await? {
+                return Ok(Some(Err(Reason::forbidden(format!(
+                    "You are not allowed to {} this in {}.",
+                    diff.operation, diff.model
+                )))));
+            }
+        }
+        let verdict = loop {
+            let verdict = self.ask_rules(diff).await;
+            let was_blind = self.pending.is_broken();
+            if self.settle_written().await? == Walked::Again {
+                return Ok(None);
+            }
+            if !was_blind {
+                break verdict;
+            }
+        };
+        match verdict {
+            Ok(()) => Ok(Some(Ok(()))),
+            Err(Refusal::Forbidden(sentence)) => Ok(Some(Err(Reason::forbidden(sentence)))),
+            Err(Refusal::Failed(error)) => Err(Error::of_database(error)),
+        }
+    }
+
+    async fn validate(&mut self, diff: &Diff) -> Result<bool, Error> {
+        let owner = self.attempt.owner;
+        let allowed = match diff.operation {
+            Operation::Create => self.unit.validate_create(owner, diff).await,
+            Operation::Update => self.unit.validate_update(owner, diff).await,
+            Operation::Delete => self.unit.validate_delete(owner, diff).await,
+        };
+        allowed.map_err(|error| Error::of_diff(&diff.id, error.into()))
+    }
+
+    async fn ask_rules(&mut self, diff: &Diff) -> Result<(), Refusal> {
+        let Attempt { rules, owner, .. } = &self.attempt;
+        let view = &mut View { unit: &mut self.unit, owner, pending: &mut self.pending };
+        match diff.operation {
+            Operation::Create => rules.create(owner, diff, view).await,
+            Operation::Update => rules.update(owner, diff, view).await,
+            Operation::Delete => rules.delete(owner, diff, view).await,
+        }
+    }
+
+    /// Writes what waits, and settles it.
+    async fn flush(&mut self) -> Result<Walked, Error> {
+        let flushed = self.pending.flush(&mut self.unit, self.attempt.owner).await;
+        let was_rejected = self.pending.is_broken();
+        let walked = self.settle_written().await?;
+        match flushed {
+            Err(error) if !was_rejected => Err(Error::of_database(error)),
+            _ => Ok(walked),
+        }
+    }
+
+    /// Settles what was written, now that it is known what the database rejects.
+    async fn settle_written(&mut self) -> Result<Walked, Error> {
+        if let Some(rejection) = self.pending.take_unnamed() {
+            self.attempt.learned.look_closer(rejection, false)?;
+            return Ok(Walked::Again);
+        }
+        for (steps, rejection) in self.pending.take_written() {
+            self.set_waiting(steps.first, None);
+            let Some(error) = rejection else {
+                if let Some(last) = steps.last {
+                    self.merge.settle(last, false, mint);
+                }
+                continue;
+            };
+            if steps.are_several {
+                // What is surely taken was not: its row is gone. All but the last count as done already.
+                self.attempt.learned.part();
+                return Ok(Walked::Again);
+            }
+            let Some(step) = steps.last else { continue };
+            let reason = self.rejected(steps.first, error)?;
+            if self.pending.is_broken() {
+                self.attempt.learned.learn(steps.first, Err(reason.clone()));
+                self.in_vain = true;
+            }
+            self.refuse(step, reason);
+        }
+        if !self.pending.is_broken() {
+            return Ok(Walked::ToTheEnd);
+        }
+        // A unit that can still be read from tells of the other rejections, too.
+        let nobody = [ReadFilter::equal("id", mint())];
+        let log = &self.attempt.settings.diffs_model;
+        if self.unit.read(self.attempt.owner, log, &nobody).await.is_err() {
+            return Ok(Walked::Again);
+        }
+        self.pending.mend();
+        Ok(Walked::ToTheEnd)
+    }
+
+    /// Why the database rejected a diff, if that is no reason to fail the whole request.
+    fn rejected(&self, place: DiffPlace, error: DatabaseError) -> Result<Reason, Error> {
+        let attempt = &self.attempt;
+        let alone = attempt.source != Source::Server && !attempt.settings.all_or_nothing;
+        if alone && error.is_rejection() {
+            return Ok(Reason::rejected(&error));
+        }
+        Err(Error::of_diff(&attempt.request.diff(place).id, error))
+    }
+
+    fn forbidden(&self, place: DiffPlace, reason: Reason) -> Error {
+        let diff_id = Some(self.attempt.request.diff(place).id.clone());
+        Error::Forbidden { diff_id, reason: reason.message.into() }
+    }
+
+    /// Writes the log, commits, and answers.
+    async fn finish(mut self) -> Result<Option<SyncResponse>, Error> {
+        let rows = self.rows().await.map_err(Error::of_database)?;
+        let Self { attempt, mut unit, merge, refused, .. } = self;
+        let new = merge.new_diffs().count();
+        let known = attempt.request.len() - new;
+        let Outcome { clock, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
+        for entries in merge.log(attempt.owner, MOST_AT_ONCE) {
+            let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
+            appended.await.map_err(Error::of_database)?;
+        }
+        // Also where nothing is new: what makes it known may have been written, but not yet committed,
+        // by somebody whom this unit shares its commit with.
+        if !attempt.request.is_empty() {
+            match unit.commit().await.map_err(Into::into) {
+                Ok(()) => {}
+                Err(rejection) if rejection.is_rejection() => {
+                    attempt.learned.look_closer(rejection, true)?;
+                    return Ok(None);
+                }
+                Err(error) => return Err(Error::of_database(error)),
+            }
+        }
+
+        super::record(known, new - idle - refused.len(), idle, refused.len(), diffs.len());
+        let mut answer = SyncResponse::new(clock, diffs);
+        if idle > 0 {
+            answer.message = format!(
+                "{idle} of {new} changes had no effect, because their object is not there."
+            );
+        }
+        let refused = refused.into_iter().map(|(place, Reason { code, message })| Refused {
+            diff_id: attempt.request.diff(place).id.clone(),
+            code: code.to_owned(),
+            message,
+        });
+        answer.refused = refused.collect();
+        Ok(Some(answer))
+    }
+
+    /// The rows of objects of which more goes back than the window tells.
+    async fn rows(&mut self) -> Result<Rows, DatabaseError> {
+        let mut ids: HashMap<&str, Vec<&str>> = HashMap::default();
+        let needed = self.merge.rows();
+        for (model, id) in &needed {
+            ids.entry(model).or_default().push(id);
+        }
+        let mut rows = Rows::new();
+        for (model, ids) in ids {
+            let filters = [ReadFilter::any_of("id", ids)];
+            let records = self.unit.read(self.attempt.owner, model, &filters).await;
+            for record in records.map_err(Into::into)? {
+                rows.insert((model.to_owned(), record.id().to_owned()), record);
+            }
+        }
+        Ok(rows)
+    }
+}

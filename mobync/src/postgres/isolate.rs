@@ -1,0 +1,210 @@
+//! Finds out which writes of a batch PostgreSQL does not take, and does the others, in two round trips.
+//!
+//! A statement that fails undoes all that is behind the last savepoint, and each savepoint of a client
+//! takes three round trips. So the tries are made by a block of PL/pgSQL, on the server: a part of the
+//! rows at a time, smaller behind a failure and larger behind a success.
+
+use serde::Deserialize;
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{
+    Postgres,
+    error::{ILL, LEFT_OUT, MEANT, Report, explain},
+};
+use crate::{
+    DatabaseError, Operation, Owner, Rejection,
+    sql::{Arg, Batch, Dialect},
+};
+
+/// How many rows a try has at first, and at the most.
+const ROWS: (u8, u16) = (32, 256);
+
+/// The SQLSTATE of a NUL.
+const UNTRANSLATABLE: &str = "22P05";
+
+/// A row that was not taken: its place from 1 on, the SQLSTATE, the message, the constraint, the
+/// column, and the field whose value cannot be converted.
+#[derive(Debug, Deserialize)]
+struct Refused(usize, String, String, String, String, Option<String>);
+
+pub(super) async fn isolate(
+    connection: &mut PgConnection,
+    owner: &Owner,
+    batch: &Batch<'_, '_>,
+) -> Result<Vec<Rejection>, DatabaseError> {
+    let Some(block) = block(batch) else { return Ok(Vec::new()) };
+    let failed = |error| explain(batch.model, error);
+    let rows = match batch.operation() {
+        Operation::Create | Operation::Update => batch.rows::<Postgres>(),
+        Operation::Delete => serde_json::to_string(&batch.ids()).map_err(DatabaseError::failed)?,
+    };
+    let args = [Arg::Text(owner.as_str()), Arg::Owned(rows)];
+    let hand_over =
+        "SELECT set_config('mobync.owner', $1, true), set_config('mobync.rows', $2, true)";
+    Postgres::execute(connection, hand_over, &args).await.map_err(failed)?;
+    // A statement that fails for no rows at all says nothing of those that there are.
+    sqlx::raw_sql(AssertSqlSafe(block)).execute(&mut *connection).await.map_err(|error| {
+        match explain(batch.model, error) {
+            rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
+            error => error,
+        }
+    })?;
+    let take_back = "SELECT current_setting('mobync.rows')";
+    let refused = Postgres::texts(connection, take_back, &[]).await.map_err(failed)?;
+    let refused: Vec<Refused> =
+        serde_json::from_str(refused.first().map_or("[]", |refused| &**refused))
+            .map_err(DatabaseError::failed)?;
+
+    Ok(refused.into_iter().map(|refused| rejection(batch, refused)).collect())
+}
+
+fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
+    let Refused(place, code, message, constraint, column, field) = refused;
+    let place = place.saturating_sub(1);
+    // A NUL spoils the conversion of all fields alike.
+    let has_nul = |(_, value): &(&str, &str)| code == UNTRANSLATABLE && value.contains("\\u0000");
+    let fields = batch.writes.get(place).into_iter().flat_map(|write| write.fields());
+    let with_nul = fields.clone().find(has_nul).map(|(name, _)| name.to_owned());
+    let field = with_nul.or(field);
+    let field = field.and_then(|field| batch.columns.iter().find(|column| column.name == field));
+    let some = |text: &'_ str| (!text.is_empty()).then_some(text.to_owned());
+    let (constraint, column) = (some(&constraint), some(&column));
+    let error = match field {
+        Some(field) => field.invalid_value(),
+        None => Report {
+            code: &code,
+            message: &message,
+            constraint: constraint.as_deref(),
+            column: column.as_deref(),
+        }
+        .rejection(batch.model),
+    };
+    Rejection { place: batch.first + place, error }
+}
+
+/// The block of PL/pgSQL. It takes the owner and the rows from settings of the transaction, since a
+/// block has no parameters, and leaves there what was refused.
+fn block(batch: &Batch<'_, '_>) -> Option<String> {
+    let write = in_block(&batch.statement::<Postgres>()?);
+    let existing = in_block(&batch.existing::<Postgres>(2));
+    let is_delete = batch.operation() == Operation::Delete;
+    // The types of one row and of some, none of them, and how they are taken out of all.
+    let slice = "mobync_all[mobync_first:mobync_last]";
+    let (one, some, none, elements, part) = if is_delete {
+        ("text", "text[]", "'{}'", "json_array_elements_text", slice.to_owned())
+    } else {
+        ("json", "json", "'[]'", "json_array_elements", format!("array_to_json({slice})"))
+    };
+    // Deletes are done if the rows are gone; creates if they are there, wherever a trigger put them.
+    let left_out = match batch.operation() {
+        Operation::Update => "true".to_owned(),
+        Operation::Delete => format!("EXISTS ({existing})"),
+        Operation::Create => {
+            let ids = format!(
+                "ARRAY (SELECT e ->> {} FROM json_array_elements(mobync_rows) AS e)",
+                literal(&batch.model.id.name)
+            );
+            let existing = existing.replace("mobync_rows", &ids);
+            format!("(SELECT count(*) FROM ({existing}) AS t) <> mobync_expected")
+        }
+    };
+    let conversions: String = batch
+        .columns
+        .iter()
+        .map(|column| {
+            format!(
+                "IF mobync_field IS NULL THEN BEGIN \
+                 PERFORM r.{name} FROM json_to_recordset(mobync_rows) AS r ({name} {of}); \
+                 EXCEPTION WHEN OTHERS THEN mobync_field := {field}; END; END IF; ",
+                name = column.quoted(),
+                of = column.full_type,
+                field = literal(&column.name),
+            )
+        })
+        .collect();
+    let (first_rows, most_rows) = ROWS;
+    let block = format!(
+        "
+#variable_conflict use_variable
+DECLARE
+  mobync_owner text := current_setting('mobync.owner');
+  mobync_all {one}[];
+  mobync_rows {some} := {none};
+  mobync_first int := 1;
+  mobync_last int;
+  mobync_step int := {first_rows};
+  mobync_done bigint;
+  mobync_expected bigint;
+  mobync_refused text[] := '{{}}';
+  mobync_code text;
+  mobync_message text;
+  mobync_constraint text;
+  mobync_column text;
+  mobync_field text;
+BEGIN
+  SELECT coalesce(array_agg(item ORDER BY place), '{{}}') INTO mobync_all
+    FROM {elements}(CAST(current_setting('mobync.rows') AS json)) WITH ORDINALITY AS items (item, place);
+  BEGIN
+    {write};
+  EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN
+    mobync_code := SQLSTATE;
+    IF NOT ({MEANT}) THEN RAISE; END IF;
+  END;
+  WHILE mobync_first <= cardinality(mobync_all) LOOP
+    mobync_last := least(mobync_first + mobync_step - 1, cardinality(mobync_all));
+    mobync_expected := mobync_last - mobync_first + 1;
+    mobync_rows := {part};
+    BEGIN
+      {write};
+      GET DIAGNOSTICS mobync_done = ROW_COUNT;
+      IF mobync_done <> mobync_expected THEN IF {left_out} THEN
+        RAISE EXCEPTION 'left out' USING ERRCODE = '{LEFT_OUT}';
+      END IF; END IF;
+      mobync_first := mobync_last + 1;
+      mobync_step := least(mobync_step * 2, {most_rows});
+    EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN
+      GET STACKED DIAGNOSTICS mobync_code = RETURNED_SQLSTATE, mobync_message = MESSAGE_TEXT,
+        mobync_constraint = CONSTRAINT_NAME, mobync_column = COLUMN_NAME;
+      IF {ILL} THEN RAISE; END IF;
+      IF mobync_expected > 1 THEN
+        mobync_step := greatest(1, mobync_expected / 8);
+      ELSE
+        mobync_field := NULL;
+        IF mobync_code !~ '^(23|P0)' AND mobync_code NOT IN ('{LEFT_OUT}', '{UNTRANSLATABLE}') THEN
+          {conversions}
+        END IF;
+        mobync_refused := array_append(mobync_refused, CAST(json_build_array(mobync_first,
+          mobync_code, left(mobync_message, 500), mobync_constraint, mobync_column, mobync_field)
+          AS text));
+        mobync_first := mobync_first + 1;
+      END IF;
+    END;
+  END LOOP;
+  PERFORM set_config('mobync.rows', concat('[', array_to_string(mobync_refused, ','), ']'), true);
+END"
+    );
+    // A name could have the mark in it that ends the block.
+    let mut mark = "$mobync$".to_owned();
+    while block.contains(&mark) {
+        mark.insert(1, 'x');
+    }
+    Some(format!("DO {mark}{block}{mark}"))
+}
+
+/// The parameters of a statement as the block's variables. Identifiers stay as they are.
+fn in_block(sql: &str) -> String {
+    let pieces = sql.split('"').enumerate().map(|(place, piece)| {
+        let is_identifier = place % 2 == 1;
+        if is_identifier {
+            format!("\"{piece}\"")
+        } else {
+            piece.replace("$1", "mobync_owner").replace("$2", "mobync_rows")
+        }
+    });
+    pieces.collect()
+}
+
+/// A text in SQL, whatever the server's settings are.
+fn literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\047"))
+}

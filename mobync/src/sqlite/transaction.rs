@@ -1,0 +1,85 @@
+//! A transaction of SQLite that knows when it has ended by itself.
+
+use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool, pool::PoolConnection};
+
+/// A connection in a transaction, with a savepoint at its beginning.
+///
+/// SQLite rolls a transaction back by itself where the disk is full, and where a trigger says so; what
+/// is written behind that is kept at once. sqlx does not hear of it: its own transaction would give the
+/// connection back to the pool, where it fails whoever begins the next one.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    connection: Option<PoolConnection<sqlx::Sqlite>>,
+    /// The database is lost with its connection.
+    in_memory: bool,
+}
+
+/// The savepoint that a writer's turn begins with.
+const TURN: &str = "SAVEPOINT mobync_sync";
+
+impl Transaction {
+    pub(super) async fn begin(pool: &SqlitePool, in_memory: bool) -> Result<Self, sqlx::Error> {
+        let connection = Some(pool.acquire().await?);
+        let mut transaction = Self { connection, in_memory };
+        match transaction.run("BEGIN IMMEDIATE; SAVEPOINT mobync_sync").await {
+            Ok(()) => Ok(transaction),
+            // Somebody else writes: nothing has begun.
+            Err(error) if is_busy(&error) => {
+                transaction.connection = None;
+                Err(error)
+            }
+            Err(error) => {
+                transaction.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn connection(&mut self) -> Option<&mut SqliteConnection> {
+        self.connection.as_deref_mut()
+    }
+
+    /// Keeps what the last turn wrote, and begins the next one.
+    pub(super) async fn next_turn(&mut self) -> Result<(), sqlx::Error> {
+        self.run(&format!("RELEASE mobync_sync; {TURN}")).await
+    }
+
+    /// Undoes what the last turn wrote.
+    pub(super) async fn undo_turn(&mut self) -> Result<(), sqlx::Error> {
+        self.run("ROLLBACK TO mobync_sync").await
+    }
+
+    pub(super) async fn commit(mut self) -> Result<(), sqlx::Error> {
+        let committed = self.run("COMMIT").await;
+        let rolled_back = committed.is_err() && self.run("ROLLBACK").await.is_ok();
+        if committed.is_ok() || rolled_back && self.in_memory {
+            self.connection = None;
+        }
+        committed
+    }
+
+    /// Undoes all of it. A connection whose transaction has ended by itself is closed.
+    pub(super) async fn rollback(mut self) {
+        if self.run("ROLLBACK").await.is_ok() || self.in_memory {
+            self.connection = None;
+        }
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        let connection = self.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.connection {
+            connection.close_on_drop();
+        }
+    }
+}
+
+fn is_busy(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(|database| database.code());
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
+}

@@ -1,0 +1,95 @@
+//! One owner's queue takes nothing that others need, and has an end.
+
+use std::{sync::Arc, time::Duration};
+
+use mobync::{Diff, Mobync, Owner, Refusal, Rules, Synchronizer, View, postgres::PostgresDatabase};
+use serde_json::json;
+use sqlx::{Connection, PgConnection};
+use tokio::time::timeout;
+
+use super::{
+    Server, sqlite_server,
+    support::{ada, create, diffs, owner, postgres::new_database},
+};
+
+const TASKS: &str = "CREATE TABLE tasks (owner text, id text, a text, PRIMARY KEY (owner, id))";
+
+#[tokio::test]
+async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
+    let url = new_database().await;
+    let mut application = PgConnection::connect(&url).await.unwrap();
+    sqlx::raw_sql(TASKS).execute(&mut application).await.unwrap();
+    let database =
+        PostgresDatabase::builder().table("tasks").max_connections(2).connect(&url).await.unwrap();
+    let server = Arc::new(Server::new(database).await.0.max_waiting(30));
+    let push = async |owner: Owner, id: String| {
+        server.apply(0, diffs([create(&id, json!({}))]), &owner).await
+    };
+    push(ada(), "first".to_owned()).await.unwrap();
+
+    // The application works on a row of Ada's for long, and her devices wait for it.
+    let mut long = application.begin().await.unwrap();
+    let lock = "SELECT * FROM diffs_owners WHERE owner = 'ada' FOR UPDATE";
+    sqlx::raw_sql(lock).execute(&mut *long).await.unwrap();
+    let waiting: Vec<_> = (0..40)
+        .map(|n| {
+            let server = Arc::clone(&server);
+            tokio::spawn(async move {
+                server.apply(0, diffs([create(&format!("t{n}"), json!({}))]), &ada()).await
+            })
+        })
+        .collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let others = async {
+        for n in 0..20 {
+            push(owner(&format!("bob{n}")), "t".to_owned()).await.unwrap();
+        }
+    };
+    // They would wait for those of Ada who give up, after ten seconds.
+    timeout(Duration::from_secs(8), others).await.expect("others go on");
+
+    long.rollback().await.unwrap();
+    let (mut done, mut busy) = (0, 0);
+    for waiting in waiting {
+        match waiting.await.unwrap() {
+            Ok(_) => done += 1,
+            Err(error) => {
+                assert_eq!(error.code(), "busy");
+                busy += 1;
+            }
+        }
+    }
+    assert_eq!((done, busy), (30, 10), "the queue has an end");
+}
+
+/// A rule that waits for somebody who never comes.
+struct Waits;
+
+impl<S: Synchronizer> Rules<S> for Waits {
+    async fn create(&self, owner: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+        if owner.as_str() == "ada" {
+            std::future::pending::<()>().await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_never_ends_is_given_up_and_keeps_nobody_for_ever() {
+    let (server, _folder) = sqlite_server(&[TASKS], &["tasks"]).await;
+    let limit = Duration::from_millis(300);
+    let mobync: Mobync<_, Waits> = server.0.rules(Waits).time_limit(limit);
+    let sent = || diffs([create("t1", json!({}))]);
+    let (ada, bob) = (ada(), owner("bob"));
+    let (waits, goes_on) = tokio::join!(mobync.apply(0, sent(), &ada), async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        mobync.apply(0, sent(), &bob).await
+    });
+    let error = waits.unwrap_err();
+    assert_eq!((error.code(), error.status().as_u16()), ("busy", 503));
+    // Who waited behind it for as long as one may take has its turn, then or with the next try.
+    if goes_on.is_err() {
+        mobync.apply(0, sent(), &bob).await.unwrap();
+    }
+    assert_eq!(mobync.apply(0, Vec::new(), &ada).await.unwrap().logical_clock, 0);
+}
