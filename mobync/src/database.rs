@@ -1,6 +1,6 @@
 //! Where units of work come from.
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use crate::{DatabaseError, Owner, Synchronizer};
 
@@ -44,11 +44,33 @@ pub trait Database: Send + Sync + 'static {
         true
     }
 
-    /// How many units of work of one owner that are opened to write may be there at once, in
-    /// [`open`](Self::open) or behind it. The others wait in [`Mobync`](crate::Mobync), first come first
-    /// served, where they hold no connection that other owners need. Provided: as many as there are.
-    fn most_writers_of_an_owner(&self) -> usize {
-        usize::MAX
+    /// How syncs of one owner that write wait for each other in [`Mobync`](crate::Mobync), first come
+    /// first served, before [`open`](Self::open): there they hold no connection that other owners need.
+    /// Provided: they do not, but wait in `open`.
+    fn turns(&self) -> Option<Turns> {
+        None
+    }
+
+    /// How long a sync may take, unless [`Mobync`](crate::Mobync) is told. Provided: without a limit.
+    fn time_limit(&self) -> Option<Duration> {
+        None
+    }
+}
+
+/// How syncs of one owner that write wait for each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Turns {
+    /// How many have a turn at once.
+    pub at_once: usize,
+    /// How long the others wait before they are answered as busy.
+    pub patience: Duration,
+}
+
+impl Turns {
+    /// So many at once; the others wait for so long.
+    pub fn new(at_once: usize, patience: Duration) -> Self {
+        Self { at_once, patience }
     }
 }
 

@@ -32,7 +32,7 @@ mod synchronizer;
 pub mod performance {}
 
 pub use self::{
-    database::{Access, Database},
+    database::{Access, Database, Turns},
     diff::{Diff, Operation},
     engine::Mobync,
     error::{DatabaseError, Error},

@@ -127,7 +127,12 @@ pub trait Synchronizer: Send {
     }
 
     /// Whether the unit is as before, and can go on, after [`write`](Self::write) was rejected a
-    /// change. Provided: no, so that the unit is dropped and the sync repeated without the change.
+    /// change. Provided: no, so that the unit is dropped, and the sync repeated without what was rejected.
+    ///
+    /// As long as [`read`](Self::read) still answers, the unit is asked about the other changes first, and
+    /// one repetition is enough. Where it fails, as in a transaction that was aborted, there is one
+    /// repetition for each change that is rejected; a unit that undoes a rejected change by itself (by a
+    /// savepoint) needs none, and says yes here.
     fn survives_rejection(&self) -> bool {
         false
     }

@@ -132,14 +132,15 @@ impl<D: Database, R> Mobync<D, R> {
         self.set(|settings| settings.all_or_nothing = all_or_nothing)
     }
 
-    /// How long a sync may take, with all that it waits for and with the rules; 30 seconds by default.
+    /// How long a sync may take, with all that it waits for and with the rules; by default, as long as
+    /// the database says: 30 seconds of the ready-made SQL databases, of others without a limit. It needs
+    /// a Tokio runtime with its timer.
+    ///
     /// One that takes longer is given up, and answered as [`Error::Busy`]. Rules that wait for something
     /// else keep others waiting meanwhile: on `SQLite` all who write, elsewhere those of the same owner.
-    ///
-    /// Outside of a Tokio runtime, whose timer must be enabled, there is no limit.
     #[must_use]
     pub fn time_limit(self, limit: Duration) -> Self {
-        self.set(|settings| settings.time_limit = limit)
+        self.set(|settings| settings.time_limit = Some(limit))
     }
 
     /// How many syncs of one owner that write may be under way or wait for their turn in this process;
@@ -267,11 +268,11 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         // To move it would cost more than the span.
         let attempt = pin!(self.attempt(source, diffs, owner));
         let attempt = attempt.instrument(span.clone());
-        let answer = match tokio::runtime::Handle::try_current() {
-            Ok(_) => timeout(self.settings.time_limit, attempt)
-                .await
-                .unwrap_or_else(|elapsed| Err(Error::busy(elapsed))),
-            Err(_) => attempt.await,
+        let answer = match self.settings.time_limit.or(self.database.time_limit()) {
+            None => attempt.await,
+            Some(limit) => {
+                timeout(limit, attempt).await.unwrap_or_else(|late| Err(Error::busy(late)))
+            }
         };
         let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
         span.record("duration_us", micros);
@@ -333,29 +334,40 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
 }
 
 impl<D: Database, R> Mobync<D, R> {
-    /// Waits in the owner's queue, if the database has none of its own.
+    /// Waits in the owner's queue, if there is one in front of the database.
     async fn turn(&self, owner: &Owner, access: Access) -> Result<Option<OwnerGuard>, Error> {
-        let turns = match access {
-            _ if !self.database.serialises() => 1,
-            Access::Read => return Ok(None),
-            Access::Write => self.database.most_writers_of_an_owner(),
-        };
-        if turns == usize::MAX {
-            return Ok(None);
+        if !self.database.serialises() {
+            let turn = self.locks.enter(owner, 1, self.settings.max_waiting).await;
+            return turn.map(Some).map_err(Error::busy);
         }
-        let turn = self.locks.enter(owner, turns, self.settings.max_waiting).await;
+        let (Access::Write, Some(turns)) = (access, self.database.turns()) else { return Ok(None) };
+        let turn = self.locks.enter(owner, turns.at_once, self.settings.max_waiting);
+        let turn = timeout(turns.patience, turn).await.map_err(Error::busy)?;
         turn.map(Some).map_err(Error::busy)
     }
 }
 
 /// Logs a failure with its cause, as loud as it deserves.
 pub(crate) fn log_failure(error: &Error) {
-    let cause = std::error::Error::source(error);
+    let cause = std::error::Error::source(error).map(in_one_line).map(tracing::field::display);
     match error {
         Error::Internal(_) => tracing::error!(code = error.code(), cause, "sync failed"),
         Error::Busy { .. } => tracing::warn!(code = error.code(), cause, "sync failed"),
         _ => tracing::info!(code = error.code(), "sync refused"),
     }
+}
+
+/// A cause, which may be anybody's words, without what would begin a line of its own in a log.
+fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
+    let mut line = String::new();
+    for character in cause.to_string().chars() {
+        if character.is_control() {
+            line.extend(character.escape_default());
+        } else {
+            line.push(character);
+        }
+    }
+    line
 }
 
 /// Tells the span of the sync what became of the diffs.

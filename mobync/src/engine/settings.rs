@@ -14,8 +14,8 @@ pub(crate) struct Settings {
     pub(crate) max_diffs: usize,
     pub(crate) all_or_nothing: bool,
     pub(crate) time: Time,
-    /// How long a sync may take.
-    pub(crate) time_limit: Duration,
+    /// How long a sync may take, if it is not for the database to say.
+    pub(crate) time_limit: Option<Duration>,
     /// How many syncs of one owner may be under way or wait.
     pub(crate) max_waiting: usize,
 }
@@ -50,7 +50,7 @@ impl Default for Settings {
             max_diffs: 10_000,
             all_or_nothing: false,
             time: Time::default(),
-            time_limit: Duration::from_secs(30),
+            time_limit: None,
             max_waiting: 100,
         }
     }

@@ -16,7 +16,7 @@ use super::{
     writer::Transaction,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot,
+    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
         Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, Table, Writer, null_in_log,
@@ -65,7 +65,9 @@ impl Dialect for Postgres {
     type AtOnce = ();
 
     /// A second one would wait for the first with a connection of the pool.
-    const MOST_WRITERS_OF_AN_OWNER: usize = 1;
+    fn turns(&self) -> Turns {
+        Turns::new(1, self.lock_timeout)
+    }
 
     async fn connect(&self, url: &str) -> Result<PgPool, sqlx::Error> {
         PgPoolOptions::new()

@@ -1,11 +1,11 @@
 //! A database that speaks SQL.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use sqlx::Pool;
 
 use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
-use crate::{Access, Database, DatabaseError, Owner};
+use crate::{Access, Database, DatabaseError, Owner, Turns};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
@@ -93,7 +93,11 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         &self.schema.log.name
     }
 
-    fn most_writers_of_an_owner(&self) -> usize {
-        D::MOST_WRITERS_OF_AN_OWNER
+    fn time_limit(&self) -> Option<Duration> {
+        Some(Duration::from_secs(30))
+    }
+
+    fn turns(&self) -> Option<Turns> {
+        Some(self.dialect.turns())
     }
 }

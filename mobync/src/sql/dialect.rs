@@ -6,7 +6,7 @@ use serde_json::Value;
 use sqlx::{Database, Pool};
 
 use super::{Batch, Column, Model, Table};
-use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot};
+use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 
@@ -106,7 +106,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// What must be known to check at once what would be checked at the commit.
     type AtOnce: Debug + Send + Sync;
 
-    const MOST_WRITERS_OF_AN_OWNER: usize;
+    fn turns(&self) -> Turns;
 
     fn connect(
         &self,

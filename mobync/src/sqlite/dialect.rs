@@ -20,7 +20,7 @@ use super::{
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Rejection, Snapshot,
+    DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
         Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, Table, null_in_log, quote,
@@ -54,8 +54,10 @@ impl Dialect for Sqlite {
     type Writer = Turn;
     type AtOnce = ForeignKeys;
 
-    /// They share a commit, but must not be all who have a turn.
-    const MOST_WRITERS_OF_AN_OWNER: usize = 8;
+    /// They share a commit, but must not be all who wait for the database.
+    fn turns(&self) -> Turns {
+        Turns::new(8, self.busy_timeout)
+    }
 
     async fn connect(&self, url: &str) -> Result<SqlitePool, sqlx::Error> {
         let options = SqliteConnectOptions::from_str(url)?

@@ -52,6 +52,10 @@ impl Hook for Faults {
     }
 
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
+        // Whether a unit goes on behind a rejection: if that fails, the sync does not.
+        if name == "probe" {
+            return Ok(());
+        }
         let mut next = self.next.lock().unwrap();
         match &mut *next {
             Some((calls @ 0, busy)) => {

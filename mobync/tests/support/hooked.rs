@@ -74,7 +74,9 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        pass(&self.hook, "read").await?;
+        let is_probe = model == "diffs"
+            && matches!(filters, [one] if *one == ReadFilter::equal("id", one.value().clone()));
+        pass(&self.hook, if is_probe { "probe" } else { "read" }).await?;
         self.inner.read(owner, model, filters).await.map_err(Into::into)
     }
 
