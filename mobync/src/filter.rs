@@ -71,13 +71,14 @@ impl ReadFilter {
         less_or_equal LessOrEqual "The field is less than the value, or equals it.";
     }
 
-    /// The field equals one of the values.
+    /// The field equals one of the values, whose order means nothing.
     pub fn any_of<V: Into<Value>>(
         field: impl Into<String>,
         values: impl IntoIterator<Item = V>,
     ) -> Self {
-        let value = values.into_iter().map(Into::into).collect();
-        Self { field: field.into(), filter_type: FilterType::In, value }
+        let mut values: Vec<Value> = values.into_iter().map(Into::into).collect();
+        values.sort_by(|left, right| text_first(left).cmp(&text_first(right)));
+        Self { field: field.into(), filter_type: FilterType::In, value: values.into() }
     }
 
     /// The field that is compared; `id` is the record's id.
@@ -114,9 +115,7 @@ impl ReadFilter {
     pub fn matches(&self, record: &Record) -> bool {
         if self.field == "id" {
             return match (self.filter_type, &self.value) {
-                (FilterType::In, Value::Array(values)) => {
-                    values.iter().any(|value| value == record.id())
-                }
+                (FilterType::In, Value::Array(values)) => has_text(values, record.id()),
                 (FilterType::In, _) => false,
                 (filter_type, Value::String(id)) => filter_type.holds(record.id().cmp(id)),
                 _ => false,
@@ -124,7 +123,10 @@ impl ReadFilter {
         }
         let value = record.get(&self.field).unwrap_or(&Value::Null);
         match (self.filter_type, &self.value) {
-            (FilterType::In, Value::Array(values)) => values.iter().any(|one| equal(value, one)),
+            (FilterType::In, Value::Array(values)) => match value {
+                Value::String(text) => has_text(values, text),
+                value => values.iter().any(|one| equal(value, one)),
+            },
             (FilterType::In, _) => false,
             (FilterType::Equal, expected) => equal(value, expected),
             (filter_type, bound) => {
@@ -144,6 +146,16 @@ impl FilterType {
             Self::LessOrEqual => ordering.is_le(),
         }
     }
+}
+
+/// The order of the values of a [`FilterType::In`]: a text is found among thousands without a search
+/// through all of them.
+fn text_first(value: &Value) -> (bool, Option<&str>) {
+    (!value.is_string(), value.as_str())
+}
+
+fn has_text(values: &[Value], text: &str) -> bool {
+    values.binary_search_by(|value| text_first(value).cmp(&(false, Some(text)))).is_ok()
 }
 
 fn equal(left: &Value, right: &Value) -> bool {
@@ -192,6 +204,11 @@ mod tests {
             holds(ReadFilter::any_of("id", ["a", "b"])) && !holds(ReadFilter::equal("id", "a"))
         );
         assert!(holds(ReadFilter::greater("id", "a")));
+        let mixed = json!(["c", null, 2, "x", true, "b", 2.5]);
+        for field in ["id", "n", "s", "f", "missing"] {
+            assert!(holds(ReadFilter::any_of(field, mixed.as_array().unwrap().clone())), "{field}");
+        }
+        assert!(!holds(ReadFilter::any_of("s", [json!("y"), json!("w"), json!(1), json!("")])));
         assert!(
             holds(ReadFilter::equal("missing", json!(null)))
                 && !holds(ReadFilter::less("missing", 1))

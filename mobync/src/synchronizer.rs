@@ -226,18 +226,6 @@ pub trait Synchronizer: Send {
         log::fold_log(self, owner, log)
     }
 
-    /// Which of the objects (model, id) have a create in the log before the tick. Hardly ever asked.
-    /// Provided: reads the creates of the models.
-    fn created_before(
-        &mut self,
-        owner: &Owner,
-        log: &str,
-        objects: &[(&str, &str)],
-        tick: i64,
-    ) -> impl Future<Output = Result<Vec<bool>, DatabaseError>> + Send {
-        log::find_creates(self, owner, log, objects, tick)
-    }
-
     /// Adds the entries to the log; those of a large sync come in several parts. Provided: by
     /// [`create`](Self::create).
     fn append(

@@ -1,5 +1,5 @@
-//! What every database promises: owners apart, one sync of an owner after another, all or nothing,
-//! rules that see what is done, writes by the backend.
+//! What every database promises: owners apart (*Isolation*), one sync of an owner after another, all or
+//! nothing (*Nothing lost*), rules that see what is done, writes by the backend.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
@@ -7,8 +7,8 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use mobync::{
-    Access, Change, Database, Diff, Error, Owner, ReadFilter, Record, Refusal, Rules, Synchronizer,
-    View, postgres::PostgresDatabase, sqlite::SqliteDatabase,
+    Access, Change, Database, Diff, Error, Operation, Owner, ReadFilter, Record, Refusal, Rules,
+    Synchronizer, View, WindowQuery, postgres::PostgresDatabase, sqlite::SqliteDatabase,
 };
 use serde_json::json;
 use support::{
@@ -29,6 +29,7 @@ on_every_database! {
     a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody
     the_backend_writes_for_an_owner_and_all_devices_receive_it
     a_thousand_diffs_of_every_kind_go_through_at_once
+    what_append_writes_is_what_the_log_gives_back
 }
 
 async fn owners_do_not_see_each_other_even_with_equal_ids(server: Server<impl Database>) {
@@ -111,6 +112,60 @@ async fn a_unit_of_work_sees_what_it_wrote(server: Server<impl Database>) {
     let read: Vec<_> =
         read.iter().map(|record| (record.id(), record.get("a").cloned().unwrap())).collect();
     assert_eq!(read, [("t1", json!(9)), ("t3", json!(3))]);
+}
+
+async fn what_append_writes_is_what_the_log_gives_back(server: Server<impl Database>) {
+    let long = "l".repeat(1024);
+    let names =
+        ["x", "\"", "\\", "\u{1}", "\u{7f}", "é", "😀", "';--", "{}", "\u{2028}", " ", &long];
+    let values = [
+        "null",
+        "-0.0",
+        "1e308",
+        "0.30000000000000004",
+        "9223372036854775807",
+        r#""a\u0000b""#,
+        r#"{"x":[true,{"id":1}]}"#,
+        r#"  "blanks"  "#,
+    ];
+    let mut log: Vec<Diff> = Vec::new();
+    for (tick, operation) in
+        [Operation::Create, Operation::Update, Operation::Delete].into_iter().enumerate()
+    {
+        for (place, name) in names.iter().enumerate() {
+            let object = json!(name).to_string();
+            let field = json!(format!("field {name}")).to_string();
+            let json_data = match operation {
+                Operation::Delete => format!("{{\"id\":{object}}}"),
+                _ => format!("{{\"id\":{object},{field}:{}}}", values[place % values.len()]),
+            };
+            log.push(Diff {
+                id: format!("{tick}{}", name.trim_end_matches("ll")),
+                owner: "ada".to_owned(),
+                logical_clock: i64::try_from(tick).unwrap(),
+                utc_timestamp: [0, i64::MAX, 1_700_000_000_000][place % 3],
+                operation,
+                model: (*name).to_owned(),
+                json_data,
+            });
+        }
+    }
+    log.sort_by(|left, right| left.order().cmp(&right.order()));
+
+    let mut unit = server.mobync.database().open(&ada(), Access::Write).await.unwrap();
+    for part in log.chunks(5) {
+        unit.append(&ada(), "diffs", part.to_vec()).await.unwrap();
+    }
+    unit.commit().await.map_err(Into::into).unwrap();
+    assert_eq!(server.log().await, log);
+
+    let mut unit = server.mobync.database().open(&ada(), Access::Read).await.unwrap();
+    let (known, clock) = (&*log.last().unwrap().id, 3);
+    let query = WindowQuery { log: "diffs", since: clock, ids: &[known], objects: &[] };
+    let window = unit.window(&ada(), query).await.unwrap();
+    assert_eq!((window.clock, window.start, window.entries.len()), (clock, 2, names.len()));
+    let snapshot = unit.snapshot(&ada(), "diffs").await.unwrap();
+    assert_eq!(snapshot.finish(&ada()).unwrap(), Some((clock, Vec::new())), "all are deleted");
 }
 
 /// Tasks are for members.

@@ -1,4 +1,5 @@
-//! A device's process is killed at any moment: what it was told is kept is kept, and nothing is twice.
+//! *Nothing lost* and *Exactly once* where a device's process is killed at any moment: what it was told is
+//! kept is kept, and nothing is twice.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;

@@ -1,4 +1,5 @@
-//! A database that fails at any of its calls: the sync fails whole, and the retry succeeds once.
+//! *Nothing lost* and *Exactly once* where a database fails at any of its calls: the sync fails whole, and
+//! the retry succeeds once.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
@@ -24,7 +25,7 @@ use support::{
     update,
 };
 
-/// A request that uses every call there is: it reads a row back, and asks for a first create.
+/// A request that uses every call there is: it reads a row back, too.
 fn request() -> Vec<Sent> {
     vec![
         create("t1", json!({"a": 1})),

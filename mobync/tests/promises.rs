@@ -1,4 +1,5 @@
-//! The promises of the protocol over the pure merge, for arbitrary histories.
+//! The promises of the protocol, *Converge*, *Nothing lost*, *Exactly once* and *Cut anywhere*, over the pure
+//! merge, for arbitrary histories.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod support;
@@ -221,6 +222,7 @@ fn alive_by_the_log(server: &PureServer) -> Objects {
 }
 
 proptest! {
+    /// *Converge*, *Nothing lost* and *Exactly once*.
     #[test]
     fn all_devices_converge_whatever_the_network_and_the_rules_do(
         history in prop_oneof![history(0.0), history(0.25)]
@@ -262,6 +264,7 @@ proptest! {
         prop_assert_eq!((&server.log, &server.objects), (&log, &objects));
     }
 
+    /// *Cut anywhere*.
     #[test]
     fn it_makes_no_difference_how_a_devices_diffs_are_cut_into_requests(
         past in history(0.0),

@@ -3,6 +3,7 @@
 use super::{Settings, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
     DatabaseError, Diff, Error, Owner, Rules, SyncResponse, Synchronizer, Window, WindowQuery,
+    hash::HashSet,
     merge::{Merge, Now, Request},
 };
 
@@ -75,7 +76,7 @@ impl<R> Attempt<'_, R> {
 
     async fn merge<S>(
         self,
-        mut unit: S,
+        unit: S,
         since: i64,
         objects: &[(&str, &str)],
         window: &Window,
@@ -84,19 +85,10 @@ impl<R> Attempt<'_, R> {
         S: Synchronizer,
         R: Rules<S>,
     {
-        let Self { owner, request, settings, .. } = self;
+        let Self { request, settings, .. } = self;
         let now = Now { utc: settings.now(), drift: settings.allowed_drift };
-        let mut merge =
-            Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
+        let merge = Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
         self.check_schema(&unit, &merge, window)?;
-        let doubtful = merge.doubtful_first_creates();
-        if !doubtful.is_empty() {
-            let created =
-                unit.created_before(owner, &settings.diffs_model, &doubtful, window.start);
-            let created = created.await.map_err(Error::of_database)?;
-            merge.resolve_first_creates(&created);
-        }
-
         Walk::new(self, unit, merge).run().await
     }
 
@@ -124,12 +116,13 @@ impl<R> Attempt<'_, R> {
         merge: &Merge<'_>,
         window: &Window,
     ) -> Result<(), Error> {
+        let unknown: HashSet<&str> = window.unknown_models.iter().map(String::as_str).collect();
         let mut fields = Vec::new();
-        for place in (0..self.request.len()).filter(|place| !merge.is_known(*place)) {
-            let Some(diff) = self.request.diff(place) else { continue };
-            let known = if diff.model == self.settings.diffs_model
-                || window.unknown_models.contains(&diff.model)
-            {
+        for place in merge.new_diffs() {
+            let diff = self.request.diff(place);
+            let is_unknown =
+                diff.model == self.settings.diffs_model || unknown.contains(&*diff.model);
+            let known = if is_unknown {
                 Err(DatabaseError::unknown_model(&diff.model))
             } else {
                 fields.clear();

@@ -1,14 +1,14 @@
 //! What the attempts at a sync have found out, so that the next one need not ask again.
 
 use super::verdict::Verdict;
-use crate::{DatabaseError, Error, Synchronizer, hash::HashMap};
+use crate::{DatabaseError, Error, Synchronizer, hash::HashMap, merge::DiffPlace};
 
 /// How often a rule may change its mind on a delete that it was asked about before its turn.
 const MOST_CHANGES_OF_MIND: usize = 3;
 
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    verdicts: HashMap<usize, Verdict>,
+    verdicts: HashMap<DiffPlace, Verdict>,
     /// The owner's clock when these were found out.
     clock: i64,
     /// A write was rejected and it is not known which.
@@ -53,24 +53,24 @@ impl Learned {
     }
 
     /// What was found out of a diff.
-    pub(super) fn verdict(&self, diff: usize) -> Option<&Verdict> {
+    pub(super) fn verdict(&self, diff: DiffPlace) -> Option<&Verdict> {
         self.verdicts.get(&diff)
     }
 
-    pub(super) fn learn(&mut self, diff: usize, verdict: Verdict) {
+    pub(super) fn learn(&mut self, diff: DiffPlace, verdict: Verdict) {
         self.verdicts.insert(diff, verdict);
     }
 
     /// A rule was asked about a diff before its turn. One that changes its mind too often is held to
     /// what it has said.
-    pub(super) fn foresee(&mut self, diff: usize, verdict: &Verdict) {
+    pub(super) fn foresee(&mut self, diff: DiffPlace, verdict: &Verdict) {
         if self.changes_of_mind >= MOST_CHANGES_OF_MIND {
             self.learn(diff, verdict.clone());
         }
     }
 
     /// The verdict is another one than before the diff's turn.
-    pub(super) fn change_mind(&mut self, diff: usize, verdict: Verdict) {
+    pub(super) fn change_mind(&mut self, diff: DiffPlace, verdict: Verdict) {
         self.changes_of_mind += 1;
         self.learn(diff, verdict);
     }

@@ -1,10 +1,12 @@
 //! Writes that wait to go out together.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{borrow::Cow, collections::BTreeMap, fmt, future::Future, pin::Pin};
+
+use serde_json::value::RawValue;
 
 use crate::{
     DatabaseError, Operation, Owner, Synchronizer, Write,
-    merge::{Field, Step},
+    merge::{DiffPlace, Field, Step},
 };
 
 /// How many changes or entries a database gets at once, so that a large push needs no memory for all
@@ -29,10 +31,12 @@ pub(crate) struct Pending<'a> {
 #[derive(Debug)]
 pub(super) struct Steps<'a> {
     /// The place of the first one's diff in the request.
-    pub(super) first: usize,
+    pub(super) first: DiffPlace,
     pub(super) are_several: bool,
     /// Not settled yet; none where the last one wrote nothing.
     pub(super) last: Option<Step<'a>>,
+    /// What several write together, by the names of the fields.
+    joined: BTreeMap<Cow<'a, str>, &'a RawValue>,
 }
 
 impl<'a> Pending<'a> {
@@ -48,7 +52,12 @@ impl<'a> Pending<'a> {
 
     /// Has a write wait, and returns its place.
     pub(super) fn push(&mut self, step: Step<'a>, write: Write<'a>) -> usize {
-        self.steps.push(Steps { first: step.diff(), are_several: false, last: Some(step) });
+        self.steps.push(Steps {
+            first: step.diff(),
+            are_several: false,
+            last: Some(step),
+            joined: BTreeMap::new(),
+        });
         self.writes.push(write);
         self.writes.len() - 1
     }
@@ -66,11 +75,14 @@ impl<'a> Pending<'a> {
         place: usize,
         fields: &[Field<'_>],
     ) -> bool {
-        let Some(write) = self.writes.get(place) else { return false };
-        let mut fields =
-            write.fields().chain(fields.iter().map(|(name, value)| (&**name, value.get())));
-        write.operation == Operation::Update
-            && fields.all(|(name, value)| unit.takes(write.model, name, value))
+        let Some((write, steps)) = self.writes.get(place).zip(self.steps.get(place)) else {
+            return false;
+        };
+        // Of several, those that wait were found to be taken.
+        let mut waiting = write.fields().filter(|_| !steps.are_several);
+        let mut fields = fields.iter().map(|(name, value)| (&**name, value.get()));
+        let taken = |(name, value)| unit.takes(write.model, name, value);
+        write.operation == Operation::Update && waiting.all(taken) && fields.all(taken)
     }
 
     /// The last step of a write that waits, which counts as done from now on.
@@ -85,14 +97,10 @@ impl<'a> Pending<'a> {
         let Some((write, steps)) = self.writes.get_mut(place).zip(self.steps.get_mut(place)) else {
             return;
         };
-        let mut fields = write.fields.to_vec();
-        for (name, value) in &*update.fields {
-            match fields.iter_mut().find(|(field, _)| field == name) {
-                Some((_, old)) => *old = *value,
-                None => fields.push((name.clone(), *value)),
-            }
+        if steps.joined.is_empty() {
+            steps.joined.extend(write.fields.iter().cloned());
         }
-        write.fields = fields.into();
+        steps.joined.extend(update.fields.iter().cloned());
         steps.last = Some(step);
     }
 
@@ -106,7 +114,12 @@ impl<'a> Pending<'a> {
         owner: &Owner,
     ) -> Result<(), DatabaseError> {
         if !self.writes.is_empty() && !self.broken {
-            let writes = std::mem::take(&mut self.writes);
+            let mut writes = std::mem::take(&mut self.writes);
+            for (write, steps) in writes.iter_mut().zip(&mut self.steps) {
+                if !steps.joined.is_empty() {
+                    write.fields = std::mem::take(&mut steps.joined).into_iter().collect();
+                }
+            }
             match unit.write(owner, &writes).await {
                 Ok(rejections) => {
                     self.broken = !rejections.is_empty() && !unit.survives_rejection();

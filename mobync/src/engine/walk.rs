@@ -12,7 +12,7 @@ use crate::{
     DatabaseError, Diff, Error, Operation, ReadFilter, Refusal, Refused, Rules, SyncResponse,
     Synchronizer, View,
     hash::HashMap,
-    merge::{Merge, Outcome, Rows, Step},
+    merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step},
 };
 
 /// A sync under way.
@@ -22,10 +22,10 @@ pub(super) struct Walk<'a, S, R> {
     merge: Merge<'a>,
     pending: Pending<'a>,
     /// Of which of the merge's objects a change is pending, and where it stands there.
-    waiting: Vec<Option<usize>>,
+    waiting: Arena<ObjectPlace, Option<usize>>,
     /// Deletes that were asked about before their turn, and whether they will be refused.
-    foreseen: HashMap<usize, bool>,
-    refused: BTreeMap<usize, Reason>,
+    foreseen: HashMap<DiffPlace, bool>,
+    refused: BTreeMap<DiffPlace, Reason>,
     /// Something was found out that had to be known before. The walk goes on to find out more, but its
     /// unit of work will be given up.
     in_vain: bool,
@@ -42,8 +42,8 @@ enum Walked {
 impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
     pub(super) fn new(attempt: Attempt<'a, R>, unit: S, merge: Merge<'a>) -> Self {
         Self {
-            pending: Pending::with_capacity(merge.new_diffs()),
-            waiting: vec![None; merge.objects()],
+            pending: Pending::with_capacity(merge.new_diffs().count()),
+            waiting: merge.for_objects(None),
             attempt,
             unit,
             merge,
@@ -89,9 +89,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
                             Walked::ToTheEnd => Err(self.forbidden(place, reason)),
                         };
                     }
-                    if let Some(step) = self.merge.plan(place) {
-                        self.refuse(step, reason);
-                    }
+                    self.refuse(self.merge.plan(place), reason);
                 }
                 Ok(()) => {
                     if self.look_ahead(place).await? == Walked::Again {
@@ -105,8 +103,8 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
     }
 
     /// Plans a diff that is allowed; its write waits for others to go out with.
-    fn take(&mut self, place: usize) {
-        let Some(step) = self.merge.plan(place) else { return };
+    fn take(&mut self, place: DiffPlace) {
+        let step = self.merge.plan(place);
         match self.merge.write(&step) {
             None => self.merge.settle(step, false, mint),
             Some(write) => {
@@ -118,13 +116,10 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
 
     /// Lets an update go out together with the change of its object that waits, if the database surely
     /// takes it, so that it is not asked once for each of many. Whether it did.
-    fn join(&mut self, place: usize) -> bool {
-        let (Some(waits), Some(diff)) = (self.is_waiting(place), self.attempt.request.diff(place))
-        else {
-            return false;
-        };
+    fn join(&mut self, place: DiffPlace) -> bool {
+        let Some(waits) = self.is_waiting(place) else { return false };
         let fields = self.attempt.request.values(place);
-        if diff.operation != Operation::Update
+        if self.attempt.request.diff(place).operation != Operation::Update
             || self.attempt.learned.parts()
             || !self.pending.can_join(&self.unit, waits, fields)
         {
@@ -133,7 +128,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
         if let Some(before) = self.pending.count_as_done(waits) {
             self.merge.settle(before, false, mint);
         }
-        let Some(step) = self.merge.plan(place) else { return true };
+        let step = self.merge.plan(place);
         match self.merge.write(&step) {
             None => self.merge.settle(step, false, mint),
             Some(write) => self.pending.join(waits, step, &write),
@@ -147,21 +142,17 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
     }
 
     /// Where a change of a diff's object waits, if one does.
-    fn is_waiting(&self, place: usize) -> Option<usize> {
-        let object = self.merge.object_of(place)?;
-        *self.waiting.get(object)?
+    fn is_waiting(&self, place: DiffPlace) -> Option<usize> {
+        self.waiting[self.merge.object_of(place)]
     }
 
-    fn set_waiting(&mut self, place: usize, waits: Option<usize>) {
-        let object = self.merge.object_of(place);
-        if let Some(waiting) = object.and_then(|object| self.waiting.get_mut(object)) {
-            *waiting = waits;
-        }
+    fn set_waiting(&mut self, place: DiffPlace, waits: Option<usize>) {
+        self.waiting[self.merge.object_of(place)] = waits;
     }
 
     /// A create that meets a living object goes apart, if a delete follows that is not refused: so
     /// that delete is asked about before its turn.
-    async fn look_ahead(&mut self, create: usize) -> Result<Walked, Error> {
+    async fn look_ahead(&mut self, create: DiffPlace) -> Result<Walked, Error> {
         while let Some(delete) = self.merge.parts_until(create) {
             let Some(verdict) = self.ask(delete).await? else { return Ok(Walked::Again) };
             self.foreseen.insert(delete, verdict.is_err());
@@ -176,11 +167,11 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
 
     /// Asks the database's and the application's rules about a diff; none if what they looked at
     /// had to be written first, and that ended this attempt.
-    async fn ask(&mut self, place: usize) -> Result<Option<Verdict>, Error> {
+    async fn ask(&mut self, place: DiffPlace) -> Result<Option<Verdict>, Error> {
         if let Some(verdict) = self.attempt.learned.verdict(place) {
             return Ok(Some(verdict.clone()));
         }
-        let Some(diff) = self.attempt.request.diff(place) else { return Ok(Some(Ok(()))) };
+        let diff = self.attempt.request.diff(place);
         if self.attempt.source == Source::Server {
             return Ok(Some(Ok(())));
         }
@@ -286,17 +277,17 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
     }
 
     /// Why the database rejected a diff, if that is no reason to fail the whole request.
-    fn rejected(&self, place: usize, error: DatabaseError) -> Result<Reason, Error> {
+    fn rejected(&self, place: DiffPlace, error: DatabaseError) -> Result<Reason, Error> {
         let attempt = &self.attempt;
         let alone = attempt.source != Source::Server && !attempt.settings.all_or_nothing;
         if alone && error.is_rejection() {
             return Ok(Reason::rejected(&error));
         }
-        Err(Error::of_diff(attempt.request.diff(place).map_or("", |diff| &diff.id), error))
+        Err(Error::of_diff(&attempt.request.diff(place).id, error))
     }
 
-    fn forbidden(&self, place: usize, reason: Reason) -> Error {
-        let diff_id = self.attempt.request.diff(place).map(|diff| diff.id.clone());
+    fn forbidden(&self, place: DiffPlace, reason: Reason) -> Error {
+        let diff_id = Some(self.attempt.request.diff(place).id.clone());
         Error::Forbidden { diff_id, reason: reason.message.into() }
     }
 
@@ -304,7 +295,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
     async fn finish(mut self) -> Result<Option<SyncResponse>, Error> {
         let rows = self.rows().await.map_err(Error::of_database)?;
         let Self { attempt, mut unit, merge, refused, .. } = self;
-        let new = merge.new_diffs();
+        let new = merge.new_diffs().count();
         let known = attempt.request.len() - new;
         let Outcome { clock, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
         for entries in merge.log(attempt.owner, MOST_AT_ONCE) {
@@ -331,13 +322,12 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
                 "{idle} of {new} changes had no effect, because their object is not there."
             );
         }
-        let diff_id = |place| attempt.request.diff(place).map(|diff| diff.id.clone());
-        answer.refused = refused
-            .into_iter()
-            .filter_map(|(place, Reason { code, message })| {
-                Some(Refused { diff_id: diff_id(place)?, code: code.to_owned(), message })
-            })
-            .collect();
+        let refused = refused.into_iter().map(|(place, Reason { code, message })| Refused {
+            diff_id: attempt.request.diff(place).id.clone(),
+            code: code.to_owned(),
+            message,
+        });
+        answer.refused = refused.collect();
         Ok(Some(answer))
     }
 

@@ -5,10 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Document, MemoryDatabase, space::Space};
 use crate::{
     DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, Synchronizer,
-    Window, WindowQuery, Write,
-    hash::{HashMap, HashSet},
-    locks::OwnerGuard,
-    merge::object_of,
+    Window, WindowQuery, Write, hash::HashMap, locks::OwnerGuard,
 };
 
 /// One unit of work of a [`MemoryDatabase`]: what it writes is kept aside until the commit.
@@ -239,26 +236,6 @@ impl Synchronizer for MemoryUnit {
             snapshot.follow_all(tick.iter().map(Into::into))?;
         }
         Ok(snapshot)
-    }
-
-    async fn created_before(
-        &mut self,
-        _: &Owner,
-        log: &str,
-        objects: &[(&str, &str)],
-        tick: i64,
-    ) -> Result<Vec<bool>, DatabaseError> {
-        let mut created = HashSet::default();
-        let spaces = self.database.spaces();
-        let entries = spaces.get(&self.owner).map(|space| space.log(log)).unwrap_or_default();
-        for entry in entries.iter().take_while(|entry| entry.logical_clock < tick) {
-            if entry.operation == Operation::Create {
-                created.insert((entry.model.clone(), object_of(entry)?));
-            }
-        }
-        let is_created =
-            |(model, id): &(&str, &str)| created.contains(&((*model).to_owned(), (*id).to_owned()));
-        Ok(objects.iter().map(is_created).collect())
     }
 
     async fn append(

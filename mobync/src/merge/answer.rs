@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{
     Merge,
-    entry::encode,
+    entry::{encode, reads_as},
     life::{Life, Origin, Stamp},
     object::Object,
-    step::Logged,
+    settle::{Logged, Writer},
+    time::{Millis, Tick},
 };
 use crate::{Diff, Operation, Owner, Record};
 
@@ -29,7 +30,7 @@ impl Merge<'_> {
     /// The objects (model, id) whose rows are needed to [`finish`](Self::finish): values older than
     /// the window go back where a change was refused.
     pub fn rows(&self) -> Vec<(&str, &str)> {
-        let needed = self.objects.iter().filter(|object| object.needs_row());
+        let needed = self.objects.items().iter().filter(|object| object.needs_row());
         needed.map(|object| (object.model, &*object.id)).collect()
     }
 
@@ -37,60 +38,81 @@ impl Merge<'_> {
     ///
     /// `mint` makes ids for diffs of the server's own.
     pub fn finish(&self, owner: &Owner, rows: &Rows, mint: impl FnMut() -> String) -> Outcome {
-        let new = self.log.is_empty();
-        let clock = if new { self.clock } else { self.clock.saturating_add(1) };
-        let mut answer =
-            Answer { owner, tick: clock.saturating_sub(1).max(0), now: self.now.utc, mint };
+        if cfg!(debug_assertions) {
+            self.objects.items().iter().for_each(Object::check_end);
+            self.check_log();
+        }
+        let clock = if self.log.is_empty() { self.clock } else { self.clock.next() };
+        let last = Tick(clock.0.saturating_sub(1).max(0));
+        let mut answer = Answer { owner, tick: last, now: Millis(self.now.utc), mint };
         let mut diffs = Vec::new();
-        for object in &self.objects {
+        for object in self.objects.items() {
             let row = if object.needs_row() { object.row_in(rows) } else { None };
+            let before = diffs.len();
             answer.object(object, row, &mut diffs);
+            debug_assert!(are_at_most_two(diffs.get(before..)), "a delete, and a create behind it");
         }
         diffs.sort_by(|left, right| left.order().cmp(&right.order()));
-        Outcome { clock, diffs, idle: self.idle }
+        Outcome { clock: clock.0, diffs, idle: self.idle }
     }
 
     /// The entries to add to the log, once all steps are settled: so many at once.
     pub fn log(&self, owner: &Owner, at_once: usize) -> impl Iterator<Item = Vec<Diff>> {
-        self.log.chunks(at_once).map(|part| {
-            let mut entries = Vec::with_capacity(part.len());
-            entries.extend(part.iter().filter_map(|logged| self.log_entry(logged, owner)));
-            entries
-        })
+        let entry = |logged| self.log_entry(logged, owner);
+        self.log.chunks(at_once).map(move |part| part.iter().map(entry).collect())
     }
 
-    fn log_entry(&self, logged: &Logged<'_>, owner: &Owner) -> Option<Diff> {
-        let object = self.objects.get(logged.object)?;
-        let sent = logged.diff.as_ref().ok().and_then(|sent| self.request.entries.get(*sent));
+    fn log_entry(&self, logged: &Logged<'_>, owner: &Owner) -> Diff {
+        let Logged { writer, object, at, operation, fields } = logged;
+        let object = &self.objects[*object];
+        let sent = match writer {
+            Writer::Diff(diff) => Some(&self.request.entries[*diff]),
+            Writer::Server(_) => None,
+        };
+        // What took all that it names is logged as it was sent.
         let whole = sent.filter(|sent| {
-            sent.diff.operation != Operation::Delete && sent.fields.len() == logged.fields.len()
+            sent.diff.operation != Operation::Delete && sent.fields.len() == fields.len()
         });
-        Some(Diff {
-            id: match (&logged.diff, sent) {
-                (Err(minted), _) => minted.clone(),
-                (Ok(_), sent) => sent.map(|sent| sent.diff.id.clone()).unwrap_or_default(),
+        let written = || fields.iter().map(|(name, value)| (&**name, value.get()));
+        let json_data = match whole {
+            Some(sent) => sent.diff.json_data.clone(),
+            None => encode(&object.id, written()),
+        };
+        debug_assert!(reads_as(&json_data, &object.id, written()), "what is logged can be read");
+        Diff {
+            id: match writer {
+                Writer::Diff(diff) => self.request.diff(*diff).id.clone(),
+                Writer::Server(id) => id.clone(),
             },
             owner: owner.as_str().to_owned(),
-            logical_clock: self.clock,
-            utc_timestamp: logged.at,
-            operation: logged.operation,
+            logical_clock: self.clock.0,
+            utc_timestamp: at.0,
+            operation: *operation,
             model: object.model.to_owned(),
-            json_data: match whole {
-                Some(sent) => sent.diff.json_data.clone(),
-                None => {
-                    let fields = logged.fields.iter();
-                    encode(&object.id, fields.map(|(name, value)| (&**name, value.get())))
-                }
-            },
-        })
+            json_data,
+        }
+    }
+}
+
+/// Whether this can go back for one object: nothing, one diff, or a delete and the create behind it.
+fn are_at_most_two(diffs: Option<&[Diff]>) -> bool {
+    match diffs {
+        Some([] | [_]) => true,
+        Some([delete, create]) => {
+            (delete.operation, create.operation) == (Operation::Delete, Operation::Create)
+                && delete.order() < create.order()
+        }
+        _ => false,
     }
 }
 
 impl Object<'_> {
     fn needs_row(&self) -> bool {
-        let Some(life) = self.alive.and_then(|alive| self.life(alive)) else { return false };
+        let Some(life) = self.alive() else { return false };
         let unwritten = |name: &str| !life.fields().contains_key(name);
-        life.is_older() && (self.held != self.alive || self.deleted || self.failed().any(unwritten))
+        let named = &self.named;
+        life.is_older()
+            && (self.held != self.alive || named.behind_delete() || named.failed().any(unwritten))
     }
 
     fn row_in<'r>(&self, rows: &'r Rows) -> Option<&'r Record> {
@@ -104,17 +126,16 @@ type Values<'v> = BTreeMap<&'v str, String>;
 struct Answer<'o, M> {
     owner: &'o Owner,
     /// The tick and the time of diffs of the server's own.
-    tick: i64,
-    now: i64,
+    tick: Tick,
+    now: Millis,
     mint: M,
 }
 
 impl<M: FnMut() -> String> Answer<'_, M> {
     /// The table "what goes back" of the protocol.
     fn object(&mut self, object: &Object<'_>, row: Option<&Record>, diffs: &mut Vec<Diff>) {
-        let held = object.held.and_then(|held| object.life(held));
-        let alive = object.alive.and_then(|alive| object.life(alive));
-        match (held, alive) {
+        let held = object.held.map(|held| &object.lives[held]);
+        match (held, object.alive()) {
             (None, None) => {}
             (None, Some(alive)) => diffs.push(self.create(object, alive, row)),
             (Some(held), None) => diffs.push(self.delete(object, held)),
@@ -154,9 +175,9 @@ impl<M: FnMut() -> String> Answer<'_, M> {
     ) -> Option<Diff> {
         let mut back: Vec<&str> = Vec::new();
         back.extend(life.unseen());
-        back.extend(object.failed());
-        let all = if object.deleted { written(life, row) } else { Values::new() };
-        back.extend(all.keys().filter(|name| !object.names(name)));
+        back.extend(object.named.failed());
+        let all = if object.named.behind_delete() { written(life, row) } else { Values::new() };
+        back.extend(all.keys().filter(|name| !object.named.has(name)));
         if back.is_empty() {
             return None;
         }
@@ -176,21 +197,26 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         stamp: Option<&Stamp<'_>>,
         values: &Values<'_>,
     ) -> Diff {
-        let (id, logical_clock, utc_timestamp) = match stamp {
+        let (id, tick, at) = match stamp {
             Some(stamp) if stamp.origin == Origin::Unseen => {
                 (stamp.id.clone().into_owned(), stamp.tick, stamp.at)
             }
             _ => ((self.mint)(), self.tick, self.now),
         };
         let fields = values.iter().map(|(name, value)| (*name, value.as_str()));
+        let json_data = encode(&object.id, fields.clone());
+        debug_assert!(
+            reads_as(&json_data, &object.id, fields),
+            "what goes back has each field once"
+        );
         Diff {
             id,
             owner: self.owner.as_str().to_owned(),
-            logical_clock,
-            utc_timestamp,
+            logical_clock: tick.0,
+            utc_timestamp: at.0,
             operation,
             model: object.model.to_owned(),
-            json_data: encode(&object.id, fields),
+            json_data,
         }
     }
 }

@@ -8,6 +8,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use super::time::{Millis, Tick};
 use crate::{
     DatabaseError, Diff, Operation,
     diff::check_name,
@@ -58,10 +59,33 @@ impl<'a> Entry<'a> {
         Ok(Self { diff, object, fields: fields_of(diff.operation, fields) })
     }
 
+    pub(super) fn tick(&self) -> Tick {
+        Tick(self.diff.logical_clock)
+    }
+
+    pub(super) fn at(&self) -> Millis {
+        Millis(self.diff.utc_timestamp)
+    }
+
     /// Reads an entry of the log, which this library wrote.
     pub(crate) fn of_log(diff: &'a Diff) -> Result<Self, DatabaseError> {
         Self::read(diff).map_err(|cause| broken(&diff.id, &cause))
     }
+}
+
+/// Whether a reader finds this object and these fields in json_data, each once.
+pub(super) fn reads_as<'f>(
+    json_data: &str,
+    object: &str,
+    fields: impl Iterator<Item = (&'f str, &'f str)>,
+) -> bool {
+    let Ok((found, mut found_fields)) = read_members(json_data) else { return false };
+    let mut fields: Vec<_> = fields.collect();
+    fields.sort_unstable();
+    found_fields.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    let once = found_fields.is_sorted_by(|(left, _), (right, _)| left < right);
+    let found_fields = found_fields.iter().map(|(name, value)| (&**name, value.get()));
+    once && found == object && found_fields.eq(fields)
 }
 
 /// The id of the object that a log entry is of.

@@ -8,7 +8,11 @@ use std::{
 
 use serde_json::value::RawValue;
 
-use super::entry::Fields;
+use super::{
+    entry::Fields,
+    time::{Millis, Tick},
+};
+use crate::Diff;
 
 /// From a create in the log to the next delete.
 #[derive(Clone, Debug, Default)]
@@ -40,8 +44,8 @@ pub(super) struct Value<'a> {
 /// Which entry it was.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stamp<'a> {
-    pub(super) tick: i64,
-    pub(super) at: i64,
+    pub(super) tick: Tick,
+    pub(super) at: Millis,
     pub(super) id: Cow<'a, str>,
     pub(super) origin: Origin,
 }
@@ -98,7 +102,7 @@ impl<'a> Life<'a> {
 
     /// The fields of a diff made at `at` that take their field here: all but those whose value was
     /// written by an entry that the device has not seen, with a greater timestamp.
-    pub(super) fn meet(&self, fields: &Fields<'a>, at: i64) -> Fields<'a> {
+    pub(super) fn meet(&self, fields: &Fields<'a>, at: Millis) -> Fields<'a> {
         let written = self.fields();
         let takes = |name: &str| {
             let value = written.get(name);
@@ -119,7 +123,16 @@ fn write<'a>(written: &mut Written<'a>, fields: &Fields<'a>, writer: &Stamp<'a>)
     }
 }
 
-impl Stamp<'_> {
+impl<'a> Stamp<'a> {
+    pub(super) fn of(entry: &'a Diff, origin: Origin) -> Self {
+        Self {
+            tick: Tick(entry.logical_clock),
+            at: Millis(entry.utc_timestamp),
+            id: Cow::Borrowed(&entry.id),
+            origin,
+        }
+    }
+
     pub(super) fn is_unseen(&self) -> bool {
         self.origin == Origin::Unseen
     }

@@ -4,6 +4,10 @@
 //! are those of the [protocol](crate::protocol::document): *lives*, what a device *holds*, how fields
 //! *meet*, what goes *back*.
 //!
+//! Three of the [promises](crate::protocol::document) are kept here: *Converge*, *Exactly once* and *Cut
+//! anywhere*. *Nothing lost* and *Isolation* also need the database: one transaction for each sync, and
+//! the owner in every statement.
+//!
 //! The engine walks a request through a [`Merge`] one diff at a time, for whether a diff is refused is
 //! known only when rules and database were asked:
 //!
@@ -13,30 +17,37 @@
 //! 3. [`finish`](Merge::finish) says what goes back, and [`log`](Merge::log) what is logged.
 
 mod answer;
+mod arena;
 mod entry;
 mod life;
+mod named;
 mod object;
 mod request;
+mod settle;
 mod snapshot;
 mod step;
+mod time;
 
+pub(crate) use self::arena::Arena;
 #[cfg(feature = "memory")]
 pub(crate) use self::entry::encode;
-pub(crate) use self::entry::{Entry, Field, Fields, object_of};
+pub(crate) use self::entry::{Entry, Field, Fields};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::entry::{object_in, push_string};
+pub(crate) use self::entry::{object_in, object_of, push_string};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{
     answer::{Outcome, Rows},
+    arena::{DiffPlace, ObjectPlace},
     request::Request,
     snapshot::Snapshot,
-    step::{Effect, Step},
+    step::Step,
 };
 use self::{
-    life::Stamp,
+    life::{Origin, Stamp},
     object::{Object, Past},
-    step::Logged,
+    settle::Logged,
+    time::{Millis, Tick},
 };
 use crate::{
     DatabaseError, Operation, Window,
@@ -57,15 +68,15 @@ pub struct Now {
 pub struct Merge<'a> {
     request: &'a Request<'a>,
     now: Now,
-    clock: i64,
-    objects: Vec<Object<'a>>,
-    /// The place of each of the request's diffs' objects in `objects`.
-    object_of: Vec<usize>,
+    /// The tick of this sync.
+    clock: Tick,
+    /// Those of the request, at the same places, and behind them those that only the log names.
+    objects: Arena<ObjectPlace, Object<'a>>,
+    object_of: Arena<DiffPlace, ObjectPlace>,
     /// Whether the log has the diff already.
-    known: Vec<bool>,
-    /// Objects whose updates count as made behind their create, if that is their very first.
-    first_creates: Vec<usize>,
-    older_log: bool,
+    known: Arena<DiffPlace, bool>,
+    /// Objects with updates that count as made behind their create.
+    first_creates: Vec<ObjectPlace>,
     log: Vec<Logged<'a>>,
     idle: usize,
 }
@@ -89,49 +100,45 @@ impl<'a> Merge<'a> {
         let mut entries: Vec<_> = window.entries.iter().collect();
         entries.sort_by_key(|entry| entry.order());
 
-        let mut objects: Vec<_> =
-            request.objects.iter().map(|(model, id)| Object::new(model, id.clone())).collect();
-        let mut pasts: Vec<Vec<Past<'a>>> = objects.iter().map(|_| Vec::new()).collect();
+        let mut objects = request.objects.map(|(model, id)| Object::new(model, id.clone()));
+        let mut pasts: Arena<ObjectPlace, Vec<Past<'a>>> = objects.map(|_| Vec::new());
         let mut object_of = request.object_of.clone();
-        let mut known = vec![false; object_of.len()];
+        let mut known = object_of.map(|_| false);
         // Only for objects that entries of the log name.
-        let mut places: HashMap<_, usize> = HashMap::default();
+        let mut places: HashMap<_, ObjectPlace> = HashMap::default();
         if !entries.is_empty() {
-            places.extend(request.objects.iter().cloned().zip(0..));
+            let named = request.objects.iter();
+            places.extend(named.map(|(place, object)| (object.clone(), place)));
         }
         for diff in entries {
             let entry = Entry::of_log(diff)?;
             let sent = sent.get(diff.id.as_str()).copied();
             let place = places.entry((&diff.model, entry.object.clone()));
             let place = *place.or_insert_with_key(|(model, id)| {
-                objects.push(Object::new(model, id.clone()));
                 pasts.push(Vec::new());
-                objects.len() - 1
+                objects.push(Object::new(model, id.clone()))
             });
             if let Some(sent) = sent {
-                known.get_mut(sent).into_iter().for_each(|known| *known = true);
-                object_of.get_mut(sent).into_iter().for_each(|object| *object = place);
+                known[sent] = true;
+                object_of[sent] = place;
             }
-            if let Some(past) = pasts.get_mut(place) {
-                past.push(Past { entry, sent });
-            }
+            pasts[place].push(Past { entry, sent });
         }
 
         let existing = existing_of(queried, window);
-        for (object, past) in objects.iter_mut().zip(&pasts) {
+        for (object, past) in objects.items_mut().iter_mut().zip(pasts.items()) {
             let exists = existing.contains(&(object.model, &*object.id));
-            object.replay(past, since, exists, &request.entries);
+            object.replay(past, Tick(since), exists, request);
         }
 
         let mut merge = Self {
             request,
             now,
-            clock: window.clock,
+            clock: Tick(window.clock),
             objects,
             object_of,
             known,
             first_creates: Vec::new(),
-            older_log: window.start > 0,
             log: Vec::with_capacity(request.len()),
             idle: 0,
         };
@@ -141,75 +148,59 @@ impl<'a> Merge<'a> {
 
     /// Notes what a diff must know of those behind it: the deletes, and the first creates.
     fn look_ahead(&mut self) {
-        // Of each object whether the request has a create of it so far, or only updates.
-        let mut first = vec![None; self.objects.len()];
-        for (place, entry) in self.request.entries.iter().enumerate() {
-            let Some((false, at)) = self.known.get(place).zip(self.object_of.get(place)) else {
+        // Of each object the request's last create or delete so far; an update where it has neither.
+        let mut last = self.objects.map(|_| None);
+        for (place, entry) in self.request.entries.iter() {
+            if self.known[place] {
                 continue;
-            };
-            let Some((object, first)) = self.objects.get_mut(*at).zip(first.get_mut(*at)) else {
-                continue;
-            };
+            }
+            let at = self.object_of[place];
+            let (object, last) = (&mut self.objects[at], &mut last[at]);
             match entry.diff.operation {
-                Operation::Update => *first = first.or(Some(Operation::Update)),
+                Operation::Update => *last = last.or(Some(Operation::Update)),
                 Operation::Create => {
-                    let before = first.replace(Operation::Create);
-                    if before == Some(Operation::Update) && object.lives.is_empty() {
-                        self.first_creates.push(*at);
+                    let before = last.replace(Operation::Create);
+                    let is_nowhere = object.held.is_none() && object.alive.is_none();
+                    if before == Some(Operation::Update) && is_nowhere {
+                        self.first_creates.push(at);
                     }
                 }
-                Operation::Delete => object.deletes.push_back(place),
+                Operation::Delete => {
+                    *last = Some(Operation::Delete);
+                    object.deletes.push_back(place);
+                }
             }
         }
     }
 
-    /// How many objects this merge is about.
-    pub fn objects(&self) -> usize {
-        self.objects.len()
+    /// Something for each object that this merge is about.
+    pub(crate) fn for_objects<T: Copy>(&self, value: T) -> Arena<ObjectPlace, T> {
+        self.objects.map(|_| value)
     }
 
-    /// The place of a diff's object among the objects of this merge.
-    pub fn object_of(&self, diff: usize) -> Option<usize> {
-        self.object_of.get(diff).copied()
+    /// The object that a diff is of.
+    pub fn object_of(&self, diff: DiffPlace) -> ObjectPlace {
+        self.object_of[diff]
     }
 
-    /// Whether the log has the diff already, so that it does nothing again.
-    pub fn is_known(&self, diff: usize) -> bool {
-        self.known.get(diff).is_some_and(|known| *known)
+    /// The request's new diffs, in the order sent: those that the log does not have already.
+    pub fn new_diffs(&self) -> impl Iterator<Item = DiffPlace> {
+        self.known.iter().filter(|(_, known)| !**known).map(|(place, _)| place)
     }
 
-    /// How many of the request's diffs are new.
-    pub fn new_diffs(&self) -> usize {
-        self.known.iter().filter(|known| !**known).count()
-    }
-
-    /// The objects (model, id) of which must be known whether they have a create in the log before
-    /// the window; hardly ever any.
-    pub fn doubtful_first_creates(&self) -> Vec<(&str, &str)> {
-        let doubtful = if self.older_log { &*self.first_creates } else { &[] };
-        let objects = doubtful.iter().filter_map(|place| self.objects.get(*place));
-        objects.map(|object| (object.model, &*object.id)).collect()
-    }
-
-    /// Hears for each of [`doubtful_first_creates`](Self::doubtful_first_creates) whether it has one.
-    pub fn resolve_first_creates(&mut self, created: &[bool]) {
-        let mut created = created.iter();
-        self.first_creates.retain(|_| created.next() != Some(&true));
-    }
-
-    /// The new diffs, by their places in the request, in the order in which they take effect.
-    pub fn steps(&self) -> Vec<usize> {
+    /// The new diffs in the order in which they take effect.
+    pub fn steps(&self) -> Vec<DiffPlace> {
         let mut steps = Vec::with_capacity(self.known.len());
-        // An update that stands before its object's very first create counts as made behind it.
-        let mut waiting: HashMap<usize, Vec<usize>> =
+        // "First create" of the protocol: an update that stands before it counts as made behind it.
+        let mut waiting: HashMap<ObjectPlace, Vec<DiffPlace>> =
             self.first_creates.iter().map(|object| (*object, Vec::new())).collect();
-        let sent = self.request.entries.iter().zip(&self.object_of).enumerate();
-        for (place, (entry, object)) in sent.filter(|(place, _)| !self.is_known(*place)) {
-            match (entry.diff.operation, waiting.get_mut(object)) {
+        for place in self.new_diffs() {
+            let object = self.object_of[place];
+            match (self.request.diff(place).operation, waiting.get_mut(&object)) {
                 (Operation::Update, Some(updates)) => updates.push(place),
                 (Operation::Create, Some(_)) => {
                     steps.push(place);
-                    steps.extend(waiting.remove(object).unwrap_or_default());
+                    steps.extend(waiting.remove(&object).unwrap_or_default());
                 }
                 _ => steps.push(place),
             }
@@ -217,9 +208,9 @@ impl<'a> Merge<'a> {
         steps
     }
 
-    fn own_stamp(&self, diff: usize, at: i64) -> Stamp<'a> {
-        let id = self.request.entries.get(diff).map_or("", |entry| &entry.diff.id);
-        Stamp { tick: self.clock, at, id: id.into(), origin: life::Origin::Own }
+    fn own_stamp(&self, diff: DiffPlace, at: Millis) -> Stamp<'a> {
+        let id = self.request.diff(diff).id.as_str();
+        Stamp { tick: self.clock, at, id: id.into(), origin: Origin::Own }
     }
 }
 

@@ -1,50 +1,59 @@
-//! What the log's window tells of one object.
+//! What the log's window tells of one object: its lives.
+//!
+//! ```text
+//!    tick     0        1        2        3           4             5
+//!   entry   create   update   delete   create   create, delete   update
+//!             |        |        |        |         |       |       |
+//!  life L     o--------+--------x        |         |       |       |
+//!  life M                                o---------|-------|-------+-----> alive
+//!   apart                                          o-------x
+//! ```
+//!
+//! A device at clock 1 or 2 *holds* L, which has ended; at 4 or more it holds M, which is *alive*; at 0 or
+//! 3 it holds nothing. Nobody holds a life *apart* but the device that made it, up to its delete, which
+//! is in the same request. At most one life is alive at a time.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeMap, VecDeque},
-    sync::Arc,
-};
+use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
 use super::{
-    entry::Entry,
+    arena::{Arena, DiffPlace, LifePlace},
+    entry::{Entry, Fields},
     life::{Life, Origin, Stamp},
+    named::Named,
+    request::Request,
+    time::{Millis, Tick},
 };
 use crate::{Operation, hash::HashSet};
 
-/// One object during a sync. Lives are named by their place in `lives`.
+/// One object during a sync.
 #[derive(Clone, Debug)]
 pub(super) struct Object<'a> {
     pub(super) model: &'a str,
     pub(super) id: Cow<'a, str>,
-    pub(super) lives: Vec<Life<'a>>,
-    pub(super) alive: Option<usize>,
-    pub(super) held: Option<usize>,
+    pub(super) lives: Arena<LifePlace, Life<'a>>,
+    pub(super) alive: Option<LifePlace>,
+    pub(super) held: Option<LifePlace>,
     /// The life apart that the request is in, up to its next delete.
-    pub(super) apart: Option<usize>,
+    pub(super) apart: Option<LifePlace>,
     /// The greatest timestamp of the request's diffs so far.
-    pub(super) floor: i64,
-    /// The fields that the request's diffs name, those behind its last delete: whether the last
-    /// one took its field. Where there was no delete, those that took it are left out.
-    named: BTreeMap<Cow<'a, str>, bool>,
-    /// Whether the request has deleted the object, or tried to.
-    pub(super) deleted: bool,
+    pub(super) floor: Millis,
+    pub(super) named: Named<'a>,
     /// The request's new deletes that are still to come and are not refused.
-    pub(super) deletes: VecDeque<usize>,
+    pub(super) deletes: VecDeque<DiffPlace>,
 }
 
 /// An entry of the window, and which of the request's diffs it is, if it is one.
 #[derive(Debug)]
 pub(super) struct Past<'a> {
     pub(super) entry: Entry<'a>,
-    pub(super) sent: Option<usize>,
+    pub(super) sent: Option<DiffPlace>,
 }
 
 /// The standing of the life that a device holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Held {
     Nothing,
-    Alive(usize),
+    Alive(LifePlace),
     Ended,
 }
 
@@ -53,13 +62,12 @@ impl<'a> Object<'a> {
         Self {
             model,
             id,
-            lives: Vec::new(),
+            lives: Arena::default(),
             alive: None,
             held: None,
             apart: None,
-            floor: -1,
-            named: BTreeMap::new(),
-            deleted: false,
+            floor: Millis::NEVER,
+            named: Named::default(),
             deletes: VecDeque::new(),
         }
     }
@@ -72,17 +80,47 @@ impl<'a> Object<'a> {
         }
     }
 
-    pub(super) fn begin(&mut self, life: Life<'a>) -> usize {
-        if self.lives.is_empty() {
-            // Most have no other one.
-            self.lives.reserve_exact(1);
-        }
-        self.lives.push(life);
-        self.lives.len() - 1
+    pub(super) fn begin(&mut self, began: Stamp<'a>, created: Fields<'a>) -> LifePlace {
+        self.add(Life::begin(began, created))
     }
 
-    pub(super) fn life(&self, life: usize) -> Option<&Life<'a>> {
-        self.lives.get(life)
+    fn add(&mut self, life: Life<'a>) -> LifePlace {
+        // Most objects have no other one.
+        if self.lives.is_empty() { self.lives.push_exact(life) } else { self.lives.push(life) }
+    }
+
+    /// The life that is alive.
+    pub(super) fn alive(&self) -> Option<&Life<'a>> {
+        self.alive.map(|alive| &self.lives[alive])
+    }
+
+    /// A diff is done, or a delete is known to be refused: if it is the next delete, it is that no more.
+    pub(super) fn pass(&mut self, diff: DiffPlace) {
+        if self.deletes.front() == Some(&diff) {
+            self.deletes.pop_front();
+        }
+    }
+
+    /// What is true before and behind every diff.
+    pub(super) fn check(&self) {
+        let has_ended = |life: LifePlace| self.lives[life].ended.is_some();
+        debug_assert!(!self.alive.is_some_and(has_ended), "what is alive has no delete");
+        debug_assert!(!self.apart.is_some_and(has_ended), "a life apart goes up to its delete");
+        debug_assert!(
+            self.apart.is_none() || self.alive.is_some() && self.apart != self.alive,
+            "a life is apart from the one that is alive"
+        );
+        debug_assert!(
+            self.held.is_none() || self.held == self.alive || self.held.is_some_and(has_ended),
+            "a device holds the life that is alive, or one that has ended"
+        );
+    }
+
+    /// What is true besides, once all diffs are done.
+    pub(super) fn check_end(&self) {
+        let going = self.lives.items().iter().filter(|life| life.ended.is_none()).count();
+        debug_assert_eq!(going, usize::from(self.alive.is_some()), "at most one life is alive");
+        debug_assert!(self.apart.is_none(), "a life apart ends in its request");
     }
 
     /// Reads the object's entries, which are in the order of the log, up to now, and stops at the
@@ -90,36 +128,29 @@ impl<'a> Object<'a> {
     pub(super) fn replay(
         &mut self,
         past: &[Past<'a>],
-        since: i64,
+        since: Tick,
         exists: bool,
-        request: &[Entry<'a>],
+        request: &Request<'a>,
     ) {
         if was_alive(past).unwrap_or(exists) {
-            self.alive = Some(self.begin(Life::default()));
+            self.alive = Some(self.add(Life::default()));
         }
         // On a new device nothing is, not even what began before there was a log.
-        let held_at = |alive| if since == 0 { None } else { alive };
+        let held_at = |alive| if since == Tick(0) { None } else { alive };
         let mut held = None;
         let mut known = Vec::new();
         for Past { entry, sent } in past {
-            let diff = entry.diff;
-            if diff.logical_clock >= since && held.is_none() {
-                held = Some(held_at(self.alive));
-            }
             let origin = match sent {
                 Some(_) => Origin::Own,
-                None if diff.logical_clock < since => Origin::Seen,
+                None if entry.tick() < since => Origin::Seen,
                 None => Origin::Unseen,
             };
-            let stamp = Stamp {
-                tick: diff.logical_clock,
-                at: diff.utc_timestamp,
-                id: Cow::Borrowed(&diff.id),
-                origin,
-            };
-            let began = self.follow(entry, stamp);
-            if let Some(sent) = sent.and_then(|sent| request.get(sent)) {
-                known.push((sent, entry, began.or(self.alive)));
+            if entry.tick() >= since && held.is_none() {
+                held = Some(held_at(self.alive));
+            }
+            let began = self.follow(entry, Stamp::of(entry.diff, origin));
+            if let Some(sent) = sent {
+                known.push((&request.entries[*sent], entry, began.or(self.alive)));
             }
         }
         self.apart = None;
@@ -128,76 +159,54 @@ impl<'a> Object<'a> {
         for (sent, stored, behind) in known {
             self.recall(since, sent, stored, behind);
         }
+        self.check();
     }
 
     /// Lets one of the request's known diffs count, `stored` in the log; behind it, if it is a create
     /// made while nothing was held, the device holds `behind`.
-    fn recall(&mut self, since: i64, sent: &Entry<'a>, stored: &Entry<'_>, behind: Option<usize>) {
-        self.floor = self.floor.max(stored.diff.utc_timestamp);
+    fn recall(
+        &mut self,
+        since: Tick,
+        sent: &Entry<'a>,
+        stored: &Entry<'_>,
+        behind: Option<LifePlace>,
+    ) {
+        self.floor = self.floor.max(stored.at());
         if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
             // Refused then: the server's delete, a millisecond later, is the device's past, too.
-            let ended = behind.and_then(|life| self.life(life)?.ended.as_ref());
-            let (tick, at) = (stored.diff.logical_clock, stored.diff.utc_timestamp);
-            if ended.is_some_and(|end| (end.tick, end.at) == (tick, at.saturating_add(1))) {
-                self.floor = self.floor.max(at.saturating_add(1));
+            let ended = behind.and_then(|life| self.lives[life].ended.as_ref());
+            let end = (stored.tick(), stored.at().next());
+            if ended.is_some_and(|ended| (ended.tick, ended.at) == end) {
+                self.floor = self.floor.max(end.1);
             }
         }
         match sent.diff.operation {
-            Operation::Delete => return self.let_go(),
+            Operation::Delete => {
+                self.held = None;
+                return self.named.note(sent, &sent.fields);
+            }
             Operation::Create if self.held.is_none() => self.held = behind,
             Operation::Create | Operation::Update => {}
         }
         // A device that has seen what came behind its diff, and sends it still, has put it on top.
-        let is_on_top = stored.diff.logical_clock < since;
-        let alive = self.alive.and_then(|alive| self.lives.get(alive));
+        let is_on_top = stored.tick() < since;
+        let alive = self.alive.map(|alive| &self.lives[alive]);
         let stored_fields: HashSet<&str> = stored.fields.iter().map(|(name, _)| &**name).collect();
         let stands = |name: &str| {
             let written = alive.and_then(|alive| alive.fields().get(name));
             written.is_some_and(|written| written.writer.id == stored.diff.id)
         };
-        let took = |name: &str| stored_fields.contains(name) && (!is_on_top || stands(name));
-        let took: Vec<bool> = sent.fields.iter().map(|(name, _)| took(name)).collect();
-        for ((name, _), took) in sent.fields.iter().zip(took) {
-            self.name(name.clone(), took);
+        for field in &*sent.fields {
+            let took = stored_fields.contains(&*field.0) && (!is_on_top || stands(&field.0));
+            self.named.field(field, took);
         }
-    }
-
-    /// Notes that a diff of the request names a field, and whether it took it.
-    pub(super) fn name(&mut self, field: Cow<'a, str>, took: bool) {
-        if took && !self.deleted {
-            self.named.remove(&field);
-        } else {
-            self.named.insert(field, took);
-        }
-    }
-
-    /// Whether nothing is noted so far, and nothing will be of fields that are taken.
-    pub(super) fn notes_nothing(&self) -> bool {
-        self.named.is_empty() && !self.deleted
-    }
-
-    /// Whether the request's diffs name a field behind a delete.
-    pub(super) fn names(&self, field: &str) -> bool {
-        self.named.contains_key(field)
-    }
-
-    /// The fields that the request's diffs name, and that the last one to do so did not take.
-    pub(super) fn failed(&self) -> impl Iterator<Item = &str> {
-        self.named.iter().filter(|(_, took)| !**took).map(|(name, _)| &**name)
-    }
-
-    /// After a delete the device holds nothing, and what it wrote before is gone from it.
-    pub(super) fn let_go(&mut self) {
-        self.held = None;
-        self.deleted = true;
-        self.named.clear();
     }
 
     /// Does what one entry of the log says, and returns the life it began, if it did.
-    fn follow(&mut self, entry: &Entry<'a>, stamp: Stamp<'a>) -> Option<usize> {
+    fn follow(&mut self, entry: &Entry<'a>, stamp: Stamp<'a>) -> Option<LifePlace> {
         match entry.diff.operation {
             Operation::Create => {
-                let began = self.begin(Life::begin(stamp, Arc::clone(&entry.fields)));
+                let began = self.begin(stamp, Arc::clone(&entry.fields));
                 match self.alive {
                     None => self.alive = Some(began),
                     Some(_) => self.apart = Some(began),
@@ -221,9 +230,9 @@ impl<'a> Object<'a> {
         None
     }
 
-    /// The life that the log's next update or delete is of.
+    /// The life that the log's next update or delete is of, if it is of one: a receipt need not be.
     fn current(&mut self) -> Option<&mut Life<'a>> {
-        self.apart.or(self.alive).and_then(|life| self.lives.get_mut(life))
+        self.apart.or(self.alive).map(|life| &mut self.lives[life])
     }
 }
 
@@ -247,9 +256,15 @@ fn was_alive(mut past: &[Past<'_>]) -> Option<bool> {
 /// What follows the delete that ends the life begun by `first`, if it is of the same tick. Behind
 /// another create it would be that one's.
 fn ends_in_tick<'p, 'a>(first: &Past<'_>, later: &'p [Past<'a>]) -> Option<&'p [Past<'a>]> {
-    let tick = first.entry.diff.logical_clock;
-    let next = later.iter().position(|past| past.entry.diff.operation != Operation::Update)?;
-    let end = &later.get(next)?.entry.diff;
-    let ends = end.operation == Operation::Delete && end.logical_clock == tick;
-    if ends { later.get(next + 1..) } else { None }
+    let mut next = later;
+    while let [past, behind @ ..] = next {
+        match past.entry.diff.operation {
+            Operation::Update => next = behind,
+            Operation::Create => return None,
+            Operation::Delete => {
+                return (past.entry.tick() == first.entry.tick()).then_some(behind);
+            }
+        }
+    }
+    None
 }

@@ -1,18 +1,27 @@
 //! A request's diffs, checked and laid open.
 
-use std::{borrow::Cow, collections::hash_map::Entry as Slot};
+use std::{
+    borrow::Cow,
+    collections::{BTreeSet, hash_map::Entry as Slot},
+};
 
-use super::entry::{Entry, Field, object_of};
-use crate::{DatabaseError, Diff, Error, Window, hash::HashMap, protocol::check_diff};
+use super::{
+    arena::{Arena, DiffPlace, ObjectPlace},
+    entry::{Entry, Field, object_of},
+};
+use crate::{
+    DatabaseError, Diff, Error, Window,
+    hash::{HashMap, HashSet},
+    protocol::check_diff,
+};
 
 /// The diffs that a device sends, checked, without repetitions.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
-    pub(super) entries: Vec<Entry<'a>>,
+    pub(super) entries: Arena<DiffPlace, Entry<'a>>,
     /// The objects (model, id) that the diffs name, each once.
-    pub(super) objects: Vec<(&'a str, Cow<'a, str>)>,
-    /// The place of each diff's object among them.
-    pub(super) object_of: Vec<usize>,
+    pub(super) objects: Arena<ObjectPlace, (&'a str, Cow<'a, str>)>,
+    pub(super) object_of: Arena<DiffPlace, ObjectPlace>,
 }
 
 impl<'a> Request<'a> {
@@ -24,7 +33,7 @@ impl<'a> Request<'a> {
     pub fn new(diffs: &'a [Diff]) -> Result<Self, Error> {
         let mut first: HashMap<&str, &Diff> = HashMap::default();
         first.reserve(diffs.len());
-        let mut entries = Vec::with_capacity(diffs.len());
+        let mut entries = Arena::with_capacity(diffs.len());
         for diff in diffs {
             match first.entry(&diff.id) {
                 Slot::Vacant(slot) => {
@@ -38,17 +47,13 @@ impl<'a> Request<'a> {
                 }
             }
         }
-        let mut objects = Vec::new();
+        let mut objects = Arena::default();
         let mut places = HashMap::default();
         places.reserve(entries.len());
-        let place_of = |entry: &Entry<'a>| {
+        let object_of = entries.map(|entry: &Entry<'a>| {
             let object = (entry.diff.model.as_str(), entry.object.clone());
-            *places.entry(object).or_insert_with_key(|object| {
-                objects.push(object.clone());
-                objects.len() - 1
-            })
-        };
-        let object_of = entries.iter().map(place_of).collect();
+            *places.entry(object).or_insert_with_key(|object| objects.push(object.clone()))
+        });
         Ok(Self { entries, objects, object_of })
     }
 
@@ -64,57 +69,63 @@ impl<'a> Request<'a> {
 
     /// The ids of the diffs.
     pub fn ids(&self) -> Vec<&'a str> {
-        self.entries.iter().map(|entry| entry.diff.id.as_str()).collect()
+        self.entries.items().iter().map(|entry| entry.diff.id.as_str()).collect()
     }
 
     /// The objects (model, id) that the diffs name, each once.
     pub fn objects(&self) -> Vec<(&str, &str)> {
-        self.objects.iter().map(|(model, id)| (*model, &**id)).collect()
+        self.objects.items().iter().map(|(model, id)| (*model, &**id)).collect()
     }
 
-    /// The objects that the log names for known diffs of this request, where the request names
-    /// another one. Only a client that uses an id twice has any.
+    /// The objects, each once, that the log names for known diffs of this request, where the request
+    /// names another one, and that it does not name itself. Only a client that uses an id twice has
+    /// any.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry of the log cannot be read.
     pub fn misnamed_objects(
         &self,
         window: &Window,
-    ) -> Result<Vec<(String, String)>, DatabaseError> {
+    ) -> Result<BTreeSet<(String, String)>, DatabaseError> {
         let sent = self.places(window);
-        let mut misnamed = Vec::new();
+        let mut misnamed = BTreeSet::new();
         for stored in &window.entries {
-            let sent = sent.get(stored.id.as_str()).and_then(|sent| self.entries.get(*sent));
-            if let Some(sent) = sent {
+            if let Some(sent) = sent.get(stored.id.as_str()) {
+                let sent = &self.entries[*sent];
                 let object = object_of(stored)?;
                 if stored.model != sent.diff.model || object != sent.object {
-                    misnamed.push((stored.model.clone(), object));
+                    misnamed.insert((stored.model.clone(), object));
                 }
             }
+        }
+        if !misnamed.is_empty() {
+            let named: HashSet<_> = self.objects().into_iter().collect();
+            misnamed.retain(|(model, id)| !named.contains(&(&**model, &**id)));
         }
         Ok(misnamed)
     }
 
     /// The place of each diff by its id, if there is anything to look up.
-    pub(super) fn places(&self, window: &Window) -> HashMap<&str, usize> {
-        let entries = if window.entries.is_empty() { &[] } else { &*self.entries };
-        entries.iter().enumerate().map(|(place, entry)| (&*entry.diff.id, place)).collect()
+    pub(super) fn places(&self, window: &Window) -> HashMap<&str, DiffPlace> {
+        if window.entries.is_empty() {
+            return HashMap::default();
+        }
+        self.entries.iter().map(|(place, entry)| (&*entry.diff.id, place)).collect()
     }
 
     /// The fields that one of the diffs names; none of a delete.
-    pub fn fields(&self, place: usize) -> impl Iterator<Item = &str> {
-        let fields = self.entries.get(place).map(|entry| &*entry.fields).unwrap_or_default();
-        fields.iter().map(|(name, _)| &**name)
+    pub fn fields(&self, place: DiffPlace) -> impl Iterator<Item = &str> {
+        self.entries[place].fields.iter().map(|(name, _)| &**name)
     }
 
     /// The same with their values.
-    pub(crate) fn values(&self, place: usize) -> &[Field<'a>] {
-        self.entries.get(place).map(|entry| &*entry.fields).unwrap_or_default()
+    pub(crate) fn values(&self, place: DiffPlace) -> &[Field<'a>] {
+        &self.entries[place].fields
     }
 
     /// One of the diffs, as sent.
-    pub fn diff(&self, place: usize) -> Option<&'a Diff> {
-        self.entries.get(place).map(|entry| entry.diff)
+    pub fn diff(&self, place: DiffPlace) -> &'a Diff {
+        self.entries[place].diff
     }
 }
 

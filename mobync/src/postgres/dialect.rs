@@ -40,9 +40,6 @@ impl Default for Postgres {
     }
 }
 
-/// The id of the object that an entry of the log is of.
-const OBJECT: &str = "(CAST(t.json_data AS json) ->> 'id')";
-
 fn owners_of(log: &str) -> String {
     quote(&catalogue::owners_of(log))
 }
@@ -159,11 +156,8 @@ impl Dialect for Postgres {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
-            // Ids themselves could be too long for an index together.
-            format!(
-                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
-                 (owner, md5(CAST(json_data AS json) ->> 'id')) WHERE type = 'create'"
-            ),
+            // Made by earlier versions; nothing reads it, and a NUL in a field made it fail.
+            format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
     }
@@ -215,17 +209,6 @@ impl Dialect for Postgres {
             Kind::Text => format!("{} = ANY (${parameter})", column.exact()),
             _ => format!("t.{name} = ANY (CAST(${parameter} AS {sql_type}[]))"),
         }
-    }
-
-    fn created(log: &Model) -> String {
-        let (table, owned) = (&log.table, log.owned());
-        // One by one by the index of creates, as rows are by their key.
-        format!(
-            "SELECT r.id FROM unnest($2) AS r (id) CROSS JOIN LATERAL (SELECT FROM {table} AS t \
-             WHERE {owned}t.type = 'create' AND md5({OBJECT}) >= md5(r.id) \
-             AND md5({OBJECT}) <= md5(r.id) AND {OBJECT} = r.id AND t.model = $3 \
-             AND t.logical_clock < $4 ORDER BY md5({OBJECT}) LIMIT 1) AS t"
-        )
     }
 
     fn record(model: &Model) -> String {

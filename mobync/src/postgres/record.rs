@@ -8,7 +8,7 @@ const NO_NUMBERS: &str = "('NaN', 'Infinity', '-Infinity')";
 /// A select list: the record of a row of the table `t`.
 pub(super) fn record(model: &Model) -> String {
     let mut list = format!("CAST(t.{} AS text) AS \"id\"", model.id.quoted());
-    for column in &model.columns {
+    for column in model.columns.iter() {
         list += &format!(", {} AS {}", value(column), column.quoted());
     }
     format!("(SELECT CAST(to_json(r.*) AS text) FROM (SELECT {list}) AS r)")

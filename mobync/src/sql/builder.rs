@@ -87,7 +87,7 @@ impl<D: Dialect> Builder<D> {
             let identity = found.identity.clone();
             let mut model = inspect::model::<D>(&table, found)?;
             let free = D::free_columns(connection, &model).await?;
-            for column in &mut model.columns {
+            for column in model.columns.iter_mut() {
                 column.is_free = free.contains(&column.name);
             }
             if model.name == self.log || models.contains_key(&model.name) {

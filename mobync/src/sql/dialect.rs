@@ -147,10 +147,6 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// That the column equals one of [`Arg::Values`].
     fn equals_one_of(column: &Column, parameter: usize) -> String;
 
-    /// A select, by the index of creates, of those objects of the owner `$1` with an id of `$2` that have
-    /// a create in the log of the model `$3` before the tick `$4`.
-    fn created(log: &Model) -> String;
-
     /// A select list for [`texts`](Self::texts): the record as JSON text, of the table `t`.
     fn record(model: &Model) -> String;
 

@@ -57,6 +57,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         found.as_strings = true;
     }
     let (hidden, keeps_unknown) = (table.hidden.clone(), table.keeps_unknown);
+    let columns = columns.into();
     Ok(Model { name: name.clone(), table: in_sql, id, owner, columns, hidden, keeps_unknown })
 }
 
@@ -131,7 +132,8 @@ pub(super) fn log_model<D: Dialect>(
     }
     let id = take(name, &mut columns, "id", advice)?.column;
     let owner = Some(take(name, &mut columns, "owner", advice)?.column);
-    let columns = columns.into_iter().map(|found| found.column).collect();
+    let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
+    let columns = columns.into();
     let (name, hidden) = (name.clone(), Vec::new());
     Ok(Model { name, table: in_sql, id, owner, columns, hidden, keeps_unknown: false })
 }

@@ -3,6 +3,7 @@
 
 mod batch;
 mod builder;
+mod columns;
 mod database;
 mod dialect;
 mod filter;

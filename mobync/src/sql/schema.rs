@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::value::{in_range, integer, is_decimal, is_uuid};
+use super::{
+    columns::Columns,
+    value::{in_range, integer, is_decimal, is_uuid},
+};
 use crate::{DatabaseError, Owner};
 
 /// The synced tables by their models' names, and the log among them.
@@ -24,7 +27,7 @@ pub struct Model {
     /// None: everybody's.
     pub(crate) owner: Option<Column>,
     /// The others, but for those that the database itself computes.
-    pub(crate) columns: Vec<Column>,
+    pub(crate) columns: Columns,
     /// The names of those that sync does not see.
     pub(crate) hidden: Vec<String>,
     pub(crate) keeps_unknown: bool,
@@ -75,7 +78,7 @@ impl Schema {
 
 impl Model {
     pub(super) fn column(&self, field: &str) -> Option<&Column> {
-        self.columns.iter().find(|column| column.name == field)
+        self.columns.named(field)
     }
 
     /// A field's column; `id` is the id's.

@@ -1,9 +1,6 @@
 //! One unit of work on a database that speaks SQL.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use super::{
     Arg, Dialect, Writer,
@@ -248,30 +245,6 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         let schema = Arc::clone(&self.schema);
         let folded = Box::pin(self.session.fold_log(&schema.log, owner)).await;
         folded.map_err(|error| D::explain(&schema.log, error))
-    }
-
-    async fn created_before(
-        &mut self,
-        owner: &Owner,
-        _: &str,
-        objects: &[(&str, &str)],
-        tick: i64,
-    ) -> Result<Vec<bool>, DatabaseError> {
-        let schema = Arc::clone(&self.schema);
-        let log = &schema.log;
-        let mut created = HashSet::new();
-        let mut ids_of: HashMap<&str, Vec<&str>> = HashMap::new();
-        for (model, id) in objects {
-            ids_of.entry(model).or_default().push(id);
-        }
-        for (model, ids) in ids_of {
-            let args =
-                [Arg::Text(owner.as_str()), Arg::Texts(ids), Arg::Text(model), Arg::Integer(tick)];
-            let ids = self.read_texts(log, &D::created(log), &args).await?;
-            created.extend(ids.into_iter().map(|id| (model, id)));
-        }
-        let is_created = |(model, id): &(&str, &str)| created.contains(&(*model, (*id).to_owned()));
-        Ok(objects.iter().map(is_created).collect())
     }
 
     async fn append(

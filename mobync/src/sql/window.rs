@@ -1,6 +1,6 @@
 //! What a sync needs of the log and the tables, in one statement and so from one snapshot.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Arg, Dialect, LogRow, schema::Schema};
 use crate::{DatabaseError, Owner, Window, WindowQuery};
@@ -18,7 +18,7 @@ type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
 pub(super) struct Statement<'q> {
     query: WindowQuery<'q>,
     objects: Objects<'q>,
-    unknown_models: Vec<String>,
+    unknown_models: BTreeSet<&'q str>,
     pub(super) sql: String,
     pub(super) args: Vec<Arg<'q>>,
 }
@@ -35,7 +35,7 @@ impl<'q> Statement<'q> {
         for id in query.ids {
             schema.log.id.check_name("id of a diff", id, &schema.log)?;
         }
-        let (mut objects, mut unknown_models) = (Objects::new(), Vec::new());
+        let (mut objects, mut unknown_models) = (Objects::new(), BTreeSet::new());
         for (model, id) in query.objects {
             match schema.models.get(*model) {
                 Some(known) if known.can_have(id) => {
@@ -43,8 +43,7 @@ impl<'q> Statement<'q> {
                     objects.entry(model).or_default().push(*id);
                 }
                 Some(_) => {}
-                None if unknown_models.iter().any(|name| name == model) => {}
-                None => unknown_models.push((*model).to_owned()),
+                None => drop(unknown_models.insert(*model)),
             }
         }
 
@@ -89,6 +88,7 @@ impl<'q> Statement<'q> {
         rows: Vec<LogRow>,
     ) -> Result<Window, DatabaseError> {
         let Self { query, objects, unknown_models, .. } = self;
+        let unknown_models = unknown_models.into_iter().map(str::to_owned).collect();
         let mut window = Window { start: query.since, unknown_models, ..Window::default() };
         let models: Vec<&str> = objects.keys().copied().collect();
         let mut found = HashSet::new();

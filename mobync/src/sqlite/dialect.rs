@@ -50,9 +50,6 @@ impl Default for Sqlite {
     }
 }
 
-/// The id of the object that an entry of the log is of.
-const OBJECT: &str = "json_extract(t.json_data, '$.id')";
-
 impl Dialect for Sqlite {
     type Db = sqlx::Sqlite;
     type Writer = Turn;
@@ -162,10 +159,8 @@ impl Dialect for Sqlite {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
-            format!(
-                "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
-                 (owner, json_extract(json_data, '$.id')) WHERE type = 'create'"
-            ),
+            // Made by earlier versions; nothing reads it.
+            format!("DROP INDEX IF EXISTS {creates}"),
         ]
     }
 
@@ -204,16 +199,6 @@ impl Dialect for Sqlite {
             ),
             _ => format!("{} IN (SELECT value FROM json_each(${parameter}))", column.exact()),
         }
-    }
-
-    fn created(log: &Model) -> String {
-        format!(
-            "SELECT {OBJECT} FROM {table} AS t WHERE {owned}t.type = 'create' \
-             AND {OBJECT} IN (SELECT value FROM json_each($2)) AND t.model COLLATE BINARY = $3 \
-             AND t.logical_clock < $4",
-            table = log.table,
-            owned = log.owned(),
-        )
     }
 
     fn record(model: &Model) -> String {

@@ -19,7 +19,7 @@ const GAP: char = '\u{1e}';
 pub(super) fn record(model: &Model) -> String {
     let mut parts = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
     let mut doubles = String::new();
-    for column in &model.columns {
+    for column in model.columns.iter() {
         let mut key = String::new();
         push_string(&mut key, &column.name);
         parts += &format!(" || ',{}:' || {}", key.replace('\'', "''"), value(column));

@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{DatabaseError, Diff, Operation, Owner, ReadFilter, Snapshot, Synchronizer};
+use crate::{DatabaseError, Diff, Owner, ReadFilter, Snapshot, Synchronizer};
 
 /// What a sync asks of the log and the objects, all at once so that a database can answer at once.
 #[derive(Clone, Copy, Debug)]
@@ -107,29 +107,6 @@ pub(super) async fn fold_log<S: Synchronizer + ?Sized>(
     let mut snapshot = Snapshot::default();
     snapshot.follow_all(entries.iter().map(Into::into))?;
     Ok(snapshot)
-}
-
-pub(super) async fn find_creates<S: Synchronizer + ?Sized>(
-    unit: &mut S,
-    owner: &Owner,
-    log: &str,
-    objects: &[(&str, &str)],
-    tick: i64,
-) -> Result<Vec<bool>, DatabaseError> {
-    let models: HashSet<&str> = objects.iter().map(|(model, _)| *model).collect();
-    let creates = [
-        ReadFilter::less("logical_clock", tick),
-        ReadFilter::any_of("model", models),
-        ReadFilter::equal("type", Operation::Create.as_str()),
-    ];
-    let mut created = HashSet::new();
-    for entry in read_log(unit, owner, log, &creates).await? {
-        let object = crate::merge::object_of(&entry)?;
-        created.insert((entry.model, object));
-    }
-    let is_created =
-        |(model, id): &(&str, &str)| created.contains(&((*model).to_owned(), (*id).to_owned()));
-    Ok(objects.iter().map(is_created).collect())
 }
 
 async fn has_tick<S: Synchronizer + ?Sized>(

@@ -1,4 +1,5 @@
-//! The clock and the log: each new diff counts once, and nothing that is known counts again.
+//! The promise *Exactly once*: the clock and the log, by which each new diff counts once, and nothing that
+//! is known counts again.
 
 use mobync::{Database, Error};
 use serde_json::json;

@@ -17,6 +17,7 @@ on_every_database! {
     a_create_goes_back_behind_the_delete_before_it
     an_update_that_goes_back_bears_the_last_unseen_entry
     what_lost_goes_back_with_the_value_that_stands
+    a_name_that_json_must_escape_is_logged_and_goes_back_as_it_is
 }
 
 async fn a_new_device_gets_one_create_for_each_object(server: Server<impl Database>) {
@@ -125,4 +126,20 @@ async fn what_lost_goes_back_with_the_value_that_stands(server: Server<impl Data
     assert_eq!(server.back(1, [lost.clone()]).await, [r#"update t1 {"a":2}"#]);
     assert_eq!(server.back(1, [lost]).await, [r#"update t1 {"a":2}"#], "on a retry, too");
     assert_eq!(server.log_lines().await[2], "2: update t1");
+}
+
+async fn a_name_that_json_must_escape_is_logged_and_goes_back_as_it_is(
+    server: Server<impl Database>,
+) {
+    let id = "t\"1\\\n\u{1}é";
+    server.sync(0, [create(id, json!({"a": 1, "b": 1}))]).await;
+    server.sync(1, [update(id, json!({"a": 2})).at(50)]).await;
+    // Of this one field is taken, so that neither is as it was sent.
+    let answer = server.sync(1, [update(id, json!({"a": 3, "b": 3})).at(10)]).await;
+    let logged = server.log().await.pop().unwrap();
+    for (diff, fields) in [(&answer.diffs[0], json!({"a": 2})), (&logged, json!({"b": 3}))] {
+        let mut data: serde_json::Value = serde_json::from_str(&diff.json_data).unwrap();
+        assert_eq!(data.as_object_mut().unwrap().remove("id"), Some(json!(id)));
+        assert_eq!(data, fields);
+    }
 }

@@ -30,9 +30,14 @@ on_every_database! {
     a_delete_wins_over_a_concurrent_update
     a_delete_of_what_the_device_does_not_hold_is_a_receipt
     a_delete_of_an_object_deleted_elsewhere_is_a_receipt
-    updates_before_the_very_first_create_count_as_made_behind_it
-    updates_before_a_later_create_are_receipts
-    the_very_first_create_is_known_from_the_whole_log
+    updates_before_the_create_of_what_is_nowhere_count_as_made_behind_it
+    updates_before_the_create_of_what_was_deleted_count_as_made_behind_it
+    updates_before_a_refused_first_create_are_receipts
+    updates_before_a_create_of_what_is_alive_stay_before_it
+    updates_before_a_create_of_a_held_life_that_has_ended_are_receipts
+    updates_before_a_delete_and_a_create_are_receipts
+    only_the_first_create_of_a_request_has_updates_moved_behind_it
+    the_lives_of_the_protocols_picture_go_back_as_it_says
     changes_of_one_moment_count_a_millisecond_apart
     a_timestamp_in_the_far_future_counts_as_now
 }
@@ -183,32 +188,106 @@ async fn a_delete_of_an_object_deleted_elsewhere_is_a_receipt(server: Server<imp
     assert_eq!(server.log_lines().await[2], "2: update t1");
 }
 
-async fn updates_before_the_very_first_create_count_as_made_behind_it(
+async fn updates_before_the_create_of_what_is_nowhere_count_as_made_behind_it(
     server: Server<impl Database>,
 ) {
     let sent = [update("t1", json!({"a": 2})).at(1), create("t1", json!({"a": 1, "b": 1})).at(5)];
-    assert!(server.back(0, sent).await.is_empty());
+    assert!(server.back(0, sent.clone()).await.is_empty());
     assert_eq!(server.rows().await, [r#"t1 {"a":2,"b":1}"#]);
     let log = server.log().await;
     assert_eq!(log[1].utc_timestamp, T0 + 6, "one millisecond behind the create");
+    assert!(server.back(0, sent).await.is_empty(), "on a retry, too");
 }
 
-async fn updates_before_a_later_create_are_receipts(server: Server<impl Database>) {
-    server.sync(0, [create("t1", json!({"a": 0})), delete("t1").at(1)]).await;
-    let sent = [update("t1", json!({"a": 2})).at(5), create("t1", json!({"a": 1})).at(6)];
-    server.sync(1, sent).await;
-    assert_eq!(server.rows().await, [r#"t1 {"a":1}"#]);
-}
-
-async fn the_very_first_create_is_known_from_the_whole_log(server: Server<impl Database>) {
-    server.sync(0, [create("old", json!({})), delete("old").at(1)]).await;
-    server.sync(1, [create("other", json!({}))]).await;
-    for object in ["old", "new"] {
-        let clock = server.sync(0, []).await.logical_clock;
-        let early = update(object, json!({"a": 2}));
-        server.sync(clock, [early, create(object, json!({"a": 1})).at(9)]).await;
+async fn updates_before_the_create_of_what_was_deleted_count_as_made_behind_it(
+    server: Server<impl Database>,
+) {
+    // Whether the window has the life of before, or only the log, makes no difference.
+    for (object, since) in [("seen", 2), ("new", 0)] {
+        server.sync(0, [create(object, json!({"a": 0})), delete(object).at(1)]).await;
+        server.sync(0, [create(&format!("other-{object}"), json!({}))]).await;
+        let early = update(object, json!({"a": 2})).at(5);
+        server.sync(since, [early, create(object, json!({"a": 1, "b": 1})).at(9)]).await;
     }
-    assert_eq!(server.rows().await, [r#"new {"a":2}"#, r#"old {"a":1}"#, "other {}"]);
+    let rows = [r#"new {"a":2,"b":1}"#, "other-new {}", "other-seen {}", r#"seen {"a":2,"b":1}"#];
+    assert_eq!(server.rows().await, rows);
+}
+
+async fn updates_before_a_refused_first_create_are_receipts(server: Server<impl Database>) {
+    let server = server.forbidding();
+    let refused = create("t1", json!({"a": 1})).at(5).id("forbidden");
+    let sent = [update("t1", json!({"a": 2})).at(1), refused];
+    assert_eq!(server.back(0, sent).await, ["delete t1"]);
+    assert!(server.rows().await.is_empty());
+    assert_eq!(server.log_lines().await, ["0: create t1", "0: delete t1", "0: update t1"]);
+}
+
+async fn updates_before_a_create_of_what_is_alive_stay_before_it(server: Server<impl Database>) {
+    server.sync(0, [create("t1", json!({"a": 0, "b": 0}))]).await;
+    let sent = [update("t1", json!({"a": 2, "b": 2})).at(5), create("t1", json!({"a": 1})).at(6)];
+    server.sync(0, sent).await;
+    assert_eq!(server.rows().await, [r#"t1 {"a":1,"b":2}"#]);
+}
+
+async fn updates_before_a_create_of_a_held_life_that_has_ended_are_receipts(
+    server: Server<impl Database>,
+) {
+    server.sync(0, [create("t1", json!({"a": 0}))]).await;
+    server.sync(1, [delete("t1").at(1)]).await;
+    let sent = [update("t1", json!({"a": 2})).at(5), create("t1", json!({"a": 1})).at(6)];
+    assert_eq!(server.back(1, sent).await, ["delete t1"]);
+    assert_eq!(server.log_lines().await[2..], ["2: update t1", "2: update t1"]);
+    assert!(server.rows().await.is_empty());
+}
+
+async fn updates_before_a_delete_and_a_create_are_receipts(server: Server<impl Database>) {
+    let sent = [
+        update("t1", json!({"a": 2})).at(5),
+        delete("t1").at(6),
+        create("t1", json!({"a": 1})).at(7),
+    ];
+    server.sync(0, sent).await;
+    assert_eq!(server.rows().await, [r#"t1 {"a":1}"#]);
+    let log = ["0: update t1", "0: update t1", r#"0: create t1 {"a":1}"#];
+    assert_eq!(server.log_lines().await, log);
+}
+
+async fn only_the_first_create_of_a_request_has_updates_moved_behind_it(
+    server: Server<impl Database>,
+) {
+    let sent = [
+        create("t1", json!({"a": 1})),
+        delete("t1").at(1),
+        update("t1", json!({"a": 2})).at(2),
+        create("t1", json!({"a": 3})).at(3),
+    ];
+    server.sync(0, sent).await;
+    assert_eq!(server.rows().await, [r#"t1 {"a":3}"#]);
+    assert_eq!(server.log_lines().await[2], "0: update t1");
+}
+
+async fn the_lives_of_the_protocols_picture_go_back_as_it_says(server: Server<impl Database>) {
+    server.sync(0, [create("t1", json!({"a": "L"}))]).await;
+    server.sync(1, [update("t1", json!({"a": "L!"})).at(1)]).await;
+    server.sync(2, [delete("t1").at(2)]).await;
+    server.sync(3, [create("t1", json!({"a": "M"})).at(3)]).await;
+    server.sync(3, [create("t1", json!({"a": "apart"})).at(4), delete("t1").at(5)]).await;
+    server.sync(5, [update("t1", json!({"a": "M!"})).at(6)]).await;
+    let create_m = r#"create t1 {"a":"M!"}"#;
+    let both = vec!["delete t1", create_m];
+    let update_m = r#"update t1 {"a":"M!"}"#;
+    let back = [
+        vec![create_m],
+        both.clone(),
+        both,
+        vec![create_m],
+        vec![update_m],
+        vec![update_m],
+        Vec::new(),
+    ];
+    for (clock, back) in (0..).zip(back) {
+        assert_eq!(server.back(clock, []).await, back, "{clock}");
+    }
 }
 
 async fn changes_of_one_moment_count_a_millisecond_apart(server: Server<impl Database>) {

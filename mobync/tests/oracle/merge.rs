@@ -54,8 +54,6 @@ impl Request<'_> {
     /// Does the request's diffs of one object, whose log so far is given.
     pub fn merge(mut self, key: Key, log: Vec<Entry>) -> Merged {
         self.known.sort_by_key(|change| log.iter().position(|e| e.id.as_ref() == Some(&change.id)));
-        self.new = first_create(&self.new, &log);
-        let new = self.new.clone();
         let mut work = Work {
             request: self,
             key,
@@ -66,6 +64,7 @@ impl Request<'_> {
             rejected: Vec::new(),
         };
         work.hold_the_past();
+        let new = work.first_create();
         for (position, change) in new.iter().enumerate() {
             work.apply(change, &new[position + 1..]);
         }
@@ -74,17 +73,21 @@ impl Request<'_> {
     }
 }
 
-/// *First create*: new updates that stand before the create of the object's very first life go right behind it.
-fn first_create<'a>(changes: &[&'a Change], log: &[Entry]) -> Vec<&'a Change> {
-    let is_first = log.iter().all(|entry| entry.kind != Kind::Create);
-    let create = changes.iter().position(|change| change.kind == Kind::Create);
-    let Some(create) = create.filter(|_| is_first) else { return changes.to_vec() };
-    let (updates, others): (Vec<&Change>, Vec<&Change>) =
-        changes[..create].iter().partition(|change| change.kind == Kind::Update);
-    [&others[..], &[changes[create]], &updates, &changes[create + 1..]].concat()
-}
+impl<'a> Work<'a> {
+    /// *First create*: where the device holds nothing and nothing is alive, new updates that stand before the first
+    /// new create, and no delete before it, go right behind it.
+    fn first_create(&mut self) -> Vec<&'a Change> {
+        let new = &mut self.request.new;
+        let create = new.iter().position(|change| change.kind == Kind::Create);
+        let is_nowhere = self.holds.is_none() && alive(&lives(&self.log)).is_none();
+        if let Some(create) = create.filter(|_| is_nowhere)
+            && new[..create].iter().all(|change| change.kind == Kind::Update)
+        {
+            new[..=create].rotate_right(1);
+        }
+        new.clone()
+    }
 
-impl Work<'_> {
     /// What the device holds before its new diffs, and the timestamps of its known ones.
     fn hold_the_past(&mut self) {
         let seen: Vec<Entry> =

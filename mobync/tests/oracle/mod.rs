@@ -3,6 +3,9 @@
 //! Written from the protocol's text alone and kept slow and obvious: it has no window, no index and no row
 //! that could be wrong, only the log. Nothing here is checked for validity: inputs are valid.
 //!
+//! *Exactly once* and *Isolation* are plain in it: a diff whose id is in the log is never new, and an oracle is one
+//! owner's. *Converge* is what its users check of it, and *Cut anywhere* follows from the same text.
+//!
 //! Readings of the text, where it leaves room:
 //!
 //! * A known diff's object and model are those of its log entry. Its *type* and the fields it *names* are those
@@ -14,7 +17,7 @@
 //! * Also where a server happens to know the entry that began or ended a life, because it read further back for
 //!   a very late retry, a returned diff bears an id of the server's own if that entry is not in the window.
 //! * The timestamp is first held against the server's clock, then moved by the one millisecond.
-//! * A refused create that begins the object's very first life counts for *first create*, too.
+//! * A refused create counts for *first create*, too, and so does a refused delete that stands before it.
 //! * A returned update bears the id of the last unseen entry of the life that wrote one of the returned fields,
 //!   also where the value it wrote was overwritten since.
 //! * Up to the delete that ends a life apart the device holds its own, so a refused create in between is a receipt,

@@ -2,7 +2,8 @@
 //! oracle that was written from the protocol's text alone.
 //!
 //! After every step the server's log, rows and answers and each device's rows, pending and refused
-//! changes are what the text says; in the end all devices are equal, and a new one is.
+//! changes are what the text says; in the end all devices are equal, and a new one is: the promises
+//! *Converge*, *Nothing lost*, *Exactly once* and *Isolation*, whatever happens.
 //!
 //! `cargo test` plays a few hundred seeds. A failing one is reduced to its shortest script. To play
 //! more, or one again:

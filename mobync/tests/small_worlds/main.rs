@@ -4,7 +4,7 @@
 //! Edits, requests and answers come in every order, with edits between a request and its answer, with
 //! equal, later and earlier timestamps, and with one answer lost. A device that has heard an answer, and
 //! has nothing pending, is equal to the server; and wherever all is quiet, all are equal. Quiet comes
-//! from every state by requests and answers alone, so every state converges.
+//! from every state by requests and answers alone, so every state converges: the promise *Converge*.
 //!
 //! Of histories that differ in nothing that matters one is visited: `search` and `likeness` say which
 //! these are, and the tests, that nothing is lost by it.

@@ -10,7 +10,7 @@ use sqlx::Row;
 
 use super::{
     Server, diffs, postgres_with, sqlite_with,
-    support::{ada, create, owner},
+    support::{ada, create, delete, owner},
 };
 
 const TABLES: &[&str] = &[
@@ -74,6 +74,40 @@ async fn set_up_may_be_called_at_once_by_many_and_again() {
     let database = SqliteDatabase::builder().table("tasks").pool(pool).await.unwrap();
     database.set_up().await.unwrap();
     database.set_up().await.unwrap();
+}
+
+#[tokio::test]
+async fn set_up_drops_the_index_of_creates_of_earlier_versions() {
+    let postgres = postgres_with(TABLES).await;
+    let (sqlite, _folder) = sqlite_with(TABLES).await;
+    // A life apart, of which only the log keeps the NUL: the index could not.
+    let apart = [create("t1", json!({"a": "a\0b"})), delete("t1").at(1)];
+
+    let server = Server::new(
+        PostgresDatabase::builder().table("tasks").pool(postgres.clone()).await.unwrap(),
+    );
+    let server = server.await;
+    let index = "CREATE INDEX diffs_creates ON diffs (owner, md5(CAST(json_data AS json) ->> 'id')) \
+                 WHERE type = 'create'";
+    sqlx::query(index).execute(&postgres).await.unwrap();
+    server.sync(0, [create("t1", json!({"a": "x"}))]).await;
+    server.0.apply(0, diffs(apart.clone()), &ada()).await.unwrap_err();
+    server.0.database().set_up().await.unwrap();
+    server.sync(0, apart.clone()).await;
+    let left = "SELECT count(*) FROM pg_indexes WHERE indexname = 'diffs_creates'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&postgres).await.unwrap(), 0);
+
+    let server =
+        Server::new(SqliteDatabase::builder().table("tasks").pool(sqlite.clone()).await.unwrap());
+    let server = server.await;
+    let index = "CREATE INDEX diffs_creates ON diffs (owner, json_extract(json_data, '$.id')) \
+                 WHERE type = 'create'";
+    sqlx::query(index).execute(&sqlite).await.unwrap();
+    server.0.database().set_up().await.unwrap();
+    server.sync(0, [create("t1", json!({"a": "x"}))]).await;
+    server.sync(0, apart).await;
+    let left = "SELECT count(*) FROM sqlite_master WHERE name = 'diffs_creates'";
+    assert_eq!(sqlx::query_scalar::<_, i64>(left).fetch_one(&sqlite).await.unwrap(), 0);
 }
 
 #[tokio::test]

@@ -176,17 +176,6 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         self.inner.snapshot(owner, log).await
     }
 
-    async fn created_before(
-        &mut self,
-        owner: &Owner,
-        log: &str,
-        objects: &[(&str, &str)],
-        tick: i64,
-    ) -> Result<Vec<bool>, DatabaseError> {
-        pass(&self.hook, "created_before").await?;
-        self.inner.created_before(owner, log, objects, tick).await
-    }
-
     async fn append(
         &mut self,
         owner: &Owner,

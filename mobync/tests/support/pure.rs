@@ -102,23 +102,18 @@ impl PureServer {
         window = self.window(start, &objects);
         let now = Now { utc: T0 + 60_000, drift: 300_000 };
         let mut merge = Merge::new(since, request, &objects, &window, now).unwrap();
-        let doubtful = merge.doubtful_first_creates();
-        let created: Vec<bool> =
-            doubtful.iter().map(|(model, id)| self.was_created(model, id, window.start)).collect();
-        merge.resolve_first_creates(&created);
-
         let mut refused = BTreeMap::new();
         for place in merge.steps() {
-            let diff = request.diff(place).unwrap();
+            let diff = request.diff(place);
             if !refuse(diff) {
                 while let Some(delete) = merge.parts_until(place) {
-                    if !refuse(request.diff(delete).unwrap()) {
+                    if !refuse(request.diff(delete)) {
                         break;
                     }
                     merge.foresee_refusal(delete);
                 }
             }
-            let step = merge.plan(place).unwrap();
+            let step = merge.plan(place);
             if refuse(diff) {
                 refused.insert(place, diff.id.clone());
             } else if let Some(write) = merge.write(&step) {
@@ -154,15 +149,6 @@ impl PureServer {
             existing: objects.iter().map(exists).collect(),
             unknown_models: Vec::new(),
         }
-    }
-
-    fn was_created(&self, model: &str, id: &str, before: i64) -> bool {
-        self.log.iter().any(|entry| {
-            let data: serde_json::Value = serde_json::from_str(&entry.json_data).unwrap();
-            (entry.operation, &*entry.model) == (Operation::Create, model)
-                && data["id"] == id
-                && entry.logical_clock < before
-        })
     }
 
     fn write(&mut self, change: Change) {

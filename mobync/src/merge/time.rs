@@ -1,0 +1,24 @@
+//! The two numbers that an entry of the log is ordered by, so that neither is taken for the other.
+
+/// A value of the owner's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Tick(pub(super) i64);
+
+/// Milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Millis(pub(super) i64);
+
+impl Tick {
+    pub(super) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
+impl Millis {
+    /// Before every timestamp.
+    pub(super) const NEVER: Self = Self(-1);
+
+    pub(super) fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
