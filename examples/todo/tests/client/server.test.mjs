@@ -6,22 +6,13 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Mobync, memoryStore } from "../../web/mobync.js";
-import { until } from "./network.mjs";
+import { chance, until } from "./network.mjs";
 
 const server = process.env.TODO_SERVER;
 if (!server)
   throw new Error("TODO_SERVER must be the address of a running todo server: run `cargo test -p todo --test client`");
 
 const MODELS = { tasks: { name: "", done: false, position: 0, due: null, created_time: 0 } };
-
-/** Chance that can be repeated: the same seed, the same numbers. */
-function chance(seed) {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 function connect(token, options = {}) {
   return Mobync.open({
