@@ -1,6 +1,6 @@
 // Setting aside: a change that did not pass goes to the refused, where the person finds it.
 
-import { fold, parsed } from "./diffs.js";
+import { fold, parsed, uuid } from "./diffs.js";
 import { baseOf, dropBase } from "./state.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
@@ -25,7 +25,8 @@ export async function keepRefused(tx, { diff, model, id, seq }, { code, message,
       fields = { ...fields, ...parsed(later.diff.json_data) };
     }
   }
-  await tx.put("refused", { id: diff.id, diff, code, message, fields, at, seq });
+  const name = typeof diff.id === "string" ? diff.id : uuid();
+  await tx.put("refused", { id: name, diff, code, message, fields, at, seq });
   return followers;
 }
 
@@ -34,6 +35,7 @@ export async function keepRefused(tx, { diff, model, id, seq }, { code, message,
  * @param {Tx} tx @param {Pending} entry
  * @param {{ code: string, message: string, at: number }} why
  * @param {Record<string, any>} [defaults]
+ * @returns {Promise<Pending[]>}  the later changes that went with it
  */
 export async function setAside(tx, entry, why, defaults) {
   const { model, id, diff } = entry;
@@ -47,4 +49,5 @@ export async function setAside(tx, entry, why, defaults) {
     else await tx.delete("objects", [model, id]);
   }
   if (left.length === 0) await dropBase(tx, model, id);
+  return followers;
 }
