@@ -104,6 +104,7 @@ function readRetryAfter(headers, now) {
   if (!value) return undefined;
   // The server's own clock is better than this device's, where it tells it.
   const theirs = Date.parse(headers.get("Date") ?? "") || now;
-  const wait = /^\d+$/.test(value) ? Number(value) * 1000 : Date.parse(value) - theirs;
+  const isDate = /^[a-z]{3,9},? /i.test(value);
+  const wait = isDate ? Date.parse(value) - theirs : /^\d+$/.test(value) ? Number(value) * 1000 : 0;
   return wait > 0 ? Math.min(wait, LONGEST_RETRY_AFTER) : undefined;
 }

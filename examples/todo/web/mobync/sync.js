@@ -4,6 +4,7 @@ import { keepRefused } from "./aside.js";
 import { interpret, misfit } from "./answer.js";
 import { Changes } from "./changes.js";
 import { fold } from "./diffs.js";
+import { UNREACHED } from "./errors.js";
 import { Outbox } from "./outbox.js";
 import { settle } from "./settling.js";
 import { baseOf, dropBase, keepBase, stateOf } from "./state.js";
@@ -81,7 +82,8 @@ export class Sync {
     await this.#write(async (tx, models) => {
       const state = await stateOf(tx);
       if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return; // another tab was here
-      await tx.put("meta", { ...state, unanswered: now.unanswered, failures: 0 });
+      const failures = UNREACHED.has(problem.code) ? state.failures : 0;
+      await tx.put("meta", { ...state, unanswered: now.unanswered, failures });
       if (blamed && isUnsendable) await this.#outbox.setAside(tx, blamed, problem, models);
     });
     if (isAlone) this.#outbox.restore();
