@@ -96,7 +96,7 @@ for (const [status, code] of LASTING) {
 
   for (const occasion of ["online", "focus", "visibilitychange", "a change"]) {
     test(`${status} ${code} is tried again at once at an occasion (${occasion}), and seldom without`, async () => {
-      const server = new Ill(failure(status, code));
+      const server = new Ill(failure(status, code, { "Retry-After": "3600" }));
       const phone = await device(server, AUTOMATIC);
       await until(() => phone.status.problem?.code === code && phone.status.state === "stopped", "it is told");
       const before = server.requests;
@@ -124,6 +124,16 @@ test("a network that comes back is an occasion while it waits for a server, and 
     await until(() => phone.status.state === "saved", "it has tried again");
     await phone.close();
   }
+});
+
+test("a request that is under way when the network changes is made again on the new one", async () => {
+  const network = new Network().then(() => new Promise(() => {}), ok(1));
+  const phone = await device(network, AUTOMATIC);
+  await until(() => network.requests.length === 1, "it has asked");
+  happens("online");
+  await until(() => phone.status.state === "saved", "it has heard");
+  assert.deepEqual(network.requests[1].diffs, network.requests[0].diffs);
+  await phone.close();
 });
 
 test("what a server asks for is believed for some minutes at most", async () => {

@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 
+import { memoryStore } from "../../web/mobync.js";
 import { device, failure, ok, until } from "./network.mjs";
 import { happens } from "./page.mjs";
 
 const URLS = { url: "https://server.test/sync", live: "https://server.test/sync/live" };
-const AUTOMATIC = { automatic: true, debounce: 5, firstWait: 5, silence: 60, poll: 40, ...URLS };
+const AUTOMATIC = { automatic: true, debounce: 5, firstWait: 5, silence: 60, poll: 40, now: Date.now, ...URLS };
 const pause = (millis) => new Promise((resolve) => setTimeout(resolve, millis));
 const BYTES = new TextEncoder();
 
@@ -139,6 +140,18 @@ test("nothing is polled while nobody looks", async () => {
   happens("visibilitychange");
   await until(() => server.syncs > syncs, "it goes on");
   await phone.close();
+});
+
+test("tabs poll for each other", async () => {
+  const server = new Server();
+  const store = memoryStore();
+  const tabs = [];
+  for (let tab = 0; tab < 5; tab += 1) tabs.push(await device(server, { ...AUTOMATIC, store, poll: 200 }));
+  await until(() => tabs.every(({ status }) => status.state === "saved" && status.syncedAt), "they have synced");
+  const { syncs } = server;
+  await pause(1100);
+  assert.ok(server.syncs - syncs >= 2 && server.syncs - syncs <= 7, `${server.syncs - syncs}`);
+  await Promise.all(tabs.map((tab) => tab.close()));
 });
 
 test("a stream without an end of an event is given up", async () => {

@@ -1,4 +1,4 @@
-// Live updates: a stream that says when there is news, and polling while there is none.
+// Live updates: a stream that says when there is news.
 
 import { headersOf } from "./tokens.js";
 import { Patience, abortable, isOnline, sleep } from "./waiting.js";
@@ -24,7 +24,8 @@ export class Live {
   /**
    * @param {any} options @param {import("./tokens.js").Tokens} tokens @param {import("./tabs.js").Tabs} tabs
    * @param {AbortSignal} closing
-   * @param {{ live: (isLive: boolean) => void, clock: (clock: number) => void, cut: () => void, poll: () => void }} told
+   * @param {{ live: (isLive: boolean) => void, clock: (clock: number) => void, cut: () => void }} told  what
+   *   it hears: whether there are signs of life, a clock, that there is no connection
    */
   constructor(options, tokens, tabs, closing, told) {
     this.#options = options;
@@ -36,31 +37,20 @@ export class Live {
 
   /** Listens for news; of all tabs, the one that has the lock does. */
   async listen() {
-    await this.#tabs.alone("live", async () => {
-      let polling = this.#poll();
-      const heard = (/** @type {boolean} */ isLive) => {
-        polling.stop();
-        if (!isLive) polling = this.#poll();
-        this.#told.live(isLive);
-      };
-      await this.#listen(heard);
-      // There is no such stream: polling goes on until the end.
-      while (!this.#closing.aborted) await sleep(Infinity, this.#closing, "");
-      polling.stop();
-    });
+    await this.#tabs.alone("live", () => this.#listen());
   }
 
-  /** @param {(isLive: boolean) => void} heard */
-  async #listen(heard) {
+  async #listen() {
     let wait = this.#options.firstWait;
     /** @type {string | null} */
     let rejected = null;
+    this.#told.live(false); // whatever the tab before has heard
     while (!this.#closing.aborted) {
       if (!isOnline()) await sleep(Infinity, this.#closing, "online");
       const token = await this.#tokens.ask(rejected).catch(() => undefined);
-      const { status, isHeard } = token === undefined ? NO_CONNECTION : await this.#stream(token, heard);
+      const { status, isHeard } = token === undefined ? NO_CONNECTION : await this.#stream(token);
       if (this.#closing.aborted) return;
-      if (isHeard) heard(false);
+      if (isHeard) this.#told.live(false);
       if (status === 404 || status === 405) return;
       if (status === 0) this.#told.cut();
       const isRefused = status === 403 || (status === 401 && rejected !== null);
@@ -73,10 +63,10 @@ export class Live {
 
   /**
    * Reads one stream to its end.
-   * @param {string | null} token @param {(isLive: boolean) => void} heard  called with the first sign of life
+   * @param {string | null} token
    * @returns {Promise<Ended>}
    */
-  async #stream(token, heard) {
+  async #stream(token) {
     const { silence, fetch, live } = this.#options;
     const patience = new Patience(silence, this.#closing);
     const { signal } = patience;
@@ -102,7 +92,7 @@ export class Live {
         // A proxy may have opened the stream, and keep to itself what comes: only what is heard counts.
         if (events.length > 0 && !ended.isHeard) {
           ended.isHeard = true;
-          heard(true);
+          this.#told.live(true);
         }
         for (const event of events) {
           const clock = clockOf(event);
@@ -115,15 +105,6 @@ export class Live {
       patience.end();
       reader?.cancel().catch(() => {});
     }
-  }
-
-  /** Syncs now and then, while nobody tells of news. */
-  #poll() {
-    const { poll } = this.#options;
-    const isSeen = () => globalThis.document?.visibilityState !== "hidden";
-    const ticking = setInterval(() => isSeen() && this.#told.poll(), Math.min(poll, 2 ** 31 - 1));
-    /** @type {any} */ (ticking).unref?.();
-    return { stop: () => clearInterval(ticking) };
   }
 }
 

@@ -9,6 +9,7 @@ import { Outbox } from "./outbox.js";
 import { settle } from "./settling.js";
 import { baseOf, dropBase, keepBase, stateOf } from "./state.js";
 import { post } from "./transport.js";
+import { Patience } from "./waiting.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
 /** @typedef {import("./answer.js").Failure} Failure */
@@ -23,6 +24,8 @@ export class Sync {
   #closing;
   #told;
   #outbox;
+  /** @type {Patience | undefined} */
+  #flight;
 
   /**
    * @param {any} options @param {import("./types.js").Store} store @param {AbortSignal} closing
@@ -49,13 +52,21 @@ export class Sync {
     return outcome === "again" ? null : outcome;
   }
 
+  /** The network is another one: on the old one no answer will come. */
+  giveUp() {
+    this.#flight?.lose();
+  }
+
   /** @param {string | null} token @returns {Promise<Failure | "again" | null>} */
   async #exchange(token) {
     const { before, asked, sent } = await this.#write((tx, models) => this.#outbox.take(tx, models));
     const diffs = sent.map(({ diff }) => diff);
     this.#told.traffic({ direction: "up", clock: asked.clock, diffs });
     const body = JSON.stringify({ logical_clock: asked.clock, diffs });
-    const answer = interpret(await post(this.#options, body, token, this.#closing), this.#options);
+    this.#flight = new Patience(Infinity, this.#closing);
+    const heard = await post(this.#options, body, token, this.#flight.signal);
+    this.#flight.end();
+    const answer = interpret(heard, this.#options);
     const problem = answer.success ? misfit(answer, asked, diffs) : answer;
     if (!problem) {
       const { logical_clock: clock, diffs, refused } = /** @type {Answer} */ (answer);

@@ -7,7 +7,7 @@ import { stateOf } from "./state.js";
 import { Sync } from "./sync.js";
 import { Tabs } from "./tabs.js";
 import { Tokens } from "./tokens.js";
-import { isOnline } from "./waiting.js";
+import { LONGEST_TIMER, isOnline } from "./waiting.js";
 
 /** @typedef {import("./answer.js").Failure} Failure */
 /** @typedef {import("./types.js").State} State */
@@ -32,6 +32,8 @@ export class Syncing {
   /** @type {Set<Promise<any>>} */
   #running = new Set();
   #isSyncing = false;
+  /** When a sync last went well, here or in another tab. */
+  #heardAt = -Infinity;
   /** @type {Status} */
   #status = Object.freeze({
     state: "saved",
@@ -78,6 +80,7 @@ export class Syncing {
     };
     const online = () => {
       this.#schedule.forget();
+      this.#sync.giveUp();
       occasion();
     };
     const focus = () => this.#status.problem && occasion();
@@ -106,9 +109,21 @@ export class Syncing {
       clock: (clock) => void this.#enqueue(needsNews(clock)),
       // A sync finds out how it stands.
       cut: () => this.#status.problem === null && this.#schedule.soon(0),
-      poll: () => isOnline() && this.#status.retryAt === null && void this.#enqueue(() => true),
     });
     live.listen().catch(() => {}); // it was closed before its turn
+    const polling = setInterval(() => this.#poll(), Math.min(this.#options.poll / 4, LONGEST_TIMER));
+    /** @type {any} */ (polling).unref?.();
+    this.#closing.signal.addEventListener("abort", () => clearInterval(polling));
+  }
+
+  /** Where nobody tells of news, and this tab is looked at, it asks; unless it has just heard. */
+  #poll() {
+    const isSeen = globalThis.document?.visibilityState !== "hidden";
+    if (!isSeen || !isOnline() || this.#status.live || this.#status.retryAt !== null) return;
+    if (this.#options.monotonic() - this.#heardAt < this.#options.poll) return;
+    // All tabs find that at once, and one is enough.
+    const { syncedAt } = this.#status;
+    void this.#enqueue((state) => state.syncedAt === syncedAt);
   }
 
   /** Syncs now. @returns {Promise<Status>} */
@@ -232,20 +247,28 @@ export class Syncing {
     return isFirst && failure ? failure : undefined;
   }
 
+  #succeeded() {
+    this.#heardAt = this.#options.monotonic();
+    this.#schedule.succeeded();
+  }
+
   /** What comes of a sync. @param {Failure | null} failure */
   async #settle(failure) {
     if (this.isClosed) return;
     if (!failure) {
-      this.#schedule.succeeded();
+      this.#succeeded();
       return this.#tellStatus({ problem: null, retryAt: null });
     }
     const failures = await this.#failures(failure);
     const isTooMuch = failures >= this.#options.maxFailures;
     const isLasting = isTooMuch || !PASSING.has(failure.code);
-    const { code, diffId, retryAfter } = failure;
+    const { code, diffId } = failure;
     const message = isTooMuch ? `It has failed ${failures} times in a row. ${failure.message}` : failure.message;
     const lasting = isLasting || !UNREACHED.has(code);
-    const wait = this.#schedule.failed({ isLasting: isLasting && !failure.isPassing, retryAfter });
+    const wait = this.#schedule.failed({
+      isLasting: isLasting && !failure.isPassing,
+      retryAfter: PASSING.has(code) ? failure.retryAfter : undefined,
+    });
     await this.#tellStatus({
       problem: { code, message, ...(diffId && { diffId }), lasting },
       retryAt: this.#options.now() + wait,
@@ -283,7 +306,7 @@ export class Syncing {
       if (this.#status.retryAt === null) this.#schedule.soon(this.#options.debounce + SECOND_TO_ACT);
     } else if (message.kind === "status") {
       void this.refresh(message.change);
-      if (message.change.problem === null) this.#schedule.succeeded();
+      if (message.change.problem === null) this.#succeeded();
       if (message.retryIn) this.#schedule.follow(message.retryIn + SECOND_TO_ACT);
     } else if (message.kind === "opened") {
       const { live, problem, retryAt } = this.#status;

@@ -1,7 +1,7 @@
 // Waiting: for a time, for an event, for something that may never come.
 
 /** The longest that a timer can be. */
-const LONGEST_TIMER = 2 ** 31 - 1;
+export const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** What a browser knows to be offline; anything else is found out by trying. */
 export const isOnline = () => globalThis.navigator?.onLine !== false;
@@ -72,6 +72,11 @@ export class Patience {
   renew(millis) {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(this.#abort, Math.min(millis, LONGEST_TIMER));
+  }
+
+  /** Gives up at once. */
+  lose() {
+    this.#abort();
   }
 
   end() {
