@@ -52,6 +52,7 @@ fn what_was_deleted_comes_back_by_undo_also_on_other_devices() {
         }
         phone.click_in("Milk", ".delete").await;
         laptop.sees_no("Milk").await;
+        phone.has_no("#toast[hidden]").await;
         phone.click("#toast button").await;
         laptop.sees("Milk").await;
         assert_eq!(laptop.names().await, ["Bread", "Milk"]);
@@ -59,6 +60,7 @@ fn what_was_deleted_comes_back_by_undo_also_on_other_devices() {
         phone.click_in("Milk", ".check").await;
         phone.click("#clear").await;
         laptop.sees_no("Milk").await;
+        phone.has_no("#toast[hidden]").await;
         phone.click("#toast button").await;
         laptop.sees("Milk").await;
         phone.says("All saved").await;
