@@ -53,6 +53,7 @@ const FILES: &[File] = files! {
     "mobync/resend.js" => JAVASCRIPT,
     "mobync/schedule.js" => JAVASCRIPT,
     "mobync/settling.js" => JAVASCRIPT,
+    "mobync/standing.js" => JAVASCRIPT,
     "mobync/state.js" => JAVASCRIPT,
     "mobync/store-indexeddb.js" => JAVASCRIPT,
     "mobync/store-memory.js" => JAVASCRIPT,

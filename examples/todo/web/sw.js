@@ -23,6 +23,7 @@ const FILES = [
   "/mobync/resend.js",
   "/mobync/schedule.js",
   "/mobync/settling.js",
+  "/mobync/standing.js",
   "/mobync/state.js",
   "/mobync/store-indexeddb.js",
   "/mobync/store-memory.js",

@@ -141,7 +141,10 @@ test("a database that was opened for one person is refused to another, before an
   await ada.close();
   const grace = { url: "https://server.test/sync", models: MODELS, token: () => "grace", store, fetch: network.fetch };
   const reads = [];
-  const watched = { ...store, read: (work) => store.read((tx) => work({ ...tx, all: (...where) => (reads.push(where), tx.all(...where)) })) };
+  const watched = {
+    ...store,
+    read: (work) => store.read((tx) => work({ ...tx, all: (...where) => (reads.push(where), tx.all(...where)) })),
+  };
   await assert.rejects(Mobync.open({ ...grace, store: watched, person: "grace" }), { code: "other_person" });
   assert.deepEqual([network.requests.length, reads], [1, []]);
   network.then(ok(6));
@@ -204,7 +207,10 @@ for (const [what, broken] of Object.entries({
   "is empty": pieces("", { size: 1, pause: 0 }),
   "fails in the middle": () =>
     new Response(new ReadableStream({ pull: (controller) => controller.error(new TypeError("terminated")) })),
-  "is not UTF-8": () => new Response(new Uint8Array([...BYTES.encode(ANSWER.replace("Milk", "Mil\xff"))].map((byte) => (byte === 0xc3 ? 0xff : byte)))),
+  "is not UTF-8": () =>
+    new Response(
+      new Uint8Array([...BYTES.encode(ANSWER.replace("Milk", "Mil\xff"))].map((byte) => (byte === 0xc3 ? 0xff : byte))),
+    ),
 })) {
   test(`an answer that ${what} is none, and the same is asked again`, async () => {
     const network = new Network().then(broken, ok(1));
@@ -229,7 +235,7 @@ test("no more is read of an answer than the bound, and the person hears why", as
   const endless = (status) => () =>
     new Response(
       new ReadableStream({
-        pull: (controller) => void (read += 1024, controller.enqueue(new Uint8Array(1024).fill(32))),
+        pull: (controller) => void ((read += 1024), controller.enqueue(new Uint8Array(1024).fill(32))),
         cancel: () => void (cancelled += 1),
       }),
       { status },
@@ -245,7 +251,9 @@ test("no more is read of an answer than the bound, and the person hears why", as
 });
 
 test("an answer of many megabytes is taken", async () => {
-  const diffs = Array.from({ length: 40 }, (_, number) => back("create", `t${number}`, { name: "x".repeat(1_000_000) }));
+  const diffs = Array.from({ length: 40 }, (_, number) =>
+    back("create", `t${number}`, { name: "x".repeat(1_000_000) }),
+  );
   const phone = await device(new Network().then(ok(3, diffs)));
   assert.equal((await phone.sync()).state, "saved");
   assert.equal((await phone.read("tasks")).length, 40);

@@ -165,7 +165,11 @@ test("what a server asks for is believed for some minutes at most", async () => 
   }
 });
 
-for (const [what, jump] of Object.entries({ "a day back": -86_400_000, "to 1970": -1e15, "a year on": 31_536_000_000 })) {
+for (const [what, jump] of Object.entries({
+  "a day back": -86_400_000,
+  "to 1970": -1e15,
+  "a year on": 31_536_000_000,
+})) {
   test(`a clock that is set ${what} during an outage stops nothing`, async () => {
     let now = 1_700_000_000_000;
     const server = new Ill(lost);

@@ -101,7 +101,8 @@ test("events are read as the standard has it, in whatever pieces they come", asy
     await until(() => phone.status.clock === server.clock, form(server.clock));
   }
   const { syncs } = server;
-  for (const text of ["event: clock\ndata: x\n\n", "event: other\ndata: 99\n\n", "data: 99\n\n", "event: clock\n\n"]) stream.tell(text);
+  for (const text of ["event: clock\ndata: x\n\n", "event: other\ndata: 99\n\n", "data: 99\n\n", "event: clock\n\n"])
+    stream.tell(text);
   await pause(40);
   assert.equal(server.syncs, syncs);
   await phone.close();

@@ -110,10 +110,23 @@ test("what the client records, the server can read", async () => {
   await erase("ada");
   const phone = await connect("ada");
   const nested = (levels) => Array.from({ length: levels }).reduce((inside) => [inside], 0);
-  const values = [2 ** 53 - 1, 1 - 2 ** 53, 1e21, Number.MAX_VALUE, -Number.MIN_VALUE, -0, "\0", "😀", nested(126), { "": [{}] }];
+  const values = [
+    2 ** 53 - 1,
+    1 - 2 ** 53,
+    1e21,
+    Number.MAX_VALUE,
+    -Number.MIN_VALUE,
+    -0,
+    "\0",
+    "😀",
+    nested(126),
+    { "": [{}] },
+  ];
   for (const [place, position] of values.entries()) {
     await phone.create("tasks", { name: "Milk", position });
-    await phone.create("tasks", { id: place % 2 ? "é".repeat(512) : "x".repeat(1024), name: "Tea" }).catch(({ code }) => assert.equal(code, "exists"));
+    await phone
+      .create("tasks", { id: place % 2 ? "é".repeat(512) : "x".repeat(1024), name: "Tea" })
+      .catch(({ code }) => assert.equal(code, "exists"));
   }
   const { state, problem } = await phone.sync();
   assert.deepEqual([state, problem], ["saved", null]);

@@ -84,7 +84,8 @@ for (let seed = 1; seed <= 30; seed += 1) {
       requests: [],
       fetch: async (url, init) => {
         if (random(5) === 0) return lost();
-        if (new TextEncoder().encode(init.body).length > limit) return TOO_LARGE[random(2) ? "a proxy's" : "the server's"]();
+        if (new TextEncoder().encode(init.body).length > limit)
+          return TOO_LARGE[random(2) ? "a proxy's" : "the server's"]();
         const answer = await server.fetch(url, init);
         return random(4) === 0 ? lost() : answer;
       },

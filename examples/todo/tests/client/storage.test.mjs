@@ -15,11 +15,13 @@ function onDisk() {
   const write = (work, durable) =>
     disk.store.write(async (tx) => {
       let step = 0;
-      const counted = (method) => (...where) => {
-        if (step === disk.failsAt) fail();
-        step += 1;
-        return tx[method](...where);
-      };
+      const counted =
+        (method) =>
+        (...where) => {
+          if (step === disk.failsAt) fail();
+          step += 1;
+          return tx[method](...where);
+        };
       const result = await work({ ...tx, put: counted("put"), delete: counted("delete") });
       if (disk.failsAt !== null && step > 0) fail();
       return result;
@@ -41,10 +43,11 @@ for (const [name, code] of Object.entries(ERRORS)) {
         () => phone.create("tasks", { id: "t3", name: "Bread" }),
         () => phone.update("tasks", "t1", { name: "Oat milk" }),
         () => phone.delete("tasks", "t2"),
-        () => phone.change(async (change) => {
-          await change.update("tasks", "t1", { done: true });
-          await change.create("tasks", { id: "t4", name: "Salt" });
-        }),
+        () =>
+          phone.change(async (change) => {
+            await change.update("tasks", "t1", { done: true });
+            await change.create("tasks", { id: "t4", name: "Salt" });
+          }),
       ];
       for (const change of changes) {
         const before = [await phone.read("tasks"), await disk.store.read((tx) => tx.all("pending"))];
@@ -89,7 +92,8 @@ for (let seed = 1; seed <= 40; seed += 1) {
     const fetch = async (url, init) => {
       const { diffs, logical_clock } = JSON.parse(init.body);
       if (random(6) === 0) return lost();
-      if (diffs.some(({ json_data }) => json_data.includes("huge"))) return random(2) ? proxy(413)() : failure(413, "payload_too_large")();
+      if (diffs.some(({ json_data }) => json_data.includes("huge")))
+        return random(2) ? proxy(413)() : failure(413, "payload_too_large")();
       const wrong = diffs.find(({ json_data }) => json_data.includes("wrong"));
       if (wrong) return failure(400, "invalid_diff", {}, { diff_id: wrong.id })();
       const answer = await server.fetch(url, init);
@@ -112,7 +116,12 @@ for (let seed = 1; seed <= 40; seed += 1) {
             : kind === 6
               ? phone.delete("tasks", row.id)
               : kind === 7
-                ? phone.refused().then(async ([one]) => one && (random(2) ? phone.mend(one.id, { name: "Corn" }) : phone.dismiss(one.id)))
+                ? phone
+                    .refused()
+                    .then(
+                      async ([one]) =>
+                        one && (random(2) ? phone.mend(one.id, { name: "Corn" }) : phone.dismiss(one.id)),
+                    )
                 : phone.sync();
       await done.catch(({ code }) => assert.match(code, /^(storage_full|exists|not_there)$/));
     }
@@ -126,7 +135,10 @@ for (let seed = 1; seed <= 40; seed += 1) {
     const there = [...server.rows.values()].map(({ id, name, done = false }) => [id, name, done]);
     assert.deepEqual(here.sort(), there.sort());
     const bases = await disk.store.read((tx) => tx.all("meta"));
-    assert.deepEqual(bases.map(({ key }) => key), ["state"]);
+    assert.deepEqual(
+      bases.map(({ key }) => key),
+      ["state"],
+    );
   });
 }
 
@@ -235,7 +247,14 @@ test("options that are undefined are as if they were not there, and wrong ones a
       });
     }
   }
-  for (const wrong of [{ url: undefined }, { models: undefined }, { fetch: 7 }, { live: "" }, { maxDiffs: 0 }, { maxDiffs: 1.5 }]) {
+  for (const wrong of [
+    { url: undefined },
+    { models: undefined },
+    { fetch: 7 },
+    { live: "" },
+    { maxDiffs: 0 },
+    { maxDiffs: 1.5 },
+  ]) {
     await assert.rejects(Mobync.open({ ...options, ...wrong }), { code: "invalid_option" });
   }
 });

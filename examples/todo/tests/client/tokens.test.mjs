@@ -64,11 +64,18 @@ for (const [what, failed] of Object.entries({
   "a request that took too long": error("TimeoutError", "The operation timed out."),
   "a request that was given up": new DOMException("aborted", "AbortError"),
   axios: error("AxiosError", "Network Error", { code: "ERR_NETWORK" }),
-  "a library of Firebase": error("FirebaseError", "Firebase: Error (auth/network-request-failed).", { code: "auth/network-request-failed" }),
+  "a library of Firebase": error("FirebaseError", "Firebase: Error (auth/network-request-failed).", {
+    code: "auth/network-request-failed",
+  }),
   "a name that is not found": error("Error", "getaddrinfo", { code: "ENOTFOUND" }),
 })) {
   test(`a token that cannot be had for want of a network (${what}) is tried again by itself`, async () => {
-    for (const give of [() => Promise.reject(failed), () => { throw failed; }]) {
+    for (const give of [
+      () => Promise.reject(failed),
+      () => {
+        throw failed;
+      },
+    ]) {
       let asked = 0;
       const token = () => ((asked += 1), asked < 4 ? give() : "ada");
       const network = new Network().then(ok(1));
@@ -137,9 +144,12 @@ function strict(valid, network) {
     await new Promise((resolve) => setTimeout(resolve, 5));
     if (init.headers.Authorization !== `Bearer ${valid()}`) return failure(401, "unauthenticated")();
     if (!url.endsWith("/live")) return ok(network.clock ?? 0)();
-    return new Response(new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode(":\n\n")) }), {
-      headers: { "content-type": "text/event-stream" },
-    });
+    return new Response(
+      new ReadableStream({ start: (controller) => controller.enqueue(new TextEncoder().encode(":\n\n")) }),
+      {
+        headers: { "content-type": "text/event-stream" },
+      },
+    );
   };
   return { fetch, headersOf };
 }

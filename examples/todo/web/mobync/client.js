@@ -44,8 +44,7 @@ export class Mobync extends EventTarget {
       throw error;
     }
     const mobync = new Mobync(all, store);
-    await mobync.#syncing.refresh({});
-    if (all.automatic) mobync.#syncing.begin();
+    await mobync.#syncing.begin();
     return mobync;
   }
 
@@ -241,7 +240,8 @@ const claim = (store, person) =>
     const state = await stateOf(tx);
     if (state.person === person) return;
     if (state.person !== null) {
-      const message = "This database belongs to another person: open it for them, or open another one under another `name`.";
+      const message =
+        "This database belongs to another person: open it for them, or open another one under another `name`.";
       throw new MobyncError("other_person", message);
     }
     await tx.put("meta", { ...state, person });

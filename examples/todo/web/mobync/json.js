@@ -21,7 +21,9 @@ export function parse(text) {
 export function encode(value) {
   if (Array.isArray(value)) return `[${value.map(encode).join(",")}]`;
   if (typeof value === "object" && value !== null) {
-    return `{${Object.entries(value).map(([key, part]) => `${JSON.stringify(key)}:${encode(part)}`).join(",")}}`;
+    return `{${Object.entries(value)
+      .map(([key, part]) => `${JSON.stringify(key)}:${encode(part)}`)
+      .join(",")}}`;
   }
   const looksLikeOne = Number.isInteger(value) && Math.abs(value) >= 2 ** 63 && Math.abs(value) < 1e21;
   return looksLikeOne ? value.toExponential() : JSON.stringify(value);

@@ -71,4 +71,3 @@ function meet(data, left, time) {
   });
   return [won, rest];
 }
-

@@ -124,7 +124,8 @@ export class Sync {
         models.add(model);
         await tx.delete("pending", seq);
       }
-      for (const entry of sent.filter(({ diff }) => !refusedIds.has(diff.id))) await this.#advance(tx, entry.diff, entry.id);
+      for (const entry of sent.filter(({ diff }) => !refusedIds.has(diff.id)))
+        await this.#advance(tx, entry.diff, entry.id);
       for (const diff of answer.diffs) {
         models.add(diff.model);
         await this.#applyDiff(tx, diff);

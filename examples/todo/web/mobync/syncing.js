@@ -3,11 +3,12 @@
 import { MobyncError, PASSING, UNREACHED } from "./errors.js";
 import { Live } from "./live.js";
 import { Schedule } from "./schedule.js";
+import { Standing } from "./standing.js";
 import { stateOf } from "./state.js";
 import { Sync } from "./sync.js";
 import { Tabs } from "./tabs.js";
 import { Tokens } from "./tokens.js";
-import { LONGEST_TIMER, isOnline } from "./waiting.js";
+import { LONGEST_TIMER, hearOfOccasions, isOnline, isSeen } from "./waiting.js";
 
 /** @typedef {import("./answer.js").Failure} Failure */
 /** @typedef {import("./types.js").State} State */
@@ -22,6 +23,7 @@ export class Syncing {
   #options;
   #store;
   #events;
+  #standing;
   #closing = new AbortController();
   #tabs;
   #tokens;
@@ -31,20 +33,8 @@ export class Syncing {
   #queued = null;
   /** @type {Set<Promise<any>>} */
   #running = new Set();
-  #isSyncing = false;
   /** When a sync last went well, here or in another tab. */
   #heardAt = -Infinity;
-  /** @type {Status} */
-  #status = Object.freeze({
-    state: "saved",
-    pending: 0,
-    refused: 0,
-    problem: null,
-    clock: 0,
-    syncedAt: null,
-    retryAt: null,
-    live: false,
-  });
 
   /** @param {any} options @param {import("./types.js").Store} store @param {EventTarget} events */
   constructor(options, store, events) {
@@ -52,6 +42,7 @@ export class Syncing {
     this.#options = options;
     this.#store = store;
     this.#events = events;
+    this.#standing = new Standing(store, events, signal);
     this.#tabs = new Tabs(store.name, (message) => this.#hear(message), signal);
     this.#tokens = new Tokens(options, signal, () => this.#schedule.soon(0));
     this.#schedule = new Schedule(options, signal, (isOccasion) => this.#due(isOccasion));
@@ -62,19 +53,21 @@ export class Syncing {
   }
 
   get status() {
-    return this.#status;
+    return this.#standing.status;
   }
 
   get isClosed() {
     return this.#closing.signal.aborted;
   }
 
-  /** Syncs whenever there is an occasion. */
-  begin() {
+  /** Syncs whenever there is an occasion, if it is to do so by itself. */
+  async begin() {
+    await this.#standing.refresh({});
+    if (!this.#options.automatic) return;
     const { signal } = this.#closing;
     this.#tabs.tell({ kind: "opened" });
     const occasion = () => {
-      void this.refresh({});
+      void this.#standing.refresh({});
       this.#schedule.forgive();
       this.#schedule.soon(0);
     };
@@ -83,32 +76,24 @@ export class Syncing {
       this.#sync.giveUp();
       occasion();
     };
-    const focus = () => this.#status.problem && occasion();
-    globalThis.addEventListener?.("online", online, { signal });
-    globalThis.addEventListener?.("offline", () => void this.refresh({}), { signal });
-    globalThis.addEventListener?.("focus", focus, { signal });
-    globalThis.document?.addEventListener(
-      "visibilitychange",
-      () => {
-        if (document.visibilityState === "visible") occasion();
-      },
-      { signal },
-    );
+    const offline = () => void this.#standing.refresh({});
+    const focus = () => this.status.problem && occasion();
+    hearOfOccasions({ online, offline, focus, seen: occasion }, signal);
     this.#schedule.soon(0);
     if (this.#options.live) this.#listen();
   }
 
   #listen() {
     const needsNews = (/** @type {number} */ clock) => (/** @type {State} */ state, /** @type {number} */ pending) =>
-      this.#schedule.isAllowed && (clock > state.clock || pending > 0 || this.#status.problem !== null);
+      this.#schedule.isAllowed && (clock > state.clock || pending > 0 || this.status.problem !== null);
     const live = new Live(this.#options, this.#tokens, this.#tabs, this.#closing.signal, {
       live: (isLive) => {
         this.#tabs.tell({ kind: "status", change: { live: isLive } });
-        void this.refresh({ live: isLive });
+        void this.#standing.refresh({ live: isLive });
       },
       clock: (clock) => void this.#enqueue(needsNews(clock)),
       // A sync finds out how it stands.
-      cut: () => this.#status.problem === null && this.#schedule.soon(0),
+      cut: () => this.status.problem === null && this.#schedule.soon(0),
     });
     live.listen().catch(() => {}); // it was closed before its turn
     const polling = setInterval(() => this.#poll(), Math.min(this.#options.poll / 4, LONGEST_TIMER));
@@ -118,11 +103,10 @@ export class Syncing {
 
   /** Where nobody tells of news, and this tab is looked at, it asks; unless it has just heard. */
   #poll() {
-    const isSeen = globalThis.document?.visibilityState !== "hidden";
-    if (!isSeen || !isOnline() || this.#status.live || this.#status.retryAt !== null) return;
+    if (!isSeen() || !isOnline() || this.status.live || this.status.retryAt !== null) return;
     if (this.#options.monotonic() - this.#heardAt < this.#options.poll) return;
     // All tabs find that at once, and one is enough.
-    const { syncedAt } = this.#status;
+    const { syncedAt } = this.status;
     void this.#enqueue((state) => state.syncedAt === syncedAt);
   }
 
@@ -151,8 +135,8 @@ export class Syncing {
   async changed(models) {
     await this.told(models);
     // What waits for somebody to act may be what this change mends; any other failure has its time.
-    if (this.#status.problem?.lasting) this.#schedule.soon(this.#options.debounce, true);
-    else if (this.#status.retryAt === null) this.#schedule.soon(this.#options.debounce, false);
+    if (this.status.problem?.lasting) this.#schedule.soon(this.#options.debounce, true);
+    else if (this.status.retryAt === null) this.#schedule.soon(this.#options.debounce, false);
   }
 
   /** Tells the listeners here and the other tabs. @param {Set<string>} models @param {Partial<Status>} [change] */
@@ -160,7 +144,7 @@ export class Syncing {
     const detail = { models: [...models] };
     this.#tabs.tell({ kind: "change", ...detail });
     this.#events.dispatchEvent(new CustomEvent("change", { detail }));
-    await this.refresh(change);
+    await this.#standing.refresh(change);
   }
 
   // ------------------------------------------------------------------------------- running
@@ -169,7 +153,7 @@ export class Syncing {
   #due(isOccasion) {
     if (!isOnline()) return;
     const isNeeded = (/** @type {State} */ _, /** @type {number} */ pending) =>
-      isOccasion || (this.#schedule.isDue && (pending > 0 || this.#status.problem !== null));
+      isOccasion || (this.#schedule.isDue && (pending > 0 || this.status.problem !== null));
     void this.#enqueue(isNeeded);
   }
 
@@ -182,7 +166,7 @@ export class Syncing {
     const needs = [need];
     const result = this.#session(needs)
       .catch(() => {}) // it was closed before its turn
-      .then(() => this.#status);
+      .then(() => this.status);
     this.#queued = { needs, result };
     this.#running.add(result);
     void result.then(() => this.#running.delete(result));
@@ -233,14 +217,14 @@ export class Syncing {
     try {
       if (!isAgain && !(await this.#isNeeded(needs))) return;
       this.#schedule.stop();
-      this.#isSyncing = true;
+      this.#standing.isSyncing = true;
       this.#tabs.tell({ kind: "syncing" });
-      await this.refresh({});
+      await this.#standing.refresh({});
       failure = await this.#sync.run(token);
     } catch (error) {
       failure = failureOf(error);
     }
-    this.#isSyncing = false;
+    this.#standing.isSyncing = false;
     // Another token is asked for first.
     const isFirst = failure?.code === "unauthenticated" && !isAgain && token !== null;
     if (!isFirst) await this.#settle(failure);
@@ -295,33 +279,33 @@ export class Syncing {
   /** @param {Partial<Status>} change */
   async #tellStatus(change) {
     this.#tabs.tell({ kind: "status", change, retryIn: this.#schedule.retryIn });
-    await this.refresh(change);
+    await this.#standing.refresh(change);
   }
 
   /** What another tab tells. @param {any} message */
   #hear(message) {
     if (message.kind === "change") {
       this.#events.dispatchEvent(new CustomEvent("change", { detail: { models: message.models } }));
-      void this.refresh({});
-      if (this.#status.retryAt === null) this.#schedule.soon(this.#options.debounce + SECOND_TO_ACT);
+      void this.#standing.refresh({});
+      if (this.status.retryAt === null) this.#schedule.soon(this.#options.debounce + SECOND_TO_ACT);
     } else if (message.kind === "status") {
-      void this.refresh(message.change);
+      void this.#standing.refresh(message.change);
       if (message.change.problem === null) this.#succeeded();
       if (message.retryIn) this.#schedule.follow(message.retryIn + SECOND_TO_ACT);
     } else if (message.kind === "opened") {
-      const { live, problem, retryAt } = this.#status;
+      const { live, problem, retryAt } = this.status;
       if (live || problem) {
         this.#tabs.tell({ kind: "status", change: { live, problem, retryAt }, retryIn: this.#schedule.retryIn });
       }
     } else if (message.kind === "traffic") {
       this.#events.dispatchEvent(new CustomEvent("traffic", { detail: message.detail }));
     } else if (message.kind === "syncing") {
-      this.#isSyncing = true;
-      void this.refresh({});
+      this.#standing.isSyncing = true;
+      void this.#standing.refresh({});
       // Over when the lock is free again, even if that tab is gone by then.
       const over = async () => {
-        this.#isSyncing = false;
-        await this.refresh({});
+        this.#standing.isSyncing = false;
+        await this.#standing.refresh({});
       };
       this.#tabs.alone("sync", over).catch(() => {});
     }
@@ -332,30 +316,6 @@ export class Syncing {
     const told = { at: this.#options.now(), ...detail };
     this.#tabs.tell({ kind: "traffic", detail: told });
     this.#events.dispatchEvent(new CustomEvent("traffic", { detail: told }));
-  }
-
-  /** Brings the status up to date. @param {Partial<Status>} change */
-  async refresh(change) {
-    if (this.isClosed) return;
-    const count = this.#store.read(async (tx) => {
-      const { clock, syncedAt } = await stateOf(tx);
-      return { clock, syncedAt, pending: await tx.count("pending"), refused: await tx.count("refused") };
-    });
-    // The local database may be what fails, and that is to be shown.
-    this.#show({ ...(await count.catch(() => ({}))), ...change });
-  }
-
-  /** @param {Partial<Status>} change */
-  #show(change) {
-    const status = { ...this.#status, ...change };
-    const { problem, pending } = status;
-    if (this.#isSyncing) status.state = "syncing";
-    else if (!isOnline() || problem?.lasting === false) status.state = "offline";
-    else if (problem) status.state = "stopped";
-    else status.state = pending > 0 ? "waiting" : "saved";
-    if (JSON.stringify(status) === JSON.stringify(this.#status)) return;
-    this.#status = Object.freeze(status);
-    this.#events.dispatchEvent(new Event("status"));
   }
 }
 

@@ -4,7 +4,8 @@ import { MobyncError } from "./errors.js";
 import { Patience, abortable, isOnline } from "./waiting.js";
 
 /** What fetch and its like throw where there is no network. */
-const OF_NETWORKS = /TypeError|AbortError|network|fetch|offline|time.?out|connect|load failed|ECONN|ENOTFOUND|EAI_AGAIN/i;
+const OF_NETWORKS =
+  /TypeError|AbortError|network|fetch|offline|time.?out|connect|load failed|ECONN|ENOTFOUND|EAI_AGAIN/i;
 
 export class Tokens {
   #options;

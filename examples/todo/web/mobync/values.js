@@ -50,7 +50,8 @@ function wrongName(name) {
 function copyOf(value, place, depth, around) {
   const isWrong = (/** @type {string} */ why) => refuse(`The field ${JSON.stringify(place)} ${why}.`);
   if (value === null || typeof value === "boolean") return value;
-  if (typeof value === "string") return isBroken(value) ? isWrong("has half a character in it, as half an emoji") : value;
+  if (typeof value === "string")
+    return isBroken(value) ? isWrong("has half a character in it, as half an emoji") : value;
   if (typeof value === "number") {
     if (!Number.isFinite(value)) isWrong(`is ${value}, which is no value: use null`);
     if (Number.isInteger(value) && !Number.isSafeInteger(value) && Math.abs(value) < 1e21) {

@@ -6,6 +6,20 @@ export const LONGEST_TIMER = 2 ** 31 - 1;
 /** What a browser knows to be offline; anything else is found out by trying. */
 export const isOnline = () => globalThis.navigator?.onLine !== false;
 
+/** Whether somebody may be looking at the page. */
+export const isSeen = () => globalThis.document?.visibilityState !== "hidden";
+
+/**
+ * Tells of what happens to the page, where there is one.
+ * @param {Record<"online" | "offline" | "focus" | "seen", () => void>} told @param {AbortSignal} signal
+ */
+export function hearOfOccasions({ online, offline, focus, seen }, signal) {
+  globalThis.addEventListener?.("online", online, { signal });
+  globalThis.addEventListener?.("offline", offline, { signal });
+  globalThis.addEventListener?.("focus", focus, { signal });
+  globalThis.document?.addEventListener("visibilitychange", () => isSeen() && seen(), { signal });
+}
+
 /** A timer that does not keep Node running. @param {() => void} work @param {number} millis */
 export function timer(work, millis) {
   const made = setTimeout(work, Math.min(millis, LONGEST_TIMER));
