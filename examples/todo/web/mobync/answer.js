@@ -8,7 +8,8 @@ const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
 /**
  * A failure. `heard` says that somebody has answered, and `status` that the answer is about this request;
  * one that `isPassing` is tried again soon though it needs somebody.
- * @typedef {{ code: string, message: string, diffId?: string, status?: number, heard?: boolean, retryAfter?: number, isPassing?: boolean }} Failure
+ * @typedef {{ code: string, message: string, diffId?: string, status?: number, heard?: boolean,
+ *   retryAfter?: number, isPassing?: boolean }} Failure
  */
 
 /**

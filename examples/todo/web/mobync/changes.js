@@ -28,7 +28,7 @@ export class Changes {
     const defaults = defaultsOf(this.#options, model);
     const id = checkedId(fields?.id === undefined ? uuid() : fields.id);
     // An id that is undefined is none; any other such field is a fault.
-    const data = checkedFields(isPlain(fields) ? { ...fields, id } : fields);
+    const data = /** @type {Row} */ (checkedFields(isPlain(fields) ? { ...fields, id } : fields));
     if (await this.#tx.get("objects", [model, id])) {
       throw new MobyncError("exists", `There is an object ${id} in ${model} already.`);
     }

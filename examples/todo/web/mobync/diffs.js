@@ -22,15 +22,20 @@ export const newDiff = (type, model, data) => ({
  * @returns {Row | undefined}
  */
 export function fold(row, diffs, defaults = {}) {
-  return diffs.reduce((/** @type {Row | undefined} */ before, { type, json_data }) => {
-    if (type === "delete") return undefined;
-    const data = parsed(json_data);
-    if (type === "create") return { ...defaults, ...data };
-    return before && { ...before, ...data };
-  }, row);
+  for (const { type, json_data } of diffs) {
+    const data = /** @type {Row} */ (parsed(json_data));
+    if (type === "delete") row = undefined;
+    else if (type === "create") row = { ...defaults, ...data };
+    else row &&= { ...row, ...data };
+  }
+  return row;
 }
 
-/** The fields of a diff of this device's own; none if the store was damaged. @param {string} text @returns {Record<string, any>} */
+/**
+ * The fields of a diff of this device's own; none if the store was damaged.
+ * @param {string} text
+ * @returns {Record<string, any>}
+ */
 export const parsed = (text) => parse(text) ?? {};
 
 /**

@@ -47,7 +47,9 @@ export class Live {
     this.#told.live(false); // whatever the tab before has heard
     while (!this.#closing.aborted) {
       if (!isOnline()) await sleep(Infinity, this.#closing, "online");
+      /** @type {string | null | undefined} */
       const token = await this.#tokens.ask(rejected).catch(() => undefined);
+      /** @type {Ended} */
       const { status, isHeard } = token === undefined ? NO_CONNECTION : await this.#stream(token);
       if (this.#closing.aborted) return;
       if (isHeard) this.#told.live(false);

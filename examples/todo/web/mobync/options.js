@@ -26,6 +26,7 @@ const NUMBERS = {
  */
 export function complete(given) {
   const set = Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
+  /** @type {Record<string, any>} */
   const options = {
     fetch: globalThis.fetch?.bind(globalThis),
     now: Date.now,

@@ -78,7 +78,11 @@ export async function indexedDBStore(name) {
   };
 }
 
-/** @param {string} name @param {() => void} closed  called when it is, but for `close` @returns {Promise<IDBDatabase>} */
+/**
+ * @param {string} name
+ * @param {() => void} closed  called when it is, but not by `close`
+ * @returns {Promise<IDBDatabase>}
+ */
 async function openDatabase(name, closed) {
   const opening = indexedDB.open(name, 1);
   opening.onupgradeneeded = () => {

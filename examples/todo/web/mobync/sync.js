@@ -165,7 +165,10 @@ export class Sync {
     if (left.length > 0 && after.left.length === 0) await dropBase(tx, model, id);
   }
 
-  /** The object's base, if it has one, becomes what the server has. @param {Tx} tx @param {Diff} diff @param {string} id */
+  /**
+   * The object's base, if it has one, becomes what the server has.
+   * @param {Tx} tx @param {Diff} diff @param {string} id
+   */
   async #advance(tx, diff, id) {
     const base = await baseOf(tx, diff.model, id);
     if (base) await keepBase(tx, diff.model, id, fold(base.row, [diff], this.#options.models[diff.model]));

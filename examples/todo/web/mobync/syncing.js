@@ -177,6 +177,7 @@ export class Syncing {
   async #session(needs) {
     /** @type {string | null} */
     let token = null;
+    /** @type {Failure | undefined} */
     let outcome;
     do {
       try {

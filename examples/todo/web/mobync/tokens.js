@@ -16,7 +16,10 @@ export class Tokens {
   /** @type {string | null} */
   #last = null;
 
-  /** @param {any} options @param {AbortSignal} closing @param {() => void} late  called when a token has come too late */
+  /**
+   * @param {any} options @param {AbortSignal} closing
+   * @param {() => void} late  called when a token has come too late
+   */
   constructor(options, closing, late) {
     this.#options = options;
     this.#closing = closing;
@@ -32,8 +35,8 @@ export class Tokens {
     if (!this.#options.token) return Promise.resolve(null);
     // Somebody else has got another one since: the application is not to renew that, too.
     const isRejected = rejected !== null && (this.#last === null || this.#last === rejected);
-    const under_way = this.#asking;
-    if (under_way && (under_way.rejected || !isRejected)) return under_way.result;
+    const current = this.#asking;
+    if (current && (current.rejected || !isRejected)) return current.result;
     const asking = { rejected: isRejected, result: this.#call(isRejected) };
     this.#asking = asking;
     const over = () => {

@@ -64,7 +64,7 @@
  * @property {string} url  where to sync; redirects are not followed
  * @property {string} [live]  where the stream of live updates is
  * @property {Record<string, Record<string, any>>} models  each model with its columns' defaults
- * @property {(ask: { rejected: boolean, signal: AbortSignal }) => string | null | undefined | Promise<string | null | undefined>} [token]
+ * @property {(ask: { rejected: boolean, signal: AbortSignal }) => Token | Promise<Token>} [token]
  *   the token, or nothing while nobody is signed in; asked with `rejected` when the server did not take
  *   the last one. It may throw: then it is asked again later. Without this option no token is sent
  * @property {Store} [store]  instead of IndexedDB
@@ -87,6 +87,8 @@
  * @property {number} [silence]  after which a silent live stream is dead; 45,000 unless set
  * @property {number} [poll]  between syncs while there is no live stream; 60,000 unless set
  */
+
+/** @typedef {string | null | undefined} Token */
 
 /**
  * A local database with transactions. `objects` has {model, id, row}; `pending` and `refused` have
