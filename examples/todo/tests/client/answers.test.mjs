@@ -191,6 +191,15 @@ test("an answer that is slow but moves is read to its end, however long that tak
   assert.equal((await phone.read("tasks", "t1")).name, "Milk 😀");
 });
 
+test("a server that needs long before its first byte is given more time with each try", async () => {
+  const slow = async () => (await new Promise((resolve) => setTimeout(resolve, 300)), ok(1)());
+  const network = new Network().then(slow, slow, slow, slow);
+  const phone = await device(network, { timeout: 60 });
+  const states = [];
+  while (states.at(-1) !== "saved") states.push((await phone.sync()).state);
+  assert.deepEqual(states, ["offline", "offline", "offline", "saved"]);
+});
+
 test("an upload has time for its bytes", async () => {
   const slow = async () => (await new Promise((resolve) => setTimeout(resolve, 500)), ok(1)());
   const phone = await device(new Network().then(slow), { timeout: 50 });

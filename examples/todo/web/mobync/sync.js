@@ -18,6 +18,9 @@ import { Patience } from "./waiting.js";
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Tx} Tx */
 
+/** Of the usual time without a byte. */
+const MOST_PATIENT = 8;
+
 export class Sync {
   #options;
   #store;
@@ -26,6 +29,8 @@ export class Sync {
   #outbox;
   /** @type {Patience | undefined} */
   #flight;
+  /** How many times as patient as usual it is: a server may need long before its first byte. */
+  #patience = 1;
 
   /**
    * @param {any} options @param {import("./types.js").Store} store @param {AbortSignal} closing
@@ -64,8 +69,13 @@ export class Sync {
     this.#told.traffic({ direction: "up", clock: asked.clock, diffs });
     const body = JSON.stringify({ logical_clock: asked.clock, diffs });
     this.#flight = new Patience(Infinity, this.#closing);
-    const heard = await post(this.#options, body, token, this.#flight.signal);
+    const { timeout, monotonic } = this.#options;
+    const begun = monotonic();
+    const patient = { ...this.#options, timeout: timeout * this.#patience };
+    const heard = await post(patient, body, token, this.#flight.signal);
     this.#flight.end();
+    if (heard) this.#patience = 1;
+    else if (monotonic() - begun >= timeout) this.#patience = Math.min(this.#patience * 2, MOST_PATIENT);
     const answer = interpret(heard, this.#options);
     const problem = answer.success ? misfit(answer, asked, diffs) : answer;
     if (!problem) {

@@ -83,7 +83,7 @@
  * @property {number} [firstWait]  after the first failure, and twice as long each time; 1,000 unless set
  * @property {number} [longWait]  between tries while it is stopped; 15 minutes unless set
  * @property {number} [timeout]  of silence after which there is no answer, or no token; 30,000 unless
- *   set. A transfer that moves may take as long as it takes
+ *   set, and longer after each such failure. A transfer that moves may take as long as it takes
  * @property {number} [silence]  after which a silent live stream is dead; 45,000 unless set
  * @property {number} [poll]  between syncs while there is no live stream; 60,000 unless set
  */
