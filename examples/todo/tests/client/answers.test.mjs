@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Mobync, memoryStore } from "../../web/mobync.js";
-import { MODELS, Network, Replica, back, chance, device, lost, ok, until } from "./network.mjs";
+import { MODELS, Network, Replica, back, chance, device, failure, lost, ok, until } from "./network.mjs";
 
 const of = (owner, diff) => ({ ...diff, owner });
 const pull = (clock) => ok(clock, [back("create", "t9", { name: "Bread" })]);
@@ -125,6 +125,52 @@ test("a first answer with diffs of two owners is not taken either", async () => 
   assert.deepEqual(await phone.read("tasks"), []);
   assert.equal((await phone.sync()).state, "saved");
 });
+
+for (const [what, grace] of Object.entries({
+  "who is ahead": ok(9, [of("grace", back("create", "g1"))]),
+  "who is as far": ok(5, [of("grace", back("create", "g1"))]),
+  "who is a little behind": ok(4),
+  "who is far behind": failure(409, "clock_ahead"),
+})) {
+  for (const before of ["never sent", "sent before, without an answer"]) {
+    test(`another token is first asked whose it is: nothing of Ada's that was ${before} reaches Grace, ${what}`, async () => {
+      let token = "ada";
+      const store = memoryStore();
+      const network = new Network();
+      let phone = await old(network, { store, token: () => token });
+      await phone.create("tasks", { id: "t1", name: "Milk" });
+      if (before !== "never sent") {
+        network.then(lost);
+        await phone.sync();
+      }
+      const first = network.requests.length;
+      token = "grace";
+      network.then(grace, grace);
+      for (let round = 0; round < 2; round += 1) {
+        const { problem, pending, clock } = await phone.sync();
+        assert.deepEqual([pending, clock], [1, 5]);
+        assert.match(problem.code, /other_owner|clock_ahead|no_answer/);
+        await phone.close();
+        phone = await device(network, { store, token: () => token });
+      }
+      assert.ok(network.requests.slice(first).every(({ diffs }) => diffs.length === 0));
+      // A token that was renewed is asked once, and one that is known never.
+      token = "ada's new one";
+      network.then(ok(5, [back("create", "t0")]), pull(6), ok(7));
+      assert.equal((await phone.sync()).state, "saved");
+      await phone.create("tasks", { name: "Tea" });
+      assert.equal((await phone.sync()).state, "saved");
+      assert.deepEqual(
+        network.requests.slice(-3).map(({ logical_clock, diffs }) => [logical_clock, diffs.length]),
+        [
+          [4, 0],
+          [5, 1],
+          [6, 1],
+        ],
+      );
+    });
+  }
+}
 
 test("an owner's database begun anew for a restored server is still that owner's", async () => {
   const network = new Network();

@@ -14,6 +14,7 @@ export const NEW_DEVICE = {
   person: null,
   owner: null,
   failures: 0,
+  token: null,
 };
 
 /** @param {Tx} tx @returns {Promise<State>} */

@@ -8,6 +8,7 @@ import { UNREACHED } from "./errors.js";
 import { Outbox } from "./outbox.js";
 import { settle } from "./settling.js";
 import { baseOf, dropBase, keepBase, stateOf } from "./state.js";
+import { markOf } from "./tokens.js";
 import { post } from "./transport.js";
 import { Patience } from "./waiting.js";
 
@@ -50,11 +51,45 @@ export class Sync {
    * @returns {Promise<Failure | null>}
    */
   async run(token) {
-    let outcome;
+    /** @type {Failure | "again" | null} */
+    let outcome = await this.#identify(token);
+    if (outcome) return outcome;
     do {
       outcome = await this.#exchange(token);
     } while (outcome === "again" && !this.#closing.aborted);
     return outcome === "again" ? null : outcome;
+  }
+
+  /**
+   * Before the first change is sent with another token than before: whether that is the same owner's.
+   * What the device's last tick brought says so; nothing of it is applied.
+   * @param {string | null} token
+   * @returns {Promise<Failure | null>}
+   */
+  async #identify(token) {
+    const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
+    const { clock, owner } = state;
+    const isKnown = owner === null || clock === 0 || state.token === markOf(token);
+    if (isKnown || pending === 0) return null;
+    const answer = await this.#ask(clock - 1, [], token);
+    const problem = answer.success ? misfit(answer, state, []) : answer;
+    if (problem) return problem;
+    await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), token: markOf(token) }));
+    return null;
+  }
+
+  /** @param {number} clock @param {Diff[]} diffs @param {string | null} token */
+  async #ask(clock, diffs, token) {
+    const body = JSON.stringify({ logical_clock: clock, diffs });
+    this.#flight = new Patience(Infinity, this.#closing);
+    const { timeout, monotonic } = this.#options;
+    const begun = monotonic();
+    const patient = { ...this.#options, timeout: timeout * this.#patience };
+    const heard = await post(patient, body, token, this.#flight.signal);
+    this.#flight.end();
+    if (heard) this.#patience = 1;
+    else if (monotonic() - begun >= timeout) this.#patience = Math.min(this.#patience * 2, MOST_PATIENT);
+    return interpret(heard, this.#options);
   }
 
   /** The network is another one: on the old one no answer will come. */
@@ -67,21 +102,12 @@ export class Sync {
     const { before, asked, sent } = await this.#write((tx, models) => this.#outbox.take(tx, models));
     const diffs = sent.map(({ diff }) => diff);
     this.#told.traffic({ direction: "up", clock: asked.clock, diffs });
-    const body = JSON.stringify({ logical_clock: asked.clock, diffs });
-    this.#flight = new Patience(Infinity, this.#closing);
-    const { timeout, monotonic } = this.#options;
-    const begun = monotonic();
-    const patient = { ...this.#options, timeout: timeout * this.#patience };
-    const heard = await post(patient, body, token, this.#flight.signal);
-    this.#flight.end();
-    if (heard) this.#patience = 1;
-    else if (monotonic() - begun >= timeout) this.#patience = Math.min(this.#patience * 2, MOST_PATIENT);
-    const answer = interpret(heard, this.#options);
+    const answer = await this.#ask(asked.clock, diffs, token);
     const problem = answer.success ? misfit(answer, asked, diffs) : answer;
     if (!problem) {
       const { logical_clock: clock, diffs, refused } = /** @type {Answer} */ (answer);
       this.#told.traffic({ direction: "down", clock, diffs, refused });
-      return (await this.#apply(asked, sent, /** @type {Answer} */ (answer))) ? "again" : null;
+      return (await this.#apply(asked, sent, /** @type {Answer} */ (answer), token)) ? "again" : null;
     }
     this.#told.traffic({ direction: "down", clock: asked.clock, diffs: [], problem });
     // Of a server that failed nobody knows how far it had come. Any other failure of its own is an
@@ -113,10 +139,10 @@ export class Sync {
 
   /**
    * Applies an answer in one transaction.
-   * @param {State} asked @param {Pending[]} sent @param {Answer} answer
+   * @param {State} asked @param {Pending[]} sent @param {Answer} answer @param {string | null} token
    * @returns {Promise<boolean>}  whether there is more to send
    */
-  async #apply(asked, sent, answer) {
+  async #apply(asked, sent, answer, token) {
     let isTaken = false;
     const more = await this.#write(async (tx, models) => {
       const state = await stateOf(tx);
@@ -145,7 +171,8 @@ export class Sync {
       }
       const owner = state.owner ?? answer.diffs[0]?.owner ?? null;
       const { logical_clock: clock } = answer;
-      await tx.put("meta", { ...state, clock, owner, syncedAt: at, deleted: [], failures: 0 });
+      const known = { clock, owner, syncedAt: at, token: markOf(token) };
+      await tx.put("meta", { ...state, ...known, deleted: [], failures: 0 });
       const changes = new Changes(tx, this.#options, models);
       for (const [model, id] of state.deleted) {
         if (await tx.get("objects", [model, id])) await changes.delete(model, id);

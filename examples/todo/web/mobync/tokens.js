@@ -89,3 +89,7 @@ function checked(token) {
 
 /** @param {string | null} token */
 export const headersOf = (token) => (token === null ? {} : { Authorization: `Bearer ${token}` });
+
+/** By which another token is noticed, and nothing else can be known of it. @param {string | null} token */
+export const markOf = (token) =>
+  [...(token ?? "")].reduce((mark, letter) => Math.imul(mark ^ letter.charCodeAt(0), 16777619), 2166136261 | 0);

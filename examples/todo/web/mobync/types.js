@@ -117,7 +117,8 @@
 /**
  * What a device knows of its server: its clock, the seq of the last change that was in a request
  * without an answer, when a sync last went well, objects (model, id) to be deleted if they come back,
- * whose it is (as the application and as the server say), and how often in a row the server failed.
+ * whose it is (as the application and as the server say), how often in a row the server failed, and
+ * by which token it was known.
  * @typedef {object} State
  * @property {"state"} key
  * @property {number} clock
@@ -127,6 +128,7 @@
  * @property {string | null} person
  * @property {string | null} owner
  * @property {number} failures
+ * @property {number | null} token  a mark of the one of the last answer
  */
 
 export {};
