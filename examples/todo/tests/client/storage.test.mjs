@@ -185,6 +185,23 @@ test("a delete that is set aside brings the object back, and a create takes what
   assert.deepEqual(lines(network.requests.at(-1).diffs), ['create t3 {"name":"Salt"}']);
 });
 
+test("an object that a restored server cannot be given is the person's to look after, and not here any more", async () => {
+  const network = new Network().then(
+    ok(3, [back("create", "t1", { name: "Milk" })]),
+    failure(409, "clock_ahead"),
+    proxy(413),
+    ok(0),
+  );
+  const phone = await device(network, { maxDiffs: 1 });
+  await phone.sync();
+  await phone.update("tasks", "t1", { name: "Oat milk" });
+  await phone.sync();
+  assert.equal((await phone.resend()).state, "saved");
+  assert.deepEqual(await phone.read("tasks"), []);
+  const [refused] = await phone.refused();
+  assert.deepEqual(refused.fields, { id: "t1", name: "Oat milk", done: false });
+});
+
 test("refused changes are in the order made, also those of one answer, and over restarts", async () => {
   const store = memoryStore();
   const refuse = ({ diffs }) =>
