@@ -52,6 +52,7 @@ fn what_was_deleted_comes_back_by_undo_also_on_other_devices() {
         }
         phone.click_in("Milk", ".delete").await;
         laptop.sees_no("Milk").await;
+        phone.has_no("#toast[hidden]").await;
         phone.click("#toast button").await;
         laptop.sees("Milk").await;
         assert_eq!(laptop.names().await, ["Bread", "Milk"]);
@@ -59,6 +60,7 @@ fn what_was_deleted_comes_back_by_undo_also_on_other_devices() {
         phone.click_in("Milk", ".check").await;
         phone.click("#clear").await;
         laptop.sees_no("Milk").await;
+        phone.has_no("#toast[hidden]").await;
         phone.click("#toast button").await;
         laptop.sees("Milk").await;
         phone.says("All saved").await;
@@ -222,6 +224,71 @@ fn the_store_of_browsers_keeps_what_a_store_promises() {
         );
         let kept = phone.run(&script).await;
         assert_eq!(kept, json!([7, []]));
+    });
+}
+
+#[test]
+fn a_database_that_the_browser_closes_is_opened_anew() {
+    Browser::test("closed", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        phone.add("Milk").await;
+        phone.says("All saved").await;
+        let script = "
+            const { indexedDBStore } = await import('/mobync.js');
+            const store = await indexedDBStore('closed');
+            const put = (key) => store.write((tx) => tx.put('meta', { key }));
+            const ask = (request) => new Promise((resolve, reject) => {
+                request.onsuccess = () => resolve(request.result);
+                request.onerror = request.onblocked = () => reject(new Error('it was not closed'));
+            });
+            await put('a');
+            await ask(indexedDB.deleteDatabase('mobync:closed'));
+            await put('b');
+            const { transaction } = IDBDatabase.prototype;
+            IDBDatabase.prototype.transaction = function (...how) {
+                IDBDatabase.prototype.transaction = transaction;
+                this.close();
+                return this.transaction(...how);
+            };
+            await put('c');
+            const keys = (await store.read((tx) => tx.all('meta'))).map(({ key }) => key);
+            (await ask(indexedDB.open('mobync:closed', 2))).close();
+            const newer = await put('d').then(() => 'written', ({ code }) => code);
+            store.close();
+            const over = await put('e').then(() => 'written', ({ code }) => code);
+            return [...keys, newer, over];";
+        let heard = phone.run(script).await;
+        assert_eq!(heard, json!(["b", "c", "storage_failed", "storage_failed"]));
+
+        // The person clears the page's data while it is open.
+        let origin = json!({"origin": server.address(), "storageTypes": "indexeddb"});
+        phone.command("Storage.clearDataForOrigin", origin).await;
+        phone.add("Bread").await;
+        phone.says("All saved").await;
+        phone.sees("Milk").await;
+        assert_eq!(server.names("ada"), ["Bread", "Milk"]);
+    });
+}
+
+#[test]
+fn a_database_of_one_person_is_not_opened_for_another() {
+    Browser::test("person", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        phone.add("Ada's").await;
+        phone.says("All saved").await;
+        let script = "
+            const { Mobync } = await import('/mobync.js');
+            const open = (person) => Mobync.open({
+                person, name: 'todo-ada-1', url: '/sync', models: { tasks: {} }, token: () => person, automatic: false,
+            });
+            const ada = await open('ada');
+            const seen = (await ada.read('tasks')).length;
+            await ada.close();
+            return [seen, await open('grace').then(() => 'opened', ({ code }) => code)];";
+        assert_eq!(phone.run(script).await, json!([1, "other_person"]));
+        assert_eq!(server.names("grace"), [""; 0]);
     });
 }
 

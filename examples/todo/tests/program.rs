@@ -45,11 +45,14 @@ fn every_file_that_the_service_worker_keeps_is_there() {
 #[test]
 fn every_script_that_the_page_loads_is_kept_by_the_service_worker() {
     let worker = include_str!("../web/sw.js");
-    for file in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/web")).unwrap() {
-        let name = file.unwrap().file_name().into_string().unwrap();
-        let is_part = ["js", "css"].iter().any(|ending| name.ends_with(&format!(".{ending}")));
-        if is_part && name != "sw.js" {
-            assert!(worker.contains(&format!("\"/{name}\"")), "{name}");
+    let web = concat!(env!("CARGO_MANIFEST_DIR"), "/web");
+    for (folder, path) in [(web.to_owned(), "/"), (format!("{web}/mobync"), "/mobync/")] {
+        for file in std::fs::read_dir(folder).unwrap() {
+            let name = file.unwrap().file_name().into_string().unwrap();
+            let is_part = ["js", "css"].iter().any(|ending| name.ends_with(&format!(".{ending}")));
+            if is_part && name != "sw.js" {
+                assert!(worker.contains(&format!("\"{path}{name}\"")), "{name}");
+            }
         }
     }
 }

@@ -42,6 +42,7 @@ async function openAs(user) {
   await before?.mobync.close();
 
   const mobync = await Mobync.open({
+    person: user,
     name: `todo-${user}-${device}`,
     url: "/sync",
     live: "/sync/live",

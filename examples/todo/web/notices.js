@@ -4,7 +4,7 @@ const PLAIN = {
   unauthenticated: "You are signed out",
   storage_full: "This device is full",
   clock_ahead: "The server has forgotten something",
-  payload_too_large: "A change is too large",
+  other_owner: "Somebody else is signed in",
 };
 
 /** Shows them while there are any. */

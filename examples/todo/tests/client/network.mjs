@@ -83,3 +83,37 @@ export async function until(condition, what) {
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
+
+/** Chance that can be repeated: the same seed, the same numbers. */
+export function chance(seed) {
+  let state = seed;
+  return (below) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+/** A server that one device syncs with: it does what is new, and remembers it. */
+export class Replica {
+  rows = new Map();
+  known = new Set();
+  clock = 0;
+
+  fetch = async (_, { body }) => {
+    const { diffs } = JSON.parse(body);
+    const fresh = diffs.filter(({ id }) => !this.known.has(id));
+    for (const { id, type, json_data } of fresh) {
+      this.known.add(id);
+      const data = JSON.parse(json_data);
+      if (type === "create") this.rows.set(data.id, data);
+      else if (type === "delete") this.rows.delete(data.id);
+      else if (this.rows.has(data.id)) Object.assign(this.rows.get(data.id), data);
+    }
+    if (fresh.length > 0) this.clock += 1;
+    return ok(this.clock)();
+  };
+
+  names() {
+    return Object.fromEntries([...this.rows].map(([id, { name }]) => [id, name]));
+  }
+}

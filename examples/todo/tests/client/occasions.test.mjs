@@ -110,8 +110,8 @@ test("a live event makes it sync, if the clock is not its own", async () => {
   await until(() => server.streams.length === 1 && phone.status.syncedAt, "it has synced and listens");
   const [stream] = server.streams;
   assert.equal(stream.headers.Authorization, "Bearer ada");
-  await until(() => phone.status.live, "it knows that it listens");
   stream.tell("event: clock\ndata: 0\n\n:\n\n");
+  await until(() => phone.status.live, "it knows that it listens");
   server.clock = 4;
   stream.tell("event: clo");
   stream.tell("ck\r\ndata: 4\r\n\r\n");

@@ -6,22 +6,13 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Mobync, memoryStore } from "../../web/mobync.js";
-import { until } from "./network.mjs";
+import { chance, until } from "./network.mjs";
 
 const server = process.env.TODO_SERVER;
 if (!server)
   throw new Error("TODO_SERVER must be the address of a running todo server: run `cargo test -p todo --test client`");
 
 const MODELS = { tasks: { name: "", done: false, position: 0, due: null, created_time: 0 } };
-
-/** Chance that can be repeated: the same seed, the same numbers. */
-function chance(seed) {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor((state / 2 ** 32) * below);
-  };
-}
 
 function connect(token, options = {}) {
   return Mobync.open({
@@ -90,6 +81,61 @@ test("a wrong token is told, and owners see nothing of each other", async () => 
   await ada.sync();
   await grace.sync();
   assert.equal(await grace.read("tasks", "secret"), undefined);
+});
+
+test("a database of one owner takes nothing of another's, and tells", async () => {
+  await Promise.all([erase("ada"), erase("grace")]);
+  const [ada, grace] = [await connect("ada"), await connect("grace")];
+  for (let number = 0; number < 3; number += 1) await ada.create("tasks", { name: "Ada's" });
+  await ada.sync();
+  let token = "ada";
+  const shared = await connect("ada", { token: () => token });
+  await shared.sync();
+  token = "grace";
+  await shared.create("tasks", { name: "Ada's" });
+  // Whichever owner's clock is ahead.
+  do {
+    await grace.create("tasks", { name: "Grace's" });
+    await grace.sync();
+    const { state, problem, clock } = await shared.sync();
+    const behind = clock - grace.status.clock;
+    const expected = behind > 1 ? "clock_ahead" : behind === 1 ? "no_answer" : "other_owner";
+    assert.equal(problem?.code, expected, state);
+  } while (grace.status.clock <= shared.status.clock);
+  assert.deepEqual(new Set((await shared.read("tasks")).map(({ name }) => name)), new Set(["Ada's"]));
+  token = "ada";
+  assert.equal((await shared.sync()).state, "saved");
+});
+
+/** Values that no column of the application has to take: whatever is recorded never blocks the rest. */
+test("what the client records, the server can read", async () => {
+  await erase("ada");
+  const phone = await connect("ada");
+  const nested = (levels) => Array.from({ length: levels }).reduce((inside) => [inside], 0);
+  const values = [
+    2 ** 53 - 1,
+    1 - 2 ** 53,
+    1e21,
+    Number.MAX_VALUE,
+    -Number.MIN_VALUE,
+    -0,
+    "\0",
+    "😀",
+    nested(126),
+    { "": [{}] },
+  ];
+  for (const [place, position] of values.entries()) {
+    await phone.create("tasks", { name: "Milk", position });
+    await phone
+      .create("tasks", { id: place % 2 ? "é".repeat(512) : "x".repeat(1024), name: "Tea" })
+      .catch(({ code }) => assert.equal(code, "exists"));
+  }
+  const { state, problem } = await phone.sync();
+  assert.deepEqual([state, problem], ["saved", null]);
+  for (const { code } of await phone.refused()) assert.match(code, /^(invalid_value|constraint)$/);
+  const fresh = await connect("ada");
+  await fresh.sync();
+  assert.equal(await tasks(fresh), await tasks(phone));
 });
 
 test("a live update arrives without touching anything", async () => {

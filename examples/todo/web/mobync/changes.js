@@ -1,0 +1,89 @@
+// Changes of the person's, each written with its diff in one transaction.
+
+import { filled, newDiff, uuid } from "./diffs.js";
+import { MobyncError } from "./errors.js";
+import { bytesOf } from "./json.js";
+import { keepBase, stateOf } from "./state.js";
+import { checkedFields, checkedId, isPlain, tooLarge } from "./values.js";
+
+/** @typedef {import("./types.js").Diff} Diff */
+/** @typedef {import("./types.js").Row} Row */
+/** @typedef {import("./types.js").Tx} Tx */
+
+/** The changes of one transaction; see `Mobync.change`. */
+export class Changes {
+  #tx;
+  #options;
+  #models;
+
+  /** @param {Tx} tx @param {any} options @param {Set<string>} models  gets those that have changed */
+  constructor(tx, options, models) {
+    this.#tx = tx;
+    this.#options = options;
+    this.#models = models;
+  }
+
+  /** @param {string} model @param {Record<string, any>} fields @returns {Promise<Row>} */
+  async create(model, fields) {
+    const defaults = defaultsOf(this.#options, model);
+    const id = checkedId(fields?.id === undefined ? uuid() : fields.id);
+    // An id that is undefined is none; any other such field is a fault.
+    const data = /** @type {Row} */ (checkedFields(isPlain(fields) ? { ...fields, id } : fields));
+    if (await this.#tx.get("objects", [model, id])) {
+      throw new MobyncError("exists", `There is an object ${id} in ${model} already.`);
+    }
+    const row = filled(data, defaults);
+    await this.#record("create", model, data, undefined);
+    await this.#tx.put("objects", { model, id, row });
+    return row;
+  }
+
+  /** @param {string} model @param {string} id @param {Record<string, any>} fields @returns {Promise<Row>} */
+  async update(model, id, fields) {
+    const before = await this.#row(model, id);
+    const differs = (/** @type {[string, any]} */ [field, value]) =>
+      field !== "id" && JSON.stringify(before[field]) !== JSON.stringify(value);
+    const changed = Object.fromEntries(Object.entries(checkedFields(fields)).filter(differs));
+    if (Object.keys(changed).length === 0) return before;
+    const row = { ...before, ...changed };
+    await this.#record("update", model, { id, ...changed }, before);
+    await this.#tx.put("objects", { model, id, row });
+    return row;
+  }
+
+  /** @param {string} model @param {string} id @returns {Promise<Row>} */
+  async delete(model, id) {
+    const row = await this.#row(model, id);
+    await this.#record("delete", model, { id }, row);
+    await this.#tx.delete("objects", [model, id]);
+    return row;
+  }
+
+  /** @param {string} model @param {string} id @returns {Promise<Row>} */
+  async #row(model, id) {
+    const defaults = defaultsOf(this.#options, model);
+    const found = await this.#tx.get("objects", [model, checkedId(id)]);
+    if (!found) throw new MobyncError("not_there", `There is no object ${id} in ${model} any more.`);
+    return filled(found.row, defaults);
+  }
+
+  /** @param {Diff["type"]} type @param {string} model @param {any} data @param {Row | undefined} before */
+  async #record(type, model, data, before) {
+    const { id } = data;
+    const earlier = (await this.#tx.all("pending", model, id)).at(-1)?.diff.utc_timestamp ?? -1;
+    const { clock } = await stateOf(this.#tx);
+    const utc_timestamp = Math.max(Math.floor(this.#options.now()), earlier + 1);
+    const diff = { ...newDiff(type, model, data), logical_clock: clock, utc_timestamp };
+    const bytes = bytesOf(JSON.stringify(diff));
+    if (bytes > this.#options.maxChange) tooLarge(bytes, this.#options.maxChange);
+    if (earlier < 0) await keepBase(this.#tx, model, id, before);
+    await this.#tx.put("pending", { model, id, diff });
+    this.#models.add(model);
+  }
+}
+
+/** @param {any} options @param {string} model @returns {Record<string, any>} */
+export function defaultsOf({ models }, model) {
+  if (Object.hasOwn(models, model)) return models[model];
+  throw new MobyncError("unknown_model", `There is no model ${model} here.`);
+}

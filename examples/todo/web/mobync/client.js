@@ -1,0 +1,248 @@
+// The client: what an application sees of it.
+
+import { Changes, defaultsOf } from "./changes.js";
+import { filled } from "./diffs.js";
+import { MobyncError } from "./errors.js";
+import { complete } from "./options.js";
+import { beginAnew } from "./resend.js";
+import { stateOf } from "./state.js";
+import { indexedDBStore } from "./store-indexeddb.js";
+import { Syncing } from "./syncing.js";
+
+/** @typedef {import("./types.js").Options} Options */
+/** @typedef {import("./types.js").Refused} Refused */
+/** @typedef {import("./types.js").Row} Row */
+/** @typedef {import("./types.js").Status} Status */
+/** @typedef {import("./types.js").Store} Store */
+/** @typedef {import("./types.js").Tx} Tx */
+
+/**
+ * A local database that syncs.
+ *
+ * Events: `change` (detail: `{ models }`) when objects have changed, here, by a sync or in another
+ * tab; `status` when {@link Mobync#status} has; `traffic` (detail: `{ direction, at, clock, diffs,
+ * refused, problem }`) for whoever wants to watch the protocol.
+ */
+export class Mobync extends EventTarget {
+  #options;
+  #store;
+  #syncing;
+
+  /**
+   * Opens the local database, and begins to sync.
+   * @param {Options} options
+   * @returns {Promise<Mobync>}
+   */
+  static async open(options) {
+    const all = complete(options);
+    const store = all.store ?? (await indexedDBStore(all.name ?? `for-${all.person}`));
+    try {
+      await store.read(stateOf); // whether it can be read at all
+      if (all.person !== undefined) await claim(store, all.person);
+    } catch (error) {
+      store.close();
+      throw error;
+    }
+    const mobync = new Mobync(all, store);
+    await mobync.#syncing.begin();
+    return mobync;
+  }
+
+  /** Use {@link Mobync.open}. @param {any} options @param {Store} store */
+  constructor(options, store) {
+    super();
+    this.#options = options;
+    this.#store = store;
+    this.#syncing = new Syncing(options, store, this);
+  }
+
+  /** How it stands. @returns {Status} */
+  get status() {
+    return this.#syncing.status;
+  }
+
+  // ------------------------------------------------------------------------ reading and writing
+
+  /**
+   * The objects of a model by their ids, or the one of that id.
+   * @param {string} model
+   * @param {string} [id]
+   * @returns {Promise<any>}  rows; or a row, undefined if it is not there
+   */
+  async read(model, id) {
+    const defaults = defaultsOf(this.#options, model);
+    const found = await this.#store.read((tx) => tx.all("objects", model, id));
+    const rows = found.map(({ row }) => filled(row, defaults));
+    return id === undefined ? rows : rows[0];
+  }
+
+  /**
+   * Calls the listener now and after each change of the model.
+   * @param {string} model
+   * @param {(view: { records: Row[], pending: Set<string> }) => void} listener  gets the objects, and
+   *   the ids of those with changes that the server has not acknowledged
+   * @returns {() => void}  ends it
+   */
+  subscribe(model, listener) {
+    const defaults = defaultsOf(this.#options, model);
+    let [wanted, busy, over] = [true, false, false];
+    const view = async () => {
+      wanted = true;
+      if (busy) return;
+      busy = true;
+      try {
+        while (wanted && !over) {
+          wanted = false;
+          const [objects, waiting] = await this.#store.read(async (tx) => [
+            await tx.all("objects", model),
+            await tx.all("pending", model),
+          ]);
+          const records = objects.map(({ row }) => filled(row, defaults));
+          const pending = new Set(waiting.map(({ id }) => id));
+          if (!over) listener({ records, pending });
+        }
+      } catch (error) {
+        if (!this.#syncing.isClosed) console.error(error);
+      } finally {
+        busy = false;
+      }
+    };
+    const heard = (/** @type {any} */ event) => event.detail.models.includes(model) && void view();
+    this.addEventListener("change", heard);
+    void view();
+    return () => {
+      over = true;
+      this.removeEventListener("change", heard);
+    };
+  }
+
+  /**
+   * Makes an object, under a new id unless one is given.
+   * @param {string} model
+   * @param {Record<string, any>} fields  JSON; anything else is an `invalid_value`
+   * @returns {Promise<Row>}
+   */
+  create(model, fields) {
+    return this.change((change) => change.create(model, fields));
+  }
+
+  /**
+   * Changes fields of an object.
+   * @param {string} model
+   * @param {string} id
+   * @param {Record<string, any>} fields  JSON; anything else is an `invalid_value`
+   * @returns {Promise<Row>}
+   */
+  update(model, id, fields) {
+    return this.change((change) => change.update(model, id, fields));
+  }
+
+  /**
+   * Deletes an object.
+   * @param {string} model
+   * @param {string} id
+   * @returns {Promise<Row>}  what it was
+   */
+  delete(model, id) {
+    return this.change((change) => change.delete(model, id));
+  }
+
+  /**
+   * Makes several changes, all of them or (if `work` throws) none. It may await nothing else.
+   * @template T
+   * @param {(change: Changes) => Promise<T>} work
+   * @returns {Promise<T>}
+   */
+  change(work) {
+    return this.#change((tx, changes) => work(changes));
+  }
+
+  /** @param {(tx: Tx, changes: Changes) => Promise<any>} work */
+  async #change(work) {
+    /** @type {Set<string>} */
+    const models = new Set();
+    const result = await this.#store.write(async (tx) => {
+      models.clear();
+      return work(tx, new Changes(tx, this.#options, models));
+    }, true);
+    await this.#syncing.changed(models);
+    return result;
+  }
+
+  // ------------------------------------------------------------------------------------ refused
+
+  /**
+   * The changes that did not pass and that nobody has looked after, in the order made.
+   * @returns {Promise<Refused[]>}
+   */
+  async refused() {
+    const refused = await this.#store.read((tx) => tx.all("refused"));
+    return refused.sort((a, b) => (a.seq ?? 0) - (b.seq ?? 0) || a.at - b.at);
+  }
+
+  /**
+   * Makes a refused change again, with these fields different.
+   * @param {string} diffId
+   * @param {Record<string, any>} [fields]
+   */
+  async mend(diffId, fields = {}) {
+    await this.#change(async (tx, changes) => {
+      /** @type {Refused | undefined} */
+      const refused = await tx.get("refused", diffId);
+      if (!refused) throw new MobyncError("not_there", "This change has been looked after already.");
+      const { type, model } = refused.diff;
+      const { id, ...wanted } = { ...refused.fields, ...fields };
+      const isThere = (await tx.get("objects", [model, id])) !== undefined;
+      await tx.delete("refused", diffId);
+      if (type === "delete") await changes.delete(model, id);
+      else if (type === "create" && !isThere) await changes.create(model, { id, ...wanted });
+      else await changes.update(model, id, wanted);
+    });
+  }
+
+  /** Lets a refused change go. @param {string} diffId */
+  async dismiss(diffId) {
+    await this.#store.write((tx) => tx.delete("refused", diffId), true);
+    await this.#syncing.told(new Set());
+  }
+
+  // ------------------------------------------------------------------------------------ syncing
+
+  /**
+   * Syncs now. It does not throw: what went wrong is the status's problem.
+   * @returns {Promise<Status>}
+   */
+  sync() {
+    return this.#syncing.now();
+  }
+
+  /**
+   * For a person who has said, at the problem `clock_ahead`, that it is the right server and was
+   * restored from a backup: gives it all that this device has, and takes what it has. The database
+   * as it was before is kept as `backup` in the table `meta`.
+   * @returns {Promise<Status>}
+   */
+  async resend() {
+    await this.#syncing.alone(() => this.#store.write((tx) => beginAnew(tx, this.#options.now()), true));
+    return this.sync();
+  }
+
+  /** Ends syncing and listening; what is pending is sent when it is opened again. */
+  async close() {
+    await this.#syncing.close();
+    this.#store.close();
+  }
+}
+
+/** Makes the database that person's, if it is nobody's yet. @param {Store} store @param {string} person */
+const claim = (store, person) =>
+  store.write(async (tx) => {
+    const state = await stateOf(tx);
+    if (state.person === person) return;
+    if (state.person !== null) {
+      const message =
+        "This database belongs to another person: open it for them, or open another one under another `name`.";
+      throw new MobyncError("other_person", message);
+    }
+    await tx.put("meta", { ...state, person });
+  }, true);

@@ -1,0 +1,41 @@
+// What a device knows besides its objects: of its server, and of how objects were at the last answer.
+
+/** @typedef {import("./types.js").State} State */
+/** @typedef {import("./types.js").Row} Row */
+/** @typedef {import("./types.js").Tx} Tx */
+
+/** @type {State} */
+export const NEW_DEVICE = {
+  key: "state",
+  clock: 0,
+  unanswered: 0,
+  syncedAt: null,
+  deleted: [],
+  person: null,
+  owner: null,
+  failures: 0,
+  token: null,
+};
+
+/** @param {Tx} tx @returns {Promise<State>} */
+export const stateOf = async (tx) => ({ ...NEW_DEVICE, ...(await tx.get("meta", "state")) });
+
+// An object with pending changes has a base: its row as the server has it, as far as is known. It is
+// what the row becomes again when its changes are taken back.
+
+/** @param {string} model @param {string} id */
+const keyOf = (model, id) => ["base", model, id];
+
+/** @param {Tx} tx @param {string} model @param {string} id @returns {Promise<{ row: Row | undefined } | undefined>} */
+export const baseOf = (tx, model, id) => tx.get("meta", keyOf(model, id));
+
+/** @param {Tx} tx @param {string} model @param {string} id @param {Row | undefined} row */
+export const keepBase = (tx, model, id, row) => tx.put("meta", { key: keyOf(model, id), row });
+
+/** @param {Tx} tx @param {string} model @param {string} id */
+export const dropBase = (tx, model, id) => tx.delete("meta", keyOf(model, id));
+
+/** @param {Tx} tx */
+export async function dropBases(tx) {
+  for (const { key } of await tx.all("meta")) if (Array.isArray(key)) await tx.delete("meta", key);
+}

@@ -1,0 +1,328 @@
+// When to sync, and how it stands: occasions, changes, other tabs, failures.
+
+import { MobyncError, PASSING, UNREACHED } from "./errors.js";
+import { Live } from "./live.js";
+import { Schedule } from "./schedule.js";
+import { Standing } from "./standing.js";
+import { stateOf } from "./state.js";
+import { Sync } from "./sync.js";
+import { Tabs } from "./tabs.js";
+import { Tokens } from "./tokens.js";
+import { LONGEST_TIMER, hearOfOccasions, isOnline, isSeen } from "./waiting.js";
+
+/** @typedef {import("./answer.js").Failure} Failure */
+/** @typedef {import("./types.js").State} State */
+/** @typedef {import("./types.js").Status} Status */
+
+/** @typedef {(state: State, pending: number) => boolean} Need  Whether a sync is still needed. */
+
+/** How much longer than another tab this one waits, so that it only does what is left undone. */
+const SECOND_TO_ACT = 1500;
+
+export class Syncing {
+  #options;
+  #store;
+  #events;
+  #standing;
+  #closing = new AbortController();
+  #tabs;
+  #tokens;
+  #schedule;
+  #sync;
+  /** @type {{ needs: Need[], result: Promise<Status> } | null} */
+  #queued = null;
+  /** @type {Set<Promise<any>>} */
+  #running = new Set();
+  /** When a sync last went well, here or in another tab. */
+  #heardAt = -Infinity;
+
+  /** @param {any} options @param {import("./types.js").Store} store @param {EventTarget} events */
+  constructor(options, store, events) {
+    const { signal } = this.#closing;
+    this.#options = options;
+    this.#store = store;
+    this.#events = events;
+    this.#standing = new Standing(store, events, signal);
+    this.#tabs = new Tabs(store.name, (message) => this.#hear(message), signal);
+    this.#tokens = new Tokens(options, signal, () => this.#schedule.soon(0));
+    this.#schedule = new Schedule(options, signal, (isOccasion) => this.#due(isOccasion));
+    this.#sync = new Sync(options, store, signal, {
+      traffic: (detail) => this.#traffic(detail),
+      changed: (models, isSaved) => this.told(models, isSaved ? { problem: null, retryAt: null } : {}),
+    });
+  }
+
+  get status() {
+    return this.#standing.status;
+  }
+
+  get isClosed() {
+    return this.#closing.signal.aborted;
+  }
+
+  /** Syncs whenever there is an occasion, if it is to do so by itself. */
+  async begin() {
+    await this.#standing.refresh({});
+    if (!this.#options.automatic) return;
+    const { signal } = this.#closing;
+    this.#tabs.tell({ kind: "opened" });
+    const occasion = () => {
+      void this.#standing.refresh({});
+      this.#schedule.forgive();
+      this.#schedule.soon(0);
+    };
+    const online = () => {
+      this.#schedule.forget();
+      this.#sync.giveUp();
+      occasion();
+    };
+    const offline = () => void this.#standing.refresh({});
+    const focus = () => this.status.problem && occasion();
+    hearOfOccasions({ online, offline, focus, seen: occasion }, signal);
+    this.#schedule.soon(0);
+    if (this.#options.live) this.#listen();
+  }
+
+  #listen() {
+    const needsNews = (/** @type {number} */ clock) => (/** @type {State} */ state, /** @type {number} */ pending) =>
+      this.#schedule.isAllowed && (clock > state.clock || pending > 0 || this.status.problem !== null);
+    const live = new Live(this.#options, this.#tokens, this.#tabs, this.#closing.signal, {
+      live: (isLive) => {
+        this.#tabs.tell({ kind: "status", change: { live: isLive } });
+        void this.#standing.refresh({ live: isLive });
+      },
+      clock: (clock) => void this.#enqueue(needsNews(clock)),
+      // A sync finds out how it stands.
+      cut: () => this.status.problem === null && this.#schedule.soon(0),
+    });
+    live.listen().catch(() => {}); // it was closed before its turn
+    const polling = setInterval(() => this.#poll(), Math.min(this.#options.poll / 4, LONGEST_TIMER));
+    /** @type {any} */ (polling).unref?.();
+    this.#closing.signal.addEventListener("abort", () => clearInterval(polling));
+  }
+
+  /** Where nobody tells of news, and this tab is looked at, it asks; unless it has just heard. */
+  #poll() {
+    if (!isSeen() || !isOnline() || this.status.live || this.status.retryAt !== null) return;
+    if (this.#options.monotonic() - this.#heardAt < this.#options.poll) return;
+    // All tabs find that at once, and one is enough.
+    const { syncedAt } = this.status;
+    void this.#enqueue((state) => state.syncedAt === syncedAt);
+  }
+
+  /** Syncs now. @returns {Promise<Status>} */
+  now() {
+    this.#schedule.forget();
+    return this.#enqueue(() => true);
+  }
+
+  /**
+   * While nobody syncs.
+   * @template T
+   * @param {() => Promise<T>} work
+   */
+  alone(work) {
+    return this.#tabs.alone("sync", work);
+  }
+
+  async close() {
+    this.#closing.abort();
+    await Promise.allSettled(this.#running);
+    this.#tabs.close();
+  }
+
+  /** This person has changed something. @param {Set<string>} models */
+  async changed(models) {
+    await this.told(models);
+    // What waits for somebody to act may be what this change mends; any other failure has its time.
+    if (this.status.problem?.lasting) this.#schedule.soon(this.#options.debounce, true);
+    else if (this.status.retryAt === null) this.#schedule.soon(this.#options.debounce, false);
+  }
+
+  /** Tells the listeners here and the other tabs. @param {Set<string>} models @param {Partial<Status>} [change] */
+  async told(models, change = {}) {
+    const detail = { models: [...models] };
+    this.#tabs.tell({ kind: "change", ...detail });
+    this.#events.dispatchEvent(new CustomEvent("change", { detail }));
+    await this.#standing.refresh(change);
+  }
+
+  // ------------------------------------------------------------------------------- running
+
+  /** The timer's time has come. @param {boolean} isOccasion */
+  #due(isOccasion) {
+    if (!isOnline()) return;
+    const isNeeded = (/** @type {State} */ _, /** @type {number} */ pending) =>
+      isOccasion || (this.#schedule.isDue && (pending > 0 || this.status.problem !== null));
+    void this.#enqueue(isNeeded);
+  }
+
+  /** One sync at a time, and one at most behind it. @param {Need} need */
+  #enqueue(need) {
+    if (this.#queued) {
+      this.#queued.needs.push(need);
+      return this.#queued.result;
+    }
+    const needs = [need];
+    const result = this.#session(needs)
+      .catch(() => {}) // it was closed before its turn
+      .then(() => this.status);
+    this.#queued = { needs, result };
+    this.#running.add(result);
+    void result.then(() => this.#running.delete(result));
+    return result;
+  }
+
+  /** A sync; a second one with another token if the first was not taken. @param {Need[]} needs */
+  async #session(needs) {
+    /** @type {string | null} */
+    let token = null;
+    /** @type {Failure | undefined} */
+    let outcome;
+    do {
+      try {
+        if (outcome === undefined && !(await this.#isNeeded(needs))) return;
+        // Asked for before it is this tab's turn: an application that has none holds up nobody.
+        token = await this.#tokens.ask(outcome?.code === "unauthenticated" ? token : null);
+      } catch (error) {
+        this.#begun(needs);
+        return this.#settle(failureOf(error));
+      }
+      const isAgain = outcome !== undefined;
+      outcome = await this.#tabs.alone("sync", () => this.#run(needs, token, isAgain));
+      if (isAgain) return;
+    } while (outcome?.code === "unauthenticated");
+  }
+
+  /** @param {Need[]} needs */
+  async #isNeeded(needs) {
+    const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
+    const isNeeded = needs.some((need) => need(state, pending));
+    if (!isNeeded) this.#begun(needs);
+    return isNeeded;
+  }
+
+  /** Whoever wants a sync from now on gets another one. @param {Need[]} needs */
+  #begun(needs) {
+    if (this.#queued?.needs === needs) this.#queued = null;
+  }
+
+  /**
+   * @param {Need[]} needs @param {string | null} token @param {boolean} isAgain
+   * @returns {Promise<Failure | undefined>}
+   */
+  async #run(needs, token, isAgain) {
+    this.#begun(needs);
+    if (this.isClosed) return;
+    let failure;
+    try {
+      if (!isAgain && !(await this.#isNeeded(needs))) return;
+      this.#schedule.stop();
+      this.#standing.isSyncing = true;
+      this.#tabs.tell({ kind: "syncing" });
+      await this.#standing.refresh({});
+      failure = await this.#sync.run(token);
+    } catch (error) {
+      failure = failureOf(error);
+    }
+    this.#standing.isSyncing = false;
+    // Another token is asked for first.
+    const isFirst = failure?.code === "unauthenticated" && !isAgain && token !== null;
+    if (!isFirst) await this.#settle(failure);
+    return isFirst && failure ? failure : undefined;
+  }
+
+  #succeeded() {
+    this.#heardAt = this.#options.monotonic();
+    this.#schedule.succeeded();
+  }
+
+  /** What comes of a sync. @param {Failure | null} failure */
+  async #settle(failure) {
+    if (this.isClosed) return;
+    if (!failure) {
+      this.#succeeded();
+      return this.#tellStatus({ problem: null, retryAt: null });
+    }
+    const failures = await this.#failures(failure);
+    const isTooMuch = failures >= this.#options.maxFailures;
+    const isLasting = isTooMuch || !PASSING.has(failure.code);
+    const { code, diffId } = failure;
+    const message = isTooMuch ? `It has failed ${failures} times in a row. ${failure.message}` : failure.message;
+    const lasting = isLasting || !UNREACHED.has(code);
+    const wait = this.#schedule.failed({
+      isLasting: isLasting && !failure.isPassing,
+      retryAfter: PASSING.has(code) ? failure.retryAfter : undefined,
+    });
+    await this.#tellStatus({
+      problem: { code, message, ...(diffId && { diffId }), lasting },
+      retryAt: this.#options.now() + wait,
+    });
+  }
+
+  /**
+   * How often in a row somebody has answered, but nothing came of it; a network that is not there does
+   * not count.
+   * @param {Failure} failure
+   */
+  async #failures({ code, heard }) {
+    if (!heard || !UNREACHED.has(code)) return 0;
+    const count = this.#store.write(async (tx) => {
+      const state = await stateOf(tx);
+      await tx.put("meta", { ...state, failures: state.failures + 1 });
+      return state.failures + 1;
+    });
+    return count.catch(() => 0);
+  }
+
+  // ---------------------------------------------------------------------------------- telling
+
+  /** @param {Partial<Status>} change */
+  async #tellStatus(change) {
+    this.#tabs.tell({ kind: "status", change, retryIn: this.#schedule.retryIn });
+    await this.#standing.refresh(change);
+  }
+
+  /** What another tab tells. @param {any} message */
+  #hear(message) {
+    if (message.kind === "change") {
+      this.#events.dispatchEvent(new CustomEvent("change", { detail: { models: message.models } }));
+      void this.#standing.refresh({});
+      if (this.status.retryAt === null) this.#schedule.soon(this.#options.debounce + SECOND_TO_ACT);
+    } else if (message.kind === "status") {
+      void this.#standing.refresh(message.change);
+      if (message.change.problem === null) this.#succeeded();
+      if (message.retryIn) this.#schedule.follow(message.retryIn + SECOND_TO_ACT);
+    } else if (message.kind === "opened") {
+      const { live, problem, retryAt } = this.status;
+      if (live || problem) {
+        this.#tabs.tell({ kind: "status", change: { live, problem, retryAt }, retryIn: this.#schedule.retryIn });
+      }
+    } else if (message.kind === "traffic") {
+      this.#events.dispatchEvent(new CustomEvent("traffic", { detail: message.detail }));
+    } else if (message.kind === "syncing") {
+      this.#standing.isSyncing = true;
+      void this.#standing.refresh({});
+      // Over when the lock is free again, even if that tab is gone by then.
+      const over = async () => {
+        this.#standing.isSyncing = false;
+        await this.#standing.refresh({});
+      };
+      this.#tabs.alone("sync", over).catch(() => {});
+    }
+  }
+
+  /** @param {any} detail */
+  #traffic(detail) {
+    const told = { at: this.#options.now(), ...detail };
+    this.#tabs.tell({ kind: "traffic", detail: told });
+    this.#events.dispatchEvent(new CustomEvent("traffic", { detail: told }));
+  }
+}
+
+/** @param {any} error @returns {Failure} */
+function failureOf(error) {
+  const { code, message, isPassing } = /** @type {any} */ (MobyncError.of(error));
+  // A token that does not come though there is a network is a failure like that of a server.
+  return { code, message, isPassing, heard: code === "no_token" && isOnline() };
+}
