@@ -328,7 +328,7 @@ struct Fickle(Arc<AtomicUsize>);
 
 impl<S: Synchronizer> Rules<S> for Fickle {
     async fn delete(&self, _: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
-        if self.0.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if self.0.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             return Err(Refusal::because("not now"));
         }
         Ok(())

@@ -108,20 +108,7 @@ fn block(batch: &Batch<'_, '_>) -> Option<String> {
             format!("(SELECT count(*) FROM ({existing}) AS t) <> mobync_expected")
         }
     };
-    let conversions: String = batch
-        .columns
-        .iter()
-        .map(|column| {
-            format!(
-                "IF mobync_field IS NULL THEN BEGIN \
-                 PERFORM r.{name} FROM json_to_recordset(mobync_rows) AS r ({name} {of}); \
-                 EXCEPTION WHEN OTHERS THEN mobync_field := {field}; END; END IF; ",
-                name = column.quoted(),
-                of = column.full_type,
-                field = literal(&column.name),
-            )
-        })
-        .collect();
+    let conversions = conversions(batch);
     let (first_rows, most_rows) = ROWS;
     let block = format!(
         "
@@ -189,6 +176,21 @@ END"
         mark.insert(1, 'x');
     }
     Some(format!("DO {mark}{block}{mark}"))
+}
+
+/// Tries of the fields, one by one, to find the one whose value cannot be converted.
+fn conversions(batch: &Batch<'_, '_>) -> String {
+    let mut tries = String::new();
+    for column in &batch.columns {
+        let (name, field) = (column.quoted(), literal(&column.name));
+        tries += &format!(
+            "IF mobync_field IS NULL THEN BEGIN \
+             PERFORM r.{name} FROM json_to_recordset(mobync_rows) AS r ({name} {}); \
+             EXCEPTION WHEN OTHERS THEN mobync_field := {field}; END; END IF; ",
+            column.full_type
+        );
+    }
+    tries
 }
 
 /// The parameters of a statement as the block's variables. Identifiers stay as they are.
