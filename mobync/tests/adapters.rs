@@ -1,12 +1,19 @@
 //! What adapters build on: limits of the framework, and auth closures of another shape.
 #![allow(clippy::unwrap_used, reason = "tests")]
 
-use std::{cell::Cell, rc::Rc};
+use std::{
+    cell::Cell,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
+use http_body::{Body, Frame};
+use http_body_util::Full;
 use mobync::{
     Mobync, Owner,
-    http::{Head, OverLimit, answer, receive},
+    http::{Endpoint, Head, Limits, OverLimit, receive},
     memory::MemoryDatabase,
 };
 
@@ -14,26 +21,43 @@ fn post() -> Head<'static> {
     Head { method: "POST", content_type: Some(b"application/json"), ..Head::default() }
 }
 
+/// A body that the framework cuts off at once.
+struct CutOff(Option<OverLimit>);
+
+impl Body for CutOff {
+    type Data = Bytes;
+    type Error = OverLimit;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, OverLimit>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
+}
+
 #[tokio::test]
 async fn a_body_that_the_framework_cut_off_is_too_large() {
-    let error = receive(post(), usize::MAX, async { Err(OverLimit.into()) }).await.unwrap_err();
+    let limits = Limits::new().max_body_bytes(usize::MAX);
+    let error = receive(post(), CutOff(Some(OverLimit)), &limits).await.unwrap_err();
     assert_eq!(error.code(), "payload_too_large");
     let sentence = "The body is larger than this server takes: send fewer diffs at once.";
     assert_eq!(error.to_string(), sentence);
-    let error = receive(post(), 100, async { Err(OverLimit.into()) }).await.unwrap_err();
+    let limits = limits.max_body_bytes(100);
+    let error = receive(post(), CutOff(Some(OverLimit)), &limits).await.unwrap_err();
     assert!(error.to_string().contains("larger than 100 bytes"), "{error}");
 }
 
 #[tokio::test]
 async fn an_auth_closure_of_an_adapter_may_borrow_and_need_not_be_send() {
-    let mobync = Mobync::new(MemoryDatabase::new());
+    let endpoint = Endpoint::without_auth(Mobync::new(MemoryDatabase::new()));
     let (asked, session) = (Cell::new(0), Rc::new("ada"));
-    let body = async { Ok(Bytes::from(r#"{"logical_clock": 0, "diffs": []}"#)) };
-    let received = receive(post(), 100, body).await;
+    let body = Full::<Bytes>::from(r#"{"logical_clock": 0, "diffs": []}"#);
     let auth = |_| async {
         asked.set(asked.get() + 1);
         Ok(Owner::new(*session)?)
     };
-    assert_eq!(answer(&mobync, received, auth).await.status(), 200);
+    let limits = Limits::new().max_body_bytes(100);
+    assert_eq!(endpoint.answer(post(), body, &limits, auth).await.status(), 200);
     assert_eq!(asked.get(), 1);
 }

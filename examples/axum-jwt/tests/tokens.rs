@@ -105,7 +105,7 @@ fn a_secret_that_can_be_guessed_is_refused_at_the_start() {
     use std::os::unix::ffi::OsStringExt;
 
     let blank = [" ", "\t", "\n", "\u{a0}", "                                "];
-    let short = ["", "0", "secret", "fifteen bytes !", "      short but padded      "];
+    let short = ["", "0", "secret", "fifteen bytes !", "      short, padded      "];
     let no_text = std::ffi::OsString::from_vec(vec![0xff; 64]);
     let secrets = blank.into_iter().chain(short).map(Into::into).chain([no_text]);
     for secret in secrets {

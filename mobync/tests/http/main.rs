@@ -1,5 +1,5 @@
 //! The endpoint from the outside: the reference flow, the error table, owners and concurrency.
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 mod hostile;
