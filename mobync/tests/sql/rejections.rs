@@ -280,9 +280,14 @@ async fn what_a_statement_raises_for_no_row_as_well_is_no_diffs_fault() {
     let table = "CREATE TABLE tasks (owner text, id text, a text, PRIMARY KEY (owner, id))";
     let server = postgres_server(&[table], &["tasks"]).await;
     let pool = server.0.database().pool().clone();
-    fails_whole(&server, async |sql| drop(sqlx::raw_sql(sql).execute(&pool).await.unwrap())).await;
+    fails_whole(&server, async |sql| {
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    })
+    .await;
     // A trigger that fails before it looks at any row.
-    let switch = async |sql: &'static str| drop(sqlx::raw_sql(sql).execute(&pool).await.unwrap());
+    let switch = async |sql: &'static str| {
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    };
     switch(
         "CREATE FUNCTION shut() RETURNS trigger LANGUAGE plpgsql AS \
          $$BEGIN RAISE EXCEPTION 'shut' USING ERRCODE = 'APP01'; END$$; \
@@ -297,7 +302,10 @@ async fn what_a_statement_raises_for_no_row_as_well_is_no_diffs_fault() {
 
     let (server, _folder) = sqlite_server(&[table], &["tasks"]).await;
     let pool = server.0.database().pool().clone();
-    fails_whole(&server, async |sql| drop(sqlx::raw_sql(sql).execute(&pool).await.unwrap())).await;
+    fails_whole(&server, async |sql| {
+        sqlx::raw_sql(sql).execute(&pool).await.unwrap();
+    })
+    .await;
 }
 
 /// Answers that must be alike, whatever has been joined.
