@@ -189,7 +189,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] or [`Error::InvalidDiff`] if the clock or a diff breaks a rule of the
-    /// wire format, [`Error::PayloadTooLarge`] if there are too many diffs, [`Error::ClockAhead`] if
+    /// wire format, [`Error::PayloadTooLarge`] if there are too many diffs or they take too long together, [`Error::ClockAhead`] if
     /// the device's clock is greater than the owner's, [`Error::UnknownModel`] or
     /// [`Error::UnknownField`] if the database has no such, [`Error::Internal`] or [`Error::Busy`] if
     /// it fails. Where requests are [all or nothing](Self::all_or_nothing), also

@@ -25,7 +25,7 @@ pub use self::database::DatabaseError;
 /// | 403 | `forbidden` | the auth closure forbids; or a rule does, where requests are all or nothing |
 /// | 405 | `method_not_allowed` | the method is not POST |
 /// | 409 | `clock_ahead` | the device's clock is greater than the server's |
-/// | 413 | `payload_too_large` | the body is over the limit, or has too many diffs |
+/// | 413 | `payload_too_large` | the body is over the limit, has too many diffs, or they take too long together |
 /// | 415 | `unsupported_media_type` | the body is not `application/json`, or is compressed |
 /// | 422 | `unknown_model`, `unknown_field` | device and server disagree about the schema |
 /// | 422 | `invalid_value`, `constraint` | the database refuses a diff, where requests are all or nothing |
