@@ -2,7 +2,7 @@
 //!
 //! A statement that fails undoes all that is behind the last savepoint, and each savepoint of a client
 //! takes three round trips. So the tries are made by a block of PL/pgSQL, on the server: a part of the
-//! rows at a time, smaller behind a failure and larger behind a success.
+//! rows at a time, and one by one those of a small part that is not taken.
 
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     DatabaseError, Operation, Owner, Rejection,
-    sql::{Arg, Batch, Dialect},
+    sql::{Arg, Batch, Dialect, with_parameters},
 };
 
 /// How many rows a try has at first, and at the most.
@@ -120,6 +120,7 @@ DECLARE
   mobync_first int := 1;
   mobync_last int;
   mobync_step int := {first_rows};
+  mobync_until int := 0;
   mobync_done bigint;
   mobync_expected bigint;
   mobync_refused text[] := '{{}}';
@@ -148,13 +149,18 @@ BEGIN
         RAISE EXCEPTION 'left out' USING ERRCODE = '{LEFT_OUT}';
       END IF; END IF;
       mobync_first := mobync_last + 1;
-      mobync_step := least(mobync_step * 2, {most_rows});
+      IF mobync_first > mobync_until THEN
+        mobync_step := least(greatest(mobync_step * 2, {first_rows}), {most_rows});
+      END IF;
     EXCEPTION WHEN OTHERS OR ASSERT_FAILURE THEN
       GET STACKED DIAGNOSTICS mobync_code = RETURNED_SQLSTATE, mobync_message = MESSAGE_TEXT,
         mobync_constraint = CONSTRAINT_NAME, mobync_column = COLUMN_NAME;
       IF {ILL} THEN RAISE; END IF;
-      IF mobync_expected > 1 THEN
-        mobync_step := greatest(1, mobync_expected / 8);
+      IF mobync_expected > {first_rows} THEN
+        mobync_step := {first_rows};
+      ELSIF mobync_expected > 1 THEN
+        mobync_until := mobync_last;
+        mobync_step := 1;
       ELSE
         mobync_field := NULL;
         IF mobync_code !~ '^(23|P0)' AND mobync_code NOT IN ('{LEFT_OUT}', '{UNTRANSLATABLE}') THEN
@@ -164,6 +170,9 @@ BEGIN
           mobync_code, left(mobync_message, 500), mobync_constraint, mobync_column, mobync_field)
           AS text));
         mobync_first := mobync_first + 1;
+        IF mobync_first > mobync_until THEN
+          mobync_step := {first_rows};
+        END IF;
       END IF;
     END;
   END LOOP;
@@ -193,17 +202,9 @@ fn conversions(batch: &Batch<'_, '_>) -> String {
     tries
 }
 
-/// The parameters of a statement as the block's variables. Identifiers stay as they are.
+/// The parameters of a statement as the block's variables.
 fn in_block(sql: &str) -> String {
-    let pieces = sql.split('"').enumerate().map(|(place, piece)| {
-        let is_identifier = place % 2 == 1;
-        if is_identifier {
-            format!("\"{piece}\"")
-        } else {
-            piece.replace("$1", "mobync_owner").replace("$2", "mobync_rows")
-        }
-    });
-    pieces.collect()
+    with_parameters(sql, "mobync_owner", "mobync_rows")
 }
 
 /// A text in SQL, whatever the server's settings are.

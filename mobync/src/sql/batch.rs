@@ -96,6 +96,23 @@ impl<'b> Batch<'b, '_> {
     }
 }
 
+/// A statement with others in the place of its parameters `$1` and `$2`. Identifiers stay as they are.
+pub(crate) fn with_parameters(sql: &str, owner: &str, rows: &str) -> String {
+    let mut other = String::with_capacity(sql.len());
+    for (place, piece) in sql.split('"').enumerate() {
+        if place > 0 {
+            other.push('"');
+        }
+        let is_identifier = place % 2 == 1;
+        if is_identifier {
+            other.push_str(piece);
+        } else {
+            other.push_str(&piece.replace("$1", owner).replace("$2", rows));
+        }
+    }
+    other
+}
+
 /// # Errors
 /// A rejection, if the write has a value that no column of its type can hold.
 pub(super) fn check(model: &Model, write: &Write<'_>) -> Result<(), DatabaseError> {

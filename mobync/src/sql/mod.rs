@@ -21,7 +21,7 @@ mod value;
 mod window;
 
 pub(crate) use self::{
-    batch::Batch,
+    batch::{Batch, with_parameters},
     dialect::{Arg, LogRow, Writer, run_statements},
     found::{Found, FoundColumn, Reference, Unique},
     schema::{Column, Kind, Model, quote},

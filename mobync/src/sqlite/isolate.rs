@@ -4,7 +4,8 @@
 //! `RAISE(ROLLBACK)` or a full disk the whole transaction is gone. So each try has a savepoint, which it
 //! goes back to, and which tells whether the transaction is still the one that was begun.
 
-use sqlx::SqliteConnection;
+use futures_util::TryStreamExt;
+use sqlx::{AssertSqlSafe, Either, Executor, SqliteConnection};
 
 use super::{
     Sqlite,
@@ -14,11 +15,27 @@ use super::{
 };
 use crate::{
     DatabaseError, Operation, Owner, Rejection,
-    sql::{Batch, Column, Dialect, Writer},
+    sql::{Arg, Batch, Column, Dialect, Writer, with_parameters},
 };
 
 /// How many rows a try has at first, and at the most.
 const ROWS: (usize, usize) = (32, 256);
+/// How many rows that are tried one by one go to the connection's thread together.
+const TOGETHER: usize = 8;
+
+const NEXT: &str = "RELEASE mobync_try; SAVEPOINT mobync_try; ";
+const UNDO: &str = "ROLLBACK TO mobync_try; ";
+
+/// Tries under way.
+struct Tries<'t, 'b, 'w> {
+    turn: &'t mut Turn,
+    owner: &'b Owner,
+    batch: &'t Batch<'b, 'w>,
+    sql: String,
+    rejections: Vec<Rejection>,
+    /// The statement is known to fail for what is in a row.
+    is_sound: bool,
+}
 
 pub(super) async fn isolate(
     turn: &mut Turn,
@@ -26,58 +43,194 @@ pub(super) async fn isolate(
     batch: &Batch<'_, '_>,
     at_once: Option<&ForeignKeys>,
 ) -> Result<Vec<Rejection>, DatabaseError> {
-    let mut rejections = Vec::new();
-    let Some(sql) = batch.statement::<Sqlite>() else { return Ok(rejections) };
-    let failed = |error| explain(batch.model, error);
-    // One at a time, if that must be known of one for which the transaction ends.
-    let (mut rows, most) = if at_once.is_some() { (1, 1) } else { ROWS };
-    let mut first = 0;
-    let mut is_sound = false;
-    let ended = || DatabaseError::failed("the unit of work has ended");
-    let mut connection = turn.connection().ok_or_else(ended)?;
-    Sqlite::command(connection, "SAVEPOINT mobync_try").await.map_err(failed)?;
-    while first < batch.len() {
-        let part = batch.part(first..batch.len().min(first + rows));
-        match try_part(connection, owner, &part, &sql, at_once).await? {
-            Ok(()) => {
-                let next = "RELEASE mobync_try; SAVEPOINT mobync_try";
-                Sqlite::command(connection, next).await.map_err(failed)?;
+    let Some(sql) = batch.statement::<Sqlite>() else { return Ok(Vec::new()) };
+    let mut tries =
+        Tries { turn, owner, batch, sql, rejections: Vec::new(), is_sound: false };
+    tries.command("SAVEPOINT mobync_try").await?;
+    match at_once {
+        Some(keys) => tries.try_each(keys).await?,
+        None => tries.try_parts().await?,
+    }
+    if tries.turn.is_alive() {
+        tries.command("RELEASE mobync_try").await?;
+    }
+    Ok(tries.rejections)
+}
+
+impl Tries<'_, '_, '_> {
+    /// Tries many rows at a time, and one by one those that are not taken together.
+    async fn try_parts(&mut self) -> Result<(), DatabaseError> {
+        let (mut first, (least, most)) = (0, ROWS);
+        let mut rows = least;
+        while first < self.batch.len() && self.turn.is_alive() {
+            let part = self.batch.part(first..self.batch.len().min(first + rows));
+            let connection = self.turn.connection().ok_or_else(ended)?;
+            let taken = try_part(connection, self.owner, &part, &self.sql, None).await?;
+            if let Err(NotTaken { error, .. }) = taken {
+                if self.command(UNDO).await.is_err() {
+                    // Not known for whose sake the transaction has ended.
+                    self.turn.lose();
+                    return Err(error);
+                }
+                if part.len() <= least {
+                    self.try_together(&part).await?;
+                    first += part.len();
+                }
+                rows = least;
+            } else {
+                self.command(NEXT).await?;
                 first += part.len();
                 rows = most.min(rows * 2);
             }
-            Err(NotTaken { error, is_of_a_row }) => {
-                let is_alive = Sqlite::command(connection, "ROLLBACK TO mobync_try").await.is_ok();
-                if part.len() > 1 && !is_alive {
-                    // Not known whose it is.
-                    turn.lose();
-                    return Err(error);
+        }
+        Ok(())
+    }
+
+    /// Tries a part's rows one by one, several of them with one way to the connection's thread.
+    async fn try_together(&mut self, part: &Batch<'_, '_>) -> Result<(), DatabaseError> {
+        let (mut first, mut prefix) = (0, "");
+        while first < part.len() {
+            let group = part.part(first..part.len().min(first + TOGETHER));
+            let (mut sql, mut args) = (prefix.to_owned(), vec![Arg::Text(self.owner.as_str())]);
+            for row in 0..group.len() {
+                let [_, rows] = group.part(row..row + 1).args::<Sqlite>(self.owner);
+                args.push(rows);
+                sql += &with_parameters(&self.sql, "$1", &format!("${}", args.len()));
+                sql += "; ";
+                sql += NEXT;
+            }
+            let connection = self.turn.connection().ok_or_else(ended)?;
+            let (done, error) = run_all(connection, &sql, &args).await;
+            let before = usize::from(!prefix.is_empty());
+            let Some(done) = done.get(before..) else {
+                // The savepoint is gone: the row before has ended the transaction.
+                self.turn.lose();
+                return Ok(());
+            };
+            let results = 1 + NEXT.matches(';').count();
+            for row in 0..done.len().div_ceil(results) {
+                let written = done.get(row * results).is_some_and(|written| *written == 1);
+                let row = group.part(row..row + 1);
+                let connection = self.turn.connection().ok_or_else(ended)?;
+                if !written && !is_done(connection, self.owner, &row).await? {
+                    // What it has done all the same cannot be undone any more, but when it is tried alone.
+                    return Err(DatabaseError::left_out(&self.batch.model.name));
                 }
-                if part.len() > 1 {
-                    rows = (part.len() / 8).max(1);
-                    continue;
-                }
-                if is_alive && !is_of_a_row && !is_sound {
-                    // What fails for no rows at all says nothing of those that there are.
-                    let none = batch.part(0..0).args::<Sqlite>(owner);
-                    let sound = Sqlite::execute(connection, &sql, &none).await;
-                    sound.map_err(|error| match explain(batch.model, error) {
-                        rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
-                        error => error,
-                    })?;
-                    is_sound = true;
-                }
-                rejections.push(Rejection { place: part.first, error: name_field(&part, error) });
-                if !is_alive {
-                    turn.lose();
-                    return Ok(rejections);
-                }
+            }
+            prefix = "";
+            first += group.len().min(done.len().div_ceil(results));
+            if let Some(error) = error {
+                let is_of_a_row = is_of_a_row(&error);
+                let is_of_a_try = done.len() % results == 0;
+                let error = match explain(self.batch.model, error) {
+                    error if error.is_rejection() && is_of_a_try => error,
+                    error => return Err(error),
+                };
+                self.reject(&part.part(first..first + 1), error);
                 first += 1;
-                connection = turn.connection().ok_or_else(ended)?;
+                prefix = UNDO;
+                if !is_of_a_row && !self.is_sound {
+                    if self.command(UNDO).await.is_err() {
+                        break;
+                    }
+                    self.check_statement().await?;
+                    prefix = "";
+                }
             }
         }
+        if !prefix.is_empty() && self.command(UNDO).await.is_err() {
+            self.turn.lose();
+        }
+        Ok(())
     }
-    Sqlite::command(connection, "RELEASE mobync_try").await.map_err(failed)?;
-    Ok(rejections)
+
+    /// Tries each row by itself, with what the commit would check.
+    async fn try_each(&mut self, keys: &ForeignKeys) -> Result<(), DatabaseError> {
+        for row in 0..self.batch.len() {
+            let row = self.batch.part(row..row + 1);
+            let connection = self.turn.connection().ok_or_else(ended)?;
+            let taken = try_part(connection, self.owner, &row, &self.sql, Some(keys)).await?;
+            let Err(NotTaken { error, is_of_a_row }) = taken else {
+                self.command(NEXT).await?;
+                continue;
+            };
+            self.reject(&row, error);
+            if self.command(UNDO).await.is_err() {
+                self.turn.lose();
+                break;
+            }
+            if !is_of_a_row && !self.is_sound {
+                self.check_statement().await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn reject(&mut self, row: &Batch<'_, '_>, error: DatabaseError) {
+        self.rejections.push(Rejection { place: row.first, error: name_field(row, error) });
+    }
+
+    /// What fails for no rows at all says nothing of those that there are.
+    async fn check_statement(&mut self) -> Result<(), DatabaseError> {
+        let none = self.batch.part(0..0).args::<Sqlite>(self.owner);
+        let sound = Sqlite::execute(self.turn.connection().ok_or_else(ended)?, &self.sql, &none);
+        sound.await.map_err(|error| match explain(self.batch.model, error) {
+            rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
+            error => error,
+        })?;
+        self.is_sound = true;
+        Ok(())
+    }
+
+    async fn command(&mut self, sql: &'static str) -> Result<(), DatabaseError> {
+        let done = Sqlite::command(self.turn.connection().ok_or_else(ended)?, sql).await;
+        done.map_err(|error| explain(self.batch.model, error))
+    }
+}
+
+fn ended() -> DatabaseError {
+    DatabaseError::failed("the unit of work has ended")
+}
+
+/// Runs statements one behind the other, and returns how many rows each has written, up to the one that
+/// fails.
+async fn run_all(
+    connection: &mut SqliteConnection,
+    sql: &str,
+    args: &[Arg<'_>],
+) -> (Vec<u64>, Option<sqlx::Error>) {
+    let mut done = Vec::new();
+    let arguments = match Sqlite::arguments(args) {
+        Ok(arguments) => arguments,
+        Err(error) => return (done, Some(error)),
+    };
+    let mut results =
+        connection.fetch_many(sqlx::query_with(AssertSqlSafe(sql.to_owned()), arguments));
+    loop {
+        match results.try_next().await {
+            Ok(Some(Either::Left(result))) => done.push(result.rows_affected()),
+            Ok(Some(Either::Right(_))) => {}
+            Ok(None) => return (done, None),
+            Err(error) => return (done, Some(error)),
+        }
+    }
+}
+
+/// Whether a batch is done, of which not all rows were written: what is not there need not be deleted,
+/// and a trigger may have put elsewhere what is made.
+async fn is_done(
+    connection: &mut SqliteConnection,
+    owner: &Owner,
+    batch: &Batch<'_, '_>,
+) -> Result<bool, DatabaseError> {
+    let expected = match batch.operation() {
+        Operation::Update => return Ok(false),
+        Operation::Create => batch.len(),
+        Operation::Delete => 0,
+    };
+    let ids = [Arg::Text(owner.as_str()), Arg::Texts(batch.ids())];
+    let there = Sqlite::texts(connection, &batch.existing::<Sqlite>(2), &ids).await;
+    Ok(there.map_err(|error| explain(batch.model, error))?.len() == expected)
 }
 
 /// Why a part of a batch is not taken.
@@ -95,7 +248,7 @@ async fn try_part(
 ) -> Result<Result<(), NotTaken>, DatabaseError> {
     let failed = |error| explain(part.model, error);
     let args = part.args::<Sqlite>(owner);
-    let ids = [args[0].clone(), crate::sql::Arg::Texts(part.ids())];
+    let ids = [Arg::Text(owner.as_str()), Arg::Texts(part.ids())];
     let parents = match at_once {
         Some(keys) => keys.parents(connection, part, &ids).await.map_err(failed)?,
         None => Vec::new(),
@@ -111,18 +264,9 @@ async fn try_part(
         }
     };
     let of_a_row = |error| Ok(Err(NotTaken { error, is_of_a_row: true }));
-    if usize::try_from(done).is_ok_and(|done| done != part.len()) {
-        let is_done = match part.operation() {
-            Operation::Update => false,
-            Operation::Create | Operation::Delete => {
-                let sql = part.existing::<Sqlite>(2);
-                let left = Sqlite::texts(connection, &sql, &ids).await.map_err(failed)?.len();
-                left == if part.operation() == Operation::Create { part.len() } else { 0 }
-            }
-        };
-        if !is_done {
-            return of_a_row(DatabaseError::left_out(&part.model.name));
-        }
+    let is_all = usize::try_from(done).is_ok_and(|done| done == part.len());
+    if !is_all && !is_done(connection, owner, part).await? {
+        return of_a_row(DatabaseError::left_out(&part.model.name));
     }
     match at_once {
         Some(keys)
