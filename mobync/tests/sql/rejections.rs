@@ -70,6 +70,12 @@ const POSTGRES: &[Kind] = kinds! {
     "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.a = 'bad' THEN \
         RAISE EXCEPTION 'own' USING ERRCODE = 'APP42'; END IF; RETURN NEW; END$$",
         "CREATE TRIGGER no BEFORE INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
+    "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.a = 'bad' THEN \
+        RAISE EXCEPTION 'no right' USING ERRCODE = '28000'; END IF; RETURN NEW; END$$",
+        "CREATE TRIGGER no BEFORE INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
+    "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.a = 'bad' THEN \
+        COMMIT; END IF; RETURN NULL; END$$",
+        "CREATE TRIGGER no AFTER INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
     "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN ASSERT NEW.a <> 'bad', \
         'asserted'; RETURN NEW; END$$",
         "CREATE TRIGGER no BEFORE INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
