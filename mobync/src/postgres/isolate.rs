@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     DatabaseError, Operation, Owner, Rejection,
-    sql::{Arg, Batch, Dialect},
+    sql::{Arg, Batch, Column, Dialect, Kind},
 };
 
 /// How many rows a try has at first, and at the most.
@@ -85,8 +85,8 @@ fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
 /// The block of PL/pgSQL. It takes the owner and the rows from settings of the transaction, since a
 /// block has no parameters, and leaves there what was refused.
 fn block(batch: &Batch<'_, '_>) -> Option<String> {
-    let write = in_block(&batch.statement::<Postgres>()?);
-    let existing = in_block(&batch.existing::<Postgres>(2));
+    let write = in_block(&batch.statement::<Postgres>()?, "mobync_rows");
+    let existing = |rows: &str| in_block(&batch.existing::<Postgres>(2), rows);
     let is_delete = batch.operation() == Operation::Delete;
     // The types of one row and of some, none of them, and how they are taken out of all.
     let slice = "mobync_all[mobync_first:mobync_last]";
@@ -98,19 +98,19 @@ fn block(batch: &Batch<'_, '_>) -> Option<String> {
     // Deletes are done if the rows are gone; creates if they are there, wherever a trigger put them.
     let left_out = match batch.operation() {
         Operation::Update => "true".to_owned(),
-        Operation::Delete => format!("EXISTS ({existing})"),
+        Operation::Delete => format!("EXISTS ({})", existing("mobync_rows")),
         Operation::Create => {
             let ids = format!(
                 "ARRAY (SELECT e ->> {} FROM json_array_elements(mobync_rows) AS e)",
                 literal(&batch.model.id.name)
             );
-            let existing = existing.replace("mobync_rows", &ids);
-            format!("(SELECT count(*) FROM ({existing}) AS t) <> mobync_expected")
+            format!("(SELECT count(*) FROM ({}) AS t) <> mobync_expected", existing(&ids))
         }
     };
     let conversions: String = batch
         .columns
         .iter()
+        .filter(|column| may_not_convert(column))
         .map(|column| {
             format!(
                 "IF mobync_field IS NULL THEN BEGIN \
@@ -191,14 +191,21 @@ END"
     Some(format!("DO {mark}{block}{mark}"))
 }
 
-/// The parameters of a statement as the block's variables. Identifiers stay as they are.
-fn in_block(sql: &str) -> String {
+/// Whether there are values that passed the check, and cannot be converted all the same. To name the
+/// others as well would make the block so long that to read it takes more time than to run it.
+fn may_not_convert(column: &Column) -> bool {
+    let is_checked = matches!(column.kind, Kind::Text | Kind::Integer(_) | Kind::Boolean);
+    !is_checked || column.full_type != column.sql_type
+}
+
+/// The parameters of a statement as the block's variable, and as these rows. Identifiers stay as they are.
+fn in_block(sql: &str, rows: &str) -> String {
     let pieces = sql.split('"').enumerate().map(|(place, piece)| {
         let is_identifier = place % 2 == 1;
         if is_identifier {
             format!("\"{piece}\"")
         } else {
-            piece.replace("$1", "mobync_owner").replace("$2", "mobync_rows")
+            piece.replace("$1", "mobync_owner").replace("$2", rows)
         }
     });
     pieces.collect()

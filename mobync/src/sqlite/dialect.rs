@@ -246,7 +246,8 @@ impl Dialect for Sqlite {
     }
 
     fn record(model: &Model) -> String {
-        let mut parts = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
+        let id = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
+        let mut parts = vec![id];
         for column in &model.columns {
             let name = format!("t.{}", column.quoted());
             let value = match column.kind {
@@ -262,9 +263,9 @@ impl Dialect for Sqlite {
             };
             let mut key = String::new();
             push_string(&mut key, &column.name);
-            parts += &format!(" || ',{}:' || {value}", key.replace('\'', "''"));
+            parts.push(format!("',{}:' || {value}", key.replace('\'', "''")));
         }
-        format!("{parts} || '}}'")
+        format!("{} || '}}'", concatenation(&parts))
     }
 
     fn insert(model: &Model, columns: &[&Column]) -> String {
@@ -427,6 +428,19 @@ impl Dialect for Sqlite {
         at_once: Option<&ForeignKeys>,
     ) -> Result<Vec<Rejection>, DatabaseError> {
         isolate(writer, owner, batch, at_once).await
+    }
+}
+
+/// The parts behind each other. A chain of them would be too deep for SQLite where a table has hundreds of
+/// columns.
+fn concatenation(parts: &[String]) -> String {
+    match parts {
+        [] => "''".to_owned(),
+        [part] => format!("({part})"),
+        parts => {
+            let (left, right) = parts.split_at(parts.len() / 2);
+            format!("({} || {})", concatenation(left), concatenation(right))
+        }
     }
 }
 
