@@ -2,7 +2,7 @@
 //!
 //! A statement that fails undoes all that is behind the last savepoint, and each savepoint of a client
 //! takes three round trips. So the tries are made by a block of PL/pgSQL, on the server: a part of the
-//! rows at a time, smaller behind a failure and larger behind a success.
+//! rows at a time, smaller behind a failure and larger behind a success. Only few rows are first tried without.
 
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -27,13 +27,19 @@ const UNTRANSLATABLE: &str = "22P05";
 #[derive(Debug, Deserialize)]
 struct Refused(usize, String, String, String, String, Option<String>);
 
+/// So few rows are first tried without a block: for the server to read it takes longer.
+const FEW: usize = 4;
+
 pub(super) async fn isolate(
     connection: &mut PgConnection,
     owner: &Owner,
     batch: &Batch<'_, '_>,
 ) -> Result<Vec<Rejection>, DatabaseError> {
-    let Some(block) = block(batch) else { return Ok(Vec::new()) };
     let failed = |error| explain(batch.model, error);
+    if batch.len() <= FEW && is_taken(connection, owner, batch).await? {
+        return Ok(Vec::new());
+    }
+    let Some(block) = block(batch) else { return Ok(Vec::new()) };
     let rows = match batch.operation() {
         Operation::Create | Operation::Update => batch.rows::<Postgres>(),
         Operation::Delete => serde_json::to_string(&batch.ids()).map_err(DatabaseError::failed)?,
@@ -56,6 +62,30 @@ pub(super) async fn isolate(
             .map_err(DatabaseError::failed)?;
 
     Ok(refused.into_iter().map(|refused| rejection(batch, refused)).collect())
+}
+
+/// Whether a batch is taken as it is; if not, nothing of it is done.
+async fn is_taken(
+    connection: &mut PgConnection,
+    owner: &Owner,
+    batch: &Batch<'_, '_>,
+) -> Result<bool, DatabaseError> {
+    let Some(sql) = batch.statement::<Postgres>() else { return Ok(true) };
+    let failed = |error| explain(batch.model, error);
+    Postgres::command(connection, "SAVEPOINT mobync_try").await.map_err(failed)?;
+    let done = Postgres::execute(connection, &sql, &batch.args::<Postgres>(owner)).await;
+    let is_taken = match done.map_err(failed) {
+        Ok(done) => usize::try_from(done).is_ok_and(|done| done == batch.len()),
+        Err(error) if error.is_rejection() => false,
+        Err(error) => return Err(error),
+    };
+    let end = if is_taken {
+        "RELEASE SAVEPOINT mobync_try"
+    } else {
+        "ROLLBACK TO SAVEPOINT mobync_try; RELEASE SAVEPOINT mobync_try"
+    };
+    Postgres::command(connection, end).await.map_err(failed)?;
+    Ok(is_taken)
 }
 
 fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
@@ -107,21 +137,7 @@ fn block(batch: &Batch<'_, '_>) -> Option<String> {
             format!("(SELECT count(*) FROM ({}) AS t) <> mobync_expected", existing(&ids))
         }
     };
-    let conversions: String = batch
-        .columns
-        .iter()
-        .filter(|column| may_not_convert(column))
-        .map(|column| {
-            format!(
-                "IF mobync_field IS NULL THEN BEGIN \
-                 PERFORM r.{name} FROM json_to_recordset(mobync_rows) AS r ({name} {of}); \
-                 EXCEPTION WHEN OTHERS THEN mobync_field := {field}; END; END IF; ",
-                name = column.quoted(),
-                of = column.full_type,
-                field = literal(&column.name),
-            )
-        })
-        .collect();
+    let conversions = conversions(&batch.columns);
     let (first_rows, most_rows) = ROWS;
     let block = format!(
         "
@@ -189,6 +205,22 @@ END"
         mark.insert(1, 'x');
     }
     Some(format!("DO {mark}{block}{mark}"))
+}
+
+/// Statements that find out which field of `mobync_rows`, of one row, has a value that cannot be converted.
+fn conversions(columns: &[&Column]) -> String {
+    let columns = columns.iter().filter(|column| may_not_convert(column));
+    let conversions = columns.map(|column| {
+        format!(
+            "IF mobync_field IS NULL THEN BEGIN \
+             PERFORM r.{name} FROM json_to_recordset(mobync_rows) AS r ({name} {of}); \
+             EXCEPTION WHEN OTHERS THEN mobync_field := {field}; END; END IF; ",
+            name = column.quoted(),
+            of = column.full_type,
+            field = literal(&column.name),
+        )
+    });
+    conversions.collect::<Vec<_>>().concat()
 }
 
 /// Whether there are values that passed the check, and cannot be converted all the same. To name the

@@ -40,7 +40,7 @@ fn go_together(left: &Write<'_>, right: &Write<'_>) -> bool {
         && left.fields().map(|(name, _)| name).eq(right.fields().map(|(name, _)| name))
 }
 
-impl<'b, 'w> Batch<'b, 'w> {
+impl<'b> Batch<'b, '_> {
     pub(crate) fn operation(&self) -> Operation {
         self.operation
     }

@@ -80,6 +80,6 @@ impl Drop for Transaction {
 }
 
 fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|database| database.code());
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| matches!(code & 0xff, 5 | 6))
 }
