@@ -38,8 +38,14 @@ impl Default for Postgres {
     }
 }
 
-/// The id of the object that an entry of the log is of.
-const OBJECT: &str = "(CAST(t.json_data AS json) ->> 'id')";
+/// The id of the object that an entry of the log is of, [without NULs](no_nul).
+const OBJECT: &str = "(CAST(replace(t.json_data, 'u0000', 'u0001') AS json) ->> 'id')";
+
+/// A text as it is in [`OBJECT`]. PostgreSQL reads no member of a JSON text that has the escape of a NUL
+/// anywhere in it: no id has one, but members that only the log keeps may.
+fn no_nul(text: &str) -> String {
+    format!("replace({text}, 'u0000', 'u0001')")
+}
 
 fn owners_of(log: &str) -> String {
     quote(&format!("{log}_owners"))
@@ -200,7 +206,8 @@ impl Dialect for Postgres {
             // Ids themselves could be too long for an index together.
             format!(
                 "CREATE INDEX IF NOT EXISTS {creates} ON {table} \
-                 (owner, md5(CAST(json_data AS json) ->> 'id')) WHERE type = 'create'"
+                 (owner, md5({})) WHERE type = 'create'",
+                OBJECT.replace("t.", "")
             ),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
@@ -256,9 +263,12 @@ impl Dialect for Postgres {
         // One by one by the index of creates, as rows are by their key.
         format!(
             "SELECT r.id FROM unnest($2) AS r (id) CROSS JOIN LATERAL (SELECT FROM {table} AS t \
-             WHERE {owned}t.type = 'create' AND md5({OBJECT}) >= md5(r.id) \
-             AND md5({OBJECT}) <= md5(r.id) AND {OBJECT} = r.id AND t.model = $3 \
-             AND t.logical_clock < $4 ORDER BY md5({OBJECT}) LIMIT 1) AS t"
+             WHERE {owned}t.type = 'create' AND md5({OBJECT}) >= md5({id}) \
+             AND md5({OBJECT}) <= md5({id}) AND CASE strpos(t.json_data, chr(92) || 'u0000') \
+             WHEN 0 THEN CAST(t.json_data AS json) ->> 'id' = r.id ELSE {OBJECT} = {id} END \
+             AND t.model = $3 \
+             AND t.logical_clock < $4 ORDER BY md5({OBJECT}) LIMIT 1) AS t",
+            id = no_nul("r.id"),
         )
     }
 
