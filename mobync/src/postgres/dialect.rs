@@ -447,8 +447,10 @@ fn few(model: &Model, rows: &str) -> String {
     let id = model.id.quoted();
     let (mut select, mut on) = ("r.*".to_owned(), format!("t.{id} = r.{id}"));
     if let Some(owner) = &model.owner {
-        select += &format!(", {} AS mobync_owner", owner.cast("$1"));
-        on = format!("t.{} = r.mobync_owner AND {on}", owner.quoted());
+        // A name that no other column of these rows has.
+        let name = owner.quoted();
+        select += &format!(", {} AS {name}", owner.cast("$1"));
+        on = format!("t.{name} = r.{name} AND {on}");
     }
     format!(
         "(SELECT {select} FROM {rows} WHERE (r.{id} = r.{id}) IS TRUE OFFSET 0) AS r WHERE {on}"

@@ -1,6 +1,6 @@
 //! What an error of PostgreSQL means: that the server is ill, or that it does not take a change.
 
-use sqlx::postgres::PgDatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::{DatabaseError, sql::Model};
 
@@ -21,7 +21,9 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         return DatabaseError::failed(database);
     };
     let code = postgres.code();
-    match illness(code) {
+    // What ends a connection, or keeps one from being made, is of no statement.
+    let is_fatal = !matches!(postgres.severity(), PgSeverity::Error);
+    match illness(code).or(is_fatal.then_some(Illness::Failure)) {
         Some(Illness::Collision) => DatabaseError::conflict(Cause::new(postgres)),
         Some(Illness::Exhaustion) => DatabaseError::busy(Cause::new(postgres)),
         Some(Illness::Failure) => DatabaseError::failed(Cause::new(postgres)),
@@ -75,16 +77,15 @@ fn illness(code: &str) -> Option<Illness> {
         _ if ends(code) => Illness::Collision,
         // Resources, locks, cancelled statements; a standby that was promoted from or not yet to.
         ("53" | "57", _) | (_, "55P03" | "25006" | "72000") => Illness::Exhaustion,
-        // The operating system, corrupted data, settings, passwords, foreign servers; a transaction
-        // that is in the wrong state.
-        ("0B" | "25" | "28" | "2D" | "3B" | "3D" | "58" | "F0" | "HV", _)
-        | (_, "XX001" | "XX002") => Illness::Failure,
+        // The operating system, corrupted data, settings, foreign servers; a transaction that is in the
+        // wrong state.
+        ("25" | "58" | "F0" | "HV", _) | (_, "XX001" | "XX002") => Illness::Failure,
         _ => return None,
     })
 }
 
 /// Whether a SQLSTATE says that the server is ill, so that no change is to blame.
-pub(super) const ILL: &str = "mobync_code ~ '^(40|08|53|57|0B|25|28|2D|3B|3D|58|F0|HV)' \
+pub(super) const ILL: &str = "mobync_code ~ '^(40|08|53|57|25|58|F0|HV)' \
                               OR mobync_code IN ('55P03', '72000', 'XX001', 'XX002')";
 
 /// Whether a SQLSTATE is of those that are meant for who made the change: of constraints, values and

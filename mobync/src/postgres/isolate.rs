@@ -2,7 +2,7 @@
 //!
 //! A statement that fails undoes all that is behind the last savepoint, and each savepoint of a client
 //! takes three round trips. So the tries are made by a block of PL/pgSQL, on the server: a part of the
-//! rows at a time, and one by one those of a small part that is not taken.
+//! rows at a time, and one by one those of a small part that is not taken. Few rows are tried without it first.
 
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     DatabaseError, Operation, Owner, Rejection,
-    sql::{Arg, Batch, Dialect, with_parameters},
+    sql::{Arg, Batch, Column, Dialect, Kind, with_parameters},
 };
 
 /// How many rows a try has at first, and at the most.
@@ -27,13 +27,19 @@ const UNTRANSLATABLE: &str = "22P05";
 #[derive(Debug, Deserialize)]
 struct Refused(usize, String, String, String, String, Option<String>);
 
+/// So few rows are first tried without a block: for the server to read it takes longer.
+const FEW: usize = 4;
+
 pub(super) async fn isolate(
     connection: &mut PgConnection,
     owner: &Owner,
     batch: &Batch<'_, '_>,
 ) -> Result<Vec<Rejection>, DatabaseError> {
-    let Some(block) = block(batch) else { return Ok(Vec::new()) };
     let failed = |error| explain(batch.model, error);
+    if batch.len() <= FEW && is_taken(connection, owner, batch).await? {
+        return Ok(Vec::new());
+    }
+    let Some(block) = block(batch) else { return Ok(Vec::new()) };
     let rows = match batch.operation() {
         Operation::Create | Operation::Update => batch.rows::<Postgres>(),
         Operation::Delete => serde_json::to_string(&batch.ids()).map_err(DatabaseError::failed)?,
@@ -56,6 +62,30 @@ pub(super) async fn isolate(
             .map_err(DatabaseError::failed)?;
 
     Ok(refused.into_iter().map(|refused| rejection(batch, refused)).collect())
+}
+
+/// Whether a batch is taken as it is; if not, nothing of it is done.
+async fn is_taken(
+    connection: &mut PgConnection,
+    owner: &Owner,
+    batch: &Batch<'_, '_>,
+) -> Result<bool, DatabaseError> {
+    let Some(sql) = batch.statement::<Postgres>() else { return Ok(true) };
+    let failed = |error| explain(batch.model, error);
+    Postgres::command(connection, "SAVEPOINT mobync_try").await.map_err(failed)?;
+    let done = Postgres::execute(connection, &sql, &batch.args::<Postgres>(owner)).await;
+    let is_taken = match done.map_err(failed) {
+        Ok(done) => usize::try_from(done).is_ok_and(|done| done == batch.len()),
+        Err(error) if error.is_rejection() => false,
+        Err(error) => return Err(error),
+    };
+    let end = if is_taken {
+        "RELEASE SAVEPOINT mobync_try"
+    } else {
+        "ROLLBACK TO SAVEPOINT mobync_try; RELEASE SAVEPOINT mobync_try"
+    };
+    Postgres::command(connection, end).await.map_err(failed)?;
+    Ok(is_taken)
 }
 
 fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
@@ -85,8 +115,8 @@ fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
 /// The block of PL/pgSQL. It takes the owner and the rows from settings of the transaction, since a
 /// block has no parameters, and leaves there what was refused.
 fn block(batch: &Batch<'_, '_>) -> Option<String> {
-    let write = in_block(&batch.statement::<Postgres>()?);
-    let existing = in_block(&batch.existing::<Postgres>(2));
+    let write = in_block(&batch.statement::<Postgres>()?, "mobync_rows");
+    let existing = |rows: &str| in_block(&batch.existing::<Postgres>(2), rows);
     let is_delete = batch.operation() == Operation::Delete;
     // The types of one row and of some, none of them, and how they are taken out of all.
     let slice = "mobync_all[mobync_first:mobync_last]";
@@ -98,17 +128,16 @@ fn block(batch: &Batch<'_, '_>) -> Option<String> {
     // Deletes are done if the rows are gone; creates if they are there, wherever a trigger put them.
     let left_out = match batch.operation() {
         Operation::Update => "true".to_owned(),
-        Operation::Delete => format!("EXISTS ({existing})"),
+        Operation::Delete => format!("EXISTS ({})", existing("mobync_rows")),
         Operation::Create => {
             let ids = format!(
                 "ARRAY (SELECT e ->> {} FROM json_array_elements(mobync_rows) AS e)",
                 literal(&batch.model.id.name)
             );
-            let existing = existing.replace("mobync_rows", &ids);
-            format!("(SELECT count(*) FROM ({existing}) AS t) <> mobync_expected")
+            format!("(SELECT count(*) FROM ({}) AS t) <> mobync_expected", existing(&ids))
         }
     };
-    let conversions = conversions(batch);
+    let conversions = conversions(&batch.columns);
     let (first_rows, most_rows) = ROWS;
     let block = format!(
         "
@@ -187,24 +216,32 @@ END"
     Some(format!("DO {mark}{block}{mark}"))
 }
 
-/// Tries of the fields, one by one, to find the one whose value cannot be converted.
-fn conversions(batch: &Batch<'_, '_>) -> String {
-    let mut tries = String::new();
-    for column in &batch.columns {
-        let (name, field) = (column.quoted(), literal(&column.name));
-        tries += &format!(
+/// Statements that find out which field of `mobync_rows`, of one row, has a value that cannot be converted.
+fn conversions(columns: &[&Column]) -> String {
+    let columns = columns.iter().filter(|column| may_not_convert(column));
+    let conversions = columns.map(|column| {
+        format!(
             "IF mobync_field IS NULL THEN BEGIN \
-             PERFORM r.{name} FROM json_to_recordset(mobync_rows) AS r ({name} {}); \
+             PERFORM r.{name} FROM json_to_recordset(mobync_rows) AS r ({name} {of}); \
              EXCEPTION WHEN OTHERS THEN mobync_field := {field}; END; END IF; ",
-            column.full_type
-        );
-    }
-    tries
+            name = column.quoted(),
+            of = column.full_type,
+            field = literal(&column.name),
+        )
+    });
+    conversions.collect::<Vec<_>>().concat()
 }
 
-/// The parameters of a statement as the block's variables.
-fn in_block(sql: &str) -> String {
-    with_parameters(sql, "mobync_owner", "mobync_rows")
+/// Whether there are values that passed the check, and cannot be converted all the same. To name the
+/// others as well would make the block so long that to read it takes more time than to run it.
+fn may_not_convert(column: &Column) -> bool {
+    let is_checked = matches!(column.kind, Kind::Text | Kind::Integer(_) | Kind::Boolean);
+    !is_checked || column.full_type != column.sql_type
+}
+
+/// The parameters of a statement as the block's variable, and as these rows.
+fn in_block(sql: &str, rows: &str) -> String {
+    with_parameters(sql, "mobync_owner", rows)
 }
 
 /// A text in SQL, whatever the server's settings are.

@@ -17,18 +17,32 @@ const GAP: char = '\u{1e}';
 
 /// A select list: a record with gaps, and then, for each column that may have one, the double or null.
 pub(super) fn record(model: &Model) -> String {
-    let mut parts = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
+    let id = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
+    let mut parts = vec![id];
     let mut doubles = String::new();
     for column in model.columns.iter() {
         let mut key = String::new();
         push_string(&mut key, &column.name);
-        parts += &format!(" || ',{}:' || {}", key.replace('\'', "''"), value(column));
+        parts.push(format!("',{}:' || {}", key.replace('\'', "''"), value(column)));
         if column.kind != Kind::Text {
             let name = column.quoted();
             doubles += &format!(", CASE typeof(t.{name}) WHEN 'real' THEN t.{name} END");
         }
     }
-    format!("{parts} || '}}'{doubles}")
+    format!("{} || '}}'{doubles}", joined(&parts, "||"))
+}
+
+/// The parts joined by an operator. A chain of them would be too deep for SQLite where a table has hundreds
+/// of columns.
+fn joined(parts: &[String], operator: &str) -> String {
+    match parts {
+        [] => "''".to_owned(),
+        [part] => format!("({part})"),
+        parts => {
+            let (left, right) = parts.split_at(parts.len() / 2);
+            format!("({} {operator} {})", joined(left, operator), joined(right, operator))
+        }
+    }
 }
 
 /// A column's value as JSON text. A table takes any value in any column, so whatever is there is read.
@@ -66,15 +80,17 @@ fn any(name: &str, gap: &str) -> String {
 
 /// That JSON has all values of a row: what is read as null or as a string else is none.
 pub(super) fn are_sound(model: &Model) -> String {
-    let sound = model.columns.iter().filter(|column| column.kind != Kind::Text).map(|column| {
+    let columns = model.columns.iter().filter(|column| column.kind != Kind::Text);
+    let mut sound: Vec<String> = vec!["1 = 1".to_owned()];
+    sound.extend(columns.map(|column| {
         let name = format!("t.{}", column.quoted());
         let json = match column.kind {
             Kind::Json => format!(" AND coalesce(json_valid({name}, 9), 1)"),
             _ => String::new(),
         };
-        format!(" AND CASE typeof({name}) WHEN 'real' THEN abs({name}) < 9e999 ELSE 1{json} END")
-    });
-    format!("(1 = 1{})", sound.collect::<String>())
+        format!("CASE typeof({name}) WHEN 'real' THEN abs({name}) < 9e999 ELSE 1{json} END")
+    }));
+    joined(&sound, "AND")
 }
 
 /// Reads a row of a select of one text, or of a [`record`]. JSON has no infinities: they are null.

@@ -44,8 +44,7 @@ pub(super) async fn isolate(
     at_once: Option<&ForeignKeys>,
 ) -> Result<Vec<Rejection>, DatabaseError> {
     let Some(sql) = batch.statement::<Sqlite>() else { return Ok(Vec::new()) };
-    let mut tries =
-        Tries { turn, owner, batch, sql, rejections: Vec::new(), is_sound: false };
+    let mut tries = Tries { turn, owner, batch, sql, rejections: Vec::new(), is_sound: false };
     tries.command("SAVEPOINT mobync_try").await?;
     match at_once {
         Some(keys) => tries.try_each(keys).await?,

@@ -187,6 +187,38 @@ async fn refusals_take_few_round_trips_however_many_there_are() {
 }
 
 #[tokio::test]
+async fn changes_that_cannot_go_together_are_tried_without_a_block_for_each() {
+    let table = |name: &str| {
+        format!(
+            "CREATE TABLE {name} (id text, owner text, a text CHECK (a <> 'bad'), PRIMARY KEY (owner, id)); \
+             CREATE TRIGGER heard AFTER INSERT ON {name} FOR EACH ROW EXECUTE FUNCTION heard()"
+        )
+    };
+    let pool = postgres_with(&["CREATE TABLE blocks (id text)"]).await;
+    let heard = "CREATE FUNCTION heard() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN \
+                 IF current_query() LIKE 'DO %' THEN INSERT INTO blocks VALUES (NEW.id); END IF; \
+                 RETURN NULL; END$$";
+    for statements in [heard, &table("tasks"), &table("lists")] {
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&pool).await.unwrap();
+    }
+    let database = PostgresDatabase::builder().table("tasks").table("lists").pool(pool.clone());
+    let mobync = Mobync::new(database.await.unwrap());
+    mobync.database().set_up().await.unwrap();
+
+    let sent = (0..200).map(|n| {
+        let a = if n % 50 == 7 { "bad" } else { "x" };
+        create(&format!("t{n}"), json!({"a": a})).model(["tasks", "lists"][n % 2])
+    });
+    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    assert_eq!(answer.refused.len(), 4);
+    let count = async |sql: &'static str| -> i64 {
+        sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
+    };
+    let rows = count("SELECT (SELECT count(*) FROM tasks) + (SELECT count(*) FROM lists)").await;
+    assert_eq!((rows, count("SELECT count(*) FROM blocks").await), (196, 0));
+}
+
+#[tokio::test]
 async fn many_updates_of_one_object_take_few_round_trips() {
     let direct = postgres_with(&[TASKS]).await;
     let options = direct.connect_options();

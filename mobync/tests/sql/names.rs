@@ -158,3 +158,98 @@ async fn a_table_can_be_in_a_schema_of_its_own() {
     let sent = diffs([create("9", json!({}))]);
     assert_eq!(server.0.apply(0, sent, &not_a_number).await.unwrap_err().code(), "internal");
 }
+
+/// What our own statements call their rows, values and variables, and their parameters.
+const OURS: [&str; 14] = [
+    "r",
+    "t",
+    "e",
+    "o",
+    "u",
+    "item",
+    "items",
+    "place",
+    "value",
+    "mobync_rows",
+    "mobync_field",
+    "mobync_expected",
+    "$1",
+    "$2",
+];
+
+async fn our_names_are_the_applications_too<D: Database>(server: Server<D>) {
+    let fields = |a: &str| {
+        let mut fields = json!({"a": a});
+        for name in OURS {
+            fields[name] = json!(name);
+        }
+        fields
+    };
+    let change = |sent: super::Sent, id: &str| sent.model("mobync_rows").id(id);
+    let made = ["t1", "t2", "t3"].map(|id| change(create(id, fields("x")), id));
+    assert!(server.refused(0, made).await.is_empty());
+    let sent = [
+        change(create("t4", fields("y")), "good create"),
+        change(create("t5", fields("bad")), "bad create"),
+        change(update("t1", fields("y")).at(1), "good update"),
+        change(update("t2", fields("bad")).at(1), "bad update"),
+        change(delete("t3").at(1), "good delete"),
+    ];
+    let refused = server.refused(1, sent).await;
+    let refused: Vec<&str> = refused.iter().map(|(id, ..)| &**id).collect();
+    assert_eq!(refused, ["bad create", "bad update"]);
+    let rows = server.rows("mobync_rows").await;
+    for (row, (id, a)) in rows.iter().zip([("t1", "y"), ("t2", "x"), ("t4", "y")]) {
+        let mut expected = fields(a);
+        expected["id"] = json!(id);
+        assert_eq!(row, &expected);
+    }
+    assert_eq!(rows.len(), 3);
+}
+
+#[tokio::test]
+async fn names_that_our_own_statements_use_are_an_applications_too() {
+    let columns = OURS.map(|name| format!("\"{name}\" text, ")).concat();
+    let statement = format!(
+        "CREATE TABLE mobync_rows (mobync_owner text, mobync_all text, {columns} \
+         a text CHECK (a <> 'bad'), PRIMARY KEY (mobync_all, mobync_owner))"
+    );
+    let table = || Table::new("mobync_rows").id_column("mobync_owner").owner_column("mobync_all");
+    let pool = postgres_with(&[&statement]).await;
+    let postgres = PostgresDatabase::builder().table(table()).pool(pool).await.unwrap();
+    our_names_are_the_applications_too(Server::new(postgres).await).await;
+    let (pool, _folder) = sqlite_with(&[&statement]).await;
+    let sqlite = SqliteDatabase::builder().table(table()).pool(pool).await.unwrap();
+    our_names_are_the_applications_too(Server::new(sqlite).await).await;
+}
+
+async fn many_columns_are_written_and_read<D: Database>(server: Server<D>, columns: usize) {
+    let name = |n: usize| format!("c{n}");
+    let some: serde_json::Map<String, Value> =
+        (0..columns).step_by(100).map(|n| (name(n), json!("x"))).collect();
+    let mut bad = some.clone();
+    bad.insert(name(1), json!("bad"));
+    let sent = [create("t1", Value::Object(some)), create("t2", Value::Object(bad)).id("bad")];
+    let refused = server.refused(0, sent).await;
+    assert_eq!((refused.len(), &*refused[0].0), (1, "bad"));
+    let rows = server.rows("tasks").await;
+    assert_eq!((rows.len(), &rows[0]["c100"], &rows[0]["c101"]), (1, &json!("x"), &Value::Null));
+    assert_eq!(rows[0].as_object().unwrap().len(), columns + 1);
+}
+
+#[tokio::test]
+async fn a_table_can_have_as_many_columns_as_the_database_lets_it() {
+    let statement = |columns: usize| {
+        let columns: Vec<String> = (0..columns).map(|n| format!("c{n} text")).collect();
+        format!(
+            "CREATE TABLE tasks (id text, owner text, {}, CHECK (c1 <> 'bad'), PRIMARY KEY (owner, id))",
+            columns.join(", ")
+        )
+    };
+    let (pool, _folder) = sqlite_with(&[&statement(1_990)]).await;
+    let sqlite = SqliteDatabase::builder().table("tasks").pool(pool).await.unwrap();
+    many_columns_are_written_and_read(Server::new(sqlite).await, 1_990).await;
+    let postgres = PostgresDatabase::builder().table("tasks");
+    let postgres = postgres.pool(postgres_with(&[&statement(1_590)]).await).await.unwrap();
+    many_columns_are_written_and_read(Server::new(postgres).await, 1_590).await;
+}

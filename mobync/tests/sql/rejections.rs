@@ -70,6 +70,12 @@ const POSTGRES: &[Kind] = kinds! {
     "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.a = 'bad' THEN \
         RAISE EXCEPTION 'own' USING ERRCODE = 'APP42'; END IF; RETURN NEW; END$$",
         "CREATE TRIGGER no BEFORE INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
+    "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.a = 'bad' THEN \
+        RAISE EXCEPTION 'no right' USING ERRCODE = '28000'; END IF; RETURN NEW; END$$",
+        "CREATE TRIGGER no BEFORE INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
+    "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN IF NEW.a = 'bad' THEN \
+        COMMIT; END IF; RETURN NULL; END$$",
+        "CREATE TRIGGER no AFTER INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
     "a text" ["CREATE FUNCTION no() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN ASSERT NEW.a <> 'bad', \
         'asserted'; RETURN NEW; END$$",
         "CREATE TRIGGER no BEFORE INSERT OR UPDATE ON tasks FOR EACH ROW EXECUTE FUNCTION no()"] "x" => "bad";
@@ -392,3 +398,61 @@ async fn a_database_restarted_or_a_connection_ended_is_not_seen_by_devices() {
 }
 
 static ADA: std::sync::LazyLock<mobync::Owner> = std::sync::LazyLock::new(ada);
+
+/// What has a NUL in it, or looks like that.
+const NULS: &[fn() -> Value] = &[
+    || json!("\0"),
+    || json!("a\u{1e}\0b"),
+    || json!({"\0": 1}),
+    || json!([{"a": ["\0"]}]),
+    || json!("\\u0000"),
+    || json!("u0000"),
+];
+
+/// Fields that the log alone keeps, and lives apart, which no column gets either.
+async fn keeps_nuls<D: Database>(server: Server<D>) {
+    let mut clock = 0;
+    for (n, nul) in NULS.iter().enumerate() {
+        let id = |name: &str| format!("{name}u000{n}");
+        let kept = || json!({"a": "x", "kept": nul()});
+        let made = [create(&id("made"), kept()), create(&id("meets"), json!({"a": "x"}))];
+        assert!(server.refused(clock, made).await.is_empty());
+        clock += 1;
+        // A device that has seen nothing, so that there is a life apart, and a first create is looked for.
+        let sent = [
+            update(&id("made"), kept()).at(1),
+            create(&id("made"), json!({"a": nul().as_str().unwrap_or("x")})).at(2),
+            update(&id("made"), kept()).at(3),
+            delete(&id("made")).at(4),
+            create(&id("meets"), kept()).at(1),
+            update(&id("late"), kept()).at(1),
+            create(&id("late"), kept()).at(2),
+        ];
+        for since in [0, clock] {
+            let sent: Vec<Sent> = sent
+                .iter()
+                .cloned()
+                .map(|sent| sent.id(&uuid::Uuid::now_v7().to_string()))
+                .collect();
+            let answer = server.0.apply(since, diffs(sent.clone()), &ada()).await;
+            clock += 1;
+            assert_eq!(answer.expect("no failure").logical_clock, clock, "{}", nul());
+            assert_eq!(server.sync(since, sent).await.logical_clock, clock, "{}", nul());
+        }
+    }
+    assert_eq!(server.sync(clock, []).await.logical_clock, clock);
+    assert!(!server.sync(0, []).await.diffs.is_empty());
+}
+
+#[tokio::test]
+async fn a_nul_that_no_column_gets_fails_no_sync() {
+    let statement = "CREATE TABLE tasks (owner text, id text, a text, PRIMARY KEY (owner, id))";
+    let table = || mobync::sql::Table::new("tasks").keep_unknown_fields();
+    let pool = postgres_with(&[statement]).await;
+    let database = PostgresDatabase::builder().table(table()).pool(pool).await.unwrap();
+    keeps_nuls(Server::new(database).await).await;
+    let (pool, _folder) = super::sqlite_with(&[statement]).await;
+    let database =
+        mobync::sqlite::SqliteDatabase::builder().table(table()).pool(pool).await.unwrap();
+    keeps_nuls(Server::new(database).await).await;
+}
