@@ -105,7 +105,7 @@ async fn changes_that_take_too_long_together_are_asked_for_in_smaller_parts() {
     let many: Vec<_> = many.collect();
     let error = mobync.apply(1, diffs(many.clone()), &ada()).await.unwrap_err();
     assert_eq!((error.code(), error.status().as_u16()), ("payload_too_large", 413));
-    let mobync = mobync.time_limit(Duration::from_secs(60));
+    let mobync = mobync.time_limit(Duration::from_mins(1));
     let few = mobync.apply(1, diffs(many.into_iter().take(5)), &ada()).await.unwrap();
     assert_eq!(few.logical_clock, 2, "nothing was done of the others");
 }
