@@ -253,3 +253,47 @@ async fn a_byte_order_mark_in_front_of_a_body_is_ignored() {
     let alone = Pieces::new([(AT_ONCE, bytes(mark))]);
     assert_eq!(code(&send(&limits(), None, alone).await), failure(400, "invalid_json"));
 }
+
+/// How much memory this process holds, in MiB.
+#[cfg(target_os = "linux")]
+fn held() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() / 1024
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_waits_for_room_is_not_held() {
+    let database = MemoryDatabase::new().model("tasks", ["name"]);
+    let endpoint = Endpoint::new(Mobync::new(database), async |credentials| {
+        Ok(Owner::new(credentials.token()?)?)
+    });
+    let endpoint = endpoint.limits(Limits::new().answer_bytes_at_once(1024 * 1024));
+    let serve = |diffs: Value| {
+        let body = serde_json::json!({"logical_clock": 0, "diffs": diffs}).to_string();
+        let request = Request::post("/")
+            .header("content-type", "application/json")
+            .header("authorization", "Bearer ada")
+            .body(http_body_util::Full::<Bytes>::from(body))
+            .unwrap();
+        let endpoint = endpoint.clone();
+        async move { endpoint.serve(request).await }
+    };
+    let data = serde_json::json!({"id": "t1", "name": "x".repeat(8 * 1024 * 1024)}).to_string();
+    let create = serde_json::json!([{
+        "id": "c1", "owner": "", "logical_clock": 0, "utc_timestamp": 1, "type": "create",
+        "model": "tasks", "json_data": data,
+    }]);
+    assert_eq!(serve(create).await.status(), 200);
+    let unread = serve(Value::Array(Vec::new())).await;
+    let before = held();
+    let waiting: Vec<_> = (0..40).map(|_| tokio::spawn(serve(Value::Array(Vec::new())))).collect();
+    // This clock moves when all of them wait.
+    sleep(Duration::from_secs(1)).await;
+    assert!(held() < before + 100, "{} and {before} MiB", held());
+    drop(unread);
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap().status(), 200);
+    }
+}
