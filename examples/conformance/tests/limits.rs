@@ -180,7 +180,8 @@ fn bodies_under_way_have_so_much_room_and_leave_it_when_they_end_or_are_gone() {
                 assert_eq!(refused.header("retry-after"), Some("1"));
                 true
             });
-            assert_eq!(seen(&send(&server, &request("small", 0, &[]))), (0, 0));
+            let small = request("small", 0, &[]).header("authorization", "Bearer small");
+            assert_eq!(seen(&send(&server, &small)), (0, 0));
             if is_left {
                 drop(held);
             } else {

@@ -147,11 +147,39 @@ async fn what_a_silent_or_broken_body_held_is_free_again() {
             assert_eq!(code(&second), failure(503, "busy"), "there is no room");
             assert_eq!(second.headers()["retry-after"], "1");
             let small = Pieces::new([(AT_ONCE, bytes(SYNC))]);
-            assert_eq!(send(&limits, None, small).await.status(), 200);
+            assert_eq!(send(&limits, Some("Bearer ada"), small).await.status(), 200);
         }
         assert_eq!(code(&first.await.unwrap()), expected);
         assert_eq!(send(&limits, None, large(SILENCE / 2)).await.status(), 200);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_shown_no_token_yet_leaves_half_of_the_room_to_who_has() {
+    let limits = limits().max_body_bytes(usize::MAX).body_bytes_at_once(100 * 1024);
+    // All of it but the end, which comes long after.
+    let slow = |kibibytes: usize| {
+        let mut body = SYNC.to_vec();
+        body.resize(kibibytes * 1024 - 1, b' ');
+        Pieces::new([(AT_ONCE, bytes(&body)), (SILENCE / 2, bytes(b" "))])
+    };
+    let strangers: Vec<_> = (0..20).map(|_| tokio::spawn(send(&limits, None, slow(10)))).collect();
+    sleep(SILENCE / 4).await;
+    for (token, kibibytes, status) in [
+        (None, 1, 503),
+        (Some("Basic ada"), 1, 503),
+        (Some("Bearer ada"), 51, 503),
+        (Some("Bearer ada"), 50, 200),
+        (None, 10, 200),
+    ] {
+        let answer = send(&limits, token, slow(kibibytes)).await;
+        assert_eq!(answer.status(), status, "{token:?}: {kibibytes}");
+    }
+    let mut served = 0;
+    for stranger in strangers {
+        served += usize::from(stranger.await.unwrap().status() == 200);
+    }
+    assert_eq!(served, 5);
 }
 
 #[tokio::test(start_paused = true)]
