@@ -39,7 +39,8 @@ pub(crate) fn head<'r>(request: &'r Request<'_>) -> Head<'r> {
         content_type: value("content-type"),
         content_length: value("content-length"),
         content_encodings: headers.get("content-encoding").map(str::as_bytes).collect(),
-        expects: headers.contains("expect"),
+        // Rocket has told the client to go on when it peeked.
+        expects: false,
     }
 }
 

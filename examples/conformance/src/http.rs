@@ -162,7 +162,11 @@ impl Connection {
         if to_head { Ok(answer) } else { self.read_body(answer) }
     }
 
-    fn read_body(&mut self, mut answer: Answer) -> io::Result<Answer> {
+    /// Reads the body of an answer whose head has been read.
+    ///
+    /// # Errors
+    /// If the connection breaks, or what comes is no HTTP.
+    pub fn read_body(&mut self, mut answer: Answer) -> io::Result<Answer> {
         if answer.header("transfer-encoding") == Some("chunked") {
             answer.body = self.read_chunks()?;
         } else if let Some(length) = answer.header("content-length") {

@@ -89,6 +89,29 @@ fn a_client_that_reads_only_when_all_is_sent_hears_why_it_is_refused() {
     }
 }
 
+#[test]
+fn a_client_that_was_told_to_go_on_hears_why_it_is_refused() {
+    for (framework, server) in servers(&Limits::new()) {
+        let large = padded(request("ada", 0, &[]), 20 * MIB).header("expect", "100-continue");
+        let small = padded(large.clone(), 15 * MIB).header("authorization", "Bearer stranger");
+        let put = Request { method: "PUT".to_owned(), ..large.clone() };
+        for (sent, code) in
+            [(large, "payload_too_large"), (small, "unauthenticated"), (put, "method_not_allowed")]
+        {
+            let mut connection = connect(&server);
+            let length = format!("content-length: {}\r\n", sent.body.len());
+            connection.write(&sent.head(&length)).unwrap();
+            let mut answer = connection.read_head().unwrap();
+            if answer.status == 100 {
+                connection.write(&sent.body).unwrap();
+                answer = connection.read_head().unwrap();
+            }
+            let answer = connection.read_body(answer).unwrap();
+            assert_eq!(answer.code(), code, "{framework:?}");
+        }
+    }
+}
+
 /// Begins a request, and sends of its body what is there of it.
 fn begin(server: &Server, sent: &Request, length: usize) -> Connection {
     let mut connection = connect(server);
@@ -157,7 +180,8 @@ fn bodies_under_way_have_so_much_room_and_leave_it_when_they_end_or_are_gone() {
                 assert_eq!(refused.header("retry-after"), Some("1"));
                 true
             });
-            assert_eq!(seen(&send(&server, &request("small", 0, &[]))), (0, 0));
+            let small = request("small", 0, &[]).header("authorization", "Bearer small");
+            assert_eq!(seen(&send(&server, &small)), (0, 0));
             if is_left {
                 drop(held);
             } else {

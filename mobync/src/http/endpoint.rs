@@ -190,16 +190,16 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
     async fn answer_later(
         &self,
         limits: &Limits,
-        (answer, size): (SyncResponse, usize),
+        (mut answer, size): (SyncResponse, usize),
         (logical_clock, diffs, owner): (i64, &[Diff], &Owner),
     ) -> Result<Response<AnswerBody>, Error> {
-        let SyncResponse { message, refused, .. } = answer;
+        answer.diffs = Vec::new();
         let room = timeout(limits.patience, limits.answers.take(size)).await;
         let room = room.map_err(|_| Error::busy("large answers are not read"));
         let room = room.inspect_err(log_failure)?;
-        let answer = self.mobync.apply_to(logical_clock, diffs, owner).await?;
+        let anew = self.mobync.apply_to(logical_clock, diffs, owner).await?;
         // What was refused is told once, and that was the first time.
-        let answer = SyncResponse { message, refused, ..answer };
+        let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
         Ok(held(limits, &answer, room))
     }
 }

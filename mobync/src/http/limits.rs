@@ -37,6 +37,8 @@ pub struct Limits {
     pub(super) silence: Duration,
     pub(super) patience: Duration,
     pub(super) bodies: Budget,
+    /// What is left of it to those whose token has not come yet.
+    pub(super) strangers: Budget,
     pub(super) answers: Answers,
 }
 
@@ -48,6 +50,7 @@ impl Limits {
             silence: Duration::from_secs(30),
             patience: Duration::from_secs(10),
             bodies: Budget::new(AT_ONCE),
+            strangers: Budget::new(AT_ONCE / 2),
             answers: Answers::new(AT_ONCE, Duration::from_mins(5)),
         }
     }
@@ -60,10 +63,13 @@ impl Limits {
     }
 
     /// How many bytes of requests are held at once, from their first byte to their answer; 256 MiB
-    /// unless set. What does not fit is answered with 503 `busy`. A single request always fits.
+    /// unless set. What does not fit is answered with 503 `busy`. A single request always fits. Of those
+    /// without a token in a header, half of it is the most until their bodies have come, so that nobody
+    /// without an account can keep out the others.
     #[must_use]
     pub fn body_bytes_at_once(mut self, bytes: usize) -> Self {
         self.bodies = Budget::new(bytes);
+        self.strangers = Budget::new(bytes / 2);
         self
     }
 

@@ -39,20 +39,25 @@ where
         Reader { is_over: body.is_end_stream(), body }
     }
 
-    /// Reads all of it.
+    /// Reads all of it. Who sends it is known already, or a stranger.
     ///
     /// # Errors
     /// [`Error::PayloadTooLarge`], [`Error::Busy`] if there is no room for it, [`Error::Silent`], or
     /// [`Error::InvalidRequest`] if it breaks off.
-    pub(super) async fn read(&mut self, limits: &Limits) -> Result<(Bytes, Share), Error> {
+    pub(super) async fn read(
+        &mut self,
+        limits: &Limits,
+        is_known: bool,
+    ) -> Result<(Bytes, Share), Error> {
         let (mut first, mut all) = (Bytes::new(), Vec::new());
-        let mut share = Share::default();
+        let (mut share, mut of_strangers) = (Share::default(), Share::default());
         while let Some(chunk) = self.next(limits, limits.silence).await? {
             let length = first.len() + all.len() + chunk.len();
             if length > limits.max_body_bytes {
                 return Err(too_large(limits));
             }
-            if !limits.bodies.try_grow(&mut share, length) {
+            let may = is_known || limits.strangers.try_grow(&mut of_strangers, length);
+            if !may || !limits.bodies.try_grow(&mut share, length) {
                 let error = Error::busy("too many bytes of requests are held already");
                 log_failure(&error);
                 return Err(error);

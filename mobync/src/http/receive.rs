@@ -53,7 +53,8 @@ where
         refuse(&mut reader, expects, limits).await;
         return Err(error);
     }
-    match reader.read(limits).await {
+    // The application has looked at who sends it, or will do so.
+    match reader.read(limits, true).await {
         Ok((body, _)) => SyncRequest::from_slice(&body),
         Err(error) => {
             refuse(&mut reader, false, limits).await;
@@ -131,7 +132,7 @@ where
             (None, Some(auth))
         };
         expects = false;
-        let (body, share) = reader.read(limits).await?;
+        let (body, share) = reader.read(limits, owner.is_some()).await?;
         let envelope = Envelope::from_slice(&body)?;
         let owner = match (owner, auth) {
             (None, Some(auth)) => ask(auth, Token::of_body(envelope.auth_token())).await?,

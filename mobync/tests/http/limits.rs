@@ -147,11 +147,39 @@ async fn what_a_silent_or_broken_body_held_is_free_again() {
             assert_eq!(code(&second), failure(503, "busy"), "there is no room");
             assert_eq!(second.headers()["retry-after"], "1");
             let small = Pieces::new([(AT_ONCE, bytes(SYNC))]);
-            assert_eq!(send(&limits, None, small).await.status(), 200);
+            assert_eq!(send(&limits, Some("Bearer ada"), small).await.status(), 200);
         }
         assert_eq!(code(&first.await.unwrap()), expected);
         assert_eq!(send(&limits, None, large(SILENCE / 2)).await.status(), 200);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_shown_no_token_yet_leaves_half_of_the_room_to_who_has() {
+    let limits = limits().max_body_bytes(usize::MAX).body_bytes_at_once(100 * 1024);
+    // All of it but the end, which comes long after.
+    let slow = |kibibytes: usize| {
+        let mut body = SYNC.to_vec();
+        body.resize(kibibytes * 1024 - 1, b' ');
+        Pieces::new([(AT_ONCE, bytes(&body)), (SILENCE / 2, bytes(b" "))])
+    };
+    let strangers: Vec<_> = (0..20).map(|_| tokio::spawn(send(&limits, None, slow(10)))).collect();
+    sleep(SILENCE / 4).await;
+    for (token, kibibytes, status) in [
+        (None, 1, 503),
+        (Some("Basic ada"), 1, 503),
+        (Some("Bearer ada"), 51, 503),
+        (Some("Bearer ada"), 50, 200),
+        (None, 10, 200),
+    ] {
+        let answer = send(&limits, token, slow(kibibytes)).await;
+        assert_eq!(answer.status(), status, "{token:?}: {kibibytes}");
+    }
+    let mut served = 0;
+    for stranger in strangers {
+        served += usize::from(stranger.await.unwrap().status() == 200);
+    }
+    assert_eq!(served, 5);
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,4 +280,48 @@ async fn a_byte_order_mark_in_front_of_a_body_is_ignored() {
     }
     let alone = Pieces::new([(AT_ONCE, bytes(mark))]);
     assert_eq!(code(&send(&limits(), None, alone).await), failure(400, "invalid_json"));
+}
+
+/// How much memory this process holds, in MiB.
+#[cfg(target_os = "linux")]
+fn held() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse::<usize>().unwrap() / 1024
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_waits_for_room_is_not_held() {
+    let database = MemoryDatabase::new().model("tasks", ["name"]);
+    let endpoint = Endpoint::new(Mobync::new(database), async |credentials| {
+        Ok(Owner::new(credentials.token()?)?)
+    });
+    let endpoint = endpoint.limits(Limits::new().answer_bytes_at_once(1024 * 1024));
+    let serve = |diffs: Value| {
+        let body = serde_json::json!({"logical_clock": 0, "diffs": diffs}).to_string();
+        let request = Request::post("/")
+            .header("content-type", "application/json")
+            .header("authorization", "Bearer ada")
+            .body(http_body_util::Full::<Bytes>::from(body))
+            .unwrap();
+        let endpoint = endpoint.clone();
+        async move { endpoint.serve(request).await }
+    };
+    let data = serde_json::json!({"id": "t1", "name": "x".repeat(8 * 1024 * 1024)}).to_string();
+    let create = serde_json::json!([{
+        "id": "c1", "owner": "", "logical_clock": 0, "utc_timestamp": 1, "type": "create",
+        "model": "tasks", "json_data": data,
+    }]);
+    assert_eq!(serve(create).await.status(), 200);
+    let unread = serve(Value::Array(Vec::new())).await;
+    let before = held();
+    let waiting: Vec<_> = (0..40).map(|_| tokio::spawn(serve(Value::Array(Vec::new())))).collect();
+    // This clock moves when all of them wait.
+    sleep(Duration::from_secs(1)).await;
+    assert!(held() < before + 100, "{} and {before} MiB", held());
+    drop(unread);
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap().status(), 200);
+    }
 }
