@@ -20,7 +20,7 @@ use crate::{
 
 /// How many rows a try has at first, and at the most.
 const ROWS: (usize, usize) = (32, 256);
-/// How many rows that are tried one by one go to the connection's thread together.
+/// How many rows that are tried one by one go to the connection's thread together, at the most.
 const TOGETHER: usize = 8;
 
 const NEXT: &str = "RELEASE mobync_try; SAVEPOINT mobync_try; ";
@@ -85,11 +85,12 @@ impl Tries<'_, '_, '_> {
         Ok(())
     }
 
-    /// Tries a part's rows one by one, several of them with one way to the connection's thread.
+    /// Tries a part's rows one by one: of those that are likely to be taken, several with one way to the
+    /// connection's thread.
     async fn try_together(&mut self, part: &Batch<'_, '_>) -> Result<(), DatabaseError> {
-        let (mut first, mut prefix) = (0, "");
+        let (mut first, mut prefix, mut together) = (0, "", 1);
         while first < part.len() {
-            let group = part.part(first..part.len().min(first + TOGETHER));
+            let group = part.part(first..part.len().min(first + together));
             let (mut sql, mut args) = (prefix.to_owned(), vec![Arg::Text(self.owner.as_str())]);
             for row in 0..group.len() {
                 let [_, rows] = group.part(row..row + 1).args::<Sqlite>(self.owner);
@@ -118,6 +119,7 @@ impl Tries<'_, '_, '_> {
             }
             prefix = "";
             first += group.len().min(done.len().div_ceil(results));
+            together = if error.is_some() { 1 } else { TOGETHER.min(together * 2) };
             if let Some(error) = error {
                 let is_of_a_row = is_of_a_row(&error);
                 let is_of_a_try = done.len() % results == 0;
