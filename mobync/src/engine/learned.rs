@@ -45,6 +45,11 @@ impl Learned {
         Ok(())
     }
 
+    /// Whether the database checks at once what it would check at the commit.
+    pub(super) fn checks_at_once(&self) -> bool {
+        self.checks >= Checks::AtOnce
+    }
+
     /// Forgets the verdicts if somebody else's sync has come in between: they may not hold any more.
     pub(super) fn renew(&mut self, clock: i64) {
         if std::mem::replace(&mut self.clock, clock) != clock {

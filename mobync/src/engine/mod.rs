@@ -4,6 +4,7 @@ mod attempt;
 mod learned;
 mod pending;
 mod phase;
+mod postponed;
 mod settings;
 mod verdict;
 mod walk;

@@ -6,6 +6,7 @@ use super::{
     attempt::{Attempt, Source},
     mint,
     pending::{MOST_AT_ONCE, Pending},
+    postponed::Postponed,
     verdict::{Reason, Verdict},
 };
 use crate::{
@@ -26,6 +27,7 @@ pub(super) struct Walk<'a, S, R> {
     /// Deletes that were asked about before their turn, and whether they will be refused.
     foreseen: HashMap<DiffPlace, bool>,
     refused: BTreeMap<DiffPlace, Reason>,
+    postponed: Postponed,
     /// Something was found out that had to be known before. The walk goes on to find out more, but its
     /// unit of work will be given up.
     in_vain: bool,
@@ -49,6 +51,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
             merge,
             foreseen: HashMap::default(),
             refused: BTreeMap::new(),
+            postponed: Postponed::default(),
             in_vain: false,
         }
     }
@@ -61,9 +64,21 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
         self.finish().await
     }
 
-    /// Does the new diffs, one after the other.
+    /// Does the new diffs, and then those again that were postponed.
     async fn walk(&mut self) -> Result<Walked, Error> {
-        for place in self.merge.steps() {
+        let mut steps = self.merge.steps();
+        while !steps.is_empty() {
+            if self.do_all(steps).await? == Walked::Again {
+                return Ok(Walked::Again);
+            }
+            steps = self.postponed.take();
+        }
+        Ok(Walked::ToTheEnd)
+    }
+
+    /// Does diffs, one after the other.
+    async fn do_all(&mut self, steps: Vec<DiffPlace>) -> Result<Walked, Error> {
+        for place in steps {
             if self.pending.is_full() && self.flush().await? == Walked::Again {
                 return Ok(Walked::Again);
             }
@@ -78,6 +93,11 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
             // What came before must be done, to know what this diff does.
             if self.is_waiting(place).is_some() && self.flush().await? == Walked::Again {
                 return Ok(Walked::Again);
+            }
+            let object = self.merge.object_of(place);
+            if self.postponed.has(object) {
+                self.postponed.push(object, place);
+                continue;
             }
             match verdict {
                 Err(reason) => {
@@ -256,6 +276,12 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
                 return Ok(Walked::Again);
             }
             let Some(step) = steps.last else { continue };
+            let may_fit_later = matches!(error, DatabaseError::Constraint { .. })
+                && self.attempt.learned.checks_at_once();
+            if may_fit_later && !self.postponed.is_final && !self.pending.is_broken() {
+                self.postponed.push(self.merge.object_of(steps.first), steps.first);
+                continue;
+            }
             let reason = self.rejected(steps.first, error)?;
             if self.pending.is_broken() {
                 self.attempt.learned.learn(steps.first, Err(reason.clone()));

@@ -143,3 +143,68 @@ async fn what_a_trigger_says_is_told_to_the_person() {
     assert!(refused[0].2.contains("Not on a Sunday"), "{refused:?}");
     assert_eq!(server.rows("tasks").await.len(), 1);
 }
+
+const SELF_DEFERRED: &[&str] = &[
+    "CREATE TABLE lists (id text, owner text, above text, PRIMARY KEY (owner, id), \
+     FOREIGN KEY (owner, above) REFERENCES lists (owner, id) DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE TABLE tasks (id text, owner text, list text, n integer, PRIMARY KEY (owner, id), \
+     FOREIGN KEY (owner, list) REFERENCES lists (owner, id) DEFERRABLE INITIALLY DEFERRED)",
+];
+
+/// Requests in which children stand before their parents, and parents go before their children, with some
+/// that have no parent at all among them: those alone are refused, in whatever order all of them stand.
+async fn only_those_to_blame_are_refused<D: Database>(server: Server<D>) {
+    let above = |id: &str, above: &str| create(id, json!({"above": above})).model("lists").id(id);
+    let task = |id: &str, list: &str| create(id, json!({"list": list})).id(id);
+    let top = |id: &str| create(id, json!({})).model("lists").id(id);
+    server.sync(0, [top("old"), task("child", "old"), task("other", "old")]).await;
+    for seed in 0..12 {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let name = |what: &str| format!("{what}-{seed}");
+        let mut sent: Vec<Vec<Sent>> = vec![
+            vec![task(&name("c3"), &name("p3"))],
+            vec![top(&name("p3"))],
+            vec![task(&name("o1"), "gone")],
+            vec![
+                task(&name("c4"), &name("p4")),
+                update(&name("c4"), json!({"n": 4})).at(1).id(&name("u4")),
+            ],
+            vec![top(&name("p4"))],
+            vec![above(&name("o2"), "gone")],
+            // What refers to one that is refused is to blame as well.
+            vec![task(&name("o3"), &name("o2"))],
+        ];
+        // A chain, each of which needs the next.
+        for n in 0..6 {
+            let next = name(&format!("chain{}", n + 1));
+            sent.push(vec![above(&name(&format!("chain{n}")), &next)]);
+        }
+        sent.push(vec![top(&name("chain6"))]);
+        random.shuffle(&mut sent);
+        let clock = server.sync(0, []).await.logical_clock;
+        let mut refused: Vec<String> =
+            server.refused(clock, sent.concat()).await.into_iter().map(|one| one.0).collect();
+        refused.sort();
+        assert_eq!(refused, ["o1", "o2", "o3"].map(name), "seed {seed}");
+        let rows = server.rows("tasks").await;
+        let c4 = rows.iter().find(|row| row["id"] == *name("c4")).unwrap();
+        assert_eq!(c4["n"], 4);
+    }
+    let clock = server.sync(0, []).await.logical_clock;
+    let sent = [
+        delete("old").model("lists").id("parent"),
+        delete("child"),
+        task("orphan", "gone"),
+        delete("other"),
+    ];
+    let refused = server.refused(clock, sent).await;
+    assert_eq!((refused.len(), &*refused[0].0), (1, "orphan"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn of_deferred_constraints_only_those_to_blame_are_refused_in_any_order() {
+    let tables = &["lists", "tasks"];
+    only_those_to_blame_are_refused(postgres_server(SELF_DEFERRED, tables).await).await;
+    let (sqlite, _folder) = sqlite_server(SELF_DEFERRED, tables).await;
+    only_those_to_blame_are_refused(sqlite).await;
+}
