@@ -40,6 +40,15 @@ async fn counting_proxy(server: String) -> (u16, Arc<AtomicUsize>) {
     (port, trips)
 }
 
+/// The address of a database behind such a proxy, and how many round trips there were.
+async fn through_a_counting_proxy(direct: &PgPool) -> (String, Arc<AtomicUsize>) {
+    let options = direct.connect_options();
+    let server = format!("{}:{}", options.get_host(), options.get_port());
+    let (port, trips) = counting_proxy(server).await;
+    let database = options.get_database().unwrap();
+    (format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable"), trips)
+}
+
 async fn forward(mut client: TcpStream, mut server: TcpStream, trips: Arc<AtomicUsize>) {
     let (mut up, mut down) = (vec![0; 65536], vec![0; 65536]);
     let mut answered = true;
@@ -98,13 +107,7 @@ async fn filled() -> PgPool {
 #[tokio::test]
 async fn a_sync_takes_few_round_trips_however_long_the_history() {
     let direct = filled().await;
-    let options = direct.connect_options();
-    let address = format!("{}:{}", options.get_host(), options.get_port());
-    let (port, trips) = counting_proxy(address).await;
-    let url = format!(
-        "postgres://postgres@127.0.0.1:{port}/{}?sslmode=disable",
-        options.get_database().unwrap()
-    );
+    let (url, trips) = through_a_counting_proxy(&direct).await;
     let database =
         PostgresDatabase::builder().table("tasks").max_connections(1).connect(&url).await.unwrap();
     let mobync = Mobync::new(database);
@@ -156,11 +159,7 @@ async fn refusals_take_few_round_trips_however_many_there_are() {
     let table = "CREATE TABLE tasks (id text, owner text, n integer CHECK (n < 10), d date, \
                  PRIMARY KEY (owner, id))";
     let direct = postgres_with(&[table]).await;
-    let options = direct.connect_options();
-    let (port, trips) =
-        counting_proxy(format!("{}:{}", options.get_host(), options.get_port())).await;
-    let database = options.get_database().unwrap();
-    let url = format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable");
+    let (url, trips) = through_a_counting_proxy(&direct).await;
     let database = PostgresDatabase::builder().table("tasks").max_connections(1).connect(&url);
     let database = database.await.unwrap();
     database.set_up().await.unwrap();
@@ -221,11 +220,7 @@ async fn changes_that_cannot_go_together_are_tried_without_a_block_for_each() {
 #[tokio::test]
 async fn many_updates_of_one_object_take_few_round_trips() {
     let direct = postgres_with(&[TASKS]).await;
-    let options = direct.connect_options();
-    let (port, trips) =
-        counting_proxy(format!("{}:{}", options.get_host(), options.get_port())).await;
-    let database = options.get_database().unwrap();
-    let url = format!("postgres://postgres@127.0.0.1:{port}/{database}?sslmode=disable");
+    let (url, trips) = through_a_counting_proxy(&direct).await;
     let database = PostgresDatabase::builder().table("tasks").max_connections(1).connect(&url);
     let mobync = Mobync::new(database.await.unwrap());
     mobync.database().set_up().await.unwrap();
