@@ -14,11 +14,13 @@
 //! # }
 //! ```
 
+mod capture;
 mod catalogue;
 mod clocks;
 mod dialect;
 mod error;
 mod isolate;
+mod marks;
 mod record;
 mod writer;
 

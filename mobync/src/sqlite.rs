@@ -14,6 +14,7 @@
 //! # }
 //! ```
 
+mod capture;
 mod catalogue;
 mod dialect;
 mod doubles;

@@ -10,19 +10,19 @@ use sqlx::{
 };
 
 use super::{
-    catalogue,
+    capture, catalogue,
     clocks::announce,
     error::{explain, is_dead},
     isolate::isolate,
-    record,
+    marks, record,
     writer::Transaction,
 };
 use crate::{
     DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, SchemaError, Table, Writer,
-        null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, SchemaError,
+        Table, Writer, null_in_log, quote, run_statements,
     },
 };
 
@@ -114,6 +114,18 @@ impl Dialect for Postgres {
         catalogue::check_own_tables(connection, log).await
     }
 
+    async fn check_capture(
+        connection: &mut PgConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<(), SchemaError> {
+        capture::check(connection, log, captured).await
+    }
+
+    async fn home(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar("SELECT current_schema()::text").fetch_one(connection).await
+    }
+
     async fn find(
         connection: &mut PgConnection,
         table: &Table,
@@ -123,6 +135,7 @@ impl Dialect for Postgres {
 
     async fn free_columns(
         connection: &mut PgConnection,
+        log: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
         sqlx::query_scalar(
@@ -142,10 +155,10 @@ impl Dialect for Postgres {
         .await
     }
 
-    fn set_up(log: &str) -> Vec<String> {
-        let (table, owners) = (quote(log), owners_of(log));
-        let index = quote(&format!("{log}_owner_logical_clock"));
-        let creates = quote(&format!("{log}_creates"));
+    fn set_up(log: &Model) -> Vec<String> {
+        let (table, owners) = (&log.table, owners_of(&log.name));
+        let index = quote(&format!("{}_owner_logical_clock", log.name));
+        let creates = quote(&format!("{}_creates", log.name));
         vec![
             // `IF NOT EXISTS` alone fails where two processes come at once.
             "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
@@ -160,6 +173,48 @@ impl Dialect for Postgres {
             format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
+    }
+
+    fn capture(log: &Model, captured: &[&Model]) -> Vec<String> {
+        capture::make(log, captured)
+    }
+
+    fn release(log: &Model, captured: &[&Model], _: &[&Model]) -> Vec<String> {
+        capture::remove(log, captured)
+    }
+
+    fn is_marked(log: &Model) -> String {
+        marks::is_marked(log)
+    }
+
+    async fn take_marks(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+        most: usize,
+    ) -> Result<Vec<MarkRow>, sqlx::Error> {
+        marks::take(connection, log, owner, most).await
+    }
+
+    async fn set_off(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
+        marks::set_off(connection, log, owner, named).await
+    }
+
+    async fn marked_owners(
+        connection: &mut PgConnection,
+        log: &Model,
+        most: usize,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        marks::owners(connection, log, most).await
+    }
+
+    fn object_of() -> &'static str {
+        marks::OBJECT
     }
 
     fn create_table(table: &Table) -> String {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::Pool;
 
-use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
+use super::{Builder, Dialect, Model, SqlUnit, capture, schema::Schema, session::Session};
 use crate::{Access, Database, DatabaseError, Owner, Turns};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
@@ -37,8 +37,9 @@ impl<D: Dialect> SqlDatabase<D> {
         &self.schema.log
     }
 
-    /// Makes the library's own tables where they are not there. Call it at every start: it does nothing
-    /// the second time, and several processes may call it at once.
+    /// Makes the library's own tables where they are not there, and the triggers of tables that are
+    /// [captured](super::Table::capture); takes those of others away. Call it at every start: it does
+    /// nothing the second time, and several processes may call it at once.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] or [`DatabaseError::Busy`]
@@ -53,12 +54,23 @@ impl<D: Dialect> SqlDatabase<D> {
         made.map_err(failed)
     }
 
+    /// The statements that [`set_up`](Self::set_up) runs in a transaction, for who keeps migrations: each ends
+    /// with a semicolon, and all may be run again.
+    pub fn schema_sql(&self) -> String {
+        let statements = capture::statements::<D>(&self.schema).into_iter();
+        statements.map(|statement| statement + ";\n").collect()
+    }
+
     async fn make_tables(
         &self,
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<(), sqlx::Error> {
         D::command(connection, "BEGIN").await?;
-        for statement in D::set_up(&self.schema.log.name) {
+        for statement in capture::statements::<D>(&self.schema) {
+            D::execute(connection, &statement, &[]).await?;
+        }
+        let captured: Vec<&Model> = self.schema.captured().collect();
+        for statement in D::left_over(connection, &self.schema.log, &captured).await? {
             D::execute(connection, &statement, &[]).await?;
         }
         D::command(connection, "COMMIT").await

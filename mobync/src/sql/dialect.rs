@@ -59,6 +59,9 @@ pub(crate) use run_statements;
 pub(crate) type LogRow =
     (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
 
+/// A mark: model and id of an object, and the time in milliseconds.
+pub(crate) type MarkRow = (String, String, i64);
+
 /// A transaction that is written through; dropped without a commit, it undoes what was written.
 #[doc(hidden)]
 #[allow(missing_docs, reason = "not meant to be used outside")]
@@ -117,20 +120,93 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         log: &str,
     ) -> impl Future<Output = Result<(), SchemaError>> + Send;
 
+    /// The schema in which tables are made, if it has a name.
+    fn home(
+        connection: &mut Connection<Self>,
+    ) -> impl Future<Output = Result<Option<String>, sqlx::Error>> + Send {
+        let _ = connection;
+        async { Ok(None) }
+    }
+
     /// What the database says of a table, if there is one.
     fn find(
         connection: &mut Connection<Self>,
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
-    /// The columns of a table at which no constraint, index or trigger looks.
+    /// Looks whether the marks of these tables can be kept beside the log.
+    ///
+    /// # Errors
+    /// If a name is too long for that, or taken.
+    fn check_capture(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        captured: &[&Model],
+    ) -> impl Future<Output = Result<(), SchemaError>> + Send {
+        let _ = (connection, log, captured);
+        async { Ok(()) }
+    }
+
+    /// The columns of a table at which no constraint, index or trigger looks; those triggers that mark
+    /// changes for the log apart.
     fn free_columns(
         connection: &mut Connection<Self>,
+        log: &str,
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
     /// Statements that make the library's own tables where they are not there.
-    fn set_up(log: &str) -> Vec<String>;
+    fn set_up(log: &Model) -> Vec<String>;
+
+    /// Statements that have all changes of these tables marked, of which there is at least one, and that
+    /// make what the marks need. Behind [`set_up`](Self::set_up).
+    fn capture(log: &Model, captured: &[&Model]) -> Vec<String>;
+
+    /// Statements that take away what marked changes of `others`, and, if nothing is captured, all that
+    /// the marks needed. They do nothing where there is nothing of it.
+    fn release(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec<String>;
+
+    /// The same for tables that are synced no more, as the catalogue has them.
+    fn left_over(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        captured: &[&Model],
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
+        let _ = (connection, log, captured);
+        async { Ok(Vec::new()) }
+    }
+
+    /// A condition: that the owner `$1` has marks. It may hold where marks of any owner are yet to be
+    /// sorted.
+    fn is_marked(log: &Model) -> String;
+
+    /// Removes marks of the owner, those of at most so many objects; each of these once, with the time of
+    /// its newest mark.
+    fn take_marks(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<MarkRow>, sqlx::Error>> + Send;
+
+    /// Runs what the database has deferred to the commit, and removes the marks of the owner that this
+    /// transaction made itself. Also whether others marked one of the named objects (model, id).
+    fn set_off(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> impl Future<Output = Result<(Vec<MarkRow>, bool), sqlx::Error>> + Send;
+
+    /// Owners who have marks, at most so many.
+    fn marked_owners(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
+    /// The id of the object of the log's entry `t`, as the log's index by objects has it.
+    fn object_of() -> &'static str;
 
     /// A hint for who has to make a table with these columns.
     fn create_table(table: &Table) -> String;

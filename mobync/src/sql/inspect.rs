@@ -15,7 +15,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
-    let in_sql = in_schema(schema, name);
+    let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
     let mut name_of = |column: &str, advice| -> Result<Column, SchemaError> {
         let FoundColumn { column, generated, folds } = take(name, &mut columns, column, advice)?;
         if generated {
@@ -38,6 +38,9 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
             "add it, name another one with `owner_column`, or say that the rows are everybody's with `shared`",
         )?),
     };
+    if table.captured && owner.is_none() {
+        return Err(SchemaError::SharedCapture { table: name.clone() });
+    }
     check_key::<D>(table, &in_sql, &unique)?;
     for column in &table.hidden {
         take(name, &mut columns, column, "take it out of those that are `hidden`")?;
@@ -56,9 +59,17 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         }
         found.as_strings = true;
     }
-    let (hidden, keeps_unknown) = (table.hidden.clone(), table.keeps_unknown);
-    let columns = columns.into();
-    Ok(Model { name: name.clone(), table: in_sql, id, owner, columns, hidden, keeps_unknown })
+    Ok(Model {
+        name: name.clone(),
+        schema: schema_name,
+        table: in_sql,
+        id,
+        owner,
+        columns: columns.into(),
+        hidden: table.hidden.clone(),
+        keeps_unknown: table.keeps_unknown,
+        captured: table.captured,
+    })
 }
 
 /// Rows must be told apart by the bytes of owner and id, no less and no more, by a unique index.
@@ -90,10 +101,12 @@ fn check_key<D: Dialect>(
     Ok(())
 }
 
-/// The log as it is, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will make it.
+/// The log as it is, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will make it in the schema
+/// `home`.
 pub(super) fn log_model<D: Dialect>(
     table: &Table,
     found: Option<Found>,
+    home: Option<String>,
 ) -> Result<Model, SchemaError> {
     let name = &table.name;
     let Found { schema, other, mut columns, unique, .. } = found.unwrap_or_else(|| Found {
@@ -107,12 +120,13 @@ pub(super) fn log_model<D: Dialect>(
                 folds: false,
             })
             .collect(),
+        schema: home,
         ..Found::default()
     });
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
-    let in_sql = in_schema(schema, name);
+    let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
     let advice = "it is the log; drop it if it is none, or name another one with `diffs_table`";
     for column in LOG_TEXTS.into_iter().chain(LOG_INTEGERS) {
         let found = columns.iter().find(|found| found.column.name == column);
@@ -133,9 +147,17 @@ pub(super) fn log_model<D: Dialect>(
     let id = take(name, &mut columns, "id", advice)?.column;
     let owner = Some(take(name, &mut columns, "owner", advice)?.column);
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
-    let columns = columns.into();
-    let (name, hidden) = (name.clone(), Vec::new());
-    Ok(Model { name, table: in_sql, id, owner, columns, hidden, keeps_unknown: false })
+    Ok(Model {
+        name: name.clone(),
+        schema: schema_name,
+        table: in_sql,
+        id,
+        owner,
+        columns: columns.into(),
+        hidden: Vec::new(),
+        keeps_unknown: false,
+        captured: false,
+    })
 }
 
 fn take(

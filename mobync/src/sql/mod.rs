@@ -3,6 +3,7 @@
 
 mod batch;
 mod builder;
+mod capture;
 mod columns;
 mod database;
 mod dialect;
@@ -22,7 +23,8 @@ mod window;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
-    dialect::{Arg, LogRow, Writer, run_statements},
+    capture::{marks_of, prefix_of},
+    dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
     found::{Found, FoundColumn, Reference, Unique},
     schema::{Column, Kind, Model, quote},
     window::{ENTRY, null_in_log},

@@ -21,6 +21,8 @@ pub(crate) struct Schema {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) name: String,
+    /// The schema that it is in, if the name in SQL has it.
+    pub(crate) schema: Option<String>,
     /// Its name in SQL, quoted.
     pub(crate) table: String,
     pub(crate) id: Column,
@@ -31,6 +33,8 @@ pub struct Model {
     /// The names of those that sync does not see.
     pub(crate) hidden: Vec<String>,
     pub(crate) keeps_unknown: bool,
+    /// Its changes are marked, whoever makes them.
+    pub(crate) captured: bool,
 }
 
 /// One column.
@@ -73,6 +77,11 @@ impl Schema {
         let models = self.models.get(name);
         let log = Some(&self.log).filter(|log| log.name == name);
         models.or(log).ok_or_else(|| DatabaseError::unknown_model(name))
+    }
+
+    /// The tables whose changes are marked.
+    pub(super) fn captured(&self) -> impl Iterator<Item = &Model> {
+        self.models.values().filter(|model| model.captured)
     }
 }
 

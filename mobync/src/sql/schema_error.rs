@@ -99,6 +99,15 @@ pub enum SchemaError {
         /// What to do.
         mend: String,
     },
+    /// A table whose rows are everybody's is to be captured.
+    #[error(
+        "the table {table} is shared, so nobody can tell whose devices are to hear of a change: give it an owner \
+         column, or `capture` the other tables only, one by one"
+    )]
+    SharedCapture {
+        /// The table.
+        table: String,
+    },
     /// Two of the tables are the same.
     #[error("the table {table} is named twice, or is the one that keeps the log")]
     Twice {

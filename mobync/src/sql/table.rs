@@ -22,6 +22,7 @@ pub struct Table {
     /// The columns whose numbers are strings in JSON.
     pub(super) as_strings: Vec<String>,
     pub(super) keeps_unknown: bool,
+    pub(super) captured: bool,
 }
 
 impl Table {
@@ -35,6 +36,7 @@ impl Table {
             hidden: Vec::new(),
             as_strings: Vec::new(),
             keeps_unknown: false,
+            captured: false,
         }
     }
 
@@ -116,6 +118,26 @@ impl Table {
     #[must_use]
     pub fn keep_unknown_fields(mut self) -> Self {
         self.keeps_unknown = true;
+        self
+    }
+
+    /// Changes of the table's rows reach the devices whoever makes them, and however: the application's
+    /// own SQL, an ORM, a cascade, a trigger, `psql`.
+    ///
+    /// [`set_up`](super::SqlDatabase::set_up) makes the triggers that mark what has changed, in the
+    /// transaction that changes it; the next sync of its owner reads the marked rows. Without this,
+    /// `set_up` takes such triggers away again. A table that is [`shared`](Self::shared) cannot be
+    /// captured, for nobody can tell whose devices are to hear of a change.
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let tasks = Table::new("tasks").capture();
+    /// # let _ = tasks;
+    /// ```
+    #[must_use]
+    pub fn capture(mut self) -> Self {
+        self.captured = true;
         self
     }
 }

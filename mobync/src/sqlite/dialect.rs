@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::{
-    catalogue, doubles,
+    capture, catalogue, doubles,
     error::explain,
     group::{Group, Sharing, Turn},
     isolate::isolate,
@@ -24,8 +24,8 @@ use crate::{
     DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, null_in_log,
-        quote, run_statements,
+        Arg, Batch, Column, Dialect, Found, Kind, LogRow, MarkRow, Model, SchemaError, Table,
+        null_in_log, quote, run_statements,
     },
 };
 
@@ -121,6 +121,7 @@ impl Dialect for Sqlite {
 
     async fn free_columns(
         connection: &mut SqliteConnection,
+        _: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
         // Of other databases nothing is said.
@@ -147,8 +148,8 @@ impl Dialect for Sqlite {
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
-    fn set_up(log: &str) -> Vec<String> {
-        let table = quote(log);
+    fn set_up(log: &Model) -> Vec<String> {
+        let (table, log) = (&log.table, &log.name);
         let index = quote(&format!("{log}_owner_logical_clock"));
         let creates = quote(&format!("{log}_creates"));
         vec![
@@ -162,6 +163,48 @@ impl Dialect for Sqlite {
             // Made by earlier versions; nothing reads it.
             format!("DROP INDEX IF EXISTS {creates}"),
         ]
+    }
+
+    fn capture(log: &Model, captured: &[&Model]) -> Vec<String> {
+        capture::make(log, captured)
+    }
+
+    fn release(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec<String> {
+        capture::remove(log, captured, others)
+    }
+
+    fn is_marked(log: &Model) -> String {
+        capture::is_marked(log)
+    }
+
+    async fn take_marks(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        most: usize,
+    ) -> Result<Vec<MarkRow>, sqlx::Error> {
+        capture::take(connection, log, owner, most).await
+    }
+
+    async fn set_off(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
+        capture::set_off(connection, log, owner, named).await
+    }
+
+    async fn marked_owners(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        most: usize,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        capture::owners(connection, log, most).await
+    }
+
+    fn object_of() -> &'static str {
+        capture::OBJECT
     }
 
     fn create_table(table: &Table) -> String {
