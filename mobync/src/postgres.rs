@@ -21,6 +21,7 @@ mod dialect;
 mod error;
 mod isolate;
 mod marks;
+mod quoting;
 mod record;
 mod writer;
 

@@ -93,9 +93,9 @@ async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// The channel of a log, whose name in SQL the parameter has. By its number, as all processes then
+/// The channel of a log, whose name in SQL the parameter (or literal) has. By its number, as all processes then
 /// mean the same one, whatever their search paths, and names may be as long as they like.
-fn channel(parameter: &str) -> String {
+pub(super) fn channel(parameter: &str) -> String {
     format!("concat('mobync_', CAST(CAST({parameter} AS regclass) AS oid))")
 }
 

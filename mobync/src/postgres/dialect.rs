@@ -22,7 +22,7 @@ use crate::{
     merge::{LogEntry, push_string},
     sql::{
         Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, SchemaError,
-        Table, Writer, null_in_log, quote, run_statements,
+        Table, Writer, null_in_log, prefix_of, quote, run_statements,
     },
 };
 
@@ -114,12 +114,8 @@ impl Dialect for Postgres {
         catalogue::check_own_tables(connection, log).await
     }
 
-    async fn check_capture(
-        connection: &mut PgConnection,
-        log: &Model,
-        captured: &[&Model],
-    ) -> Result<(), SchemaError> {
-        capture::check(connection, log, captured).await
+    async fn check_capture(connection: &mut PgConnection, log: &Model) -> Result<(), SchemaError> {
+        capture::check(connection, log).await
     }
 
     async fn home(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
@@ -143,7 +139,8 @@ impl Dialect for Postgres {
              WHERE c.oid = CAST($1 AS regclass) AND a.attnum > 0 AND NOT a.attisdropped \
              AND c.relkind = 'r' AND NOT c.relispartition AND NOT c.relrowsecurity \
              AND NOT c.relhasrules AND a.atttypmod = -1 \
-             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) \
+             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal \
+             AND NOT starts_with(CAST(t.tgname AS text), $2)) \
              AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL \
              OR i.indpred IS NOT NULL OR a.attnum = ANY (i.indkey))) \
              AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
@@ -151,8 +148,19 @@ impl Dialect for Postgres {
              AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')",
         )
         .bind(&model.table)
+        .bind(prefix_of(log))
         .fetch_all(connection)
         .await
+    }
+
+    /// A lock of its own, for `IF NOT EXISTS` alone fails where two processes come at once. Who uses the
+    /// tables waits for a short time only, shorter than PostgreSQL waits before it looks for deadlocks: so
+    /// it is always the set-up that gives way.
+    const BEGIN_SET_UP: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462); \
+                                        SET LOCAL lock_timeout = '300ms'";
+
+    fn set_up_patience(&self) -> Duration {
+        self.lock_timeout
     }
 
     fn set_up(log: &Model) -> Vec<String> {
@@ -160,8 +168,6 @@ impl Dialect for Postgres {
         let index = quote(&format!("{}_owner_logical_clock", log.name));
         let creates = quote(&format!("{}_creates", log.name));
         vec![
-            // `IF NOT EXISTS` alone fails where two processes come at once.
-            "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
                  logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \
@@ -175,8 +181,8 @@ impl Dialect for Postgres {
         ]
     }
 
-    fn capture(log: &Model, captured: &[&Model]) -> Vec<String> {
-        capture::make(log, captured)
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {
+        capture::make(log, captured, self.announces)
     }
 
     fn release(log: &Model, captured: &[&Model], _: &[&Model]) -> Vec<String> {
@@ -213,8 +219,10 @@ impl Dialect for Postgres {
         marks::owners(connection, log, most).await
     }
 
-    fn object_of() -> &'static str {
-        marks::OBJECT
+    const OBJECT: &'static str = marks::OBJECT;
+
+    fn index_objects(log: &Model, wanted: bool) -> String {
+        marks::index_objects(log, wanted)
     }
 
     fn create_table(table: &Table) -> String {

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::{Connection, Database, Pool};
 
-use super::{
-    Dialect, Model, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema,
-};
+use super::{Dialect, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema};
 
 /// Collects the tables that are to be synced, and then looks at them in the database.
 ///
@@ -115,9 +113,8 @@ impl<D: Dialect> Builder<D> {
         keys.check_log(&log.name, found.as_ref())?;
         let home = D::home(connection).await?;
         let schema = Schema { log: inspect::log_model::<D>(&log, found, home)?, models };
-        let captured: Vec<&Model> = schema.captured().collect();
-        if !captured.is_empty() {
-            D::check_capture(connection, &schema.log, &captured).await?;
+        if schema.captured().next().is_some() {
+            D::check_capture(connection, &schema.log).await?;
         }
         Ok(SqlDatabase::new(self.dialect, pool, schema))
     }

@@ -1,6 +1,6 @@
 //! What is different from one SQL database to the next.
 
-use std::{fmt::Debug, future::Future};
+use std::{fmt::Debug, future::Future, time::Duration};
 
 use serde_json::Value;
 use sqlx::{Database, Pool};
@@ -134,16 +134,15 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
-    /// Looks whether the marks of these tables can be kept beside the log.
+    /// Looks whether marks can be kept beside the log.
     ///
     /// # Errors
     /// If a name is too long for that, or taken.
     fn check_capture(
         connection: &mut Connection<Self>,
         log: &Model,
-        captured: &[&Model],
     ) -> impl Future<Output = Result<(), SchemaError>> + Send {
-        let _ = (connection, log, captured);
+        let _ = (connection, log);
         async { Ok(()) }
     }
 
@@ -155,12 +154,20 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
+    /// What begins the transaction of a set-up.
+    const BEGIN_SET_UP: &'static str;
+
+    /// How long a set-up is tried again that gave way to who uses the tables.
+    fn set_up_patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Statements that make the library's own tables where they are not there.
     fn set_up(log: &Model) -> Vec<String>;
 
     /// Statements that have all changes of these tables marked, of which there is at least one, and that
     /// make what the marks need. Behind [`set_up`](Self::set_up).
-    fn capture(log: &Model, captured: &[&Model]) -> Vec<String>;
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String>;
 
     /// Statements that take away what marked changes of `others`, and, if nothing is captured, all that
     /// the marks needed. They do nothing where there is nothing of it.
@@ -205,8 +212,11 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
-    /// The id of the object of the log's entry `t`, as the log's index by objects has it.
-    fn object_of() -> &'static str;
+    /// The id of the object of an entry of the log, as the log's index by objects has it.
+    const OBJECT: &'static str;
+
+    /// The statement that makes the log's index by objects, or drops it.
+    fn index_objects(log: &Model, wanted: bool) -> String;
 
     /// A hint for who has to make a table with these columns.
     fn create_table(table: &Table) -> String;

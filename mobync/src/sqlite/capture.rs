@@ -4,11 +4,20 @@ use sqlx::SqliteConnection;
 
 use crate::{
     Owner,
-    sql::{MarkRow, Model},
+    sql::{MarkRow, Model, quote},
 };
 
-/// The id of the object of the log's entry `t`.
-pub(super) const OBJECT: &str = "json_extract(t.json_data, '$.id')";
+/// The id of the object of an entry of the log.
+pub(super) const OBJECT: &str = "json_extract(json_data, '$.id')";
+
+pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
+    let index = quote(&format!("{}_objects", log.name));
+    if !wanted {
+        return format!("DROP INDEX IF EXISTS {index}");
+    }
+    let table = &log.table;
+    format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, model, {OBJECT})")
+}
 
 pub(super) fn make(_log: &Model, _captured: &[&Model]) -> Vec<String> {
     Vec::new()

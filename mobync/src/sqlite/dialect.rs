@@ -148,6 +148,8 @@ impl Dialect for Sqlite {
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
+    const BEGIN_SET_UP: &'static str = "BEGIN";
+
     fn set_up(log: &Model) -> Vec<String> {
         let (table, log) = (&log.table, &log.name);
         let index = quote(&format!("{log}_owner_logical_clock"));
@@ -165,7 +167,7 @@ impl Dialect for Sqlite {
         ]
     }
 
-    fn capture(log: &Model, captured: &[&Model]) -> Vec<String> {
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {
         capture::make(log, captured)
     }
 
@@ -203,8 +205,10 @@ impl Dialect for Sqlite {
         capture::owners(connection, log, most).await
     }
 
-    fn object_of() -> &'static str {
-        capture::OBJECT
+    const OBJECT: &'static str = capture::OBJECT;
+
+    fn index_objects(log: &Model, wanted: bool) -> String {
+        capture::index_objects(log, wanted)
     }
 
     fn create_table(table: &Table) -> String {
