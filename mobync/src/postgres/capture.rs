@@ -8,7 +8,7 @@ use sqlx::PgConnection;
 
 use super::{
     catalogue::LONGEST_NAME,
-    quoting::{body, literal},
+    quoting::{body, literal, make_index},
 };
 use crate::sql::{Column, Model, SchemaError, Table, marks_of, prefix_of, quote};
 
@@ -111,14 +111,14 @@ fn comment(log: &Model) -> String {
 /// The statements that make the table of marks and the triggers.
 pub(super) fn make(log: &Model, captured: &[&Model], announces: bool) -> Vec<String> {
     let (marks, comment) = (marks(log), comment(log));
-    let index = quote(&format!("{}_owner", marks_of(&log.name)));
+    let index = format!("{}_owner", marks_of(&log.name));
     let mut statements = vec![
         format!(
             "CREATE TABLE IF NOT EXISTS {marks} (owner text COLLATE \"C\" NOT NULL, \
              model text NOT NULL, id text NOT NULL, at bigint NOT NULL, tx xid8 NOT NULL)"
         ),
         format!("COMMENT ON TABLE {marks} IS {comment}"),
-        format!("CREATE INDEX IF NOT EXISTS {index} ON {marks} (owner)"),
+        make_index(Some(home(log)), &index, &format!("{marks} (owner)")),
     ];
     for model in captured {
         let function = function(log, model);

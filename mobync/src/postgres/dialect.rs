@@ -14,7 +14,9 @@ use super::{
     clocks::announce,
     error::{explain, is_dead},
     isolate::isolate,
-    marks, record,
+    marks,
+    quoting::make_index,
+    record,
     writer::Transaction,
 };
 use crate::{
@@ -165,7 +167,7 @@ impl Dialect for Postgres {
 
     fn set_up(log: &Model) -> Vec<String> {
         let (table, owners) = (&log.table, owners_of(&log.name));
-        let index = quote(&format!("{}_owner_logical_clock", log.name));
+        let index = format!("{}_owner_logical_clock", log.name);
         let creates = quote(&format!("{}_creates", log.name));
         vec![
             format!(
@@ -174,7 +176,7 @@ impl Dialect for Postgres {
                  type text NOT NULL, model text NOT NULL, json_data text NOT NULL, \
                  PRIMARY KEY (owner, id))"
             ),
-            format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            make_index(log.schema.as_deref(), &index, &format!("{table} (owner, logical_clock)")),
             // Made by earlier versions; nothing reads it, and a NUL in a field made it fail.
             format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),

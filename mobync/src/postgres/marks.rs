@@ -2,7 +2,7 @@
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
-use super::capture::marks;
+use super::{capture::marks, quoting::make_index};
 use crate::{
     Owner,
     sql::{MarkRow, Model, quote},
@@ -14,13 +14,14 @@ pub(super) const OBJECT: &str = r"(CAST(CASE WHEN strpos(json_data, E'\\u0000') 
     ELSE regexp_replace(json_data, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1', 'g') END AS json) ->> 'id')";
 
 pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
-    let index = quote(&format!("{}_objects", log.name));
+    let index = format!("{}_objects", log.name);
     if !wanted {
+        let index = quote(&index);
         let schema = log.schema.as_ref().map(|schema| quote(schema) + ".").unwrap_or_default();
         return format!("DROP INDEX IF EXISTS {schema}{index}");
     }
-    let table = &log.table;
-    format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, model, {OBJECT})")
+    let on = format!("{} (owner, model, {OBJECT})", log.table);
+    make_index(log.schema.as_deref(), &index, &on)
 }
 
 /// One mark of the owner, found by the index whatever the statistics say: no other way has this order.
