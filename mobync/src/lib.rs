@@ -20,6 +20,7 @@ mod owner;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod protocol;
+mod reconcile;
 mod record;
 mod rules;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

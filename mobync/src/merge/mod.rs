@@ -29,13 +29,12 @@ mod step;
 mod time;
 
 pub(crate) use self::arena::Arena;
-#[cfg(feature = "memory")]
-pub(crate) use self::entry::encode;
-pub(crate) use self::entry::{Entry, Field, Fields};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::entry::{object_in, object_of, push_string};
+pub(crate) use self::entry::push_string;
+pub(crate) use self::entry::{Entry, Field, Fields, encode, object_in, object_of, read_members};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
+pub(crate) use self::snapshot::Alive;
 pub use self::{
     answer::{Outcome, Rows},
     arena::{DiffPlace, ObjectPlace},
