@@ -23,6 +23,7 @@ mod life;
 mod named;
 mod object;
 mod request;
+mod server;
 mod settle;
 mod snapshot;
 mod step;
@@ -34,7 +35,7 @@ pub(crate) use self::entry::push_string;
 pub(crate) use self::entry::{Entry, Field, Fields, encode, object_in, object_of, read_members};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
-pub(crate) use self::snapshot::Alive;
+pub(crate) use self::{server::Standing, snapshot::Alive};
 pub use self::{
     answer::{Outcome, Rows},
     arena::{DiffPlace, ObjectPlace},
@@ -67,6 +68,8 @@ pub struct Now {
 pub struct Merge<'a> {
     request: &'a Request<'a>,
     now: Now,
+    /// The clock of the device.
+    since: Tick,
     /// The tick of this sync.
     clock: Tick,
     /// Those of the request, at the same places, and behind them those that only the log names.
@@ -133,6 +136,7 @@ impl<'a> Merge<'a> {
         let mut merge = Self {
             request,
             now,
+            since: Tick(since),
             clock: Tick(window.clock),
             objects,
             object_of,
