@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod change;
 #[cfg(feature = "client")]
 pub mod client;
 mod database;
@@ -28,11 +29,13 @@ pub mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod synchronizer;
+mod unit;
 
 #[doc = include_str!("../PERFORMANCE.md")]
 pub mod performance {}
 
 pub use self::{
+    change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},
     engine::Mobync,
@@ -44,5 +47,6 @@ pub use self::{
     protocol::{Refused, SyncRequest, SyncResponse},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
-    synchronizer::{Change, Rejection, Synchronizer, Window, WindowQuery, Write},
+    synchronizer::Synchronizer,
+    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
 };
