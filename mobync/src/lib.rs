@@ -45,8 +45,9 @@ pub use self::{
     merge::Snapshot,
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
+    reconcile::SkippedRow,
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
+    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, Window, WindowQuery, Write},
 };

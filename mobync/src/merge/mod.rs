@@ -35,7 +35,6 @@ pub(crate) use self::entry::push_string;
 pub(crate) use self::entry::{Entry, Field, Fields, encode, object_in, object_of, read_members};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
-pub(crate) use self::{server::Standing, snapshot::Alive};
 pub use self::{
     answer::{Outcome, Rows},
     arena::{DiffPlace, ObjectPlace},
@@ -49,6 +48,7 @@ use self::{
     settle::Logged,
     time::{Millis, Tick},
 };
+pub(crate) use self::{server::Standing, snapshot::Alive};
 use crate::{
     DatabaseError, Operation, Window,
     hash::{HashMap, HashSet},

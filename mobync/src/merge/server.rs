@@ -67,9 +67,7 @@ impl<'a> Merge<'a> {
     }
 
     /// What will be said of objects, once all steps are settled.
-    pub(crate) fn standings<'m>(
-        &'m self,
-    ) -> impl Fn(&str, &str) -> Standing<'m, 'a> + use<'m, 'a> {
+    pub(crate) fn standings<'m>(&'m self) -> impl Fn(&str, &str) -> Standing<'m, 'a> + use<'m, 'a> {
         let objects = self.objects.items().iter();
         let places: HashMap<(&str, &str), &Object<'a>> =
             objects.map(|object| ((object.model, &*object.id), object)).collect();

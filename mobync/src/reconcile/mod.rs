@@ -5,10 +5,12 @@
 
 mod compare;
 mod order;
+mod skipped;
 #[cfg(test)]
 mod tests;
 mod value;
 
+pub use self::skipped::SkippedRow;
 pub(crate) use self::{
     compare::{Difference, Differs, Rest, Row, Said, Schema},
     order::{MOST_IN_A_TICK, entries},

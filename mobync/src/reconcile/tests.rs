@@ -73,8 +73,7 @@ fn differences(log: &[Diff], rows: &Objects, marks: &BTreeMap<String, i64>) -> V
         let row = rows.get(&(model.clone(), id.clone())).map(|row| text(&id, row));
         let row = row.as_ref().map(|row| Row::read(row).unwrap());
         let difference = Difference::of(&model, &id, said.as_ref(), row.as_ref(), &Tables);
-        differences
-            .extend(difference.map(|it| Difference { at: marks.get(&id).copied(), ..it }));
+        differences.extend(difference.map(|it| Difference { at: marks.get(&id).copied(), ..it }));
     }
     differences
 }
@@ -237,7 +236,10 @@ fn what_the_column_makes_of_the_logs_value_is_no_difference() {
     let row = r#"{"id":"a","at":"2020-01-01T00:00:00+00:00","n":1.01,"b":"y"}"#;
     let row = Row::read(row).unwrap();
     let mut it = Difference::of("tasks", "a", Some(&said), Some(&row), &Tables).unwrap();
-    assert_eq!(it.said(&said).unwrap(), r#"{"id":"a","at":"2020-01-01T00:00:00Z","b":"x","n":1.005}"#);
+    assert_eq!(
+        it.said(&said).unwrap(),
+        r#"{"id":"a","at":"2020-01-01T00:00:00Z","b":"x","n":1.005}"#
+    );
     assert!(it.is_left(r#"{"id":"a","at":"2020-01-01T00:00:00+00:00","b":"x","n":1.010}"#));
     assert_eq!(
         it.change,
