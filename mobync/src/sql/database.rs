@@ -8,7 +8,7 @@ use std::{
 use sqlx::Pool;
 
 use super::{Builder, Dialect, Model, SqlUnit, capture, schema::Schema, session::Session};
-use crate::{Access, Database, DatabaseError, Owner, Turns};
+use crate::{Access, Database, DatabaseError, Owner, SkippedRow, Turns};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
@@ -122,6 +122,31 @@ impl<D: Dialect> Database for SqlDatabase<D> {
 
     fn diffs_model(&self) -> &str {
         &self.schema.log.name
+    }
+
+    async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
+        self.owners_with_marks(most).await
+    }
+
+    async fn news(&self) {
+        self.dialect.news(&self.pool, &self.schema.log).await;
+    }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        self.owners_behind(last, most).await.map(Some)
+    }
+
+    async fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        self.unsound(owner, self.schema.model(model)?, most).await
     }
 
     fn time_limit(&self) -> Option<Duration> {

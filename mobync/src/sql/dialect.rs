@@ -5,8 +5,8 @@ use std::{fmt::Debug, future::Future, time::Duration};
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Found, Model, SchemaError, Table};
-use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot, Turns};
+use super::{Batch, Column, Found, Model, SchemaError, Table, schema::Schema};
+use crate::{DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 
@@ -114,6 +114,22 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Takes note of the tables, behind all else when the database is built.
+    fn know(&mut self, schema: &Schema) {
+        let _ = schema;
+    }
+
+    /// Begins a transaction to read the owner's rows in, if it takes one to read them as a sync that
+    /// writes would.
+    fn begin_reading(
+        &self,
+        pool: &Pool<Self::Db>,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<Option<Self::Writer>, sqlx::Error>> + Send {
+        let _ = (pool, owner);
+        async { Ok(None) }
+    }
+
     /// Looks whether the database, and the name of the log, are such that sync can be on it.
     fn check(
         connection: &mut Connection<Self>,
@@ -211,6 +227,37 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         log: &Model,
         most: usize,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
+    /// Marks objects of the owner again, as not marked by this transaction.
+    fn put_back(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+        marks: &[Mark],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Comes to an end when somebody may have been marked, if the database tells of that.
+    fn news(&self, pool: &Pool<Self::Db>, log: &Model) -> impl Future<Output = ()> + Send {
+        let _ = (pool, log);
+        std::future::pending()
+    }
+
+    /// A statement that locks the owner's rows whose ids are `$2`; none if nobody else can write
+    /// meanwhile.
+    fn lock(model: &Model) -> Option<String> {
+        let _ = model;
+        None
+    }
+
+    /// Whether the statement failed because the table, or a column of it, is not there any more.
+    fn lacks(error: &sqlx::Error) -> bool;
+
+    /// What makes texts be ordered by their bytes.
+    const BY_BYTES: &'static str;
+
+    /// A select of entries, as [`entries`](Self::entries) gives them: of the owner `$1`, those of the
+    /// objects whose models are `$2` and whose ids `$3`, at the same places; `$4` is no limit.
+    fn entries_of(log: &Model) -> String;
 
     /// The id of the object of an entry of the log, as the log's index by objects has it.
     const OBJECT: &'static str;

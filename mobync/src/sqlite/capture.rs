@@ -56,3 +56,17 @@ pub(super) async fn owners(
 ) -> Result<Vec<String>, sqlx::Error> {
     Ok(Vec::new())
 }
+
+pub(super) async fn put_back(
+    _connection: &mut SqliteConnection,
+    _log: &Model,
+    _owner: &Owner,
+    _marks: &[Mark],
+) -> Result<(), sqlx::Error> {
+    Ok(())
+}
+
+/// One behind the other by the index.
+pub(super) fn entries_of(log: &Model) -> String {
+    format!("{}", log.table)
+}
