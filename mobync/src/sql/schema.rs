@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
+    Clash,
     columns::Columns,
     value::{in_range, integer, is_decimal, is_uuid},
 };
@@ -35,6 +36,8 @@ pub struct Model {
     pub(crate) keeps_unknown: bool,
     /// Its changes are marked, whoever makes them.
     pub(crate) captured: bool,
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) clashes: Vec<Clash>,
 }
 
 /// One column.

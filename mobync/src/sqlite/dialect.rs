@@ -18,6 +18,7 @@ use super::{
     group::{Group, Sharing, Turn},
     isolate::isolate,
     keys::ForeignKeys,
+    marks,
     ticks::{self, Tick},
 };
 use crate::{
@@ -112,6 +113,14 @@ impl Dialect for Sqlite {
         Ok(())
     }
 
+    async fn check_capture(
+        _: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<(), SchemaError> {
+        capture::check(log, captured)
+    }
+
     async fn find(
         connection: &mut SqliteConnection,
         table: &Table,
@@ -173,8 +182,16 @@ impl Dialect for Sqlite {
         capture::remove(log, captured, others)
     }
 
+    async fn left_over(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        capture::left_over(connection, log, captured).await
+    }
+
     fn is_marked(log: &Model) -> String {
-        capture::is_marked(log)
+        marks::is_marked(log)
     }
 
     async fn take_marks(
@@ -183,7 +200,7 @@ impl Dialect for Sqlite {
         owner: &Owner,
         most: usize,
     ) -> Result<Vec<MarkRow>, sqlx::Error> {
-        capture::take(connection, log, owner, most).await
+        marks::take(connection, log, owner, most).await
     }
 
     async fn set_off(
@@ -192,7 +209,7 @@ impl Dialect for Sqlite {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
-        capture::set_off(connection, log, owner, named).await
+        marks::set_off(connection, log, owner, named).await
     }
 
     async fn marked_owners(
@@ -200,11 +217,11 @@ impl Dialect for Sqlite {
         log: &Model,
         most: usize,
     ) -> Result<Vec<String>, sqlx::Error> {
-        capture::owners(connection, log, most).await
+        marks::owners(connection, log, most).await
     }
 
     fn object_of() -> &'static str {
-        capture::OBJECT
+        marks::OBJECT
     }
 
     fn create_table(table: &Table) -> String {
