@@ -16,12 +16,14 @@
 
 mod capture;
 mod catalogue;
+mod clashes;
 mod dialect;
 mod doubles;
 mod error;
 mod group;
 mod isolate;
 mod keys;
+mod marks;
 mod ticks;
 mod transaction;
 

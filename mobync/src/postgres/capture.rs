@@ -115,7 +115,7 @@ pub(super) fn make(log: &Model, captured: &[&Model], announces: bool) -> Vec<Str
     let mut statements = vec![
         format!(
             "CREATE TABLE IF NOT EXISTS {marks} (owner text COLLATE \"C\" NOT NULL, \
-             model text NOT NULL, id text NOT NULL, at bigint NOT NULL, tx xid8 NOT NULL)"
+             model text NOT NULL, id text NOT NULL, at bigint NOT NULL, tx xid8)"
         ),
         format!("COMMENT ON TABLE {marks} IS {comment}"),
         make_index(Some(home(log)), &index, &format!("{marks} (owner)")),

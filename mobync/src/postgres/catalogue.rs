@@ -95,6 +95,7 @@ pub(super) async fn find(
         columns: columns(connection, oid).await?,
         unique: unique(connection, oid).await?,
         references: references(connection, oid).await?,
+        clashes: Vec::new(),
     }))
 }
 

@@ -12,7 +12,7 @@ use sqlx::{
 use super::{
     capture, catalogue,
     clocks::announce,
-    error::{explain, is_dead},
+    error::{explain, is_dead, lacks},
     isolate::isolate,
     marks,
     quoting::make_index,
@@ -20,7 +20,7 @@ use super::{
     writer::Transaction,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
+    DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
         Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, SchemaError,
@@ -116,7 +116,11 @@ impl Dialect for Postgres {
         catalogue::check_own_tables(connection, log).await
     }
 
-    async fn check_capture(connection: &mut PgConnection, log: &Model) -> Result<(), SchemaError> {
+    async fn check_capture(
+        connection: &mut PgConnection,
+        log: &Model,
+        _: &[&Model],
+    ) -> Result<(), SchemaError> {
         capture::check(connection, log).await
     }
 
@@ -220,6 +224,33 @@ impl Dialect for Postgres {
     ) -> Result<Vec<String>, sqlx::Error> {
         marks::owners(connection, log, most).await
     }
+
+    async fn put_back(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+        again: &[Mark],
+    ) -> Result<(), sqlx::Error> {
+        marks::put_back(connection, log, owner, again).await
+    }
+
+    fn entries_of(log: &Model) -> String {
+        marks::entries_of(log)
+    }
+
+    fn lock(model: &Model) -> Option<String> {
+        Some(format!(
+            "SELECT FROM {} AS t, {} FOR UPDATE OF t",
+            model.table,
+            few(model, &ids(model, 2))
+        ))
+    }
+
+    fn lacks(error: &sqlx::Error) -> bool {
+        lacks(error)
+    }
+
+    const BY_BYTES: &'static str = " COLLATE \"C\"";
 
     const OBJECT: &'static str = marks::OBJECT;
 

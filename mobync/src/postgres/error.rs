@@ -51,6 +51,12 @@ pub(super) fn is_dead(error: &sqlx::Error) -> bool {
     }
 }
 
+/// Whether the table, or a column of it, is not there.
+pub(super) fn lacks(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "42P01" | "42703" | "3F000"))
+}
+
 /// The server ends the connection with these: it is stopped, or was kept waiting for too long.
 fn ends(code: &str) -> bool {
     matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")

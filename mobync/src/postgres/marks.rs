@@ -4,8 +4,8 @@ use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{capture::marks, quoting::make_index};
 use crate::{
-    Owner,
-    sql::{MarkRow, Model, quote},
+    Mark, Owner,
+    sql::{ENTRY, MarkRow, Model, quote},
 };
 
 /// The id of the object of an entry of the log. A NUL in any field would keep PostgreSQL from reading
@@ -49,6 +49,36 @@ pub(super) async fn take(
     let most = i64::try_from(most).unwrap_or(i64::MAX);
     let query = sqlx::query_as(AssertSqlSafe(sql)).bind(owner.as_str()).bind(most);
     query.fetch_all(connection).await
+}
+
+/// Without the transaction that made them: it is not this one, nor one to give way to.
+pub(super) async fn put_back(
+    connection: &mut PgConnection,
+    log: &Model,
+    owner: &Owner,
+    again: &[Mark],
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "INSERT INTO {} (owner, model, id, at) SELECT $1, u.* FROM unnest($2, $3, $4) AS u",
+        marks(log)
+    );
+    let models: Vec<&str> = again.iter().map(|mark| &*mark.model).collect();
+    let ids: Vec<&str> = again.iter().map(|mark| &*mark.id).collect();
+    let times: Vec<i64> = again.iter().map(|mark| mark.at.unwrap_or_default()).collect();
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(owner.as_str()).bind(models).bind(ids);
+    query.bind(times).execute(connection).await.map(drop)
+}
+
+/// One object behind the other by the index, whatever the statistics say: no other has this order.
+pub(super) fn entries_of(log: &Model) -> String {
+    format!(
+        "SELECT CAST({ENTRY} AS BIGINT), t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, \
+         t.json_data FROM unnest($2, $3) AS o (model, object) CROSS JOIN LATERAL (\
+         SELECT * FROM {table} AS t WHERE {owned}t.model = o.model AND {OBJECT} >= o.object \
+         AND {OBJECT} <= o.object ORDER BY {OBJECT} LIMIT $4) AS t",
+        table = log.table,
+        owned = log.owned()
+    )
 }
 
 pub(super) async fn set_off(

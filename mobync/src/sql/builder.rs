@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use sqlx::{Connection, Database, Pool};
 
-use super::{Dialect, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema};
+use super::{
+    Dialect, Model, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema,
+};
 
 /// Collects the tables that are to be synced, and then looks at them in the database.
 ///
@@ -113,8 +115,9 @@ impl<D: Dialect> Builder<D> {
         keys.check_log(&log.name, found.as_ref())?;
         let home = D::home(connection).await?;
         let schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
-        if schema.captured().next().is_some() {
-            D::check_capture(connection, &schema.log).await?;
+        let captured: Vec<&Model> = schema.captured().collect();
+        if !captured.is_empty() {
+            D::check_capture(connection, &schema.log, &captured).await?;
         }
         self.dialect.know(&schema);
         Ok(SqlDatabase::new(self.dialect, pool, schema))

@@ -150,15 +150,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
-    /// Looks whether marks can be kept beside the log.
+    /// Looks whether marks of these tables can be kept beside the log.
     ///
     /// # Errors
     /// If a name is too long for that, or taken.
     fn check_capture(
         connection: &mut Connection<Self>,
         log: &Model,
+        captured: &[&Model],
     ) -> impl Future<Output = Result<(), SchemaError>> + Send {
-        let _ = (connection, log);
+        let _ = (connection, log, captured);
         async { Ok(()) }
     }
 

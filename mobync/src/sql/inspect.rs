@@ -11,7 +11,7 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// What keeps it from being synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
-    let Found { schema, other, mut columns, unique, .. } = found;
+    let Found { schema, other, mut columns, unique, clashes, .. } = found;
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
@@ -70,6 +70,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         keeps_unknown: table.keeps_unknown,
         captured: table.captured,
         gives_way: false,
+        clashes,
     })
 }
 
@@ -159,6 +160,7 @@ pub(super) fn log_model<D: Dialect>(
         keeps_unknown: false,
         captured: false,
         gives_way: false,
+        clashes: Vec::new(),
     })
 }
 

@@ -18,6 +18,7 @@ mod schema;
 mod schema_error;
 mod session;
 mod table;
+mod tokens;
 mod unit;
 mod value;
 mod window;
@@ -26,8 +27,9 @@ pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
-    found::{Found, FoundColumn, Reference, Unique},
+    found::{Clash, Found, FoundColumn, Reference, Unique},
     schema::{Column, Kind, Model, quote},
+    tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
 };
 pub use self::{

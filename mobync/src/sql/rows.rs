@@ -2,11 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{
-    Arg, Dialect, Model, SqlUnit, Writer,
-    session::Session,
-    window::marked,
-};
+use super::{Arg, Dialect, Model, SqlUnit, Writer, session::Session, window::marked};
 use crate::{DatabaseError, Diff, Owner};
 
 impl<D: Dialect> SqlUnit<D> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
+    Clash,
     columns::Columns,
     value::{in_range, integer, is_decimal, is_uuid},
 };
@@ -38,6 +39,8 @@ pub struct Model {
     /// A sync that waits for a lock on rows begins again, so that it is never the application that must
     /// give way.
     pub(crate) gives_way: bool,
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) clashes: Vec<Clash>,
 }
 
 /// One column.

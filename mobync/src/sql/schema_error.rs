@@ -108,6 +108,20 @@ pub enum SchemaError {
         /// The table.
         table: String,
     },
+    /// A table of another database file than the log's is to be captured.
+    #[error(
+        "the table {table} cannot be captured in the attached database {schema}, for a commit to two files may \
+         keep its marks and lose what the log {log} made of them: move it to the main database, or `capture` the \
+         other tables only, one by one"
+    )]
+    ElsewhereCapture {
+        /// The table.
+        table: String,
+        /// The database that it is in.
+        schema: String,
+        /// The log.
+        log: String,
+    },
     /// Two of the tables are the same.
     #[error("the table {table} is named twice, or is the one that keeps the log")]
     Twice {

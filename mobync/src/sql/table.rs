@@ -147,6 +147,16 @@ impl Table {
         &self.name
     }
 
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
+    }
+
     pub(crate) fn schema_name(&self) -> Option<&str> {
         self.schema.as_deref()
     }

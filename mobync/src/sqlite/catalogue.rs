@@ -2,6 +2,7 @@
 
 use sqlx::SqliteConnection;
 
+use super::clashes;
 use crate::sql::{Column, Found, FoundColumn, Kind, Reference, Table, Unique};
 
 pub(super) async fn find(
@@ -31,15 +32,16 @@ pub(super) async fn find(
         },
         unique: place.unique(connection, &columns).await?,
         references: place.references(connection).await?,
+        clashes: clashes::find(connection, place, table.owner(), table.id()).await?,
         columns,
     }))
 }
 
 /// Where a table is.
 #[derive(Clone, Copy)]
-struct Place<'p> {
-    schema: &'p str,
-    table: &'p str,
+pub(super) struct Place<'p> {
+    pub(super) schema: &'p str,
+    pub(super) table: &'p str,
 }
 
 impl Place<'_> {

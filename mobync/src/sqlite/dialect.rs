@@ -18,10 +18,11 @@ use super::{
     group::{Group, Sharing, Turn},
     isolate::isolate,
     keys::ForeignKeys,
+    marks,
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
+    DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
         Arg, Batch, Column, Dialect, Found, Kind, LogRow, MarkRow, Model, SchemaError, Table,
@@ -112,6 +113,14 @@ impl Dialect for Sqlite {
         Ok(())
     }
 
+    async fn check_capture(
+        _: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<(), SchemaError> {
+        capture::check(log, captured)
+    }
+
     async fn find(
         connection: &mut SqliteConnection,
         table: &Table,
@@ -175,8 +184,16 @@ impl Dialect for Sqlite {
         capture::remove(log, captured, others)
     }
 
+    async fn left_over(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        capture::left_over(connection, log, captured).await
+    }
+
     fn is_marked(log: &Model) -> String {
-        capture::is_marked(log)
+        marks::is_marked(log)
     }
 
     async fn take_marks(
@@ -185,7 +202,7 @@ impl Dialect for Sqlite {
         owner: &Owner,
         most: usize,
     ) -> Result<Vec<MarkRow>, sqlx::Error> {
-        capture::take(connection, log, owner, most).await
+        marks::take(connection, log, owner, most).await
     }
 
     async fn set_off(
@@ -194,7 +211,7 @@ impl Dialect for Sqlite {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
-        capture::set_off(connection, log, owner, named).await
+        marks::set_off(connection, log, owner, named).await
     }
 
     async fn marked_owners(
@@ -202,13 +219,33 @@ impl Dialect for Sqlite {
         log: &Model,
         most: usize,
     ) -> Result<Vec<String>, sqlx::Error> {
-        capture::owners(connection, log, most).await
+        marks::owners(connection, log, most).await
     }
 
-    const OBJECT: &'static str = capture::OBJECT;
+    async fn put_back(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        again: &[Mark],
+    ) -> Result<(), sqlx::Error> {
+        marks::put_back(connection, log, owner, again).await
+    }
+
+    fn entries_of(log: &Model) -> String {
+        marks::entries_of(log)
+    }
+
+    fn lacks(error: &sqlx::Error) -> bool {
+        let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
+        message.is_some_and(|message| message.starts_with("no such "))
+    }
+
+    const BY_BYTES: &'static str = "";
+
+    const OBJECT: &'static str = marks::OBJECT;
 
     fn index_objects(log: &Model, wanted: bool) -> String {
-        capture::index_objects(log, wanted)
+        marks::index_objects(log, wanted)
     }
 
     fn create_table(table: &Table) -> String {

@@ -13,6 +13,7 @@ mod equality;
 mod full_disk;
 mod import;
 mod marks;
+mod marks_sqlite;
 mod names;
 mod numbers;
 mod owners;
