@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use super::{
     catalogue::LONGEST_NAME,
+    clocks::{MARKS, channel},
     quoting::{body, literal, make_index},
 };
 use crate::sql::{Column, Model, SchemaError, Table, marks_of, prefix_of, quote};
@@ -158,8 +159,8 @@ fn marking(log: &Model, model: &Model, announces: bool) -> String {
     let notify = if announces {
         format!(
             "\n  IF current_setting('max_prepared_transactions') = '0' THEN\
-             \n    PERFORM pg_notify({}, 'marks');\n  END IF;",
-            super::clocks::channel(&literal(&log.table))
+             \n    PERFORM pg_notify({}, '{MARKS}');\n  END IF;",
+            channel(&literal(&log.table))
         )
     } else {
         String::new()

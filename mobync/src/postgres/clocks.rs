@@ -80,8 +80,11 @@ impl SqlDatabase<Postgres> {
     }
 }
 
+/// What the channel says of new marks; of clocks it says the clock and the owner.
+pub(super) const MARKS: &str = "marks";
+
 /// A connection that listens to the log's channel, and is none of the pool's.
-async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
+pub(super) async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
     let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let own = options.connect_with((*pool.connect_options()).clone()).await?;
     let sql = AssertSqlSafe(format!("SELECT {}", channel("$1")));

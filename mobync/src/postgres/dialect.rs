@@ -10,21 +10,24 @@ use sqlx::{
 };
 
 use super::{
-    capture, catalogue,
+    capture::{self, IN_SYNC},
+    catalogue,
     clocks::announce,
-    error::{explain, is_dead, lacks},
+    error::{explain, is_dead, lacks, not_in_time},
     isolate::isolate,
     marks,
+    news::News,
     quoting::make_index,
     record,
+    settings::Settings,
     writer::Transaction,
 };
 use crate::{
     DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, SchemaError,
-        Table, Writer, null_in_log, prefix_of, quote, run_statements,
+        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, Schema,
+        SchemaError, Table, Writer, null_in_log, prefix_of, quote, run_statements,
     },
 };
 
@@ -34,11 +37,25 @@ pub struct Postgres {
     pub(super) lock_timeout: Duration,
     pub(super) max_connections: u32,
     pub(super) announces: bool,
+    pub(super) settings: Settings,
+    /// Changes of some tables are marked.
+    captures: bool,
+    /// There are columns whose values are read as the session's settings say.
+    has_moods: bool,
+    news: News,
 }
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(10), max_connections: 10, announces: false }
+        Self {
+            lock_timeout: Duration::from_secs(10),
+            max_connections: 10,
+            announces: false,
+            settings: Settings::default(),
+            captures: false,
+            has_moods: false,
+            news: News::default(),
+        }
     }
 }
 
@@ -47,7 +64,7 @@ fn owners_of(log: &str) -> String {
 }
 
 /// A literal that is the same whatever is in the text, also for the simple query protocol.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     use std::fmt::Write;
 
     let mut hex = String::with_capacity(text.len() * 2);
@@ -61,6 +78,41 @@ fn literal(text: &str) -> String {
 fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
     let operation = Operation::parse(name);
     operation.ok_or_else(|| DatabaseError::failed(format!("log entry {entry}: no type \"{name}\"")))
+}
+
+impl Postgres {
+    /// Statements that make a session of the owner's: what the application's policies and triggers read,
+    /// that its own writes need no marks, and that values are read as in all others.
+    fn session(&self, owner: &Owner) -> String {
+        let mut sql = String::new();
+        if self.captures {
+            sql += &format!("SET LOCAL {IN_SYNC} = 'on'; ");
+        }
+        if self.captures || self.has_moods {
+            sql += "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
+                    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; ";
+        }
+        sql + &self.settings.set(owner)
+    }
+
+    /// Runs statements that begin a transaction.
+    async fn begin_with(&self, pool: &PgPool, sql: &str) -> Result<Transaction, sqlx::Error> {
+        let mut tries = pool.num_idle() + 1;
+        loop {
+            match Transaction::begin(pool, sql).await {
+                // An idle connection that is dead since the database was restarted.
+                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
+                begun => return begun,
+            }
+        }
+    }
+}
+
+/// A statement behind which the transaction waits for rows for a short time only, each a different one.
+/// Applications lock rows in any order: where one and a sync hold what the other wants, the sync must give
+/// way before PostgreSQL looks for deadlocks, which it does after a second, and might end the other.
+fn give_way() -> String {
+    format!("; SET LOCAL lock_timeout = {}", fastrand::u32(30..100))
 }
 
 impl Dialect for Postgres {
@@ -92,22 +144,47 @@ impl Dialect for Postgres {
         // One round trip: whoever writes the owner's row first goes first, in all processes. The next
         // statement sees what was committed by those before. Its plan is one for any owner: of one that
         // the statistics do not know yet, PostgreSQL would expect no rows, and read them all.
-        let sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; \
-             INSERT INTO {} AS o (owner) VALUES ({}) \
+        let mut sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; ",
+            self.lock_timeout.as_millis()
+        );
+        sql += &self.session(owner);
+        sql += &format!(
+            "INSERT INTO {} AS o (owner) VALUES ({}) \
              ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
-            self.lock_timeout.as_millis(),
             owners_of(&log.name),
             literal(owner.as_str())
         );
-        let mut tries = pool.num_idle() + 1;
-        loop {
-            match Transaction::begin(pool, &sql).await {
-                Ok(transaction) => return Ok(transaction),
-                // An idle connection that is dead since the database was restarted.
-                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
-                Err(error) => return Err(explain(log, error)),
-            }
+        if self.captures {
+            sql += &give_way();
+        }
+        self.begin_with(pool, &sql).await.map_err(|error| not_in_time(log, error))
+    }
+
+    fn know(&mut self, schema: &Schema) {
+        self.captures = schema.captured().next().is_some();
+        self.has_moods = schema
+            .models()
+            .any(|model| model.columns.iter().any(|column| matches!(column.kind, Kind::Other)));
+    }
+
+    async fn begin_reading(
+        &self,
+        pool: &PgPool,
+        owner: &Owner,
+    ) -> Result<Option<Transaction>, sqlx::Error> {
+        let session = self.session(owner);
+        if session.is_empty() {
+            return Ok(None);
+        }
+        self.begin_with(pool, &format!("BEGIN READ ONLY; {session}")).await.map(Some)
+    }
+
+    async fn news(&self, pool: &PgPool, log: &Model) {
+        if self.announces && self.captures {
+            self.news.come(pool, log).await;
+        } else {
+            std::future::pending().await
         }
     }
 

@@ -28,7 +28,7 @@ pub(crate) use self::{
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
     found::{Clash, Found, FoundColumn, Reference, Unique},
-    schema::{Column, Kind, Model, quote},
+    schema::{Column, Kind, Model, Schema, quote},
     tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
 };

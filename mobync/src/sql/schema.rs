@@ -94,6 +94,10 @@ impl Schema {
         schema
     }
 
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+
     /// The tables whose changes are marked.
     pub(crate) fn captured(&self) -> impl Iterator<Item = &Model> {
         self.models.values().filter(|model| model.captured)
