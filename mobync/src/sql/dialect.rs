@@ -138,6 +138,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// How to have a column compared by its bytes.
     fn by_bytes(table: &str, column: &str) -> String;
 
+    /// How to have a column that counts take numbers from outside.
+    fn by_default(table: &str, column: &str) -> String;
+
     /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
 

@@ -175,6 +175,10 @@ impl Dialect for Sqlite {
         )
     }
 
+    fn by_default(_: &str, column: &str) -> String {
+        format!("declare {column} without GENERATED ALWAYS")
+    }
+
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
         format!(
             "{} AS t WHERE {}{} IN (SELECT value FROM json_each(${parameter}))",
