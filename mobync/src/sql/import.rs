@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use super::{Arg, Column, Dialect, Model, SkippedRow, SqlDatabase, SqlUnit};
 use crate::{
-    Access, Database, DatabaseError, Diff, Operation, Owner, Synchronizer, WindowQuery,
+    Access, Database, DatabaseError, Diff, Operation, Owner, UnitOfWork, WindowQuery,
     diff::check_name,
     engine::{Settings, mint},
     json,

@@ -15,7 +15,6 @@ mod references;
 mod schema;
 mod schema_error;
 mod session;
-mod skipped;
 mod table;
 mod unit;
 mod value;
@@ -32,5 +31,6 @@ pub(crate) use self::{
 };
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,
-    schema_error::SchemaError, skipped::SkippedRow, table::Table, unit::SqlUnit,
+    schema_error::SchemaError, table::Table, unit::SqlUnit,
 };
+pub use crate::reconcile::SkippedRow;
