@@ -285,6 +285,14 @@ impl Dialect for Postgres {
         json
     }
 
+    fn as_columns(model: &Model, columns: &[&Column]) -> Option<String> {
+        let part = columns.iter().map(|column| (*column).clone()).collect::<Vec<_>>();
+        let part = Model { columns: part.into(), ..model.clone() };
+        let rows =
+            format!("json_to_recordset(CAST($1 AS json)) AS t ({})", defined(model, columns));
+        Some(format!("SELECT {} FROM {rows}", record::record(&part)))
+    }
+
     fn entries(log: &Model, start: &str) -> String {
         // Planned for parameters that it sees, where it finds no limit, it is more costly than planned for
         // any: so PostgreSQL keeps the latter plan, and by the order, that one has the right index.
@@ -430,10 +438,15 @@ impl Dialect for Postgres {
 /// The parameter `$2`, converted by the database itself to rows of the id and these columns. (As rows
 /// of the whole table, they would have nulls in the others, which a domain may not allow.)
 fn recordset(model: &Model, columns: &[&Column]) -> String {
+    format!("json_to_recordset(CAST($2 AS json)) AS r ({})", defined(model, columns))
+}
+
+/// The definitions of the id and these columns.
+fn defined(model: &Model, columns: &[&Column]) -> String {
     let columns = std::iter::once(&model.id).chain(columns.iter().copied());
     let columns: Vec<String> =
         columns.map(|column| format!("{} {}", column.quoted(), column.full_type)).collect();
-    format!("json_to_recordset(CAST($2 AS json)) AS r ({})", columns.join(", "))
+    columns.join(", ")
 }
 
 /// The ids that the parameter has, as rows.

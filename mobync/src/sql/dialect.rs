@@ -173,6 +173,10 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
 
+    /// A select of the records that rows of these columns would be read as, in the order of the
+    /// [`payload`](Self::payload) `$1`; none where [`Column::as_held`] says it.
+    fn as_columns(model: &Model, columns: &[&Column]) -> Option<String>;
+
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
     /// the window.
     fn entries(log: &Model, start: &str) -> String;

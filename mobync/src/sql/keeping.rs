@@ -75,6 +75,11 @@ impl Keeping {
             Self::Dates => text().is_some_and(|text| is_date(&text)),
         }
     }
+
+    /// Whether it is so with all that a column for it takes.
+    pub(super) fn keeps_all(self) -> bool {
+        matches!(self, Self::All | Self::Strings(None))
+    }
 }
 
 fn is_of_numbers(letter: char) -> bool {

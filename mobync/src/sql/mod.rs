@@ -12,6 +12,7 @@ mod import;
 mod inspect;
 mod keeping;
 mod references;
+mod rows;
 mod schema;
 mod schema_error;
 mod session;

@@ -286,6 +286,10 @@ impl Dialect for Sqlite {
         json
     }
 
+    fn as_columns(_: &Model, _: &[&Column]) -> Option<String> {
+        None
+    }
+
     fn entries(log: &Model, start: &str) -> String {
         ticks::select(log, start)
     }
