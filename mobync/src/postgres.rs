@@ -16,10 +16,12 @@
 
 mod catalogue;
 mod clocks;
+mod columns;
 mod dialect;
 mod error;
 mod isolate;
 mod record;
+mod triggers;
 mod writer;
 
 use std::time::Duration;

@@ -15,6 +15,7 @@
 //! ```
 
 mod catalogue;
+mod columns;
 mod dialect;
 mod doubles;
 mod error;
@@ -23,6 +24,7 @@ mod isolate;
 mod keys;
 mod ticks;
 mod transaction;
+mod triggers;
 
 use std::time::Duration;
 

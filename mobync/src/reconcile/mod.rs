@@ -14,4 +14,5 @@ pub use self::skipped::SkippedRow;
 pub(crate) use self::{
     compare::{Difference, Differs, Rest, Row, Said, Schema},
     order::{MOST_IN_A_TICK, entries},
+    value::same,
 };

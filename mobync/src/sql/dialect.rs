@@ -138,6 +138,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// How to have a column compared by its bytes.
     fn by_bytes(table: &str, column: &str) -> String;
 
+    /// How to have a column that counts take numbers from outside.
+    fn by_default(table: &str, column: &str) -> String;
+
     /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
 
@@ -169,6 +172,10 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         columns: &[&Column],
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
+
+    /// A select of the records that rows of these columns would be read as, in the order of the
+    /// [`payload`](Self::payload) `$1`; none where [`Column::as_held`] says it.
+    fn as_columns(model: &Model, columns: &[&Column]) -> Option<String>;
 
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
     /// the window.

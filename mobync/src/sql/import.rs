@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How many rows are brought in with one tick of their owner's clock.
-const BATCH: i64 = 500;
+const BATCH: usize = 500;
 
 /// How many rows that were left out are told of.
 const SHOWN: usize = 10;
@@ -162,7 +162,7 @@ impl<D: Dialect> SqlDatabase<D> {
     ) -> Result<Option<String>, DatabaseError> {
         let mut unit = self.open(owner, Access::Write).await?;
         seen.look(&mut unit, model, owner).await?;
-        let rows = unit.rows_behind(model, owner, last, BATCH).await?;
+        let rows = unit.rows_behind(owner, &model.name, last, BATCH).await?;
         let mut entries = Vec::new();
         let (mut last, now) = (None, Settings::default().now());
         for json_data in rows {
@@ -236,34 +236,5 @@ impl Seen {
         }
         self.clock = window.clock;
         Ok(())
-    }
-}
-
-impl<D: Dialect> SqlUnit<D> {
-    async fn rows_behind(
-        &mut self,
-        model: &Model,
-        owner: &Owner,
-        last: Option<&str>,
-        most: i64,
-    ) -> Result<Vec<String>, DatabaseError> {
-        let id = model.id.exact();
-        let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(most)];
-        let behind = match last {
-            Some(last) => {
-                args.push(Arg::Text(last));
-                format!(" AND {id} > {}", model.id.cast("$3"))
-            }
-            None => String::new(),
-        };
-        let sql = format!(
-            "SELECT {} FROM {} AS t WHERE {}{} AND {}{behind} ORDER BY {id} LIMIT $2",
-            D::record(model),
-            model.table,
-            model.owned(),
-            D::is_name(&model.id),
-            D::is_sound(model)
-        );
-        self.read_texts(model, &sql, &args).await
     }
 }

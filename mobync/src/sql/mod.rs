@@ -10,20 +10,24 @@ mod filter;
 mod found;
 mod import;
 mod inspect;
+mod keeping;
 mod references;
+mod rows;
 mod schema;
 mod schema_error;
 mod session;
 mod table;
 mod unit;
 mod value;
+mod will;
 mod window;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     dialect::{Arg, LogRow, Writer, run_statements},
-    found::{Found, FoundColumn, Reference, Unique},
-    schema::{Column, Kind, Model, quote},
+    found::{Found, FoundColumn, Generated, Reference, Unique},
+    keeping::Keeping,
+    schema::{Column, DefaultValue, Kind, Model, WrittenBy, quote},
     window::{ENTRY, null_in_log},
 };
 pub use self::{

@@ -1,6 +1,6 @@
 //! One unit of work on a database that speaks SQL.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Arg, Dialect, Writer,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, UnitOfWork,
-    Window, WindowQuery, Write,
+    Will, Window, WindowQuery, Write, reconcile::same,
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
@@ -23,12 +23,14 @@ use crate::{
 #[derive(Debug)]
 pub struct SqlUnit<D: Dialect> {
     dialect: D,
-    schema: Arc<Schema>,
-    session: Session<D>,
+    pub(super) schema: Arc<Schema>,
+    pub(super) session: Session<D>,
     /// Each write is tried by itself, so that it is known which ones the database does not take.
     isolates: bool,
     /// And so are constraints that the commit would check.
     at_once: Option<D::AtOnce>,
+    /// The models whose tables are known to be as they were at start.
+    pub(super) readable: HashSet<String>,
 }
 
 impl<D: Dialect> SqlUnit<D> {
@@ -37,7 +39,8 @@ impl<D: Dialect> SqlUnit<D> {
     }
 
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
-        Self { dialect, schema, session, isolates: false, at_once: None }
+        let readable = HashSet::new();
+        Self { dialect, schema, session, isolates: false, at_once: None, readable }
     }
 
     /// Does a batch whole.
@@ -164,6 +167,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         }
         for batch in batches(&schema, &sound)? {
             batch.model.check_owner(owner)?;
+            self.readable.insert(batch.model.name.clone());
             if !self.isolates {
                 Box::pin(self.run(owner, &batch)).await?;
                 continue;
@@ -222,6 +226,70 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
             rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
             error => error,
         })
+    }
+
+    async fn rows(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.read_rows(owner, model, ids).await
+    }
+
+    async fn rows_behind(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        last: Option<&str>,
+        many: usize,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.read_rows_behind(owner, model, last, many).await
+    }
+
+    async fn as_columns(
+        &mut self,
+        model: &str,
+        records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.spell(model, records).await
+    }
+
+    fn will(&self, model: &str) -> Will {
+        self.schema.models.get(model).map_or(Will::None, Model::will)
+    }
+
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.schema.models.get(write.model()).is_none_or(|model| model.keeps(write))
+    }
+
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
+        let column = self.schema.models.get(model).and_then(|model| model.column(field));
+        same(written, held) || column.is_some_and(|column| column.is_one(written, held))
+    }
+
+    fn default_of(&self, model: &str, field: &str) -> Option<&str> {
+        self.schema.models.get(model)?.default_of(field)
+    }
+
+    fn rank(&self, model: &str) -> usize {
+        self.schema.models.get(model).map_or(0, |model| model.rank)
+    }
+
+    fn parents(&self, model: &str) -> Vec<&str> {
+        let parents = self.schema.models.get(model).map(|model| &model.parents);
+        parents.into_iter().flatten().map(|column| &**column).collect()
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.schema.models.keys().cloned().collect()
+    }
+
+    fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {
+        match self.schema.models.get(model) {
+            Some(model) if operation != Operation::Delete => model.permits(fields),
+            _ => Ok(()),
+        }
     }
 }
 

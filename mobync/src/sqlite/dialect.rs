@@ -175,6 +175,10 @@ impl Dialect for Sqlite {
         )
     }
 
+    fn by_default(_: &str, column: &str) -> String {
+        format!("declare {column} without GENERATED ALWAYS")
+    }
+
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
         format!(
             "{} AS t WHERE {}{} IN (SELECT value FROM json_each(${parameter}))",
@@ -280,6 +284,10 @@ impl Dialect for Sqlite {
         }
         json.push(']');
         json
+    }
+
+    fn as_columns(_: &Model, _: &[&Column]) -> Option<String> {
+        None
     }
 
     fn entries(log: &Model, start: &str) -> String {
