@@ -17,6 +17,7 @@
 mod capture;
 mod catalogue;
 mod clashes;
+mod columns;
 mod dialect;
 mod doubles;
 mod error;
@@ -26,6 +27,7 @@ mod keys;
 mod marks;
 mod ticks;
 mod transaction;
+mod triggers;
 
 use std::time::Duration;
 

@@ -11,7 +11,8 @@ mod filter;
 mod found;
 mod import;
 mod inspect;
-mod owners;
+mod keeping;
+mod marked;
 mod references;
 mod rows;
 mod schema;
@@ -21,14 +22,16 @@ mod table;
 mod tokens;
 mod unit;
 mod value;
+mod will;
 mod window;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
-    found::{Clash, Found, FoundColumn, Reference, Unique},
-    schema::{Column, Kind, Model, Schema, quote},
+    found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
+    keeping::Keeping,
+    schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},
     tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
 };
