@@ -25,6 +25,7 @@ mod marks;
 mod news;
 mod quoting;
 mod record;
+mod session;
 mod settings;
 mod triggers;
 mod writer;

@@ -216,6 +216,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// Runs what the database has deferred to the commit, and removes the marks of the owner that this
     /// transaction made itself. Also whether others marked one of the named objects (model, id).
     fn set_off(
+        &self,
         connection: &mut Connection<Self>,
         log: &Model,
         owner: &Owner,

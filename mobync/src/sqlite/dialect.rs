@@ -206,6 +206,7 @@ impl Dialect for Sqlite {
     }
 
     async fn set_off(
+        &self,
         connection: &mut SqliteConnection,
         log: &Model,
         owner: &Owner,
