@@ -13,6 +13,7 @@ mod import;
 mod inspect;
 mod keeping;
 mod marked;
+mod owners;
 mod references;
 mod rows;
 mod schema;
