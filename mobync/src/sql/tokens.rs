@@ -157,7 +157,8 @@ fn quoted(rest: &str, quote: char, backslashes: bool) -> usize {
 /// The length of a text between `$tag$` and `$tag$`.
 fn dollar_quoted(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix('$')?;
-    let tag = inner.get(..length_of(inner, |letter| is_letter_or_digit(letter) && letter != '$'))?;
+    let tag =
+        inner.get(..length_of(inner, |letter| is_letter_or_digit(letter) && letter != '$'))?;
     if tag.starts_with(|first: char| first.is_ascii_digit()) {
         return None;
     }
@@ -181,7 +182,8 @@ mod tests {
         let expected = ["tasks", "ta\"sks", "a`b", "a b", "it's", "x", "y", "é1"];
         assert_eq!(names(sql, Tongue::Sqlite), expected);
 
-        let sql = r#"Tasks "Ta""sks" 'it''s' E'it\'s' $$a b$$ $t$ $$ " $t$ $1 a[1] /* a /* b */ c */ z"#;
+        let sql =
+            r#"Tasks "Ta""sks" 'it''s' E'it\'s' $$a b$$ $t$ $$ " $t$ $1 a[1] /* a /* b */ c */ z"#;
         assert_eq!(names(sql, Tongue::Postgres), ["tasks", "Ta\"sks", "a", "z"]);
     }
 

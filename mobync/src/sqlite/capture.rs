@@ -94,7 +94,10 @@ pub(super) async fn missing(
 }
 
 /// The log's triggers that there are.
-async fn there(connection: &mut SqliteConnection, log: &Model) -> Result<Vec<Trigger>, sqlx::Error> {
+async fn there(
+    connection: &mut SqliteConnection,
+    log: &Model,
+) -> Result<Vec<Trigger>, sqlx::Error> {
     let prefix = prefix_of(&log.name);
     let found: Vec<(String, String)> = sqlx::query_as(
         "SELECT name, sql FROM main.sqlite_master \
@@ -143,7 +146,8 @@ fn triggers(log: &Model, model: &Model) -> Vec<Trigger> {
             "{into} SELECT {table}.{owner}, {what}, {table}.{id}, {NOW} FROM {table} WHERE {with}"
         );
         let columns: Vec<String> = columns.iter().map(|name| quote(name)).collect();
-        let of = if columns.is_empty() { String::new() } else { format!(" OF {}", columns.join(", ")) };
+        let of =
+            if columns.is_empty() { String::new() } else { format!(" OF {}", columns.join(", ")) };
         let (inserted, updated) = (format!("insert{place}"), format!("update{place}"));
         triggers.push(trigger(&inserted, "BEFORE INSERT", on_insert, &marks));
         triggers.push(trigger(&updated, &format!("BEFORE UPDATE{of}"), on_update, &marks));

@@ -4,11 +4,7 @@
 use sqlx::SqliteConnection;
 
 use super::catalogue::Place;
-use crate::sql::{
-    Clash, Token, is_letter,
-    Tongue::Sqlite,
-    quote, tokens,
-};
+use crate::sql::{Clash, Token, Tongue::Sqlite, is_letter, quote, tokens};
 
 /// What a rowid can be called, where no column is.
 const ROWIDS: [&str; 3] = ["rowid", "_rowid_", "oid"];
@@ -69,10 +65,12 @@ pub(super) async fn find(
     let table = Table { rowid, ..table };
     let mut clashes: Vec<Clash> = table.by_rowid().into_iter().collect();
     for key in keys.chunk_by(|left, right| left.0 == right.0) {
-        let of_a_row = |name: &str| key.iter().any(|(.., column, collation)| {
-            column.as_deref() == Some(name)
-                && collation.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("BINARY"))
-        });
+        let of_a_row = |name: &str| {
+            key.iter().any(|(.., column, collation)| {
+                column.as_deref() == Some(name)
+                    && collation.as_deref().is_some_and(|name| name.eq_ignore_ascii_case("BINARY"))
+            })
+        };
         if !(of_a_row(id) && owner.is_none_or(of_a_row)) {
             clashes.extend(table.by_index(key));
         }
@@ -141,13 +139,23 @@ impl Table<'_> {
             let collation = quote(collation.as_deref().unwrap_or("BINARY"));
             with.push(match (name.as_deref().and_then(|name| self.column(name)), &index) {
                 (Some(column), _) => {
-                    format!("{table}.{} COLLATE {collation} = {}", quote(&column.name), column.value())
+                    format!(
+                        "{table}.{} COLLATE {collation} = {}",
+                        quote(&column.name),
+                        self.value(column)
+                    )
                 }
                 (None, Some(index)) => {
                     let expression = index.expressions.get(place)?;
                     let new: Vec<String> = concerned
                         .iter()
-                        .map(|column| format!("{} AS {}", column.value_with_affinity(), quote(&column.name)))
+                        .map(|column| {
+                            format!(
+                                "{} AS {}",
+                                self.value_with_affinity(column),
+                                quote(&column.name)
+                            )
+                        })
                         .collect();
                     let only = only.map(|only| format!(" WHERE {only}")).unwrap_or_default();
                     format!(
@@ -170,10 +178,11 @@ impl Table<'_> {
         let columns = if concerned.iter().any(|column| column.is_generated) {
             Vec::new()
         } else {
-            let is_rowid = |column: &&Column| {
-                self.rowid.as_ref().is_some_and(|(rowid, _)| *rowid == column.name)
+            let rowids = if concerned.iter().any(|column| self.is_rowid(column)) {
+                self.rowids()
+            } else {
+                Vec::new()
             };
-            let rowids = if concerned.iter().any(|column| is_rowid(&column)) { self.rowids() } else { Vec::new() };
             concerned.iter().map(|column| column.name.clone()).chain(rowids).collect()
         };
         Some(Clash {
@@ -183,37 +192,47 @@ impl Table<'_> {
             on_update: changed.join(" OR "),
         })
     }
-}
 
-impl Column {
-    fn new(found: (String, String, Option<String>, bool, bool)) -> Self {
-        let (name, sql_type, instead_of_null, is_of_key, is_generated) = found;
-        Self { name, sql_type, instead_of_null, is_of_key, is_generated }
+    /// Whether it is the rows' own key.
+    fn is_rowid(&self, column: &Column) -> bool {
+        self.rowid.as_ref().is_some_and(|(rowid, _)| *rowid == column.name)
     }
 
     /// The value of the new row.
-    fn value(&self) -> String {
-        let name = quote(&self.name);
-        match &self.instead_of_null {
+    fn value(&self, column: &Column) -> String {
+        let name = quote(&column.name);
+        match &column.instead_of_null {
             Some(default) => format!("coalesce(NEW.{name}, {})", expression_of(default)),
+            // The number that a new row will get is not there yet.
+            None if self.is_rowid(column) => format!(
+                "CASE NEW.{name} WHEN -1 THEN (SELECT max({name}) + 1 FROM {}) ELSE NEW.{name} END",
+                quote(self.name)
+            ),
             None => format!("NEW.{name}"),
         }
     }
 
     /// The same, compared as the column is: what triggers see of a row has no type.
-    fn value_with_affinity(&self) -> String {
-        let sql_type = self.sql_type.to_ascii_uppercase();
+    fn value_with_affinity(&self, column: &Column) -> String {
+        let sql_type = column.sql_type.to_ascii_uppercase();
         let has = |words: &[&str]| words.iter().any(|word| sql_type.contains(word));
         let affinity = if has(&["INT"]) {
             "NUMERIC"
         } else if has(&["CHAR", "CLOB", "TEXT"]) {
             "TEXT"
         } else if sql_type.is_empty() || has(&["BLOB"]) {
-            return self.value();
+            return self.value(column);
         } else {
             "NUMERIC"
         };
-        format!("CAST({} AS {affinity})", self.value())
+        format!("CAST({} AS {affinity})", self.value(column))
+    }
+}
+
+impl Column {
+    fn new(found: (String, String, Option<String>, bool, bool)) -> Self {
+        let (name, sql_type, instead_of_null, is_of_key, is_generated) = found;
+        Self { name, sql_type, instead_of_null, is_of_key, is_generated }
     }
 }
 

@@ -28,64 +28,120 @@ const fn shape(statements: &'static [&'static str]) -> Shape {
 }
 
 const SHAPES: &[Shape] = &[
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id)) WITHOUT ROWID"]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id)) WITHOUT ROWID",
+    ]),
     shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER UNIQUE, \
              PRIMARY KEY (id, owner)) STRICT, WITHOUT ROWID"]),
     shape(&["CREATE TABLE tasks (owner TEXT, id TEXT PRIMARY KEY, a TEXT, n INTEGER)"]),
     shape(&["CREATE TABLE tasks (owner TEXT, id INTEGER PRIMARY KEY, a TEXT, n INTEGER)"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT UNIQUE, n INTEGER) STRICT"]),
-    shape(&["CREATE TABLE tasks (owner INTEGER, id INTEGER, a TEXT, n INTEGER, PRIMARY KEY (owner, id))"]),
-    shape(&["CREATE TABLE tasks (n INTEGER PRIMARY KEY, owner TEXT, id TEXT, a TEXT, UNIQUE (owner, id))"]),
-    shape(&["CREATE TABLE tasks (rowid TEXT, owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER, PRIMARY KEY (owner, id))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER, PRIMARY KEY (owner, id), UNIQUE (n, a))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT COLLATE NOCASE UNIQUE, n, PRIMARY KEY (owner, id), UNIQUE (owner, n))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT COLLATE NOCASE, id TEXT COLLATE RTRIM, a TEXT COLLATE NOCASE, n INTEGER)",
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id INTEGER PRIMARY KEY AUTOINCREMENT, a TEXT UNIQUE, n INTEGER) STRICT",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner INTEGER, id INTEGER, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (n INTEGER PRIMARY KEY, owner TEXT, id TEXT, a TEXT, UNIQUE (owner, id))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (n INTEGER PRIMARY KEY, owner TEXT, id TEXT, a TEXT, UNIQUE (owner, id))",
+        "CREATE UNIQUE INDEX k ON tasks (n % 3)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX k ON tasks (owner COLLATE NOCASE, id, n IS NULL)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (rowid TEXT, owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER, PRIMARY KEY (owner, id))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER, PRIMARY KEY (owner, id), UNIQUE (n, a))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT COLLATE NOCASE UNIQUE, n, PRIMARY KEY (owner, id), UNIQUE (owner, n))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT COLLATE NOCASE, id TEXT COLLATE RTRIM, a TEXT COLLATE NOCASE, n INTEGER)",
         "CREATE UNIQUE INDEX k ON tasks (owner COLLATE BINARY, id COLLATE BINARY)",
-        "CREATE UNIQUE INDEX j ON tasks (a COLLATE BINARY DESC, n ASC)"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
-        "CREATE UNIQUE INDEX some ON tasks(a) WHERE n > 0 AND a IS NOT 'x'"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
-        "CREATE UNIQUE INDEX typed ON tasks(n) WHERE a > 5"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n NUMERIC, PRIMARY KEY (owner, id))",
-        "CREATE UNIQUE INDEX typed ON tasks(n = '1', a) WHERE n = '1'"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
-        "CREATE UNIQUE INDEX lower ON tasks (lower(a))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX j ON tasks (a COLLATE BINARY DESC, n ASC)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX some ON tasks(a) WHERE n > 0 AND a IS NOT 'x'",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX typed ON tasks(n) WHERE a > 5",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n NUMERIC, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX typed ON tasks(n = '1', a) WHERE n = '1'",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX lower ON tasks (lower(a))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
         "CREATE UNIQUE INDEX [on ( ] ON \"tasks\" /* ) */ ((\"n\" % 2) DESC, [a] || ',)' COLLATE NOCASE ASC) \
-         WHERE -- )\n a <> 'x,('"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
-        "CREATE UNIQUE INDEX json ON tasks (json_extract(a, '$')) WHERE json_valid(a)"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, g TEXT AS (lower(a)) STORED UNIQUE, \
-             v TEXT AS (n % 2) VIRTUAL, PRIMARY KEY (owner, id), UNIQUE (v, a))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT NOT NULL ON CONFLICT REPLACE DEFAULT d UNIQUE, n INTEGER, \
-             PRIMARY KEY (owner, id))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT NOT NULL DEFAULT 'it''s', n INTEGER NOT NULL DEFAULT -1, \
-             PRIMARY KEY (owner, id), UNIQUE (a), UNIQUE (n))"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE ON CONFLICT REPLACE, n INTEGER UNIQUE ON CONFLICT IGNORE, \
-             PRIMARY KEY (owner, id) ON CONFLICT REPLACE)"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE ON CONFLICT FAIL, n INTEGER UNIQUE ON CONFLICT ROLLBACK, \
-             PRIMARY KEY (owner, id) ON CONFLICT REPLACE)"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id), UNIQUE (owner, a), \
-             FOREIGN KEY (owner, a) REFERENCES tasks (owner, id) ON DELETE CASCADE ON UPDATE CASCADE)"]),
-    shape(&["CREATE TABLE parents (a TEXT PRIMARY KEY, n INTEGER UNIQUE)",
+         WHERE -- )\n a <> 'x,('",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX json ON tasks (json_extract(a, '$')) WHERE json_valid(a)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, g TEXT AS (lower(a)) STORED UNIQUE, \
+             v TEXT AS (n % 2) VIRTUAL, PRIMARY KEY (owner, id), UNIQUE (v, a))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT NOT NULL ON CONFLICT REPLACE DEFAULT d UNIQUE, n INTEGER, \
+             PRIMARY KEY (owner, id))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT NOT NULL DEFAULT 'it''s', n INTEGER NOT NULL DEFAULT -1, \
+             PRIMARY KEY (owner, id), UNIQUE (a), UNIQUE (n))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE ON CONFLICT REPLACE, n INTEGER UNIQUE ON CONFLICT IGNORE, \
+             PRIMARY KEY (owner, id) ON CONFLICT REPLACE)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE ON CONFLICT FAIL, n INTEGER UNIQUE ON CONFLICT ROLLBACK, \
+             PRIMARY KEY (owner, id) ON CONFLICT REPLACE)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id), UNIQUE (owner, a), \
+             FOREIGN KEY (owner, a) REFERENCES tasks (owner, id) ON DELETE CASCADE ON UPDATE CASCADE)",
+    ]),
+    shape(&[
+        "CREATE TABLE parents (a TEXT PRIMARY KEY, n INTEGER UNIQUE)",
         "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT DEFAULT 'x' REFERENCES parents ON DELETE SET DEFAULT ON UPDATE CASCADE, \
          n INTEGER REFERENCES parents (n) ON DELETE SET NULL ON UPDATE SET NULL, PRIMARY KEY (owner, id))",
-        "INSERT INTO parents VALUES ('x', 0), ('X', 1), ('1', 2), ('it''s', 3)"]),
-    shape(&["CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER, PRIMARY KEY (owner, id))",
+        "INSERT INTO parents VALUES ('x', 0), ('X', 1), ('1', 2), ('it''s', 3)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER, PRIMARY KEY (owner, id))",
         "CREATE TRIGGER counts AFTER UPDATE OF a ON tasks BEGIN UPDATE tasks SET n = n + 1 WHERE owner = NEW.owner; END",
         "CREATE TRIGGER twins BEFORE INSERT ON tasks WHEN NEW.n = 1 BEGIN \
          INSERT INTO tasks VALUES (NEW.owner, NEW.id || 't', NEW.a, 2); END",
         "CREATE TRIGGER takes AFTER DELETE ON tasks BEGIN DELETE FROM tasks WHERE n = OLD.n; END",
-        "CREATE TRIGGER ignores BEFORE UPDATE ON tasks WHEN NEW.n = 0 BEGIN SELECT RAISE(IGNORE); END"]),
+        "CREATE TRIGGER ignores BEFORE UPDATE ON tasks WHEN NEW.n = 0 BEGIN SELECT RAISE(IGNORE); END",
+    ]),
     Shape {
         table: "we\"ird 'ta[b]le`",
         id: "i'd \"",
         owner: "select",
-        statements: &["CREATE TABLE \"we\"\"ird 'ta[b]le`\" (\"select\" TEXT, \"i'd \"\"\" TEXT, a TEXT, n INTEGER, \
+        statements: &[
+            "CREATE TABLE \"we\"\"ird 'ta[b]le`\" (\"select\" TEXT, \"i'd \"\"\" TEXT, a TEXT, n INTEGER, \
             PRIMARY KEY (\"select\", \"i'd \"\"\"))",
             "CREATE UNIQUE INDEX \"a b\" ON \"we\"\"ird 'ta[b]le`\" (a, lower(\"i'd \"\"\"))",
-            "CREATE UNIQUE INDEX \"c\" ON \"we\"\"ird 'ta[b]le`\" (n) WHERE \"select\" = 'ada'"],
+            "CREATE UNIQUE INDEX \"c\" ON \"we\"\"ird 'ta[b]le`\" (n) WHERE \"select\" = 'ada'",
+        ],
     },
 ];
 
@@ -104,6 +160,8 @@ const STATEMENTS: &[&str] = &[
     "INSERT INTO {t} ({O}, {I}, a, n) VALUES ({o}, {i}, {a}, {n}) ON CONFLICT DO NOTHING",
     "UPDATE{or} {t} SET a = {a} WHERE {O} = {o} AND {I} = {i}",
     "UPDATE{or} {t} SET a = {a}, n = {n} WHERE {I} = {i}",
+    "UPDATE OR REPLACE {t} SET a = {a} WHERE rowid = (SELECT min(rowid) FROM {t})",
+    "UPDATE OR REPLACE {t} SET oid = {r} WHERE n = {n}",
     "UPDATE{or} {t} SET n = {n} WHERE a IS NOT {a}",
     "UPDATE{or} {t} SET n = n + 1",
     "UPDATE{or} {t} SET {O} = {o} WHERE {I} = {i}",
@@ -118,6 +176,10 @@ const STATEMENTS: &[&str] = &[
     "UPDATE parents SET n = {n} WHERE n = {n}",
     "DELETE FROM parents WHERE a = {a}",
     "REPLACE INTO parents VALUES ({a}, {n})",
+];
+
+/// What stands between them.
+const BETWEEN: &[&str] = &[
     "SAVEPOINT s",
     "ROLLBACK TO s",
     "RELEASE s",
@@ -131,12 +193,22 @@ const STATEMENTS: &[&str] = &[
     "PRAGMA defer_foreign_keys = on",
 ];
 
-const CONFLICTS: [&str; 6] = ["", " OR REPLACE", " OR IGNORE", " OR FAIL", " OR ABORT", " OR ROLLBACK"];
+const CONFLICTS: [&str; 8] = [
+    "",
+    " OR REPLACE",
+    " OR REPLACE",
+    " OR REPLACE",
+    " OR IGNORE",
+    " OR FAIL",
+    " OR ABORT",
+    " OR ROLLBACK",
+];
 
 impl Shape {
     fn draw(&self, random: &mut Rng) -> String {
         let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let mut sql = random.choice(STATEMENTS).unwrap().replace("{t}", &quote(self.table));
+        let statements = if random.u8(..8) == 0 { BETWEEN } else { STATEMENTS };
+        let mut sql = random.choice(statements).unwrap().replace("{t}", &quote(self.table));
         sql = sql.replace("{O}", &quote(self.owner)).replace("{I}", &quote(self.id));
         let numbers = self.statements.iter().any(|one| one.contains("id INTEGER"));
         let owners: &[&str] = if self.statements.iter().any(|one| one.contains("owner INTEGER")) {
@@ -144,15 +216,18 @@ impl Shape {
         } else {
             &["'ada'", "'Ada'", "'bob'", "NULL", "''", "'eve '"]
         };
-        let ids: &[&str] =
-            if numbers { &["1", "2", "3", "-1", "NULL"] } else { &["'1'", "'2'", "'3'", "'b'", "'B'"] };
+        let ids: &[&str] = if numbers {
+            &["1", "2", "3", "-1", "NULL"]
+        } else {
+            &["'1'", "'2'", "'3'", "'b'", "'B'"]
+        };
         let kinds: [(&str, &[&str]); 6] = [
             ("{or}", &CONFLICTS),
             ("{o}", owners),
             ("{i}", ids),
             ("{a}", &["NULL", "'x'", "'X'", "'1'", "'10'", "'d'", "'it''s'", "'x,('"]),
             ("{n}", &["NULL", "0", "1", "2", "3", "-1"]),
-            ("{r}", &["-1", "0", "1", "2", "3", "4"]),
+            ("{r}", &["0", "1", "2", "3", "4"]),
         ];
         for (place, values) in kinds {
             while sql.contains(place) {
@@ -211,20 +286,30 @@ impl Tried {
 async fn every_change_leaves_a_mark() {
     let (mut failed, mut done) = (0, BTreeMap::<&str, usize>::new());
     for shape in SHAPES {
-        for seed in 0..4 {
+        for seed in 0..2 {
             let mut random = Rng::with_seed(seed);
             let mut tried = Tried::new(shape).await;
             // What is in a transaction is looked at when it is over.
             let (mut before, mut since) = (Rows::new(), Vec::new());
-            for _ in 0..300 {
+            for _ in 0..250 {
                 let sql = shape.draw(&mut random);
-                match sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut tried.connection).await {
+                match sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut tried.connection).await
+                {
                     Ok(_) => {}
                     Err(error) => {
                         let told = error.to_string();
-                        let is_of_the_row = ["constraint", "no such", "no transaction", "within a", "mismatch",
-                            "malformed JSON", "has no column"];
-                        assert!(is_of_the_row.iter().any(|word| told.contains(word)), "{sql}: {told}");
+                        let is_of_the_row = [
+                            "constraint",
+                            "no such",
+                            "no transaction",
+                            "within a",
+                            "mismatch",
+                            "has no column",
+                        ];
+                        assert!(
+                            is_of_the_row.iter().any(|word| told.contains(word)),
+                            "{sql}: {told}"
+                        );
                         failed += 1;
                     }
                 }
@@ -238,14 +323,21 @@ async fn every_change_leaves_a_mark() {
                 let after = tried.rows().await;
                 let keys = before.keys().chain(after.keys());
                 for key in keys.filter(|key| before.get(key) != after.get(key)) {
-                    assert!(marks.contains(key), "{key:?} of {:?}, seed {seed}: {since:?}", shape.statements);
+                    assert!(
+                        marks.contains(key),
+                        "{key:?} of {:?}, seed {seed}: {since:?}",
+                        shape.statements
+                    );
                     *done.entry(shape.statements[0]).or_default() += 1;
                 }
                 (before, since) = (after, Vec::new());
             }
         }
     }
-    assert_eq!(done.len(), SHAPES.iter().map(|shape| shape.statements[0]).collect::<BTreeSet<_>>().len());
-    assert!(done.values().all(|changes| *changes > 100), "{done:?}");
+    assert_eq!(
+        done.len(),
+        SHAPES.iter().map(|shape| shape.statements[0]).collect::<BTreeSet<_>>().len()
+    );
+    assert!(done.values().all(|changes| *changes > 50), "{done:?}");
     assert!(failed > 1000, "{failed}");
 }
