@@ -2,12 +2,12 @@
 
 use std::{future::Future, time::Duration};
 
-use crate::{DatabaseError, Owner, Synchronizer};
+use crate::{error::DatabaseError, owner::Owner, reconcile::SkippedRow, unit::UnitOfWork};
 
 /// A database that syncs can run on: it opens a unit of work for an owner.
 ///
 /// Ready-made databases implement it with real transactions. Whoever implements only a cloneable
-/// [`Synchronizer`] has it already: each unit of work is a clone, and [`Mobync`](crate::Mobync) sees to
+/// [`Synchronizer`](crate::Synchronizer) has it already: each unit of work is a clone, and [`Mobync`](crate::Mobync) sees to
 /// it that those of one owner do not overlap (make one `Mobync` and clone it).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no database that mobync can sync with",
@@ -15,7 +15,7 @@ use crate::{DatabaseError, Owner, Synchronizer};
 )]
 pub trait Database: Send + Sync + 'static {
     /// The unit of work.
-    type Unit: Synchronizer;
+    type Unit: UnitOfWork;
 
     /// Opens a unit of work for the owner.
     ///
@@ -51,6 +51,46 @@ pub trait Database: Send + Sync + 'static {
         None
     }
 
+    /// Owners whose rows others have changed, so many at the most: what
+    /// [`Mobync::watch`](crate::Mobync::watch) looks at. Provided: none.
+    fn marked_owners(
+        &self,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Owner>, DatabaseError>> + Send {
+        let _ = most;
+        async { Ok(Vec::new()) }
+    }
+
+    /// Comes to an end when there may be [marked owners](Self::marked_owners) that were not there
+    /// before. Provided: never does, so that they are asked for from time to time.
+    fn news(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// The next owners behind that one, in the order of their bytes: so many at the most, fewer at the
+    /// end. They are those that have rows or a log. Provided: it cannot tell.
+    fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> impl Future<Output = Result<Option<Vec<Owner>>, DatabaseError>> + Send {
+        let _ = (last, most);
+        async { Ok(None) }
+    }
+
+    /// Rows of the model that no diff can bring, as far as the database itself can tell: those of the
+    /// owner, or of all with those whose owner is no name; how many, and some of them. Null as an owner
+    /// is nobody's row, and does not count. Provided: none.
+    fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> impl Future<Output = Result<(u64, Vec<SkippedRow>), DatabaseError>> + Send {
+        let _ = (owner, model, most);
+        async { Ok((0, Vec::new())) }
+    }
+
     /// How long a sync may take, unless [`Mobync`](crate::Mobync) is told. Provided: without a limit.
     fn time_limit(&self) -> Option<Duration> {
         None
@@ -83,13 +123,13 @@ pub enum Access {
     Write,
 }
 
-impl<S> Database for S
+impl<U> Database for U
 where
-    S: Synchronizer + Clone + Sync + 'static,
+    U: UnitOfWork + Clone + Sync + 'static,
 {
-    type Unit = S;
+    type Unit = U;
 
-    async fn open(&self, _: &Owner, _: Access) -> Result<S, DatabaseError> {
+    async fn open(&self, _: &Owner, _: Access) -> Result<U, DatabaseError> {
         Ok(self.clone())
     }
 

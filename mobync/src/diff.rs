@@ -83,6 +83,16 @@ impl Diff {
         (self.logical_clock, self.utc_timestamp, &self.id)
     }
 
+    /// What the diff says of its object: the whole record of a create, the id and the changed fields of
+    /// an update, the id of a delete.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if `json_data` is no JSON object with an id, which no diff of a device is
+    /// by the time that rules and databases see it.
+    pub fn record(&self) -> Result<Record, DatabaseError> {
+        serde_json::from_str(&self.json_data).map_err(DatabaseError::failed)
+    }
+
     /// The diff as a record of the diffs model, with the seven columns.
     pub fn into_record(self) -> Record {
         Record::new(self.id)

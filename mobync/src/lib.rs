@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod change;
 #[cfg(feature = "client")]
 pub mod client;
 mod database;
@@ -20,6 +21,7 @@ mod owner;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod protocol;
+mod reconcile;
 mod record;
 mod rules;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -27,11 +29,13 @@ pub mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod synchronizer;
+mod unit;
 
 #[doc = include_str!("../PERFORMANCE.md")]
 pub mod performance {}
 
 pub use self::{
+    change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},
     engine::Mobync,
@@ -41,7 +45,9 @@ pub use self::{
     merge::Snapshot,
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
+    reconcile::SkippedRow,
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
-    synchronizer::{Change, Rejection, Synchronizer, Window, WindowQuery, Write},
+    synchronizer::Synchronizer,
+    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, Window, WindowQuery, Write},
 };

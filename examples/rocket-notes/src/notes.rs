@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use mobync::{
-    Access, Database as _, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules,
-    Synchronizer, View, sqlite::SqliteDatabase,
+    Access, Database as _, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules, UnitOfWork,
+    View, sqlite::SqliteDatabase,
 };
 use mobync_rocket::SyncError;
 use rocket::{State, get, serde::json::Json};
@@ -54,12 +54,12 @@ impl NotesAreShort {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for NotesAreShort {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for NotesAreShort {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 }

@@ -7,18 +7,18 @@ use axum::{
     routing::get,
 };
 use mobync::{
-    Access, Database, DatabaseError, Error, Mobync, Record, Rules, Synchronizer, http::AuthError,
+    Access, Database, DatabaseError, Error, Mobync, Record, Rules, UnitOfWork, http::AuthError,
 };
 use mobync_axum::SyncError;
 
 use crate::auth;
 
 /// The route; of the model `diffs` it shows the log.
-pub(crate) fn router<D: Database, R: Rules<D::Unit>>(mobync: Mobync<D, R>) -> Router {
+pub(crate) fn router<D: Database, R: Rules>(mobync: Mobync<D, R>) -> Router {
     Router::new().route("/records/{model}", get(list::<D, R>)).with_state(mobync)
 }
 
-async fn list<D: Database, R: Rules<D::Unit>>(
+async fn list<D: Database, R: Rules>(
     State(mobync): State<Mobync<D, R>>,
     Path(model): Path<String>,
     headers: HeaderMap,
@@ -29,7 +29,7 @@ async fn list<D: Database, R: Rules<D::Unit>>(
     let owner = auth::owner_named(token.ok_or_else(unknown)?)?;
     let read = async {
         let mut unit = mobync.database().open(&owner, Access::Read).await?;
-        unit.read(&owner, &model, &[]).await.map_err(Into::into)
+        unit.read(&owner, &model, &[]).await
     };
     match read.await {
         Ok(records) => Ok(Json(records)),

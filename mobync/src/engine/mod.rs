@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
-pub(crate) use self::pending::Flush;
 pub(crate) use self::settings::Settings;
 #[cfg(feature = "client")]
 pub(crate) use self::settings::Time;
@@ -30,7 +29,7 @@ use self::{
 };
 use crate::{
     Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
-    SyncResponse, Synchronizer,
+    SyncResponse, UnitOfWork,
     locks::{OwnerGuard, OwnerLocks},
     merge::Request,
     protocol::check_count,
@@ -102,7 +101,7 @@ impl<D: Database> Mobync<D> {
 impl<D: Database, R> Mobync<D, R> {
     /// Has the application's rules asked about every new diff of a device.
     #[must_use]
-    pub fn rules<N: Rules<D::Unit>>(self, rules: N) -> Mobync<D, N> {
+    pub fn rules<N: Rules>(self, rules: N) -> Mobync<D, N> {
         let Self { database, settings, locks, live, .. } = self;
         Mobync { database, rules: Arc::new(rules), settings, locks, live }
     }
@@ -182,7 +181,7 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
+impl<D: Database, R: Rules> Mobync<D, R> {
     /// Applies a device's pending diffs, and returns what the device has not seen.
     ///
     /// `logical_clock` is the clock of the device's last successful sync, in ticks (0 on a new

@@ -91,7 +91,7 @@ impl<D, R, A> Endpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
+impl<D: Database, R: Rules, A: Auth> Endpoint<D, R, A> {
     /// Answers a request. Whatever it is, there is an answer, as the protocol has it.
     ///
     /// The answer is there at once, and so counts as read. Over a network, [`serve`](Self::serve).
@@ -119,7 +119,7 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
+impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
     /// Answers a request as [`serve`](Self::serve) does, but within these limits, and by an auth closure
     /// of its own, which may borrow from the request or not be `Send`.
     ///

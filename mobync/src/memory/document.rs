@@ -12,10 +12,6 @@ use crate::{DatabaseError, Record, Write, merge::encode};
 pub(super) struct Document(Box<str>);
 
 impl Document {
-    pub(super) fn of_record(record: Record) -> Self {
-        Self(serde_json::Value::from(record).to_string().into())
-    }
-
     /// What a create writes.
     pub(super) fn of_write(write: &Write<'_>) -> Self {
         match write.whole {

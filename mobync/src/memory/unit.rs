@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Document, MemoryDatabase, space::Space};
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, Synchronizer,
+    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, UnitOfWork,
     Window, WindowQuery, Write, hash::HashMap, locks::OwnerGuard,
 };
 
@@ -25,10 +25,6 @@ impl MemoryUnit {
 
     fn look<T: Default>(&self, look: impl FnOnce(&Space) -> T) -> T {
         self.database.spaces().get(&self.owner).map(look).unwrap_or_default()
-    }
-
-    fn check_record(&self, model: &str, record: &Record) -> Result<(), DatabaseError> {
-        self.database.check_model(model, record.fields().keys().map(String::as_str))
     }
 }
 
@@ -87,9 +83,7 @@ impl Written {
     }
 }
 
-impl Synchronizer for MemoryUnit {
-    type Error = DatabaseError;
-
+impl UnitOfWork for MemoryUnit {
     async fn read(
         &mut self,
         _: &Owner,
@@ -128,55 +122,6 @@ impl Synchronizer for MemoryUnit {
         Ok(records)
     }
 
-    async fn create(
-        &mut self,
-        _: &Owner,
-        model: &str,
-        record: Record,
-    ) -> Result<(), DatabaseError> {
-        self.check_record(model, &record)?;
-        let spaces = self.database.spaces();
-        self.written.check_new(spaces.get(&self.owner), model, record.id())?;
-        let id = record.id().to_owned();
-        self.written.set(model, &id, Some(Document::of_record(record)));
-        Ok(())
-    }
-
-    async fn update(
-        &mut self,
-        _: &Owner,
-        model: &str,
-        changes: Record,
-    ) -> Result<(), DatabaseError> {
-        self.check_record(model, &changes)?;
-        let spaces = self.database.spaces();
-        if let Some(document) = self.written.find(spaces.get(&self.owner), model, changes.id()) {
-            let id = changes.id().to_owned();
-            let mut record = document.record()?;
-            record.apply(changes);
-            self.written.set(model, &id, Some(Document::of_record(record)));
-        }
-        Ok(())
-    }
-
-    async fn delete(&mut self, _: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.database.check_model(model, [])?;
-        self.written.set(model, id, None);
-        Ok(())
-    }
-
-    async fn validate_create(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_update(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_delete(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
     async fn commit(self) -> Result<(), DatabaseError> {
         let mut spaces = self.database.spaces();
         let space = spaces.entry(self.owner.clone()).or_default();
@@ -191,10 +136,6 @@ impl Synchronizer for MemoryUnit {
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
         self.database.check_model(model, fields.iter().copied())
-    }
-
-    fn validates(&self) -> bool {
-        false
     }
 
     fn survives_rejection(&self) -> bool {

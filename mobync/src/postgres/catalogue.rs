@@ -5,7 +5,7 @@ use sqlx::{PgConnection, Row};
 use crate::sql::{Column, Found, FoundColumn, Kind, Reference, SchemaError, Table, Unique};
 
 /// The longest name that PostgreSQL does not cut.
-const LONGEST_NAME: usize = 63;
+pub(super) const LONGEST_NAME: usize = 63;
 
 /// The table whose rows owners are locked by.
 pub(super) fn owners_of(log: &str) -> String {

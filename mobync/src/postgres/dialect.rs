@@ -10,19 +10,24 @@ use sqlx::{
 };
 
 use super::{
-    capture, catalogue,
+    capture::{self, IN_SYNC},
+    catalogue,
     clocks::announce,
-    error::{explain, is_dead},
+    error::{explain, is_dead, lacks, not_in_time},
     isolate::isolate,
-    marks, record,
+    marks,
+    news::News,
+    quoting::make_index,
+    record,
+    settings::Settings,
     writer::Transaction,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
+    DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, SchemaError,
-        Table, Writer, null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, Schema,
+        SchemaError, Table, Writer, null_in_log, prefix_of, quote, run_statements,
     },
 };
 
@@ -32,11 +37,25 @@ pub struct Postgres {
     pub(super) lock_timeout: Duration,
     pub(super) max_connections: u32,
     pub(super) announces: bool,
+    pub(super) settings: Settings,
+    /// Changes of some tables are marked.
+    captures: bool,
+    /// There are columns whose values are read as the session's settings say.
+    has_moods: bool,
+    news: News,
 }
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(10), max_connections: 10, announces: false }
+        Self {
+            lock_timeout: Duration::from_secs(10),
+            max_connections: 10,
+            announces: false,
+            settings: Settings::default(),
+            captures: false,
+            has_moods: false,
+            news: News::default(),
+        }
     }
 }
 
@@ -45,7 +64,7 @@ fn owners_of(log: &str) -> String {
 }
 
 /// A literal that is the same whatever is in the text, also for the simple query protocol.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     use std::fmt::Write;
 
     let mut hex = String::with_capacity(text.len() * 2);
@@ -59,6 +78,41 @@ fn literal(text: &str) -> String {
 fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
     let operation = Operation::parse(name);
     operation.ok_or_else(|| DatabaseError::failed(format!("log entry {entry}: no type \"{name}\"")))
+}
+
+impl Postgres {
+    /// Statements that make a session of the owner's: what the application's policies and triggers read,
+    /// that its own writes need no marks, and that values are read as in all others.
+    fn session(&self, owner: &Owner) -> String {
+        let mut sql = String::new();
+        if self.captures {
+            sql += &format!("SET LOCAL {IN_SYNC} = 'on'; ");
+        }
+        if self.captures || self.has_moods {
+            sql += "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
+                    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; ";
+        }
+        sql + &self.settings.set(owner)
+    }
+
+    /// Runs statements that begin a transaction.
+    async fn begin_with(&self, pool: &PgPool, sql: &str) -> Result<Transaction, sqlx::Error> {
+        let mut tries = pool.num_idle() + 1;
+        loop {
+            match Transaction::begin(pool, sql).await {
+                // An idle connection that is dead since the database was restarted.
+                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
+                begun => return begun,
+            }
+        }
+    }
+}
+
+/// A statement behind which the transaction waits for rows for a short time only, each a different one.
+/// Applications lock rows in any order: where one and a sync hold what the other wants, the sync must give
+/// way before PostgreSQL looks for deadlocks, which it does after a second, and might end the other.
+fn give_way() -> String {
+    format!("; SET LOCAL lock_timeout = {}", fastrand::u32(30..100))
 }
 
 impl Dialect for Postgres {
@@ -90,22 +144,47 @@ impl Dialect for Postgres {
         // One round trip: whoever writes the owner's row first goes first, in all processes. The next
         // statement sees what was committed by those before. Its plan is one for any owner: of one that
         // the statistics do not know yet, PostgreSQL would expect no rows, and read them all.
-        let sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; \
-             INSERT INTO {} AS o (owner) VALUES ({}) \
+        let mut sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; ",
+            self.lock_timeout.as_millis()
+        );
+        sql += &self.session(owner);
+        sql += &format!(
+            "INSERT INTO {} AS o (owner) VALUES ({}) \
              ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
-            self.lock_timeout.as_millis(),
             owners_of(&log.name),
             literal(owner.as_str())
         );
-        let mut tries = pool.num_idle() + 1;
-        loop {
-            match Transaction::begin(pool, &sql).await {
-                Ok(transaction) => return Ok(transaction),
-                // An idle connection that is dead since the database was restarted.
-                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
-                Err(error) => return Err(explain(log, error)),
-            }
+        if self.captures {
+            sql += &give_way();
+        }
+        self.begin_with(pool, &sql).await.map_err(|error| not_in_time(log, error))
+    }
+
+    fn know(&mut self, schema: &Schema) {
+        self.captures = schema.captured().next().is_some();
+        self.has_moods = schema
+            .models()
+            .any(|model| model.columns.iter().any(|column| matches!(column.kind, Kind::Other)));
+    }
+
+    async fn begin_reading(
+        &self,
+        pool: &PgPool,
+        owner: &Owner,
+    ) -> Result<Option<Transaction>, sqlx::Error> {
+        let session = self.session(owner);
+        if session.is_empty() {
+            return Ok(None);
+        }
+        self.begin_with(pool, &format!("BEGIN READ ONLY; {session}")).await.map(Some)
+    }
+
+    async fn news(&self, pool: &PgPool, log: &Model) {
+        if self.announces && self.captures {
+            self.news.come(pool, log).await;
+        } else {
+            std::future::pending().await
         }
     }
 
@@ -117,9 +196,9 @@ impl Dialect for Postgres {
     async fn check_capture(
         connection: &mut PgConnection,
         log: &Model,
-        captured: &[&Model],
+        _: &[&Model],
     ) -> Result<(), SchemaError> {
-        capture::check(connection, log, captured).await
+        capture::check(connection, log).await
     }
 
     async fn home(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
@@ -143,7 +222,8 @@ impl Dialect for Postgres {
              WHERE c.oid = CAST($1 AS regclass) AND a.attnum > 0 AND NOT a.attisdropped \
              AND c.relkind = 'r' AND NOT c.relispartition AND NOT c.relrowsecurity \
              AND NOT c.relhasrules AND a.atttypmod = -1 \
-             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) \
+             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal \
+             AND NOT starts_with(CAST(t.tgname AS text), $2)) \
              AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL \
              OR i.indpred IS NOT NULL OR a.attnum = ANY (i.indkey))) \
              AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
@@ -151,32 +231,41 @@ impl Dialect for Postgres {
              AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')",
         )
         .bind(&model.table)
+        .bind(prefix_of(log))
         .fetch_all(connection)
         .await
     }
 
+    /// A lock of its own, for `IF NOT EXISTS` alone fails where two processes come at once. Who uses the
+    /// tables waits for a short time only, shorter than PostgreSQL waits before it looks for deadlocks: so
+    /// it is always the set-up that gives way.
+    const BEGIN_SET_UP: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462); \
+                                        SET LOCAL lock_timeout = '300ms'";
+
+    fn set_up_patience(&self) -> Duration {
+        self.lock_timeout
+    }
+
     fn set_up(log: &Model) -> Vec<String> {
         let (table, owners) = (&log.table, owners_of(&log.name));
-        let index = quote(&format!("{}_owner_logical_clock", log.name));
+        let index = format!("{}_owner_logical_clock", log.name);
         let creates = quote(&format!("{}_creates", log.name));
         vec![
-            // `IF NOT EXISTS` alone fails where two processes come at once.
-            "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
                  logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \
                  type text NOT NULL, model text NOT NULL, json_data text NOT NULL, \
                  PRIMARY KEY (owner, id))"
             ),
-            format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            make_index(log.schema.as_deref(), &index, &format!("{table} (owner, logical_clock)")),
             // Made by earlier versions; nothing reads it, and a NUL in a field made it fail.
             format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
     }
 
-    fn capture(log: &Model, captured: &[&Model]) -> Vec<String> {
-        capture::make(log, captured)
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {
+        capture::make(log, captured, self.announces)
     }
 
     fn release(log: &Model, captured: &[&Model], _: &[&Model]) -> Vec<String> {
@@ -213,8 +302,37 @@ impl Dialect for Postgres {
         marks::owners(connection, log, most).await
     }
 
-    fn object_of() -> &'static str {
-        marks::OBJECT
+    async fn put_back(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+        again: &[Mark],
+    ) -> Result<(), sqlx::Error> {
+        marks::put_back(connection, log, owner, again).await
+    }
+
+    fn entries_of(log: &Model) -> String {
+        marks::entries_of(log)
+    }
+
+    fn lock(model: &Model) -> Option<String> {
+        Some(format!(
+            "SELECT FROM {} AS t, {} FOR UPDATE OF t",
+            model.table,
+            few(model, &ids(model, 2))
+        ))
+    }
+
+    fn lacks(error: &sqlx::Error) -> bool {
+        lacks(error)
+    }
+
+    const BY_BYTES: &'static str = " COLLATE \"C\"";
+
+    const OBJECT: &'static str = marks::OBJECT;
+
+    fn index_objects(log: &Model, wanted: bool) -> String {
+        marks::index_objects(log, wanted)
     }
 
     fn create_table(table: &Table) -> String {

@@ -114,11 +114,12 @@ impl<D: Dialect> Builder<D> {
         let found = D::find(connection, &log).await?;
         keys.check_log(&log.name, found.as_ref())?;
         let home = D::home(connection).await?;
-        let schema = Schema { log: inspect::log_model::<D>(&log, found, home)?, models };
+        let schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
         let captured: Vec<&Model> = schema.captured().collect();
         if !captured.is_empty() {
             D::check_capture(connection, &schema.log, &captured).await?;
         }
+        self.dialect.know(&schema);
         Ok(SqlDatabase::new(self.dialect, pool, schema))
     }
 }

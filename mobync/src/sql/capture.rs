@@ -14,14 +14,15 @@ pub(crate) fn prefix_of(log: &str) -> String {
 }
 
 /// All statements of a set-up.
-pub(super) fn statements<D: Dialect>(schema: &Schema) -> Vec<String> {
+pub(super) fn statements<D: Dialect>(dialect: &D, schema: &Schema) -> Vec<String> {
     let log = &schema.log;
     let (captured, others): (Vec<&Model>, Vec<&Model>) =
         schema.models.values().partition(|model| model.captured);
     let mut statements = D::set_up(log);
     if !captured.is_empty() {
-        statements.extend(D::capture(log, &captured));
+        statements.extend(dialect.capture(log, &captured));
     }
+    statements.push(D::index_objects(log, !captured.is_empty()));
     statements.extend(D::release(log, &captured, &others));
     statements
 }

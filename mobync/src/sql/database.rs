@@ -1,11 +1,14 @@
 //! A database that speaks SQL.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::Pool;
 
 use super::{Builder, Dialect, Model, SqlUnit, capture, schema::Schema, session::Session};
-use crate::{Access, Database, DatabaseError, Owner, Turns};
+use crate::{Access, Database, DatabaseError, Owner, SkippedRow, Turns};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
@@ -44,6 +47,22 @@ impl<D: Dialect> SqlDatabase<D> {
     /// # Errors
     /// [`DatabaseError::Failed`] or [`DatabaseError::Busy`]
     pub async fn set_up(&self) -> Result<(), DatabaseError> {
+        let started = Instant::now();
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.try_to_set_up().await {
+                Err(DatabaseError::Busy(_))
+                    if started.elapsed() + wait < self.dialect.set_up_patience() =>
+                {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(1));
+                }
+                done => return done,
+            }
+        }
+    }
+
+    async fn try_to_set_up(&self) -> Result<(), DatabaseError> {
         let failed = |error| D::explain(&self.schema.log, error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let made = self.make_tables(&mut connection).await;
@@ -57,7 +76,7 @@ impl<D: Dialect> SqlDatabase<D> {
     /// The statements that [`set_up`](Self::set_up) runs in a transaction, for who keeps migrations: each ends
     /// with a semicolon, and all may be run again.
     pub fn schema_sql(&self) -> String {
-        let statements = capture::statements::<D>(&self.schema).into_iter();
+        let statements = capture::statements(&self.dialect, &self.schema).into_iter();
         statements.map(|statement| statement + ";\n").collect()
     }
 
@@ -65,8 +84,8 @@ impl<D: Dialect> SqlDatabase<D> {
         &self,
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<(), sqlx::Error> {
-        D::command(connection, "BEGIN").await?;
-        for statement in capture::statements::<D>(&self.schema) {
+        D::command(connection, D::BEGIN_SET_UP).await?;
+        for statement in capture::statements(&self.dialect, &self.schema) {
             D::execute(connection, &statement, &[]).await?;
         }
         let captured: Vec<&Model> = self.schema.captured().collect();
@@ -103,6 +122,31 @@ impl<D: Dialect> Database for SqlDatabase<D> {
 
     fn diffs_model(&self) -> &str {
         &self.schema.log.name
+    }
+
+    async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
+        self.owners_with_marks(most).await
+    }
+
+    async fn news(&self) {
+        self.dialect.news(&self.pool, &self.schema.log).await;
+    }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        self.owners_behind(last, most).await.map(Some)
+    }
+
+    async fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        self.unsound(owner, self.schema.model(model)?, most).await
     }
 
     fn time_limit(&self) -> Option<Duration> {

@@ -1,12 +1,12 @@
 //! What is different from one SQL database to the next.
 
-use std::{fmt::Debug, future::Future};
+use std::{fmt::Debug, future::Future, time::Duration};
 
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Found, Model, SchemaError, Table};
-use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot, Turns};
+use super::{Batch, Column, Found, Model, SchemaError, Table, schema::Schema};
+use crate::{DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 
@@ -114,6 +114,22 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Takes note of the tables, behind all else when the database is built.
+    fn know(&mut self, schema: &Schema) {
+        let _ = schema;
+    }
+
+    /// Begins a transaction to read the owner's rows in, if it takes one to read them as a sync that
+    /// writes would.
+    fn begin_reading(
+        &self,
+        pool: &Pool<Self::Db>,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<Option<Self::Writer>, sqlx::Error>> + Send {
+        let _ = (pool, owner);
+        async { Ok(None) }
+    }
+
     /// Looks whether the database, and the name of the log, are such that sync can be on it.
     fn check(
         connection: &mut Connection<Self>,
@@ -134,7 +150,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
-    /// Looks whether the marks of these tables can be kept beside the log.
+    /// Looks whether marks of these tables can be kept beside the log.
     ///
     /// # Errors
     /// If a name is too long for that, or taken.
@@ -155,12 +171,20 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
+    /// What begins the transaction of a set-up.
+    const BEGIN_SET_UP: &'static str;
+
+    /// How long a set-up is tried again that gave way to who uses the tables.
+    fn set_up_patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
     /// Statements that make the library's own tables where they are not there.
     fn set_up(log: &Model) -> Vec<String>;
 
     /// Statements that have all changes of these tables marked, of which there is at least one, and that
     /// make what the marks need. Behind [`set_up`](Self::set_up).
-    fn capture(log: &Model, captured: &[&Model]) -> Vec<String>;
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String>;
 
     /// Statements that take away what marked changes of `others`, and, if nothing is captured, all that
     /// the marks needed. They do nothing where there is nothing of it.
@@ -205,8 +229,42 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
-    /// The id of the object of the log's entry `t`, as the log's index by objects has it.
-    fn object_of() -> &'static str;
+    /// Marks objects of the owner again, as not marked by this transaction.
+    fn put_back(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+        marks: &[Mark],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Comes to an end when somebody may have been marked, if the database tells of that.
+    fn news(&self, pool: &Pool<Self::Db>, log: &Model) -> impl Future<Output = ()> + Send {
+        let _ = (pool, log);
+        std::future::pending()
+    }
+
+    /// A statement that locks the owner's rows whose ids are `$2`; none if nobody else can write
+    /// meanwhile.
+    fn lock(model: &Model) -> Option<String> {
+        let _ = model;
+        None
+    }
+
+    /// Whether the statement failed because the table, or a column of it, is not there any more.
+    fn lacks(error: &sqlx::Error) -> bool;
+
+    /// What makes texts be ordered by their bytes.
+    const BY_BYTES: &'static str;
+
+    /// A select of entries, as [`entries`](Self::entries) gives them: of the owner `$1`, those of the
+    /// objects whose models are `$2` and whose ids `$3`, at the same places; `$4` is no limit.
+    fn entries_of(log: &Model) -> String;
+
+    /// The id of the object of an entry of the log, as the log's index by objects has it.
+    const OBJECT: &'static str;
+
+    /// The statement that makes the log's index by objects, or drops it.
+    fn index_objects(log: &Model, wanted: bool) -> String;
 
     /// A hint for who has to make a table with these columns.
     fn create_table(table: &Table) -> String;

@@ -2,9 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Arg, Column, Dialect, Model, SkippedRow, SqlDatabase, SqlUnit};
+use super::{Arg, Dialect, Model, SkippedRow, SqlDatabase, SqlUnit};
 use crate::{
-    Access, Database, DatabaseError, Diff, Operation, Owner, Synchronizer, WindowQuery,
+    Access, Database, DatabaseError, Diff, Operation, Owner, UnitOfWork, WindowQuery,
     diff::check_name,
     engine::{Settings, mint},
     json,
@@ -12,13 +12,10 @@ use crate::{
 };
 
 /// How many rows are brought in with one tick of their owner's clock.
-const BATCH: i64 = 500;
+const BATCH: usize = 500;
 
 /// How many rows that were left out are told of.
 const SHOWN: usize = 10;
-
-/// Stands between an owner and an id, which have no such character.
-const BETWEEN: char = '\u{1f}';
 
 /// How far an import came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -68,7 +65,8 @@ impl<D: Dialect> SqlDatabase<D> {
             let name = &model.name;
             return Err(DatabaseError::failed(format!("{name} is shared: its rows are nobody's")));
         };
-        let mut imported = self.skip_unsound(model, owner).await?;
+        let (skipped_rows, skipped) = self.unsound(None, model, SHOWN).await?;
+        let mut imported = Imported { skipped_rows, skipped, ..Imported::default() };
         let (owner, is_name) = (owner.exact(), D::is_name(owner));
         let sql = format!(
             "SELECT DISTINCT CAST({owner} AS TEXT) FROM {} AS t WHERE {owner} IS NOT NULL AND {is_name}",
@@ -91,36 +89,6 @@ impl<D: Dialect> SqlDatabase<D> {
             }
             imported.owners += 1;
             progress(imported.clone());
-        }
-        Ok(imported)
-    }
-
-    /// Counts the rows that the database itself can say of that they are left out.
-    async fn skip_unsound(&self, model: &Model, owner: &Column) -> Result<Imported, DatabaseError> {
-        let mut imported = Imported::default();
-        let table = &model.table;
-        let is_owned = format!("{} IS NOT NULL", owner.exact());
-        let (owner_is, id_is) = (D::is_name(owner), D::is_name(&model.id));
-        let unsound = [
-            (format!("NOT {owner_is}"), "its owner is not of the column's type"),
-            (format!("{owner_is} AND NOT {id_is}"), "its id is null or not of the column's type"),
-            (
-                format!("{owner_is} AND {id_is} AND NOT {}", D::is_sound(model)),
-                "a value is infinite, or no JSON in a column for JSON",
-            ),
-        ];
-        for (condition, reason) in unsound {
-            let rows = format!("FROM {table} AS t WHERE {is_owned} AND ({condition})");
-            let sql = format!("SELECT CAST(count(*) AS TEXT) {rows}");
-            let rows_in_all = count(&self.ask(model, &sql, &[]).await?);
-            if rows_in_all == 0 {
-                continue;
-            }
-            let (owner, id) = (D::shown(owner), D::shown(&model.id));
-            let sql = format!("SELECT {owner} || '{BETWEEN}' || {id} {rows} LIMIT {SHOWN}");
-            let shown = self.ask(model, &sql, &[]).await?;
-            let shown = shown.iter().filter_map(|row| row.split_once(BETWEEN));
-            imported.skip(rows_in_all, shown.map(|(owner, id)| SkippedRow::new(owner, id, reason)));
         }
         Ok(imported)
     }
@@ -162,7 +130,7 @@ impl<D: Dialect> SqlDatabase<D> {
     ) -> Result<Option<String>, DatabaseError> {
         let mut unit = self.open(owner, Access::Write).await?;
         seen.look(&mut unit, model, owner).await?;
-        let rows = unit.rows_behind(model, owner, last, BATCH).await?;
+        let rows = unit.rows_behind(owner, &model.name, last, BATCH).await?;
         let mut entries = Vec::new();
         let (mut last, now) = (None, Settings::default().now());
         for json_data in rows {
@@ -195,17 +163,6 @@ impl<D: Dialect> SqlDatabase<D> {
         }
         Ok(last)
     }
-
-    async fn ask(
-        &self,
-        model: &Model,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<String>, DatabaseError> {
-        let failed = |error| D::explain(model, error);
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        D::texts(&mut connection, sql, args).await.map_err(failed)
-    }
 }
 
 impl Imported {
@@ -236,34 +193,5 @@ impl Seen {
         }
         self.clock = window.clock;
         Ok(())
-    }
-}
-
-impl<D: Dialect> SqlUnit<D> {
-    async fn rows_behind(
-        &mut self,
-        model: &Model,
-        owner: &Owner,
-        last: Option<&str>,
-        most: i64,
-    ) -> Result<Vec<String>, DatabaseError> {
-        let id = model.id.exact();
-        let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(most)];
-        let behind = match last {
-            Some(last) => {
-                args.push(Arg::Text(last));
-                format!(" AND {id} > {}", model.id.cast("$3"))
-            }
-            None => String::new(),
-        };
-        let sql = format!(
-            "SELECT {} FROM {} AS t WHERE {}{} AND {}{behind} ORDER BY {id} LIMIT $2",
-            D::record(model),
-            model.table,
-            model.owned(),
-            D::is_name(&model.id),
-            D::is_sound(model)
-        );
-        self.read_texts(model, &sql, &args).await
     }
 }

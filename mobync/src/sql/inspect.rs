@@ -69,6 +69,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         hidden: table.hidden.clone(),
         keeps_unknown: table.keeps_unknown,
         captured: table.captured,
+        gives_way: false,
         clashes,
     })
 }
@@ -158,6 +159,7 @@ pub(super) fn log_model<D: Dialect>(
         hidden: Vec::new(),
         keeps_unknown: false,
         captured: false,
+        gives_way: false,
         clashes: Vec::new(),
     })
 }

@@ -11,11 +11,12 @@ mod filter;
 mod found;
 mod import;
 mod inspect;
+mod owners;
 mod references;
+mod rows;
 mod schema;
 mod schema_error;
 mod session;
-mod skipped;
 mod table;
 mod tokens;
 mod unit;
@@ -27,11 +28,12 @@ pub(crate) use self::{
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
     found::{Clash, Found, FoundColumn, Reference, Unique},
-    schema::{Column, Kind, Model, quote},
+    schema::{Column, Kind, Model, Schema, quote},
     tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
 };
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,
-    schema_error::SchemaError, skipped::SkippedRow, table::Table, unit::SqlUnit,
+    schema_error::SchemaError, table::Table, unit::SqlUnit,
 };
+pub use crate::reconcile::SkippedRow;

@@ -13,7 +13,7 @@ use crate::{DatabaseError, Owner};
 
 /// The synced tables by their models' names, and the log among them.
 #[derive(Debug)]
-pub(crate) struct Schema {
+pub struct Schema {
     pub(super) log: Model,
     pub(super) models: BTreeMap<String, Model>,
 }
@@ -36,6 +36,9 @@ pub struct Model {
     pub(crate) keeps_unknown: bool,
     /// Its changes are marked, whoever makes them.
     pub(crate) captured: bool,
+    /// A sync that waits for a lock on rows begins again, so that it is never the application that must
+    /// give way.
+    pub(crate) gives_way: bool,
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) clashes: Vec<Clash>,
 }
@@ -82,8 +85,21 @@ impl Schema {
         models.or(log).ok_or_else(|| DatabaseError::unknown_model(name))
     }
 
+    /// Those models and that log; where changes of one are marked, a sync gives way with all.
+    pub(super) fn new(log: Model, models: BTreeMap<String, Model>) -> Self {
+        let mut schema = Self { log, models };
+        let gives_way = schema.captured().next().is_some();
+        schema.log.gives_way = gives_way;
+        schema.models.values_mut().for_each(|model| model.gives_way = gives_way);
+        schema
+    }
+
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+
     /// The tables whose changes are marked.
-    pub(super) fn captured(&self) -> impl Iterator<Item = &Model> {
+    pub(crate) fn captured(&self) -> impl Iterator<Item = &Model> {
         self.models.values().filter(|model| model.captured)
     }
 }

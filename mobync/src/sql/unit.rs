@@ -1,9 +1,9 @@
 //! One unit of work on a database that speaks SQL.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
-    Arg, Dialect, Writer,
+    Arg, Dialect, MarkRow, Writer,
     batch::{self, Batch, batches},
     filter::Conditions,
     schema::{Model, Schema},
@@ -12,8 +12,8 @@ use super::{
     window::Statement,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, Synchronizer,
-    Window, WindowQuery, Write,
+    DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record, Rejection, SetOff, Snapshot,
+    UnitOfWork, Window, WindowQuery, Write,
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
@@ -22,13 +22,15 @@ use crate::{
 /// One unit of work of an [`SqlDatabase`](super::SqlDatabase): a transaction, or reads outside of one.
 #[derive(Debug)]
 pub struct SqlUnit<D: Dialect> {
-    dialect: D,
-    schema: Arc<Schema>,
-    session: Session<D>,
+    pub(super) dialect: D,
+    pub(super) schema: Arc<Schema>,
+    pub(super) session: Session<D>,
     /// Each write is tried by itself, so that it is known which ones the database does not take.
     isolates: bool,
     /// And so are constraints that the commit would check.
     at_once: Option<D::AtOnce>,
+    /// The models that it has written to, so that their tables are there.
+    pub(super) written: BTreeSet<String>,
 }
 
 impl<D: Dialect> SqlUnit<D> {
@@ -37,7 +39,7 @@ impl<D: Dialect> SqlUnit<D> {
     }
 
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
-        Self { dialect, schema, session, isolates: false, at_once: None }
+        Self { dialect, schema, session, isolates: false, at_once: None, written: BTreeSet::new() }
     }
 
     /// Does a batch whole.
@@ -63,21 +65,9 @@ impl<D: Dialect> SqlUnit<D> {
         }
         Err(DatabaseError::left_out(&batch.model.name))
     }
-
-    pub(super) async fn read_texts(
-        &mut self,
-        model: &Model,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<String>, DatabaseError> {
-        let texts = Box::pin(self.session.texts(sql, args)).await;
-        texts.map_err(|error| D::explain(model, error))
-    }
 }
 
-impl<D: Dialect> Synchronizer for SqlUnit<D> {
-    type Error = DatabaseError;
-
+impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     async fn read(
         &mut self,
         owner: &Owner,
@@ -101,51 +91,13 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         let mut args = vec![Arg::Text(owner.as_str())];
         args.extend(values);
 
-        let read = if may_fail {
-            Box::pin(self.session.attempt_texts(model, &sql, &args)).await
-        } else {
-            self.read_texts(model, &sql, &args).await
-        };
-        let texts = match read {
+        let read = self.read_rows(owner, &sql, &args, may_fail).await;
+        let texts = match read.map_err(|error| D::explain(model, error)) {
             // What is no value of the column's type is the value of no record.
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
             texts => texts?,
         };
         texts.iter().map(|text| record(text)).collect()
-    }
-
-    async fn create(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        record: Record,
-    ) -> Result<(), DatabaseError> {
-        self.write_one(owner, Operation::Create, model, record).await
-    }
-
-    async fn update(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        changes: Record,
-    ) -> Result<(), DatabaseError> {
-        self.write_one(owner, Operation::Update, model, changes).await
-    }
-
-    async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.write_one(owner, Operation::Delete, model, Record::new(id)).await
-    }
-
-    async fn validate_create(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_update(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_delete(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
@@ -157,10 +109,6 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
         self.schema.model(model)?.check_fields(fields)
-    }
-
-    fn validates(&self) -> bool {
-        false
     }
 
     fn survives_rejection(&self) -> bool {
@@ -206,6 +154,7 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             batch.model.check_owner(owner)?;
             if !self.isolates {
                 Box::pin(self.run(owner, &batch)).await?;
+                self.written.insert(batch.model.name.clone());
                 continue;
             }
             let Session::Writing(writer) = &mut self.session else { break };
@@ -263,9 +212,87 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
             error => error,
         })
     }
+
+    fn captures(&self) -> bool {
+        self.schema.captured().next().is_some()
+    }
+
+    async fn is_marked(&mut self, owner: &Owner) -> Result<bool, DatabaseError> {
+        self.has_marks(owner).await
+    }
+
+    async fn take_marks(&mut self, owner: &Owner, most: usize) -> Result<Vec<Mark>, DatabaseError> {
+        let (connection, log) = self.marking()?;
+        let taken = Box::pin(D::take_marks(connection, log, owner, most)).await;
+        taken.map(to_marks).map_err(|error| D::explain(log, error))
+    }
+
+    async fn put_back(&mut self, owner: &Owner, marks: &[Mark]) -> Result<(), DatabaseError> {
+        let (connection, log) = self.marking()?;
+        let put_back = Box::pin(D::put_back(connection, log, owner, marks)).await;
+        put_back.map_err(|error| D::explain(log, error))
+    }
+
+    async fn lock_rows(
+        &mut self,
+        owner: &Owner,
+        objects: &[(&str, &str)],
+    ) -> Result<(), DatabaseError> {
+        self.lock(owner, objects).await
+    }
+
+    async fn set_off(
+        &mut self,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<SetOff, DatabaseError> {
+        let (connection, log) = self.marking()?;
+        let set_off = Box::pin(D::set_off(connection, log, owner, named)).await;
+        let (marks, met) = set_off.map_err(|error| D::explain(log, error))?;
+        Ok(SetOff { marks: to_marks(marks), met })
+    }
+
+    async fn rows(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.rows_of_ids(owner, model, ids).await
+    }
+
+    async fn rows_behind(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        last: Option<&str>,
+        many: usize,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.rows_behind_id(owner, model, last, many).await
+    }
+
+    async fn entries_of(
+        &mut self,
+        owner: &Owner,
+        _: &str,
+        objects: &[(&str, &str)],
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        self.entries_of_objects(owner, objects).await
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.schema.models.keys().cloned().collect()
+    }
 }
 
 impl<D: Dialect> SqlUnit<D> {
+    /// The transaction's connection, and the log beside which the marks are.
+    fn marking(
+        &mut self,
+    ) -> Result<(&mut <D::Db as sqlx::Database>::Connection, &Model), DatabaseError> {
+        Ok((self.session.writing()?, &self.schema.log))
+    }
+
     async fn look(
         &mut self,
         schema: &Schema,
@@ -277,26 +304,8 @@ impl<D: Dialect> SqlUnit<D> {
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
         statement.read::<D>(owner, rows)
     }
+}
 
-    /// Writes outside of a sync's own batches.
-    async fn write_one(
-        &mut self,
-        owner: &Owner,
-        operation: Operation,
-        model: &str,
-        record: Record,
-    ) -> Result<(), DatabaseError> {
-        let (id, fields) = record.into_parts();
-        let values: Result<Vec<_>, _> = fields
-            .iter()
-            .map(|(name, value)| Ok((name, serde_json::value::to_raw_value(value)?)))
-            .collect();
-        let values = values.map_err(|error: serde_json::Error| DatabaseError::failed(error))?;
-        let fields = values.iter().map(|(name, value)| (name.as_str().into(), &**value)).collect();
-        let write = Write { operation, model, id: id.into(), fields, whole: None };
-        match self.write(owner, std::slice::from_ref(&write)).await?.pop() {
-            Some(rejection) => Err(rejection.error),
-            None => Ok(()),
-        }
-    }
+fn to_marks(rows: Vec<MarkRow>) -> Vec<Mark> {
+    rows.into_iter().map(|(model, id, at)| Mark::new(model, id, Some(at))).collect()
 }

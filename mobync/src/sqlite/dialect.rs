@@ -22,7 +22,7 @@ use super::{
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
+    DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
         Arg, Batch, Column, Dialect, Found, Kind, LogRow, MarkRow, Model, SchemaError, Table,
@@ -157,6 +157,8 @@ impl Dialect for Sqlite {
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
+    const BEGIN_SET_UP: &'static str = "BEGIN";
+
     fn set_up(log: &Model) -> Vec<String> {
         let (table, log) = (&log.table, &log.name);
         let index = quote(&format!("{log}_owner_logical_clock"));
@@ -174,7 +176,7 @@ impl Dialect for Sqlite {
         ]
     }
 
-    fn capture(log: &Model, captured: &[&Model]) -> Vec<String> {
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {
         capture::make(log, captured)
     }
 
@@ -220,8 +222,30 @@ impl Dialect for Sqlite {
         marks::owners(connection, log, most).await
     }
 
-    fn object_of() -> &'static str {
-        marks::OBJECT
+    async fn put_back(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        again: &[Mark],
+    ) -> Result<(), sqlx::Error> {
+        marks::put_back(connection, log, owner, again).await
+    }
+
+    fn entries_of(log: &Model) -> String {
+        marks::entries_of(log)
+    }
+
+    fn lacks(error: &sqlx::Error) -> bool {
+        let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
+        message.is_some_and(|message| message.starts_with("no such "))
+    }
+
+    const BY_BYTES: &'static str = "";
+
+    const OBJECT: &'static str = marks::OBJECT;
+
+    fn index_objects(log: &Model, wanted: bool) -> String {
+        marks::index_objects(log, wanted)
     }
 
     fn create_table(table: &Table) -> String {

@@ -3,13 +3,14 @@
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
+use super::ticks;
 use crate::{
-    Owner,
+    Mark, Owner,
     sql::{MarkRow, Model, marks_of, quote},
 };
 
-/// The id of the object of the log's entry `t`.
-pub(super) const OBJECT: &str = "json_extract(t.json_data, '$.id')";
+/// The id of the object of an entry of the log.
+pub(super) const OBJECT: &str = "json_extract(json_data, '$.id')";
 
 /// How many raw marks are looked through for those of an owner, before all are sorted.
 const LOOKED_THROUGH: usize = 500;
@@ -29,6 +30,44 @@ fn objects(log: &Model) -> String {
     quote(&format!("{}_objects", log.name))
 }
 
+/// The statement that makes the index of the log's entries by their objects, or drops it.
+pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
+    let index = objects(log);
+    if !wanted {
+        return format!("DROP INDEX IF EXISTS main.{index}");
+    }
+    let table = quote(&log.name);
+    format!("CREATE INDEX IF NOT EXISTS main.{index} ON {table} (owner, model, {OBJECT})")
+}
+
+/// One object behind the other by that index.
+pub(super) fn entries_of(log: &Model) -> String {
+    ticks::select_of_objects(log, OBJECT)
+}
+
+pub(super) async fn put_back(
+    connection: &mut SqliteConnection,
+    log: &Model,
+    owner: &Owner,
+    marks: &[Mark],
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "INSERT INTO {} (owner, model, id, at) VALUES ($1, $2, $3, $4) \
+         ON CONFLICT (owner, model, id) DO UPDATE SET at = max(at, excluded.at)",
+        sorted(log)
+    );
+    for mark in marks {
+        sqlx::query(AssertSqlSafe(&*sql))
+            .bind(owner.as_str().to_owned())
+            .bind(mark.model.clone())
+            .bind(mark.id.clone())
+            .bind(mark.at.unwrap_or_default())
+            .execute(&mut *connection)
+            .await?;
+    }
+    Ok(())
+}
+
 pub(super) fn make(log: &Model) -> Vec<String> {
     let (raw, sorted) = (raw(log), sorted(log));
     vec![
@@ -39,12 +78,6 @@ pub(super) fn make(log: &Model) -> Vec<String> {
             "CREATE TABLE IF NOT EXISTS main.{sorted} (owner TEXT NOT NULL, model TEXT NOT NULL, \
              id TEXT NOT NULL, at INTEGER NOT NULL, PRIMARY KEY (owner, model, id)) WITHOUT ROWID"
         ),
-        format!(
-            "CREATE INDEX IF NOT EXISTS main.{} ON {} (owner, model, {})",
-            objects(log),
-            quote(&log.name),
-            OBJECT.replace("t.", "")
-        ),
     ]
 }
 
@@ -52,7 +85,6 @@ pub(super) fn remove(log: &Model) -> Vec<String> {
     vec![
         format!("DROP TABLE IF EXISTS main.{}", raw(log)),
         format!("DROP TABLE IF EXISTS main.{}", sorted(log)),
-        format!("DROP INDEX IF EXISTS main.{}", objects(log)),
     ]
 }
 

@@ -14,8 +14,8 @@ use super::{
 #[derive(Debug)]
 struct MembersOnly;
 
-impl<S: Synchronizer> Rules<S> for MembersOnly {
-    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for MembersOnly {
+    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         if diff.model == "members" {
             return Ok(());
         }
@@ -28,7 +28,7 @@ impl<S: Synchronizer> Rules<S> for MembersOnly {
         Ok(())
     }
 
-    async fn delete(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn delete(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         match diff.model.as_str() {
             "tasks" if view.find("members", "m1").await?.is_none() => {
                 Err(Refusal::because("Join first."))
@@ -59,13 +59,8 @@ async fn a_rule_sees_the_requests_earlier_diffs_done() {
 /// Its rule on deletes alone.
 struct OnDelete;
 
-impl<S: Synchronizer> Rules<S> for OnDelete {
-    async fn delete(
-        &self,
-        owner: &Owner,
-        diff: &Diff,
-        view: &mut View<'_, S>,
-    ) -> Result<(), Refusal> {
+impl Rules for OnDelete {
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         MembersOnly.delete(owner, diff, view).await
     }
 }
@@ -118,8 +113,8 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
 #[tokio::test]
 async fn a_failing_rule_fails_the_sync() {
     struct Failing;
-    impl<S: Synchronizer> Rules<S> for Failing {
-        async fn create(&self, _: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    impl Rules for Failing {
+        async fn create(&self, _: &Owner, _: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
             Err(mobync::DatabaseError::failed("no such table: members").into())
         }
     }

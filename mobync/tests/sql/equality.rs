@@ -1,7 +1,7 @@
 //! Owners and ids are what their bytes are, whatever the columns' types and collations take for equal.
 
 use mobync::{
-    Access, Database, Owner, ReadFilter, Synchronizer,
+    Access, Database, Owner, ReadFilter, UnitOfWork,
     postgres::PostgresDatabase,
     sql::{Dialect, SqlDatabase},
     sqlite::SqliteDatabase,

@@ -12,6 +12,7 @@ mod costs;
 mod equality;
 mod full_disk;
 mod import;
+mod marks;
 mod marks_sqlite;
 mod names;
 mod numbers;
@@ -80,10 +81,10 @@ impl<D: Database> Server<D> {
     }
 
     async fn rows(&self, model: &str) -> Vec<Value> {
-        use mobync::{Access, Synchronizer};
+        use mobync::{Access, UnitOfWork};
 
         let mut unit = self.0.database().open(&ada(), Access::Read).await.unwrap();
-        let records = unit.read(&ada(), model, &[]).await.map_err(Into::into).unwrap();
+        let records = unit.read(&ada(), model, &[]).await.unwrap();
         let mut rows: Vec<Value> = records.into_iter().map(Value::from).collect();
         rows.sort_by_key(|row| row["id"].to_string());
         rows

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use mobync::{Diff, Mobync, Owner, Refusal, Rules, Synchronizer, View, postgres::PostgresDatabase};
+use mobync::{Diff, Mobync, Owner, Refusal, Rules, View, postgres::PostgresDatabase};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 use tokio::time::timeout;
@@ -65,8 +65,8 @@ async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
 /// A rule that waits for somebody who never comes.
 struct Waits;
 
-impl<S: Synchronizer> Rules<S> for Waits {
-    async fn create(&self, owner: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for Waits {
+    async fn create(&self, owner: &Owner, _: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         if owner.as_str() == "ada" {
             std::future::pending::<()>().await;
         }

@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Rejection, Snapshot,
-    Synchronizer, Window, WindowQuery, Write,
+    Access, Change, Database, DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record,
+    Rejection, SetOff, SkippedRow, Snapshot, UnitOfWork, Will, Window, WindowQuery, Write,
 };
 
 /// What may go wrong.
@@ -63,11 +63,37 @@ impl<D: Database, H: Hook> Database for Hooked<D, H> {
     fn serialises(&self) -> bool {
         self.inner.serialises()
     }
+
+    async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
+        pass(&self.hook, "marked_owners").await?;
+        self.inner.marked_owners(most).await
+    }
+
+    async fn news(&self) {
+        self.inner.news().await;
+    }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        pass(&self.hook, "owners").await?;
+        self.inner.owners(last, most).await
+    }
+
+    async fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        pass(&self.hook, "unsound_rows").await?;
+        self.inner.unsound_rows(owner, model, most).await
+    }
 }
 
-impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
-    type Error = DatabaseError;
-
+impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
     async fn read(
         &mut self,
         owner: &Owner,
@@ -77,55 +103,12 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         let is_probe = model == "diffs"
             && matches!(filters, [one] if *one == ReadFilter::equal("id", one.value().clone()));
         pass(&self.hook, if is_probe { "probe" } else { "read" }).await?;
-        self.inner.read(owner, model, filters).await.map_err(Into::into)
-    }
-
-    async fn create(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        record: Record,
-    ) -> Result<(), DatabaseError> {
-        pass(&self.hook, "create").await?;
-        self.hook.change(&Change::create(model, record.clone()))?;
-        self.inner.create(owner, model, record).await.map_err(Into::into)
-    }
-
-    async fn update(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        changes: Record,
-    ) -> Result<(), DatabaseError> {
-        pass(&self.hook, "update").await?;
-        self.hook.change(&Change::update(model, changes.clone()))?;
-        self.inner.update(owner, model, changes).await.map_err(Into::into)
-    }
-
-    async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        pass(&self.hook, "delete").await?;
-        self.hook.change(&Change::delete(model, id))?;
-        self.inner.delete(owner, model, id).await.map_err(Into::into)
-    }
-
-    async fn validate_create(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        pass(&self.hook, "validate_create").await?;
-        self.inner.validate_create(owner, diff).await.map_err(Into::into)
-    }
-
-    async fn validate_update(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        pass(&self.hook, "validate_update").await?;
-        self.inner.validate_update(owner, diff).await.map_err(Into::into)
-    }
-
-    async fn validate_delete(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        pass(&self.hook, "validate_delete").await?;
-        self.inner.validate_delete(owner, diff).await.map_err(Into::into)
+        self.inner.read(owner, model, filters).await
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
         pass(&self.hook, "commit").await?;
-        self.inner.commit().await.map_err(Into::into)
+        self.inner.commit().await
     }
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
@@ -134,6 +117,11 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
 
     fn validates(&self) -> bool {
         self.inner.validates()
+    }
+
+    async fn validate(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        pass(&self.hook, "validate").await?;
+        self.inner.validate(owner, diff).await
     }
 
     fn survives_rejection(&self) -> bool {
@@ -185,9 +173,110 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         pass(&self.hook, "append").await?;
         self.inner.append(owner, log, entries).await
     }
+
+    fn captures(&self) -> bool {
+        self.inner.captures()
+    }
+
+    async fn is_marked(&mut self, owner: &Owner) -> Result<bool, DatabaseError> {
+        pass(&self.hook, "is_marked").await?;
+        self.inner.is_marked(owner).await
+    }
+
+    async fn take_marks(&mut self, owner: &Owner, most: usize) -> Result<Vec<Mark>, DatabaseError> {
+        pass(&self.hook, "take_marks").await?;
+        self.inner.take_marks(owner, most).await
+    }
+
+    async fn put_back(&mut self, owner: &Owner, marks: &[Mark]) -> Result<(), DatabaseError> {
+        pass(&self.hook, "put_back").await?;
+        self.inner.put_back(owner, marks).await
+    }
+
+    async fn lock_rows(
+        &mut self,
+        owner: &Owner,
+        objects: &[(&str, &str)],
+    ) -> Result<(), DatabaseError> {
+        pass(&self.hook, "lock_rows").await?;
+        self.inner.lock_rows(owner, objects).await
+    }
+
+    async fn set_off(
+        &mut self,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<SetOff, DatabaseError> {
+        pass(&self.hook, "set_off").await?;
+        self.inner.set_off(owner, named).await
+    }
+
+    async fn rows(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> Result<Vec<String>, DatabaseError> {
+        pass(&self.hook, "rows").await?;
+        self.inner.rows(owner, model, ids).await
+    }
+
+    async fn rows_behind(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        last: Option<&str>,
+        many: usize,
+    ) -> Result<Vec<String>, DatabaseError> {
+        pass(&self.hook, "rows_behind").await?;
+        self.inner.rows_behind(owner, model, last, many).await
+    }
+
+    async fn as_columns(
+        &mut self,
+        model: &str,
+        records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        pass(&self.hook, "as_columns").await?;
+        self.inner.as_columns(model, records).await
+    }
+
+    async fn entries_of(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        objects: &[(&str, &str)],
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        pass(&self.hook, "entries_of").await?;
+        self.inner.entries_of(owner, log, objects).await
+    }
+
+    fn will(&self, model: &str) -> Will {
+        self.inner.will(model)
+    }
+
+    fn default_of(&self, model: &str, field: &str) -> Option<&str> {
+        self.inner.default_of(model, field)
+    }
+
+    fn rank(&self, model: &str) -> usize {
+        self.inner.rank(model)
+    }
+
+    fn parents(&self, model: &str) -> Vec<&str> {
+        self.inner.parents(model)
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.inner.models()
+    }
+
+    fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {
+        self.inner.permits(model, operation, fields)
+    }
 }
 
-impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
+impl<U: UnitOfWork, H: Hook> HookedUnit<U, H> {
     async fn write_batch(
         &mut self,
         owner: &Owner,
@@ -225,11 +314,7 @@ impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let mut rejections = Vec::new();
         for (place, write) in writes.iter().enumerate() {
-            let done = match write.to_change()? {
-                Change::Create { model, record } => self.create(owner, &model, record).await,
-                Change::Update { model, changes } => self.update(owner, &model, changes).await,
-                Change::Delete { model, id } => self.delete(owner, &model, &id).await,
-            };
+            let done = self.write_one(owner, write).await;
             if let Err(error) = done {
                 rejections.push(Rejection { place, error });
                 if !self.survives_rejection() {
@@ -238,6 +323,13 @@ impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
             }
         }
         Ok(rejections)
+    }
+
+    async fn write_one(&mut self, owner: &Owner, write: &Write<'_>) -> Result<(), DatabaseError> {
+        pass(&self.hook, write.operation().as_str()).await?;
+        self.hook.change(&write.to_change()?)?;
+        let rejections = self.inner.write(owner, std::slice::from_ref(write)).await?;
+        rejections.into_iter().next().map_or(Ok(()), |rejection| Err(rejection.error))
     }
 }
 

@@ -102,7 +102,7 @@ impl Cluster {
     pub fn resume(&mut self) {
         // "immediate" is what a crash is; the guard waits for its input to end.
         let script = "trap '' INT TERM; \
-             \"$0/postgres\" -D \"$1/data\" -p \"$2\" -h 127.0.0.1 -k \"$1\" -c max_connections=200 \
+             \"$0/postgres\" -D \"$1/data\" -p \"$2\" -h 127.0.0.1 -k \"$1\" -c max_connections=200 -c max_prepared_transactions=20 \
              >>\"$1/log\" 2>&1 & pid=$!; \
              cat >/dev/null; kill -QUIT $pid; wait $pid; rm -rf \"$1\"";
         let guard = self
