@@ -18,6 +18,7 @@ mod capture;
 mod catalogue;
 mod clocks;
 mod dialect;
+mod effects;
 mod error;
 mod isolate;
 mod marks;

@@ -19,6 +19,7 @@ mod catalogue;
 mod clashes;
 mod dialect;
 mod doubles;
+mod effects;
 mod error;
 mod group;
 mod isolate;

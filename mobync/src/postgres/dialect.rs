@@ -13,6 +13,7 @@ use super::{
     capture::{self, IN_SYNC},
     catalogue,
     clocks::announce,
+    effects,
     error::{explain, is_dead, lacks, not_in_time},
     isolate::isolate,
     marks,
@@ -26,7 +27,7 @@ use crate::{
     DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, Schema,
+        Arg, Batch, Column, Dialect, ENTRY, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
         SchemaError, Table, Writer, null_in_log, prefix_of, quote, run_statements,
     },
 };
@@ -234,6 +235,14 @@ impl Dialect for Postgres {
         .bind(prefix_of(log))
         .fetch_all(connection)
         .await
+    }
+
+    async fn effects(
+        connection: &mut PgConnection,
+        log: &Model,
+        _: &[&Model],
+    ) -> Result<Vec<Effect>, sqlx::Error> {
+        effects::find(connection, &log.name).await
     }
 
     /// A lock of its own, for `IF NOT EXISTS` alone fails where two processes come at once. Who uses the

@@ -11,7 +11,7 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// What keeps it from being synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
-    let Found { schema, other, mut columns, unique, clashes, .. } = found;
+    let Found { schema, identity, other, mut columns, unique, clashes, .. } = found;
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
@@ -62,6 +62,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
     Ok(Model {
         name: name.clone(),
         schema: schema_name,
+        identity,
         table: in_sql,
         id,
         owner,
@@ -69,6 +70,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         hidden: table.hidden.clone(),
         keeps_unknown: table.keeps_unknown,
         captured: table.captured,
+        is_quiet: false,
         gives_way: false,
         clashes,
     })
@@ -152,6 +154,7 @@ pub(super) fn log_model<D: Dialect>(
     Ok(Model {
         name: name.clone(),
         schema: schema_name,
+        identity: String::new(),
         table: in_sql,
         id,
         owner,
@@ -159,6 +162,7 @@ pub(super) fn log_model<D: Dialect>(
         hidden: Vec::new(),
         keeps_unknown: false,
         captured: false,
+        is_quiet: false,
         gives_way: false,
         clashes: Vec::new(),
     })

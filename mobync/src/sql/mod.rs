@@ -7,6 +7,7 @@ mod capture;
 mod columns;
 mod database;
 mod dialect;
+mod effects;
 mod filter;
 mod found;
 mod import;
@@ -22,15 +23,18 @@ mod tokens;
 mod unit;
 mod value;
 mod window;
+mod writes;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
+    effects::Effect,
     found::{Clash, Found, FoundColumn, Reference, Unique},
     schema::{Column, Kind, Model, Schema, quote},
     tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
+    writes::{Change, Columns, Script, TableName},
 };
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,

@@ -4,16 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use mobync::{
-    sql::{SchemaError, Table},
-    sqlite::SqliteDatabase,
-};
+use mobync::{sql::Table, sqlite::SqliteDatabase};
 use sqlx::{
-    AssertSqlSafe, Connection, Row, SqliteConnection, SqlitePool,
+    AssertSqlSafe, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
-
-use super::sqlite_with;
 
 /// A table with the columns owner, id, `a` and `n`, and what else there is.
 struct Shape {
