@@ -19,6 +19,7 @@ mod catalogue;
 mod clocks;
 mod columns;
 mod dialect;
+mod effects;
 mod error;
 mod isolate;
 mod marks;

@@ -20,6 +20,7 @@ mod clashes;
 mod columns;
 mod dialect;
 mod doubles;
+mod effects;
 mod error;
 mod group;
 mod isolate;

@@ -12,6 +12,7 @@ use sqlx::{
 use super::{
     capture, catalogue,
     clocks::announce,
+    effects,
     error::{explain, is_dead, lacks},
     isolate::isolate,
     marks,
@@ -25,7 +26,7 @@ use crate::{
     DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, MarkRow, Model, Schema,
+        Arg, Batch, Column, Dialect, ENTRY, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
         SchemaError, Table, Writer, null_in_log, quote, run_statements,
     },
 };
@@ -175,6 +176,14 @@ impl Dialect for Postgres {
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
         catalogue::free_columns(connection, model).await
+    }
+
+    async fn effects(
+        connection: &mut PgConnection,
+        log: &Model,
+        _: &[&Model],
+    ) -> Result<Vec<Effect>, sqlx::Error> {
+        effects::find(connection, &log.name).await
     }
 
     /// A lock of its own, for `IF NOT EXISTS` alone fails where two processes come at once. Who uses the

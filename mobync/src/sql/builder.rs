@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use sqlx::{Connection, Database, Pool};
 
 use super::{
-    Dialect, Model, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema,
+    Dialect, Model, SchemaError, SqlDatabase, Table, effects::Effects, inspect, references::Keys,
+    schema::Schema,
 };
 
 /// Collects the tables that are to be synced, and then looks at them in the database.
@@ -18,6 +19,7 @@ pub struct Builder<D: Dialect> {
     log: String,
     across_owners: bool,
     captured: bool,
+    allows_unheard: bool,
 }
 
 impl<D: Dialect> Default for Builder<D> {
@@ -28,6 +30,7 @@ impl<D: Dialect> Default for Builder<D> {
             log: "diffs".to_owned(),
             across_owners: false,
             captured: false,
+            allows_unheard: false,
         }
     }
 }
@@ -64,6 +67,16 @@ impl<D: Dialect> Builder<D> {
     #[must_use]
     pub fn allow_foreign_keys_across_owners(mut self) -> Self {
         self.across_owners = true;
+        self
+    }
+
+    /// Lets cascades and triggers change rows of synced tables that are not
+    /// [captured](Table::capture), behind what a sync writes: `set_up` does not refuse them, and only warns.
+    ///
+    /// Devices do not hear of what these change, and go on with rows that are others than the server's.
+    #[must_use]
+    pub fn allow_unheard_changes(mut self) -> Self {
+        self.allows_unheard = true;
         self
     }
 
@@ -118,12 +131,18 @@ impl<D: Dialect> Builder<D> {
         let found = D::find(connection, &log).await?;
         keys.check_log(&log.name, found.as_ref())?;
         let home = D::home(connection).await?;
-        let schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
+        let mut schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
         let captured: Vec<&Model> = schema.captured().collect();
         if !captured.is_empty() {
             D::check_capture(connection, &schema.log, &captured).await?;
+            if D::MARKS_OWN_WRITES {
+                let effects = Effects::find::<D>(connection, &schema).await?;
+                for model in schema.models.values_mut() {
+                    model.is_quiet = !effects.reach(model);
+                }
+            }
         }
         self.dialect.know(&schema);
-        Ok(SqlDatabase::new(self.dialect, pool, schema))
+        Ok(SqlDatabase::new(self.dialect, pool, schema, self.allows_unheard))
     }
 }

@@ -8,7 +8,8 @@ use std::{
 use sqlx::Pool;
 
 use super::{
-    Builder, Dialect, Model, SkippedRow, SqlUnit, capture, schema::Schema, session::Session,
+    Builder, Dialect, Model, SchemaError, SkippedRow, SqlUnit, capture, effects::Effects,
+    schema::Schema, session::Session,
 };
 use crate::{Access, Database, DatabaseError, Owner, Turns};
 
@@ -20,11 +21,12 @@ pub struct SqlDatabase<D: Dialect> {
     pub(super) dialect: D,
     pub(super) pool: Pool<D::Db>,
     pub(super) schema: Arc<Schema>,
+    allows_unheard: bool,
 }
 
 impl<D: Dialect> SqlDatabase<D> {
-    pub(super) fn new(dialect: D, pool: Pool<D::Db>, schema: Schema) -> Self {
-        Self { dialect, pool, schema: Arc::new(schema) }
+    pub(super) fn new(dialect: D, pool: Pool<D::Db>, schema: Schema, allows_unheard: bool) -> Self {
+        Self { dialect, pool, schema: Arc::new(schema), allows_unheard }
     }
 
     /// Names tables to sync.
@@ -46,9 +48,20 @@ impl<D: Dialect> SqlDatabase<D> {
     /// [captured](super::Table::capture); takes those of others away. Call it at every start: it does
     /// nothing the second time, and several processes may call it at once.
     ///
+    /// Cascades and triggers that change rows of synced tables without a capture, behind what a sync
+    /// writes, are refused, for no device would hear of it; with
+    /// [`allow_unheard_changes`](Builder::allow_unheard_changes) they are only warned of. Warned of is also
+    /// what changes such rows when the application itself writes to other tables, and a trigger of which
+    /// nobody can tell what it writes.
+    ///
     /// # Errors
-    /// [`DatabaseError::Failed`] or [`DatabaseError::Busy`]
-    pub async fn set_up(&self) -> Result<(), DatabaseError> {
+    /// [`SchemaError::Unheard`], [`SchemaError::SetUp`] or [`SchemaError::Database`]
+    pub async fn set_up(&self) -> Result<(), SchemaError> {
+        if self.schema.models.values().any(|model| !model.captured) {
+            let mut connection = self.pool.acquire().await?;
+            let effects = Effects::find::<D>(&mut connection, &self.schema).await?;
+            effects.check(&self.schema, self.allows_unheard)?;
+        }
         let started = Instant::now();
         let mut wait = Duration::from_millis(50);
         loop {
@@ -59,8 +72,10 @@ impl<D: Dialect> SqlDatabase<D> {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(1));
                 }
-                Err(DatabaseError::Conflict(cause)) => return Err(DatabaseError::Busy(cause)),
-                done => return done,
+                Err(DatabaseError::Conflict(cause)) => {
+                    return Err(SchemaError::SetUp(DatabaseError::Busy(cause)));
+                }
+                done => return done.map_err(SchemaError::SetUp),
             }
         }
     }
@@ -105,6 +120,7 @@ impl<D: Dialect> Clone for SqlDatabase<D> {
             dialect: self.dialect.clone(),
             pool: self.pool.clone(),
             schema: Arc::clone(&self.schema),
+            allows_unheard: self.allows_unheard,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt::Debug, future::Future, time::Duration};
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Found, Model, SchemaError, Table, schema::Schema};
+use super::{Batch, Column, Effect, Found, Model, SchemaError, Table, schema::Schema};
 use crate::{DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
@@ -178,6 +178,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     fn set_up_patience(&self) -> Duration {
         Duration::ZERO
     }
+
+    /// Whether what a sync writes itself is marked, too.
+    const MARKS_OWN_WRITES: bool = false;
+
+    /// The cascades and triggers in the databases of the tables, but for those of the log's marks.
+    fn effects(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        models: &[&Model],
+    ) -> impl Future<Output = Result<Vec<Effect>, sqlx::Error>> + Send;
 
     /// Statements that make the library's own tables where they are not there.
     fn set_up(log: &Model) -> Vec<String>;

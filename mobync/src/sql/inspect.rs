@@ -102,6 +102,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
     Ok(Model {
         name: name.clone(),
         schema: schema_name,
+        identity,
         table: in_sql,
         id,
         owner,
@@ -112,6 +113,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         rank: 0,
         parents,
         captured: table.captured,
+        is_quiet: false,
         gives_way: false,
         clashes,
     })
@@ -195,6 +197,7 @@ pub(super) fn log_model<D: Dialect>(
     Ok(Model {
         name: name.clone(),
         schema: schema_name,
+        identity: String::new(),
         table: in_sql,
         id,
         owner,
@@ -202,6 +205,7 @@ pub(super) fn log_model<D: Dialect>(
         hidden: Vec::new(),
         keeps_unknown: false,
         captured: false,
+        is_quiet: false,
         gives_way: false,
         clashes: Vec::new(),
         has_own_will: false,

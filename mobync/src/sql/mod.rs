@@ -7,6 +7,7 @@ mod capture;
 mod columns;
 mod database;
 mod dialect;
+mod effects;
 mod filter;
 mod found;
 mod import;
@@ -25,16 +26,19 @@ mod unit;
 mod value;
 mod will;
 mod window;
+mod writes;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
+    effects::Effect,
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
     schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},
     tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
+    writes::{Change, Columns, Script, TableName},
 };
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,

@@ -25,6 +25,8 @@ pub struct Model {
     pub(crate) name: String,
     /// The schema that it is in, if the name in SQL has it.
     pub(crate) schema: Option<String>,
+    /// Which table it is, however it is called.
+    pub(crate) identity: String,
     /// Its name in SQL, quoted.
     pub(crate) table: String,
     pub(crate) id: Column,
@@ -37,6 +39,9 @@ pub struct Model {
     pub(crate) keeps_unknown: bool,
     /// Its changes are marked, whoever makes them.
     pub(crate) captured: bool,
+    /// Nothing but the writes of syncs and of the application itself changes its rows.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) is_quiet: bool,
     /// A sync that waits for a lock on rows begins again, so that it is never the application that must
     /// give way.
     pub(crate) gives_way: bool,

@@ -135,6 +135,20 @@ pub enum SchemaError {
         /// The log.
         log: String,
     },
+    /// What a sync writes sets off a change of synced rows, of which no device would hear.
+    #[error(
+        "{by} changes rows of {table} behind what a sync writes, and no device would hear of it: let it be marked, \
+         by Table::new(\"{table}\").capture(), or say that devices need not hear of it by `allow_unheard_changes`"
+    )]
+    Unheard {
+        /// The table that is changed.
+        table: String,
+        /// The foreign key or the trigger that changes it.
+        by: String,
+    },
+    /// The library's own tables or triggers cannot be made.
+    #[error("the library's own tables and triggers cannot be made")]
+    SetUp(#[from] crate::DatabaseError),
     /// Two of the tables are the same.
     #[error("the table {table} is named twice, or is the one that keeps the log")]
     Twice {

@@ -142,7 +142,7 @@ impl Table<'_> {
                     format!(
                         "{table}.{} COLLATE {collation} = {}",
                         quote(&column.name),
-                        column.value()
+                        self.value(column)
                     )
                 }
                 (None, Some(index)) => {
@@ -150,7 +150,11 @@ impl Table<'_> {
                     let new: Vec<String> = concerned
                         .iter()
                         .map(|column| {
-                            format!("{} AS {}", column.value_with_affinity(), quote(&column.name))
+                            format!(
+                                "{} AS {}",
+                                self.value_with_affinity(column),
+                                quote(&column.name)
+                            )
                         })
                         .collect();
                     let only = only.map(|only| format!(" WHERE {only}")).unwrap_or_default();
@@ -174,10 +178,7 @@ impl Table<'_> {
         let columns = if concerned.iter().any(|column| column.is_generated) {
             Vec::new()
         } else {
-            let is_rowid = |column: &&Column| {
-                self.rowid.as_ref().is_some_and(|(rowid, _)| *rowid == column.name)
-            };
-            let rowids = if concerned.iter().any(|column| is_rowid(&column)) {
+            let rowids = if concerned.iter().any(|column| self.is_rowid(column)) {
                 self.rowids()
             } else {
                 Vec::new()
@@ -191,37 +192,47 @@ impl Table<'_> {
             on_update: changed.join(" OR "),
         })
     }
-}
 
-impl Column {
-    fn new(found: (String, String, Option<String>, bool, bool)) -> Self {
-        let (name, sql_type, instead_of_null, is_of_key, is_generated) = found;
-        Self { name, sql_type, instead_of_null, is_of_key, is_generated }
+    /// Whether it is the rows' own key.
+    fn is_rowid(&self, column: &Column) -> bool {
+        self.rowid.as_ref().is_some_and(|(rowid, _)| *rowid == column.name)
     }
 
     /// The value of the new row.
-    fn value(&self) -> String {
-        let name = quote(&self.name);
-        match &self.instead_of_null {
+    fn value(&self, column: &Column) -> String {
+        let name = quote(&column.name);
+        match &column.instead_of_null {
             Some(default) => format!("coalesce(NEW.{name}, {})", expression_of(default)),
+            // The number that a new row will get is not there yet.
+            None if self.is_rowid(column) => format!(
+                "CASE NEW.{name} WHEN -1 THEN (SELECT max({name}) + 1 FROM {}) ELSE NEW.{name} END",
+                quote(self.name)
+            ),
             None => format!("NEW.{name}"),
         }
     }
 
     /// The same, compared as the column is: what triggers see of a row has no type.
-    fn value_with_affinity(&self) -> String {
-        let sql_type = self.sql_type.to_ascii_uppercase();
+    fn value_with_affinity(&self, column: &Column) -> String {
+        let sql_type = column.sql_type.to_ascii_uppercase();
         let has = |words: &[&str]| words.iter().any(|word| sql_type.contains(word));
         let affinity = if has(&["INT"]) {
             "NUMERIC"
         } else if has(&["CHAR", "CLOB", "TEXT"]) {
             "TEXT"
         } else if sql_type.is_empty() || has(&["BLOB"]) {
-            return self.value();
+            return self.value(column);
         } else {
             "NUMERIC"
         };
-        format!("CAST({} AS {affinity})", self.value())
+        format!("CAST({} AS {affinity})", self.value(column))
+    }
+}
+
+impl Column {
+    fn new(found: (String, String, Option<String>, bool, bool)) -> Self {
+        let (name, sql_type, instead_of_null, is_of_key, is_generated) = found;
+        Self { name, sql_type, instead_of_null, is_of_key, is_generated }
     }
 }
 

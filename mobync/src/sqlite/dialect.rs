@@ -13,7 +13,7 @@ use sqlx::{
 };
 
 use super::{
-    capture, catalogue, doubles,
+    capture, catalogue, doubles, effects,
     error::explain,
     group::{Group, Sharing, Turn},
     isolate::isolate,
@@ -25,8 +25,8 @@ use crate::{
     DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Found, Kind, LogRow, MarkRow, Model, SchemaError, Table,
-        null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, SchemaError,
+        Table, null_in_log, quote, run_statements,
     },
 };
 
@@ -155,6 +155,16 @@ impl Dialect for Sqlite {
             words.filter(|word| word.eq_ignore_ascii_case(name)).count() == 1
         };
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
+    }
+
+    const MARKS_OWN_WRITES: bool = true;
+
+    async fn effects(
+        connection: &mut SqliteConnection,
+        _: &Model,
+        models: &[&Model],
+    ) -> Result<Vec<Effect>, sqlx::Error> {
+        effects::find(connection, models).await
     }
 
     const BEGIN_SET_UP: &'static str = "BEGIN";

@@ -56,12 +56,19 @@ impl Device {
         assert!(answer.refused.is_empty(), "{:?}", answer.refused);
         self.clock = answer.logical_clock;
         self.apply(&answer.diffs);
-        answer.diffs.iter().map(|diff| format!("{} {}", diff.model, super::support::line(diff))).collect()
+        answer
+            .diffs
+            .iter()
+            .map(|diff| format!("{} {}", diff.model, super::support::line(diff)))
+            .collect()
     }
 
     fn lines(&self) -> Vec<String> {
         let lines = self.rows.iter().map(|((model, id), fields)| {
-            let fields: BTreeMap<_, _> = fields.iter().filter(|(_, value)| !value.is_null() && **value != json!(false)).collect();
+            let fields: BTreeMap<_, _> = fields
+                .iter()
+                .filter(|(_, value)| !value.is_null() && **value != json!(false))
+                .collect();
             format!("{model} {id} {}", json!(fields))
         });
         lines.collect()
@@ -176,7 +183,8 @@ async fn what_sql_does_reaches_devices() {
         all_are_equal(&pool, &mobync, &ada, &mut hers, sql).await;
         all_are_equal(&pool, &mobync, &bob, &mut his, sql).await;
     }
-    let left: i64 = sqlx::query_scalar("SELECT count(*) FROM diffs_marks").fetch_one(&pool).await.unwrap();
+    let left: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM diffs_marks").fetch_one(&pool).await.unwrap();
     assert_eq!(left, 0);
 }
 
@@ -231,7 +239,8 @@ async fn a_sync_gives_way_to_an_application_that_holds_the_row() {
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(70)).await;
         let started = Instant::now();
-        let done = sqlx::query("UPDATE lists SET name = name WHERE id = 'l2'").execute(&mut *app).await;
+        let done =
+            sqlx::query("UPDATE lists SET name = name WHERE id = 'l2'").execute(&mut *app).await;
         done.unwrap();
         longest = longest.max(started.elapsed());
     }
@@ -245,7 +254,8 @@ async fn a_sync_gives_way_to_an_application_that_holds_the_row() {
 
     // Where it never ends, the sync does.
     let impatient = PostgresDatabase::builder().table("lists").capture();
-    let impatient = impatient.lock_timeout(Duration::from_millis(700)).pool(pool.clone()).await.unwrap();
+    let impatient =
+        impatient.lock_timeout(Duration::from_millis(700)).pool(pool.clone()).await.unwrap();
     let impatient = Mobync::new(impatient);
     let mut app = pool.begin().await.unwrap();
     sqlx::query("DELETE FROM lists WHERE id = 'l1'").execute(&mut *app).await.unwrap();
@@ -347,8 +357,14 @@ async fn policies_and_triggers_read_the_settings_of_a_syncs_session() {
         PostgresDatabase::builder().table("tasks").capture().session(settings)
     };
     builder().pool(pool.clone()).await.unwrap().set_up().await.unwrap();
-    run(&pool, &format!("DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN; \
-         GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}")).await;
+    run(
+        &pool,
+        &format!(
+            "DROP ROLE IF EXISTS {role}; CREATE ROLE {role} LOGIN; \
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}"
+        ),
+    )
+    .await;
     let options = (*pool.connect_options()).clone().username(&role);
     let theirs = sqlx::PgPool::connect_with(options).await.unwrap();
     let mobync = Mobync::new(builder().pool(theirs.clone()).await.unwrap());
@@ -360,7 +376,8 @@ async fn policies_and_triggers_read_the_settings_of_a_syncs_session() {
         run(&pool, "UPDATE tasks SET name = 'by SQL'").await;
         assert_eq!(device.sync(&mobync, who, []).await, ["tasks update t1 {\"name\":\"by SQL\"}"]);
         let audit = "SELECT count(*) FROM audit WHERE who = $1";
-        let audit: i64 = sqlx::query_scalar(audit).bind(who.as_str()).fetch_one(&pool).await.unwrap();
+        let audit: i64 =
+            sqlx::query_scalar(audit).bind(who.as_str()).fetch_one(&pool).await.unwrap();
         assert_eq!(audit, 1);
         // Reads outside of a sync see them, too.
         use mobync::{Access, Database, UnitOfWork};
@@ -396,7 +413,9 @@ async fn a_watcher_wakes_listeners_at_once_where_clocks_are_announced() {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), drained).await.unwrap_or_else(|_| panic!("{sql}"));
+        tokio::time::timeout(Duration::from_secs(20), drained)
+            .await
+            .unwrap_or_else(|_| panic!("{sql}"));
     };
     watched("INSERT INTO lists VALUES ('ada', 'l1', 'Home')", 1).await;
     watched("UPDATE lists SET name = 'Work'", 2).await;

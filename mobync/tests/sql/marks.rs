@@ -698,7 +698,7 @@ async fn tables_of_the_application_are_not_taken_for_marks() {
 
 #[tokio::test]
 async fn a_set_up_gives_way_to_who_uses_the_tables() {
-    use mobync::DatabaseError;
+    use mobync::{DatabaseError, sql::SchemaError};
     use std::time::{Duration, Instant};
 
     let pool =
@@ -712,7 +712,7 @@ async fn a_set_up_gives_way_to_who_uses_the_tables() {
     let insert = "INSERT INTO zeros VALUES ('ada', 't1')";
     sqlx::query(insert).execute(&mut *app).await.unwrap();
     let error = database(500).await.set_up().await.unwrap_err();
-    assert!(matches!(error, DatabaseError::Busy(_)), "{error}");
+    assert!(matches!(error, SchemaError::SetUp(DatabaseError::Busy(_))), "{error}");
     assert_eq!(left(&pool).await, Vec::<String>::new());
 
     let patient = database(20_000).await;

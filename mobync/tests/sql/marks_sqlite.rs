@@ -4,16 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use fastrand::Rng;
-use mobync::{
-    sql::{SchemaError, Table},
-    sqlite::SqliteDatabase,
-};
+use mobync::{sql::Table, sqlite::SqliteDatabase};
 use sqlx::{
-    AssertSqlSafe, Connection, Row, SqliteConnection, SqlitePool,
+    AssertSqlSafe, Row, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
-
-use super::sqlite_with;
 
 /// A table with the columns owner, id, `a` and `n`, and what else there is.
 struct Shape {
@@ -46,6 +41,14 @@ const SHAPES: &[Shape] = &[
     ]),
     shape(&[
         "CREATE TABLE tasks (n INTEGER PRIMARY KEY, owner TEXT, id TEXT, a TEXT, UNIQUE (owner, id))",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (n INTEGER PRIMARY KEY, owner TEXT, id TEXT, a TEXT, UNIQUE (owner, id))",
+        "CREATE UNIQUE INDEX k ON tasks (n % 3)",
+    ]),
+    shape(&[
+        "CREATE TABLE tasks (owner TEXT, id TEXT, a TEXT, n INTEGER, PRIMARY KEY (owner, id))",
+        "CREATE UNIQUE INDEX k ON tasks (owner COLLATE NOCASE, id, n IS NULL)",
     ]),
     shape(&[
         "CREATE TABLE tasks (rowid TEXT, owner TEXT, id TEXT, a TEXT UNIQUE, n INTEGER, PRIMARY KEY (owner, id))",
@@ -152,6 +155,8 @@ const STATEMENTS: &[&str] = &[
     "INSERT INTO {t} ({O}, {I}, a, n) VALUES ({o}, {i}, {a}, {n}) ON CONFLICT DO NOTHING",
     "UPDATE{or} {t} SET a = {a} WHERE {O} = {o} AND {I} = {i}",
     "UPDATE{or} {t} SET a = {a}, n = {n} WHERE {I} = {i}",
+    "UPDATE OR REPLACE {t} SET a = {a} WHERE rowid = (SELECT min(rowid) FROM {t})",
+    "UPDATE OR REPLACE {t} SET oid = {r} WHERE n = {n}",
     "UPDATE{or} {t} SET n = {n} WHERE a IS NOT {a}",
     "UPDATE{or} {t} SET n = n + 1",
     "UPDATE{or} {t} SET {O} = {o} WHERE {I} = {i}",
@@ -166,6 +171,10 @@ const STATEMENTS: &[&str] = &[
     "UPDATE parents SET n = {n} WHERE n = {n}",
     "DELETE FROM parents WHERE a = {a}",
     "REPLACE INTO parents VALUES ({a}, {n})",
+];
+
+/// What stands between them.
+const BETWEEN: &[&str] = &[
     "SAVEPOINT s",
     "ROLLBACK TO s",
     "RELEASE s",
@@ -179,13 +188,22 @@ const STATEMENTS: &[&str] = &[
     "PRAGMA defer_foreign_keys = on",
 ];
 
-const CONFLICTS: [&str; 6] =
-    ["", " OR REPLACE", " OR IGNORE", " OR FAIL", " OR ABORT", " OR ROLLBACK"];
+const CONFLICTS: [&str; 8] = [
+    "",
+    " OR REPLACE",
+    " OR REPLACE",
+    " OR REPLACE",
+    " OR IGNORE",
+    " OR FAIL",
+    " OR ABORT",
+    " OR ROLLBACK",
+];
 
 impl Shape {
     fn draw(&self, random: &mut Rng) -> String {
         let quote = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
-        let mut sql = random.choice(STATEMENTS).unwrap().replace("{t}", &quote(self.table));
+        let statements = if random.u8(..8) == 0 { BETWEEN } else { STATEMENTS };
+        let mut sql = random.choice(statements).unwrap().replace("{t}", &quote(self.table));
         sql = sql.replace("{O}", &quote(self.owner)).replace("{I}", &quote(self.id));
         let numbers = self.statements.iter().any(|one| one.contains("id INTEGER"));
         let owners: &[&str] = if self.statements.iter().any(|one| one.contains("owner INTEGER")) {
@@ -204,7 +222,7 @@ impl Shape {
             ("{i}", ids),
             ("{a}", &["NULL", "'x'", "'X'", "'1'", "'10'", "'d'", "'it''s'", "'x,('"]),
             ("{n}", &["NULL", "0", "1", "2", "3", "-1"]),
-            ("{r}", &["-1", "0", "1", "2", "3", "4"]),
+            ("{r}", &["0", "1", "2", "3", "4"]),
         ];
         for (place, values) in kinds {
             while sql.contains(place) {
@@ -263,12 +281,12 @@ impl Tried {
 async fn every_change_leaves_a_mark() {
     let (mut failed, mut done) = (0, BTreeMap::<&str, usize>::new());
     for shape in SHAPES {
-        for seed in 0..4 {
+        for seed in 0..2 {
             let mut random = Rng::with_seed(seed);
             let mut tried = Tried::new(shape).await;
             // What is in a transaction is looked at when it is over.
             let (mut before, mut since) = (Rows::new(), Vec::new());
-            for _ in 0..300 {
+            for _ in 0..250 {
                 let sql = shape.draw(&mut random);
                 match sqlx::raw_sql(AssertSqlSafe(sql.clone())).execute(&mut tried.connection).await
                 {
@@ -281,7 +299,6 @@ async fn every_change_leaves_a_mark() {
                             "no transaction",
                             "within a",
                             "mismatch",
-                            "malformed JSON",
                             "has no column",
                         ];
                         assert!(
@@ -316,6 +333,6 @@ async fn every_change_leaves_a_mark() {
         done.len(),
         SHAPES.iter().map(|shape| shape.statements[0]).collect::<BTreeSet<_>>().len()
     );
-    assert!(done.values().all(|changes| *changes > 100), "{done:?}");
+    assert!(done.values().all(|changes| *changes > 50), "{done:?}");
     assert!(failed > 1000, "{failed}");
 }
