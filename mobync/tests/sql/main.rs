@@ -10,6 +10,7 @@ mod catalogue;
 mod clocks;
 mod constraints;
 mod costs;
+mod deadlocks;
 mod effects;
 mod equality;
 mod full_disk;
