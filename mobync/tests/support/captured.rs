@@ -170,6 +170,13 @@ impl Captured {
         rows.map(|(key, row)| ((key.1.clone(), key.2.clone()), row.clone())).collect()
     }
 
+    /// The owner's marked objects, by model and id.
+    pub fn marked_of(&self, owner: &str) -> BTreeSet<(String, String)> {
+        let state = self.state();
+        let marks = state.marks.values().filter(|mark| mark.key.0 == owner);
+        marks.map(|mark| (mark.key.1.clone(), mark.key.2.clone())).collect()
+    }
+
     pub fn marks(&self) -> usize {
         self.state().marks.len()
     }
