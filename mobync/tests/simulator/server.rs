@@ -18,7 +18,7 @@ use mobync::{
 use super::{
     convert,
     faults::Faults,
-    hand::{Hand, Place, Transaction, changes},
+    hand::{Hand, Place},
     oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, without_nulls},
     ours::same,
     rules::{NoNo, forbids, rejects},

@@ -76,29 +76,12 @@ impl<D: Place> Server<D> {
             if entry.id.as_deref().is_some_and(|id| sent.contains(id)) {
                 return Err(Failure(format!("a failed request left {entry:?}")));
             }
-            self.check_server_entry(entry, &mut objects)?;
+            check_server_entry(entry, &mut objects)?;
             if !self.times.contains(&entry.at) {
                 return Err(Failure(format!("nobody wrote at the time of {entry:?}")));
             }
         }
         self.owners[owner].1.adopt(new);
-        Ok(())
-    }
-
-    /// *Quiet*: an entry of the server's own changes what is said of its object.
-    fn check_server_entry(&self, entry: &Entry, objects: &mut Objects) -> Result<(), Failure> {
-        let before = objects.get(&entry.key());
-        let is_needed = match entry.kind {
-            Kind::Create => before.is_none(),
-            Kind::Update => {
-                before.is_some() && !entry.fields.is_empty() && changes(before, &entry.fields)
-            }
-            Kind::Delete => before.is_some(),
-        };
-        if !is_needed {
-            return Err(Failure(format!("{entry:?} changes nothing of {before:?}")));
-        }
-        apply(objects, entry.key(), entry.kind, &entry.fields);
         Ok(())
     }
 
@@ -133,7 +116,7 @@ impl<D: Place> Server<D> {
         let keys: BTreeSet<Key> = set_off.iter().map(Entry::key).collect();
         same("the objects of what is set off", &keys.len(), &set_off.len())?;
         for entry in &set_off {
-            self.check_server_entry(entry, &mut objects)?;
+            check_server_entry(entry, &mut objects)?;
             let is_in_time = match latest.get(&entry.key()) {
                 Some(latest) => entry.at == latest + 1,
                 None => self.times.contains(&entry.at),
@@ -144,4 +127,21 @@ impl<D: Place> Server<D> {
         }
         Ok(set_off)
     }
+}
+
+/// *Quiet*: an entry of the server's own changes what is said of its object.
+fn check_server_entry(entry: &Entry, objects: &mut Objects) -> Result<(), Failure> {
+    let before = objects.get(&entry.key());
+    let is_needed = match entry.kind {
+        Kind::Create => before.is_none(),
+        Kind::Update => {
+            before.is_some() && !entry.fields.is_empty() && changes(before, &entry.fields)
+        }
+        Kind::Delete => before.is_some(),
+    };
+    if !is_needed {
+        return Err(Failure(format!("{entry:?} changes nothing of {before:?}")));
+    }
+    apply(objects, entry.key(), entry.kind, &entry.fields);
+    Ok(())
 }
