@@ -17,6 +17,7 @@
 mod capture;
 mod catalogue;
 mod clocks;
+mod columns;
 mod dialect;
 mod effects;
 mod error;
@@ -26,6 +27,7 @@ mod news;
 mod quoting;
 mod record;
 mod settings;
+mod triggers;
 mod writer;
 
 use std::time::Duration;

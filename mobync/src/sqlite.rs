@@ -17,6 +17,7 @@
 mod capture;
 mod catalogue;
 mod clashes;
+mod columns;
 mod dialect;
 mod doubles;
 mod effects;
@@ -27,6 +28,7 @@ mod keys;
 mod marks;
 mod ticks;
 mod transaction;
+mod triggers;
 
 use std::time::Duration;
 

@@ -14,6 +14,7 @@ use crate::{
     filter::ReadFilter,
     merge::Snapshot,
     owner::Owner,
+    reconcile::same,
     record::Record,
 };
 
@@ -313,6 +314,20 @@ pub trait UnitOfWork: Send + Sized {
     fn will(&self, model: &str) -> Will {
         let _ = model;
         Will::None
+    }
+
+    /// Whether the row surely is what the write says: its columns give back these very values, and what
+    /// a create does not name is as [`default_of`](Self::default_of) says. Of other writes the row is read.
+    /// Provided: where the model has no [will](Self::will).
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.will(write.model()) == Will::None
+    }
+
+    /// Whether two values of a field, JSON texts, are one to its column: what a write said, and what the
+    /// row holds. Provided: if they have the same value in JSON.
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
+        let _ = (model, field);
+        same(written, held)
     }
 
     /// The column's default, as JSON text, if that is a constant other than null. Provided: none.

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::{
     Merge,
     arena::ObjectPlace,
@@ -11,7 +13,7 @@ use super::{
     settle::{Logged, Writer},
     time::{Millis, Tick},
 };
-use crate::{DatabaseError, Diff, Operation, hash::HashMap};
+use crate::{DatabaseError, Diff, Operation, Write, hash::HashMap};
 
 /// What the log will say of an object behind the request's diffs.
 #[derive(Clone, Copy, Debug)]
@@ -32,10 +34,16 @@ pub(crate) struct Alive<'m, 'a> {
     clock: Tick,
 }
 
-impl<'m> Alive<'m, '_> {
+impl<'m, 'a> Alive<'m, 'a> {
     /// Whether it began before the window, so that the log knows of more fields.
     pub(crate) fn is_older(&self) -> bool {
         self.life.is_older()
+    }
+
+    /// Whether one of the request's new diffs has begun it.
+    pub(crate) fn is_new(&self) -> bool {
+        let began = self.life.began.as_ref();
+        began.is_some_and(|began| began.origin == Origin::Own && began.tick == self.clock)
     }
 
     /// The fields with their values, as JSON text.
@@ -45,12 +53,27 @@ impl<'m> Alive<'m, '_> {
 
     /// Those that the request's new diffs have written.
     pub(crate) fn own(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
+        self.own_fields().map(|(name, json)| (&**name, json.get()))
+    }
+
+    fn own_fields(&self) -> impl Iterator<Item = (&'m Cow<'a, str>, &'a RawValue)> {
         let clock = self.clock;
         let is_own = move |Value { writer, .. }: &Value<'_>| {
             writer.origin == Origin::Own && writer.tick == clock
         };
         let fields = self.life.fields().iter().filter(move |(_, value)| is_own(value));
-        fields.map(|(name, value)| (&**name, value.json.get()))
+        fields.map(|(name, value)| (name, value.json))
+    }
+
+    /// All that the request's new diffs have written, as one write.
+    pub(crate) fn write<'w>(&self, model: &'w str, id: &'w str) -> Write<'w>
+    where
+        'a: 'w,
+        'm: 'w,
+    {
+        let operation = if self.is_new() { Operation::Create } else { Operation::Update };
+        let fields = self.own_fields().map(|(name, json)| (Cow::Borrowed(&**name), json));
+        Write { operation, model, id: id.into(), fields: fields.collect(), whole: None }
     }
 }
 
@@ -82,7 +105,8 @@ impl<'a> Merge<'a> {
     }
 
     /// Adds entries that make the log say what the rows do, once all steps are settled: each is of an
-    /// object of its own, and stands behind the request's diffs of it.
+    /// object of its own. Where the request has new diffs of it, it stands a millisecond behind them, so
+    /// that it is no later than they are to what others have done meanwhile.
     ///
     /// An update or delete of an object that neither the window nor the request has is of one that was
     /// alive at the device's clock.
@@ -95,6 +119,8 @@ impl<'a> Merge<'a> {
             let objects = self.objects.iter();
             places.extend(objects.map(|(at, object)| ((object.model, object.id.clone()), at)));
         }
+        let mut latest: HashMap<ObjectPlace, Millis> =
+            self.log.iter().map(|logged| (logged.object, logged.at)).collect();
         for diff in entries {
             let entry = Entry::of_log(diff)?;
             let place = places.entry((&diff.model, entry.object.clone()));
@@ -103,8 +129,8 @@ impl<'a> Merge<'a> {
                 self.objects.push(Object::at(model, id.clone(), was_alive, self.since))
             });
             let object = &mut self.objects[place];
-            let at = Millis(diff.utc_timestamp).max(object.floor.next());
-            object.floor = at;
+            let before = latest.insert(place, Millis(diff.utc_timestamp));
+            let at = before.map_or(Millis(diff.utc_timestamp), Millis::next);
             let id = Cow::Borrowed(&*diff.id);
             object.follow(&entry, Stamp { tick: self.clock, at, id, origin: Origin::Unseen });
             object.check();

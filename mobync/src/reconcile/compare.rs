@@ -16,6 +16,8 @@ use crate::{
 pub(crate) trait Schema {
     /// Whether the model has a column of that name.
     fn has(&self, model: &str, field: &str) -> bool;
+    /// Whether two values, JSON texts, are one to the column.
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool;
     /// The column's constant default, as JSON text.
     fn default_of(&self, model: &str, field: &str) -> Option<&str>;
     /// Less for a model whose rows others refer to.
@@ -28,7 +30,6 @@ pub(crate) trait Schema {
 #[derive(Debug)]
 pub(crate) struct Row<'r> {
     text: &'r str,
-    pub(crate) id: Cow<'r, str>,
     fields: Vec<Field<'r>>,
 }
 
@@ -81,7 +82,7 @@ impl<'r> Row<'r> {
         json::check(text)?;
         let (id, fields) = read_members(text).map_err(|_| "the id is no text".to_owned())?;
         check_name(&id).map_err(|reason| format!("the id {reason}"))?;
-        Ok(Self { text, id, fields })
+        Ok(Self { text, fields })
     }
 }
 
@@ -143,10 +144,12 @@ impl Difference {
         !fields.is_empty()
     }
 
-    /// The log's values of the fields that differ, as the JSON text of an object; none if there are none.
-    pub(crate) fn said(&self, said: &Said<'_>) -> Option<String> {
+    /// The log's values of the fields that differ, but for these, as the JSON text of an object; none if
+    /// there are none.
+    pub(crate) fn said(&self, said: &Said<'_>, but: &[&str]) -> Option<String> {
         let Differs::Update(fields) = &self.change else { return None };
-        let said = fields.keys().filter_map(|name| Some((&**name, *said.fields.get(&**name)?)));
+        let fields = fields.keys().filter(|name| !but.contains(&&***name));
+        let said = fields.filter_map(|name| Some((&**name, *said.fields.get(&**name)?)));
         said.clone().next()?;
         Some(encode(&self.id, said))
     }
@@ -168,9 +171,10 @@ fn changed(
     let mut changed = BTreeMap::new();
     for (name, value) in &row.fields {
         let stands = match (said.fields.get(name), said.rest) {
-            (Some(stands), _) => same(stands, value.get()),
+            (Some(stands), _) => schema.same(model, name, stands, value.get()),
             (None, Rest::Default) => {
-                same(schema.default_of(model, name).unwrap_or("null"), value.get())
+                let default = schema.default_of(model, name).unwrap_or("null");
+                schema.same(model, name, default, value.get())
             }
             (None, Rest::Unknown) => false,
             (None, Rest::Unlooked) => true,

@@ -105,11 +105,11 @@ impl<D: Dialect> Builder<D> {
             // No table has a NUL in its name; SQLite would not see it.
             let has_nul = table.name.contains('\0');
             let found = if has_nul { None } else { D::find(connection, &table).await? };
-            let Some(mut found) = found else {
+            let Some(found) = found else {
                 let create = D::create_table(&table);
                 return Err(SchemaError::NoTable { table: table.name, create });
             };
-            let references = std::mem::take(&mut found.references);
+            let references = found.references.clone();
             let identity = found.identity.clone();
             let mut model = inspect::model::<D>(&table, found)?;
             let free = D::free_columns(connection, &self.log, &model).await?;
@@ -123,6 +123,10 @@ impl<D: Dialect> Builder<D> {
             models.insert(model.name.clone(), model);
         }
         keys.check(self.across_owners)?;
+        let ranks = keys.ranks();
+        for model in models.values_mut() {
+            model.rank = ranks.get(&model.name).copied().unwrap_or_default();
+        }
         let log = Table::new(self.log);
         let found = D::find(connection, &log).await?;
         keys.check_log(&log.name, found.as_ref())?;

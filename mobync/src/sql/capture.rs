@@ -22,7 +22,8 @@ pub(super) fn statements<D: Dialect>(dialect: &D, schema: &Schema) -> Vec<String
     if !captured.is_empty() {
         statements.extend(dialect.capture(log, &captured));
     }
-    statements.push(D::index_objects(log, !captured.is_empty()));
+    let asks_for_objects = schema.models.values().any(|model| model.captured || model.has_own_will);
+    statements.push(D::index_objects(log, asks_for_objects));
     statements.extend(D::release(log, &captured, &others));
     statements
 }

@@ -8,10 +8,10 @@ use std::{
 use sqlx::Pool;
 
 use super::{
-    Builder, Dialect, Model, SchemaError, SqlUnit, capture, effects::Effects, schema::Schema,
-    session::Session,
+    Builder, Dialect, Model, SchemaError, SkippedRow, SqlUnit, capture, effects::Effects,
+    schema::Schema, session::Session,
 };
-use crate::{Access, Database, DatabaseError, Owner, SkippedRow, Turns};
+use crate::{Access, Database, DatabaseError, Owner, Turns};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
@@ -66,11 +66,14 @@ impl<D: Dialect> SqlDatabase<D> {
         let mut wait = Duration::from_millis(50);
         loop {
             match self.try_to_set_up().await {
-                Err(DatabaseError::Busy(_))
+                Err(DatabaseError::Busy(_) | DatabaseError::Conflict(_))
                     if started.elapsed() + wait < self.dialect.set_up_patience() =>
                 {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(1));
+                }
+                Err(DatabaseError::Conflict(cause)) => {
+                    return Err(SchemaError::SetUp(DatabaseError::Busy(cause)));
                 }
                 done => return done.map_err(SchemaError::SetUp),
             }
@@ -141,7 +144,15 @@ impl<D: Dialect> Database for SqlDatabase<D> {
     }
 
     async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
-        self.owners_with_marks(most).await
+        let log = &self.schema.log;
+        if self.schema.captured().next().is_none() {
+            return Ok(Vec::new());
+        }
+        let failed = |error| D::explain(log, error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let names = D::marked_owners(&mut connection, log, most).await.map_err(failed)?;
+        // No other names are marked.
+        Ok(names.into_iter().filter_map(|name| Owner::new(name).ok()).collect())
     }
 
     async fn news(&self) {
@@ -153,7 +164,9 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         last: Option<&Owner>,
         most: usize,
     ) -> Result<Option<Vec<Owner>>, DatabaseError> {
-        self.owners_behind(last, most).await.map(Some)
+        let all = self.all_owners().await?.into_iter();
+        let behind = all.filter(|owner| last.is_none_or(|last| owner > last));
+        Ok(Some(behind.take(most).collect()))
     }
 
     async fn unsound_rows(
@@ -162,7 +175,9 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         model: &str,
         most: usize,
     ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
-        self.unsound(owner, self.schema.model(model)?, most).await
+        let (count, mut shown) = self.unsound(self.schema.model(model)?, owner).await?;
+        shown.truncate(most);
+        Ok((count, shown))
     }
 
     fn time_limit(&self) -> Option<Duration> {

@@ -119,12 +119,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         let _ = schema;
     }
 
-    /// Begins a transaction to read the owner's rows in, if it takes one to read them as a sync that
-    /// writes would.
+    /// Begins a transaction to read the owner's rows in, or values, if it takes one to read them as a sync
+    /// that writes would.
     fn begin_reading(
         &self,
         pool: &Pool<Self::Db>,
-        owner: &Owner,
+        owner: Option<&Owner>,
     ) -> impl Future<Output = Result<Option<Self::Writer>, sqlx::Error>> + Send {
         let _ = (pool, owner);
         async { Ok(None) }
@@ -263,9 +263,6 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// Whether the statement failed because the table, or a column of it, is not there any more.
     fn lacks(error: &sqlx::Error) -> bool;
 
-    /// What makes texts be ordered by their bytes.
-    const BY_BYTES: &'static str;
-
     /// A select of entries, as [`entries`](Self::entries) gives them: of the owner `$1`, those of the
     /// objects whose models are `$2` and whose ids `$3`, at the same places; `$4` is no limit.
     fn entries_of(log: &Model) -> String;
@@ -281,6 +278,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
 
     /// How to have a column compared by its bytes.
     fn by_bytes(table: &str, column: &str) -> String;
+
+    /// How to have a column that counts take numbers from outside.
+    fn by_default(table: &str, column: &str) -> String;
 
     /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
@@ -313,6 +313,10 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         columns: &[&Column],
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
+
+    /// A select of the records that rows of these columns would be read as, in the order of the
+    /// [`payload`](Self::payload) `$1`; none where [`Column::as_held`] says it.
+    fn as_columns(model: &Model, columns: &[&Column]) -> Option<String>;
 
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
     /// the window.

@@ -15,16 +15,27 @@ pub struct Found {
     pub(crate) unique: Vec<Unique>,
     pub(crate) references: Vec<Reference>,
     pub(crate) clashes: Vec<Clash>,
+    /// Whether triggers or rules may change rows behind, or before, what writes them.
+    pub(crate) changes_rows: bool,
 }
 
 /// A column, and what keeps it from being one that names rows.
 #[derive(Debug)]
 pub(crate) struct FoundColumn {
     pub(crate) column: Column,
-    /// The database itself computes it.
-    pub(crate) generated: bool,
+    pub(crate) generated: Generated,
     /// It takes different texts for equal.
     pub(crate) folds: bool,
+}
+
+/// Whether the database itself computes a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generated {
+    No,
+    /// From others.
+    Computed,
+    /// It counts, and takes no number from outside.
+    Identity,
 }
 
 /// A unique index.
@@ -46,7 +57,7 @@ pub(crate) struct UniqueColumn {
 }
 
 /// A foreign key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reference {
     /// How it is called in a sentence.
     pub(crate) name: String,

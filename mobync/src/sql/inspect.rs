@@ -1,6 +1,9 @@
 //! What a table must be like to be synced, or to be the log.
 
-use super::{Column, Dialect, Found, FoundColumn, Kind, Model, SchemaError, Table, Unique, quote};
+use super::{
+    Column, Dialect, Found, FoundColumn, Generated, Kind, Model, SchemaError, Table, Unique,
+    WrittenBy, quote,
+};
 
 const LOG_TEXTS: [&str; 5] = ["id", "owner", "type", "model", "json_data"];
 const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
@@ -11,19 +14,29 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// What keeps it from being synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
-    let Found { schema, identity, other, mut columns, unique, clashes, .. } = found;
+    let Found { schema, other, mut columns, unique, changes_rows, identity, references, clashes } =
+        found;
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
     let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
     let mut name_of = |column: &str, advice| -> Result<Column, SchemaError> {
-        let FoundColumn { column, generated, folds } = take(name, &mut columns, column, advice)?;
-        if generated {
-            return Err(refuse(
-                name,
-                &column,
-                "it is generated, and ids and owners come from outside",
-            ));
+        let FoundColumn { column, generated, folds, .. } =
+            take(name, &mut columns, column, advice)?;
+        match generated {
+            Generated::No => {}
+            Generated::Identity => {
+                let mend = D::by_default(&in_sql, &column.quoted());
+                return Err(SchemaError::Identity {
+                    table: name.clone(),
+                    column: column.name,
+                    mend,
+                });
+            }
+            Generated::Computed => {
+                let advice = "it is generated, and ids and owners come from outside";
+                return Err(refuse(name, &column, advice));
+            }
         }
         if !column.kind.can_name() {
             return Err(refuse(name, &column, "ids and owners must be text, a UUID or an integer"));
@@ -42,23 +55,50 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         return Err(SchemaError::SharedCapture { table: name.clone() });
     }
     check_key::<D>(table, &in_sql, &unique)?;
+    let mut hidden = table.hidden.clone();
     for column in &table.hidden {
         take(name, &mut columns, column, "take it out of those that are `hidden`")?;
     }
-    let columns = columns.into_iter().filter(|found| !found.generated);
-    let mut columns: Vec<Column> = columns.map(|found| found.column).collect();
-    if let Some(column) = columns.iter().find(|column| column.name == "id") {
-        return Err(refuse(name, column, "devices know the `id_column` by this name; rename one"));
+    if let Some(synced) = &table.columns {
+        for column in synced {
+            let advice = "take it out of `columns`, which are those besides the id and the owner";
+            find(name, &mut columns, column, advice)?;
+        }
+        let others = columns.extract_if(.., |found| !synced.contains(&found.column.name));
+        hidden.extend(others.map(|found| found.column.name));
+    }
+    for column in &table.read_only {
+        let found = find(name, &mut columns, column, "take it out of those that are `read_only`")?;
+        found.column.written_by = WrittenBy::Backend;
+    }
+    for column in &table.computed {
+        let found = find(name, &mut columns, column, "take it out of those that are `computed`")?;
+        found.column.written_by = WrittenBy::Database;
+    }
+    if let Some(found) = columns.iter().find(|found| found.column.name == "id") {
+        let advice = "devices know the `id_column` by this name; rename one";
+        return Err(refuse(name, &found.column, advice));
     }
     for column in &table.as_strings {
-        let found = columns.iter_mut().find(|found| found.name == *column);
         let advice = "take it out of `numbers_as_strings`";
-        let found = found.ok_or_else(|| no_column(name, column, advice))?;
-        if !matches!(found.kind, Kind::Integer(_) | Kind::Numeric) {
-            return Err(refuse(name, found, "only integers and decimals can be strings of digits"));
+        let found = find(name, &mut columns, column, advice)?;
+        if !matches!(found.column.kind, Kind::Integer(_) | Kind::Numeric) {
+            let advice = "only integers and decimals can be strings of digits";
+            return Err(refuse(name, &found.column, advice));
         }
-        found.as_strings = true;
+        found.column.as_strings = true;
     }
+    let mut has_own_will = changes_rows;
+    for found in &mut columns {
+        if found.generated != Generated::No {
+            found.column.written_by = WrittenBy::Database;
+        }
+        has_own_will |= found.column.written_by == WrittenBy::Database;
+    }
+    let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
+    let to_itself = references.into_iter().filter(|reference| reference.to == identity);
+    let to_id = |(of, to): (String, String)| (to == id.name).then_some(of);
+    let parents = to_itself.flat_map(|reference| reference.columns).filter_map(to_id).collect();
     Ok(Model {
         name: name.clone(),
         schema: schema_name,
@@ -67,8 +107,11 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         id,
         owner,
         columns: columns.into(),
-        hidden: table.hidden.clone(),
+        hidden,
         keeps_unknown: table.keeps_unknown,
+        has_own_will,
+        rank: 0,
+        parents,
         captured: table.captured,
         is_quiet: false,
         gives_way: false,
@@ -120,7 +163,7 @@ pub(super) fn log_model<D: Dialect>(
             .chain(LOG_INTEGERS.map(|name| (name, "bigint", Kind::Integer(64))))
             .map(|(name, sql_type, kind)| FoundColumn {
                 column: Column::new(name, kind, sql_type),
-                generated: false,
+                generated: Generated::No,
                 folds: false,
             })
             .collect(),
@@ -136,7 +179,7 @@ pub(super) fn log_model<D: Dialect>(
         let found = columns.iter().find(|found| found.column.name == column);
         let found = found.ok_or_else(|| no_column(name, column, advice))?;
         let kind = if LOG_TEXTS.contains(&column) { Kind::Text } else { Kind::Integer(64) };
-        if found.column.kind != kind || found.generated {
+        if found.column.kind != kind || found.generated != Generated::No {
             let advice = "the log needs texts, and integers of 64 bits";
             return Err(refuse(name, &found.column, advice));
         }
@@ -165,6 +208,9 @@ pub(super) fn log_model<D: Dialect>(
         is_quiet: false,
         gives_way: false,
         clashes: Vec::new(),
+        has_own_will: false,
+        rank: 0,
+        parents: Vec::new(),
     })
 }
 
@@ -176,6 +222,16 @@ fn take(
 ) -> Result<FoundColumn, SchemaError> {
     let place = columns.iter().position(|found| found.column.name == name);
     place.map(|place| columns.remove(place)).ok_or_else(|| no_column(table, name, advice))
+}
+
+fn find<'c>(
+    table: &str,
+    columns: &'c mut [FoundColumn],
+    name: &str,
+    advice: &'static str,
+) -> Result<&'c mut FoundColumn, SchemaError> {
+    let found = columns.iter_mut().find(|found| found.column.name == name);
+    found.ok_or_else(|| no_column(table, name, advice))
 }
 
 fn no_column(table: &str, column: &str, advice: &'static str) -> SchemaError {

@@ -12,7 +12,8 @@ mod filter;
 mod found;
 mod import;
 mod inspect;
-mod owners;
+mod keeping;
+mod marked;
 mod references;
 mod rows;
 mod schema;
@@ -22,6 +23,7 @@ mod table;
 mod tokens;
 mod unit;
 mod value;
+mod will;
 mod window;
 mod writes;
 
@@ -30,8 +32,9 @@ pub(crate) use self::{
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
     effects::Effect,
-    found::{Clash, Found, FoundColumn, Reference, Unique},
-    schema::{Column, Kind, Model, Schema, quote},
+    found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
+    keeping::Keeping,
+    schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},
     tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
     writes::{Change, Columns, Script, TableName},

@@ -1,41 +1,18 @@
-//! Rows and entries of the log, as reconciling reads them.
+//! Rows as devices are sent them, to be held against what the log says.
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Arg, Dialect, Model, SqlUnit, Writer, session::Session, window::marked};
-use crate::{DatabaseError, Diff, Owner};
+use super::{Arg, Column, Dialect, Model, SqlUnit, Writer, session::Session};
+use crate::{
+    DatabaseError, Owner, json,
+    merge::{encode, read_members},
+};
+
+/// A record's id and values.
+type Parts = (String, Vec<String>);
 
 impl<D: Dialect> SqlUnit<D> {
-    /// Reads rows of a table; behind a savepoint, if the statement may fail and the unit is to go on.
     pub(super) async fn read_rows(
-        &mut self,
-        owner: &Owner,
-        sql: &str,
-        args: &[Arg<'_>],
-        may_fail: bool,
-    ) -> Result<Vec<String>, sqlx::Error> {
-        if let Session::Reading(pool) = &self.session
-            && let Some(mut reader) = Box::pin(self.dialect.begin_reading(pool, owner)).await?
-        {
-            let connection = reader.connection().ok_or(sqlx::Error::WorkerCrashed)?;
-            return Box::pin(D::texts(connection, sql, args)).await;
-        }
-        if may_fail {
-            Box::pin(self.session.attempt_texts(sql, args)).await
-        } else {
-            Box::pin(self.session.texts(sql, args)).await
-        }
-    }
-
-    pub(super) async fn has_marks(&mut self, owner: &Owner) -> Result<bool, DatabaseError> {
-        let log = &self.schema.log;
-        let (sql, args) = (marked::<D>(log), [Arg::Text(owner.as_str())]);
-        let rows = Box::pin(self.session.log_rows(&sql, &args)).await;
-        rows.map(|rows| !rows.is_empty()).map_err(|error| D::explain(log, error))
-    }
-
-    /// The records of those ids that are there, and that diffs can bring.
-    pub(super) async fn rows_of_ids(
         &mut self,
         owner: &Owner,
         model: &str,
@@ -43,19 +20,24 @@ impl<D: Dialect> SqlUnit<D> {
     ) -> Result<Vec<String>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let model = schema.model(model)?;
-        let ids = ids.iter().copied().filter(|id| model.can_have(id)).collect();
+        model.check_owner(owner)?;
+        let ids: Vec<&str> = ids.iter().copied().filter(|id| model.can_have(id)).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
         let sql = format!(
-            "SELECT {} FROM {} AND {}",
+            "SELECT {} FROM (SELECT t.* FROM {}) AS t WHERE {}",
             D::record(model),
             D::rows_with_ids(model, 2),
             D::is_sound(model)
         );
-        let args = [Arg::Text(owner.as_str()), Arg::Texts(ids)];
-        self.read_records(owner, model, &sql, &args).await
+        let rows = [Arg::Text(owner.as_str()), Arg::Texts(ids)];
+        let mut rows = self.look_at(owner, model, &sql, &rows).await?;
+        rows.retain(|row| json::check(row).is_ok());
+        Ok(rows)
     }
 
-    /// So many of the records behind that id, in an order of ids of the database's own.
-    pub(super) async fn rows_behind_id(
+    pub(super) async fn read_rows_behind(
         &mut self,
         owner: &Owner,
         model: &str,
@@ -64,6 +46,7 @@ impl<D: Dialect> SqlUnit<D> {
     ) -> Result<Vec<String>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let model = schema.model(model)?;
+        model.check_owner(owner)?;
         let id = model.id.exact();
         let many = i64::try_from(many).unwrap_or(i64::MAX);
         let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(many)];
@@ -82,74 +65,120 @@ impl<D: Dialect> SqlUnit<D> {
             D::is_name(&model.id),
             D::is_sound(model)
         );
-        self.read_records(owner, model, &sql, &args).await
+        self.look_at(owner, model, &sql, &args).await
     }
 
-    /// # Errors
-    /// [`DatabaseError::UnknownModel`], behind which the unit goes on, if the table was altered.
-    async fn read_records(
+    /// The records as they would be read, had they been written.
+    pub(super) async fn spell(
+        &mut self,
+        model: &str,
+        mut records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let schema = Arc::clone(&self.schema);
+        let model = schema.model(model)?;
+        // Those of the same fields go together: a domain may take no null for one that is not there.
+        let mut alike: BTreeMap<Vec<&str>, Vec<(usize, Parts)>> = BTreeMap::new();
+        for (place, record) in records.iter().enumerate() {
+            let (id, fields) = read_members(record).map_err(DatabaseError::failed)?;
+            if model.can_have(&id) {
+                let known = fields.iter().filter_map(|(name, value)| {
+                    Some((&*model.column(name)?.name, value.get().to_owned()))
+                });
+                let (names, values) = known.unzip();
+                alike.entry(names).or_default().push((place, (id.into_owned(), values)));
+            }
+        }
+        for (names, parts) in alike {
+            let columns: Vec<&Column> =
+                names.iter().filter_map(|name| model.column(name)).collect();
+            let mut waiting = vec![&*parts];
+            while let Some(some) = waiting.pop() {
+                match self.held(model, &columns, some).await {
+                    Ok(held) => {
+                        for ((place, _), held) in some.iter().zip(held) {
+                            if let Some(record) = records.get_mut(*place) {
+                                *record = held;
+                            }
+                        }
+                    }
+                    // The one with a value that a column does not take is found by halves.
+                    Err(error) if error.is_rejection() && some.len() > 1 => {
+                        let (left, right) = some.split_at(some.len() / 2);
+                        waiting.extend([left, right]);
+                    }
+                    Err(error) if error.is_rejection() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// What is read of records of these columns.
+    async fn held(
+        &mut self,
+        model: &Model,
+        columns: &[&Column],
+        parts: &[(usize, Parts)],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let rows = parts.iter().map(|(_, (id, values))| {
+            (&**id, values.iter().map(|value| &**value).collect::<Vec<_>>())
+        });
+        let Some(sql) = D::as_columns(model, columns) else {
+            let held = rows.map(|(id, values)| {
+                let values: Vec<_> = columns
+                    .iter()
+                    .zip(values)
+                    .map(|(column, value)| (&*column.name, column.as_held(value)))
+                    .collect();
+                encode(id, values.iter().map(|(name, value)| (*name, &**value)))
+            });
+            return Ok(held.collect());
+        };
+        let rows = [Arg::Owned(D::payload(model, columns, rows))];
+        let held = self.select(None, &sql, &rows, true).await;
+        held.map_err(|error| D::explain(model, error))
+    }
+
+    /// Reads from a table that may have been altered since the start.
+    async fn look_at(
         &mut self,
         owner: &Owner,
         model: &Model,
         sql: &str,
         args: &[Arg<'_>],
     ) -> Result<Vec<String>, DatabaseError> {
-        if model.check_owner(owner).is_err() {
-            return Ok(Vec::new());
-        }
-        // What this unit has written to is there.
-        let may_fail = !self.written.contains(&model.name);
-        let read = self.read_rows(owner, sql, args, may_fail).await;
-        read.map_err(|error| {
+        // What has just been written to can be read.
+        let may_fail = !self.readable.contains(&model.name);
+        let texts = self.select(Some(owner), sql, args, may_fail).await.map_err(|error| {
             if D::lacks(&error) {
                 return DatabaseError::unknown_model(&model.name);
             }
             D::explain(model, error)
-        })
+        })?;
+        self.readable.insert(model.name.clone());
+        Ok(texts)
     }
 
-    /// Locks those of the rows that are there.
-    pub(super) async fn lock(
+    /// Reads from tables, as in a sync of the owner that writes; behind a savepoint, if the statement may
+    /// fail and the unit is to go on.
+    pub(super) async fn select(
         &mut self,
-        owner: &Owner,
-        objects: &[(&str, &str)],
-    ) -> Result<(), DatabaseError> {
-        let schema = Arc::clone(&self.schema);
-        let mut ids_of: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (model, id) in objects {
-            ids_of.entry(model).or_default().push(id);
+        owner: Option<&Owner>,
+        sql: &str,
+        args: &[Arg<'_>],
+        may_fail: bool,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        if let Session::Reading(pool) = &self.session
+            && let Some(mut reader) = Box::pin(self.dialect.begin_reading(pool, owner)).await?
+        {
+            let connection = reader.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+            return Box::pin(D::texts(connection, sql, args)).await;
         }
-        for (model, mut ids) in ids_of {
-            let Some(model) = schema.models.get(model) else { continue };
-            let Some(sql) = D::lock(model) else { continue };
-            ids.retain(|id| model.can_have(id));
-            let args = [Arg::Text(owner.as_str()), Arg::Texts(ids)];
-            let locked = D::execute(self.session.writing()?, &sql, &args).await;
-            locked.map_err(|error| D::explain(model, error))?;
+        if may_fail {
+            Box::pin(self.session.attempt_texts(sql, args)).await
+        } else {
+            Box::pin(self.session.texts(sql, args)).await
         }
-        Ok(())
-    }
-
-    /// All entries of these objects in the log.
-    pub(super) async fn entries_of_objects(
-        &mut self,
-        owner: &Owner,
-        objects: &[(&str, &str)],
-    ) -> Result<Vec<Diff>, DatabaseError> {
-        let schema = Arc::clone(&self.schema);
-        let (models, ids) = objects.iter().copied().unzip();
-        let args = [
-            Arg::Text(owner.as_str()),
-            Arg::Texts(models),
-            Arg::Texts(ids),
-            Arg::Integer(i64::MAX),
-        ];
-        let sql = D::entries_of(&schema.log);
-        let rows = Box::pin(self.session.log_rows(&sql, &args)).await;
-        let mut entries = Vec::new();
-        for row in rows.map_err(|error| D::explain(&schema.log, error))? {
-            D::read_entries(owner, row, &mut entries)?;
-        }
-        Ok(entries)
     }
 }

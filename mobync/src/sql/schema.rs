@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::{
     Clash,
     columns::Columns,
+    keeping::Keeping,
     value::{in_range, integer, is_decimal, is_uuid},
 };
 use crate::{DatabaseError, Owner};
@@ -31,7 +32,7 @@ pub struct Model {
     pub(crate) id: Column,
     /// None: everybody's.
     pub(crate) owner: Option<Column>,
-    /// The others, but for those that the database itself computes.
+    /// The others.
     pub(crate) columns: Columns,
     /// The names of those that sync does not see.
     pub(crate) hidden: Vec<String>,
@@ -46,6 +47,13 @@ pub struct Model {
     pub(crate) gives_way: bool,
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) clashes: Vec<Clash>,
+    /// The database may write other columns of a row than those that a change names: some are computed,
+    /// or a trigger or rule may change the row.
+    pub(crate) has_own_will: bool,
+    /// Its place in an order in which tables come behind those that they refer to.
+    pub(crate) rank: usize,
+    /// The columns by which its rows refer to others of it.
+    pub(crate) parents: Vec<String>,
 }
 
 /// One column.
@@ -66,6 +74,31 @@ pub struct Column {
     pub(crate) as_strings: bool,
     /// No constraint, index or trigger looks at it: its type alone says what it takes.
     pub(crate) is_free: bool,
+    /// What of the values that it takes it surely gives back as they were.
+    pub(crate) keeping: Keeping,
+    /// What it is in a row that was made without it.
+    pub(crate) default: DefaultValue,
+    pub(crate) written_by: WrittenBy,
+}
+
+/// What a column is in a row that was made without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultValue {
+    Null,
+    /// JSON text.
+    Constant(String),
+    /// Only the database knows, for each row anew.
+    Own,
+}
+
+/// Who writes a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WrittenBy {
+    Everybody,
+    /// The backend, and no device.
+    Backend,
+    /// The database alone: what others write to it is passed over.
+    Database,
 }
 
 /// What a column can hold.
@@ -112,6 +145,11 @@ impl Schema {
 impl Model {
     pub(super) fn column(&self, field: &str) -> Option<&Column> {
         self.columns.named(field)
+    }
+
+    /// The same, if others than the database may write it.
+    pub(super) fn written(&self, field: &str) -> Option<&Column> {
+        self.column(field).filter(|column| column.written_by != WrittenBy::Database)
     }
 
     /// A field's column; `id` is the id's.
@@ -175,6 +213,9 @@ impl Column {
             limit: None,
             collate: "",
             as_strings: false,
+            keeping: Keeping::Nothing,
+            default: DefaultValue::Null,
+            written_by: WrittenBy::Everybody,
         }
     }
 

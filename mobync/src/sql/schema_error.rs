@@ -64,6 +64,19 @@ pub enum SchemaError {
         /// What to do.
         advice: &'static str,
     },
+    /// The database itself counts the ids, or the owners, and takes none from outside.
+    #[error(
+        "the column {column} of {table} is GENERATED ALWAYS AS IDENTITY, and ids and owners come from \
+         outside: {mend}"
+    )]
+    Identity {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What to do: a statement.
+        mend: String,
+    },
     /// To the database, different owners, ids or entries of the log are one: it ignores case, accents
     /// or blanks.
     #[error(

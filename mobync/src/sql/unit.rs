@@ -1,6 +1,6 @@
 //! One unit of work on a database that speaks SQL.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
     Arg, Dialect, MarkRow, Writer,
@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record, Rejection, SetOff, Snapshot,
-    UnitOfWork, Window, WindowQuery, Write,
+    UnitOfWork, Will, Window, WindowQuery, Write, reconcile::same,
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
@@ -29,8 +29,8 @@ pub struct SqlUnit<D: Dialect> {
     isolates: bool,
     /// And so are constraints that the commit would check.
     at_once: Option<D::AtOnce>,
-    /// The models that it has written to, so that their tables are there.
-    pub(super) written: BTreeSet<String>,
+    /// The models whose tables are known to be as they were at start.
+    pub(super) readable: HashSet<String>,
 }
 
 impl<D: Dialect> SqlUnit<D> {
@@ -39,7 +39,8 @@ impl<D: Dialect> SqlUnit<D> {
     }
 
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
-        Self { dialect, schema, session, isolates: false, at_once: None, written: BTreeSet::new() }
+        let readable = HashSet::new();
+        Self { dialect, schema, session, isolates: false, at_once: None, readable }
     }
 
     /// Does a batch whole.
@@ -91,7 +92,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         let mut args = vec![Arg::Text(owner.as_str())];
         args.extend(values);
 
-        let read = self.read_rows(owner, &sql, &args, may_fail).await;
+        let read = self.select(Some(owner), &sql, &args, may_fail).await;
         let texts = match read.map_err(|error| D::explain(model, error)) {
             // What is no value of the column's type is the value of no record.
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
@@ -152,9 +153,9 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         }
         for batch in batches(&schema, &sound)? {
             batch.model.check_owner(owner)?;
+            self.readable.insert(batch.model.name.clone());
             if !self.isolates {
                 Box::pin(self.run(owner, &batch)).await?;
-                self.written.insert(batch.model.name.clone());
                 continue;
             }
             let Session::Writing(writer) = &mut self.session else { break };
@@ -258,7 +259,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         model: &str,
         ids: &[&str],
     ) -> Result<Vec<String>, DatabaseError> {
-        self.rows_of_ids(owner, model, ids).await
+        self.read_rows(owner, model, ids).await
     }
 
     async fn rows_behind(
@@ -268,7 +269,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         last: Option<&str>,
         many: usize,
     ) -> Result<Vec<String>, DatabaseError> {
-        self.rows_behind_id(owner, model, last, many).await
+        self.read_rows_behind(owner, model, last, many).await
     }
 
     async fn entries_of(
@@ -280,8 +281,49 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         self.entries_of_objects(owner, objects).await
     }
 
+    async fn as_columns(
+        &mut self,
+        model: &str,
+        records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.spell(model, records).await
+    }
+
+    fn will(&self, model: &str) -> Will {
+        self.schema.models.get(model).map_or(Will::None, Model::will)
+    }
+
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.schema.models.get(write.model()).is_none_or(|model| model.keeps(write))
+    }
+
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
+        let column = self.schema.models.get(model).and_then(|model| model.column(field));
+        same(written, held) || column.is_some_and(|column| column.is_one(written, held))
+    }
+
+    fn default_of(&self, model: &str, field: &str) -> Option<&str> {
+        self.schema.models.get(model)?.default_of(field)
+    }
+
+    fn rank(&self, model: &str) -> usize {
+        self.schema.models.get(model).map_or(0, |model| model.rank)
+    }
+
+    fn parents(&self, model: &str) -> Vec<&str> {
+        let parents = self.schema.models.get(model).map(|model| &model.parents);
+        parents.into_iter().flatten().map(|column| &**column).collect()
+    }
+
     fn models(&self) -> Vec<String> {
         self.schema.models.keys().cloned().collect()
+    }
+
+    fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {
+        match self.schema.models.get(model) {
+            Some(model) if operation != Operation::Delete => model.permits(fields),
+            _ => Ok(()),
+        }
     }
 }
 

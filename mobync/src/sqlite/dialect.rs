@@ -250,8 +250,6 @@ impl Dialect for Sqlite {
         message.is_some_and(|message| message.starts_with("no such "))
     }
 
-    const BY_BYTES: &'static str = "";
-
     const OBJECT: &'static str = marks::OBJECT;
 
     fn index_objects(log: &Model, wanted: bool) -> String {
@@ -267,6 +265,10 @@ impl Dialect for Sqlite {
             "declare {column} without a COLLATE, or with COLLATE BINARY, also in the unique indexes of {table} \
              (there is no ALTER TABLE for that: create another table, copy the rows, and rename it)"
         )
+    }
+
+    fn by_default(_: &str, column: &str) -> String {
+        format!("declare {column} without GENERATED ALWAYS")
     }
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -374,6 +376,10 @@ impl Dialect for Sqlite {
         }
         json.push(']');
         json
+    }
+
+    fn as_columns(_: &Model, _: &[&Column]) -> Option<String> {
+        None
     }
 
     fn entries(log: &Model, start: &str) -> String {
