@@ -26,6 +26,7 @@ mod marks;
 mod news;
 mod quoting;
 mod record;
+mod session;
 mod settings;
 mod triggers;
 mod writer;

@@ -104,9 +104,17 @@ fn function(log: &Model, model: &Model) -> String {
     at_home(log, &format!("{prefix}{hash:016x}"))
 }
 
-/// By this comment the functions and tables of a log's marks are known.
+/// What the comment on functions and tables of marks begins with, by which they are known.
+const COMMENT: &str = "mobync: marks of changes for ";
+
+/// The comment on those of a log.
 fn comment(log: &Model) -> String {
-    literal(&format!("mobync: marks of changes for {}", log.table))
+    literal(&format!("{COMMENT}{}", log.table))
+}
+
+/// The condition that the trigger `t` only marks changes, for whatever log.
+pub(super) fn only_marks() -> String {
+    format!("starts_with(coalesce(obj_description(t.tgfoid, 'pg_proc'), ''), '{COMMENT}')")
 }
 
 /// The statements that make the table of marks and the triggers.

@@ -10,11 +10,10 @@ use sqlx::{
 };
 
 use super::{
-    capture::{self, IN_SYNC},
-    catalogue,
+    capture, catalogue,
     clocks::announce,
     effects,
-    error::{explain, is_dead, lacks, not_in_time},
+    error::{explain, is_dead, lacks},
     isolate::isolate,
     marks,
     news::News,
@@ -28,7 +27,7 @@ use crate::{
     merge::{LogEntry, push_string},
     sql::{
         Arg, Batch, Column, Dialect, ENTRY, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, Writer, null_in_log, prefix_of, quote, run_statements,
+        SchemaError, Table, Writer, null_in_log, quote, run_statements,
     },
 };
 
@@ -40,9 +39,11 @@ pub struct Postgres {
     pub(super) announces: bool,
     pub(super) settings: Settings,
     /// Changes of some tables are marked.
-    captures: bool,
+    pub(super) captures: bool,
     /// There are columns whose values are read as the session's settings say.
-    has_moods: bool,
+    pub(super) has_moods: bool,
+    /// Triggers wait for the commit.
+    pub(super) defers: bool,
     news: News,
 }
 
@@ -55,12 +56,13 @@ impl Default for Postgres {
             settings: Settings::default(),
             captures: false,
             has_moods: false,
+            defers: false,
             news: News::default(),
         }
     }
 }
 
-fn owners_of(log: &str) -> String {
+pub(super) fn owners_of(log: &str) -> String {
     quote(&catalogue::owners_of(log))
 }
 
@@ -79,41 +81,6 @@ pub(super) fn literal(text: &str) -> String {
 fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
     let operation = Operation::parse(name);
     operation.ok_or_else(|| DatabaseError::failed(format!("log entry {entry}: no type \"{name}\"")))
-}
-
-impl Postgres {
-    /// Statements that make a session of the owner's: what the application's policies and triggers read,
-    /// that its own writes need no marks, and that values are read as in all others.
-    fn session(&self, owner: Option<&Owner>) -> String {
-        let mut sql = String::new();
-        if self.captures {
-            sql += &format!("SET LOCAL {IN_SYNC} = 'on'; ");
-        }
-        if self.captures || self.has_moods {
-            sql += "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
-                    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; ";
-        }
-        sql + &owner.map(|owner| self.settings.set(owner)).unwrap_or_default()
-    }
-
-    /// Runs statements that begin a transaction.
-    async fn begin_with(&self, pool: &PgPool, sql: &str) -> Result<Transaction, sqlx::Error> {
-        let mut tries = pool.num_idle() + 1;
-        loop {
-            match Transaction::begin(pool, sql).await {
-                // An idle connection that is dead since the database was restarted.
-                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
-                begun => return begun,
-            }
-        }
-    }
-}
-
-/// A statement behind which the transaction waits for rows for a short time only, each a different one.
-/// Applications lock rows in any order: where one and a sync hold what the other wants, the sync must give
-/// way before PostgreSQL looks for deadlocks, which it does after a second, and might end the other.
-fn give_way() -> String {
-    format!("; SET LOCAL lock_timeout = {}", fastrand::u32(30..100))
 }
 
 impl Dialect for Postgres {
@@ -142,24 +109,7 @@ impl Dialect for Postgres {
         log: &Model,
         owner: &Owner,
     ) -> Result<Self::Writer, DatabaseError> {
-        // One round trip: whoever writes the owner's row first goes first, in all processes. The next
-        // statement sees what was committed by those before. Its plan is one for any owner: of one that
-        // the statistics do not know yet, PostgreSQL would expect no rows, and read them all.
-        let mut sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; ",
-            self.lock_timeout.as_millis()
-        );
-        sql += &self.session(Some(owner));
-        sql += &format!(
-            "INSERT INTO {} AS o (owner) VALUES ({}) \
-             ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
-            owners_of(&log.name),
-            literal(owner.as_str())
-        );
-        if self.captures {
-            sql += &give_way();
-        }
-        self.begin_with(pool, &sql).await.map_err(|error| not_in_time(log, error))
+        self.begin_writing(pool, log, owner).await
     }
 
     fn know(&mut self, schema: &Schema) {
@@ -202,6 +152,13 @@ impl Dialect for Postgres {
         capture::check(connection, log).await
     }
 
+    async fn learn(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let defers =
+            "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
+        self.defers = sqlx::query_scalar(defers).fetch_one(connection).await?;
+        Ok(())
+    }
+
     async fn home(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
         sqlx::query_scalar("SELECT current_schema()::text").fetch_one(connection).await
     }
@@ -215,26 +172,10 @@ impl Dialect for Postgres {
 
     async fn free_columns(
         connection: &mut PgConnection,
-        log: &str,
+        _: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
-        sqlx::query_scalar(
-            "SELECT a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
-             WHERE c.oid = CAST($1 AS regclass) AND a.attnum > 0 AND NOT a.attisdropped \
-             AND c.relkind = 'r' AND NOT c.relispartition AND NOT c.relrowsecurity \
-             AND NOT c.relhasrules AND a.atttypmod = -1 \
-             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal \
-             AND NOT starts_with(CAST(t.tgname AS text), $2)) \
-             AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL \
-             OR i.indpred IS NOT NULL OR a.attnum = ANY (i.indkey))) \
-             AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
-             AND (a.attnum = ANY (k.conkey) OR k.conkey IS NULL)) \
-             AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')",
-        )
-        .bind(&model.table)
-        .bind(prefix_of(log))
-        .fetch_all(connection)
-        .await
+        catalogue::free_columns(connection, model).await
     }
 
     async fn effects(
@@ -301,6 +242,9 @@ impl Dialect for Postgres {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
+        if self.defers {
+            Self::command(connection, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
         marks::set_off(connection, &schema.log, owner, named).await
     }
 

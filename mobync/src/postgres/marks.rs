@@ -1,5 +1,7 @@
 //! Reads and removes marks, on PostgreSQL.
 
+use std::collections::BTreeMap;
+
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{capture::marks, quoting::make_index};
@@ -33,6 +35,7 @@ pub(super) fn is_marked(log: &Model) -> String {
     )
 }
 
+/// Marks of one object are many, where it was changed often: so they are taken until there are enough objects.
 pub(super) async fn take(
     connection: &mut PgConnection,
     log: &Model,
@@ -41,14 +44,26 @@ pub(super) async fn take(
 ) -> Result<Vec<MarkRow>, sqlx::Error> {
     let sql = format!(
         "WITH taken AS (DELETE FROM {marks} AS m WHERE m.owner = $1 AND m.ctid = ANY (ARRAY (\
-         SELECT some.ctid FROM {marks} AS some WHERE some.owner >= $1 AND some.owner <= $1 \
-         ORDER BY some.owner LIMIT $2)) RETURNING m.model, m.id, m.at) \
-         SELECT model, id, max(at) FROM taken GROUP BY model, id",
+         SELECT few.ctid FROM {marks} AS few WHERE few.owner >= $1 AND few.owner <= $1 \
+         ORDER BY few.owner LIMIT $2)) RETURNING m.model, m.id, m.at) \
+         SELECT model, id, max(at), count(*) FROM taken GROUP BY model, id",
         marks = marks(log)
     );
-    let most = i64::try_from(most).unwrap_or(i64::MAX);
-    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(owner.as_str()).bind(most);
-    query.fetch_all(connection).await
+    let mut objects: BTreeMap<(String, String), i64> = BTreeMap::new();
+    while objects.len() < most {
+        let missing = i64::try_from(most - objects.len()).unwrap_or(i64::MAX);
+        let query = sqlx::query_as(AssertSqlSafe(&*sql)).bind(owner.as_str()).bind(missing);
+        let taken: Vec<(String, String, i64, i64)> = query.fetch_all(&mut *connection).await?;
+        let count: i64 = taken.iter().map(|(.., count)| count).sum();
+        for (model, id, at, _) in taken {
+            let newest = objects.entry((model, id)).or_insert(at);
+            *newest = at.max(*newest);
+        }
+        if count < missing {
+            break;
+        }
+    }
+    Ok(objects.into_iter().map(|((model, id), at)| (model, id, at)).collect())
 }
 
 /// Without the transaction that made them: it is not this one, nor one to give way to.

@@ -165,9 +165,7 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         last: Option<&Owner>,
         most: usize,
     ) -> Result<Option<Vec<Owner>>, DatabaseError> {
-        let all = self.all_owners().await?.into_iter();
-        let behind = all.filter(|owner| last.is_none_or(|last| owner > last));
-        Ok(Some(behind.take(most).collect()))
+        self.owners_behind(last, most).await.map(Some)
     }
 
     async fn unsound_rows(
@@ -176,9 +174,7 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         model: &str,
         most: usize,
     ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
-        let (count, mut shown) = self.unsound(self.schema.model(model)?, owner).await?;
-        shown.truncate(most);
-        Ok((count, shown))
+        self.unsound(owner, self.schema.model(model)?, most).await
     }
 
     fn time_limit(&self) -> Option<Duration> {

@@ -14,6 +14,7 @@ mod import;
 mod inspect;
 mod keeping;
 mod marked;
+mod owners;
 mod references;
 mod rows;
 mod schema;

@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod catalogue;
 mod clocks;
 mod constraints;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use mobync::{postgres::PostgresDatabase, sql::Table};
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolCopyExt};
 
-use super::postgres_with;
+use super::{postgres_with, support::postgres::Cluster};
 
 /// A kind of table, and how its values are written.
 struct Shape {
@@ -212,9 +212,7 @@ const CHANGES: &[&str] = &[
     "DO $$ BEGIN FOR turn IN 1..3 LOOP UPDATE T SET a = concat(a, turn) WHERE O = o1; END LOOP; END $$",
     "BEGIN; SAVEPOINT s; UPDATE T SET a = 'kept' WHERE I = t8; RELEASE s; SAVEPOINT s; \
      UPDATE T SET a = 'undone' WHERE I = t20; ROLLBACK TO s; COMMIT",
-    "BEGIN; UPDATE T SET a = 'prepared' WHERE I = t20; PREPARE TRANSACTION 'p'; COMMIT PREPARED 'p'",
     "BEGIN; UPDATE T SET a = 'undone'; ROLLBACK",
-    "BEGIN; DELETE FROM T; PREPARE TRANSACTION 'p'; ROLLBACK PREPARED 'p'",
     "SET mobync.sync = 'off'; UPDATE T SET a = 'off' WHERE I = t20; RESET mobync.sync",
     "BEGIN; SET LOCAL mobync.sync = 'on'; COMMIT; UPDATE T SET a = 'behind' WHERE I = t20",
     // What a trigger makes of it.
@@ -576,7 +574,7 @@ async fn triggers(pool: &PgPool) -> BTreeMap<String, Vec<String>> {
 
 /// What is left of capture in the catalogue.
 async fn left(pool: &PgPool) -> Vec<String> {
-    let sql = "SELECT CAST(CAST(oid AS regclass) AS text) FROM pg_class WHERE relname ~ '^diffs_(marks|objects)' \
+    let sql = "SELECT CAST(CAST(oid AS regclass) AS text) FROM pg_class WHERE relname ~ '^diffs_marks' \
                UNION ALL SELECT CAST(CAST(oid AS regprocedure) AS text) FROM pg_proc WHERE proname ~ 'diffs_capture' \
                UNION ALL SELECT CAST(tgname AS text) FROM pg_trigger WHERE tgname ~ 'diffs_capture' ORDER BY 1";
     sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
@@ -672,6 +670,10 @@ async fn two_logs_keep_their_own_marks() {
         assert_eq!(count, 3, "{log}");
     }
     assert_eq!(left(&pool).await.iter().filter(|name| name.starts_with("diffs_")).count(), 0);
+    let indexes = "SELECT array_agg(CAST(relname AS text) ORDER BY relname) FROM pg_class \
+                   WHERE relname LIKE '%\\_objects'";
+    let indexes: Vec<String> = sqlx::query_scalar(indexes).fetch_one(&pool).await.unwrap();
+    assert_eq!(indexes, ["Log \"%s_objects", "diffs2_objects"]);
 }
 
 #[tokio::test]
@@ -733,4 +735,23 @@ async fn a_set_up_gives_way_to_who_uses_the_tables() {
     app.commit().await.unwrap();
     set_up.await.unwrap().unwrap();
     assert_eq!(triggers(&pool).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_in_two_phases_goes_as_ever_also_where_clocks_are_announced() {
+    let cluster = Cluster::start_with("-c max_prepared_transactions=5");
+    let pool = PgPool::connect(&cluster.new_database().await).await.unwrap();
+    sqlx::query(TASKS).execute(&pool).await.unwrap();
+    let builder = PostgresDatabase::builder().table("tasks").capture().announce_clocks();
+    builder.pool(pool.clone()).await.unwrap().set_up().await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    for (id, end, marked) in [("1", "COMMIT", 1), ("2", "ROLLBACK", 0)] {
+        let sql = format!(
+            "BEGIN; INSERT INTO tasks (owner, id) VALUES ('ada', '{id}'); PREPARE TRANSACTION 'p'"
+        );
+        run(&mut connection, sql).await;
+        assert_eq!(all_marks(&pool).await.len(), 0);
+        run(&mut connection, format!("{end} PREPARED 'p'")).await;
+        assert_eq!(all_marks(&pool).await.len(), marked);
+    }
 }
