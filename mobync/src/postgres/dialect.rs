@@ -238,14 +238,14 @@ impl Dialect for Postgres {
     async fn set_off(
         &self,
         connection: &mut PgConnection,
-        log: &Model,
+        schema: &Schema,
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
         if self.defers {
             Self::command(connection, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         }
-        marks::set_off(connection, log, owner, named).await
+        marks::set_off(connection, &schema.log, owner, named).await
     }
 
     async fn marked_owners(

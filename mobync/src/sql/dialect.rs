@@ -171,6 +171,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
+    /// Takes out of the statements of a set-up those that would make again what is there.
+    fn missing(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        statements: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
+        let _ = (connection, log);
+        async { Ok(statements) }
+    }
+
     /// What begins the transaction of a set-up.
     const BEGIN_SET_UP: &'static str;
 
@@ -178,9 +188,6 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     fn set_up_patience(&self) -> Duration {
         Duration::ZERO
     }
-
-    /// Whether what a sync writes itself is marked, too.
-    const MARKS_OWN_WRITES: bool = false;
 
     /// The cascades and triggers in the databases of the tables, but for those of the log's marks.
     fn effects(
@@ -228,7 +235,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     fn set_off(
         &self,
         connection: &mut Connection<Self>,
-        log: &Model,
+        schema: &Schema,
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> impl Future<Output = Result<(Vec<MarkRow>, bool), sqlx::Error>> + Send;

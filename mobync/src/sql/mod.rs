@@ -32,7 +32,7 @@ pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
     dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
-    effects::Effect,
+    effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
     schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},

@@ -243,9 +243,9 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<SetOff, DatabaseError> {
-        let (connection, log) = (self.session.writing()?, &self.schema.log);
-        let set_off = Box::pin(self.dialect.set_off(connection, log, owner, named)).await;
-        let (marks, met) = set_off.map_err(|error| D::explain(log, error))?;
+        let (connection, schema) = (self.session.writing()?, &self.schema);
+        let set_off = Box::pin(self.dialect.set_off(connection, schema, owner, named)).await;
+        let (marks, met) = set_off.map_err(|error| D::explain(&schema.log, error))?;
         Ok(SetOff { marks: to_marks(marks), met })
     }
 
