@@ -236,6 +236,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// What an error says of the change that the statement made.
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError;
 
+    /// Whether an error says that a table is not there.
+    fn is_no_table(error: &sqlx::Error) -> bool;
+
     /// Whether the connection is of no more use: nothing was lost by that if nothing was written.
     fn is_dead(error: &sqlx::Error) -> bool;
 

@@ -62,6 +62,7 @@ fn is_constant(expression: &str) -> bool {
     number.starts_with(|first: char| first.is_ascii_digit() || first == '.')
         && number.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         || is_quoted('\'')
+        || expression.starts_with(['x', 'X']) && is_constant(expression.get(1..).unwrap_or_default())
         || is_quoted('"')
         || ["NULL", "TRUE", "FALSE"].into_iter().any(is_word)
 }
@@ -194,6 +195,7 @@ mod tests {
             "(random())",
             "'a' || 'b'",
             "1 + 1",
+            "xyz",
             "('a') || ('b')",
             "\"a\" || \"b\"",
             "",

@@ -7,6 +7,7 @@ mod support;
 
 mod catalogue;
 mod clocks;
+mod columns;
 mod constraints;
 mod costs;
 mod equality;
