@@ -186,6 +186,12 @@ impl<'a> Merge<'a> {
         self.object_of[diff]
     }
 
+    /// The same by its model and id.
+    pub(crate) fn object_at(&self, diff: DiffPlace) -> (&str, &str) {
+        let object = &self.objects[self.object_of[diff]];
+        (object.model, &object.id)
+    }
+
     /// The request's new diffs, in the order sent: those that the log does not have already.
     pub fn new_diffs(&self) -> impl Iterator<Item = DiffPlace> {
         self.known.iter().filter(|(_, known)| !**known).map(|(place, _)| place)

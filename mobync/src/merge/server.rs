@@ -38,6 +38,12 @@ impl<'m> Alive<'m, '_> {
         self.life.is_older()
     }
 
+    /// Whether one of the request's new diffs has begun it.
+    pub(crate) fn is_new(&self) -> bool {
+        let began = self.life.began.as_ref();
+        began.is_some_and(|began| began.origin == Origin::Own && began.tick == self.clock)
+    }
+
     /// The fields with their values, as JSON text.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
         self.life.fields().iter().map(|(name, value)| (&**name, value.json.get()))
@@ -82,7 +88,8 @@ impl<'a> Merge<'a> {
     }
 
     /// Adds entries that make the log say what the rows do, once all steps are settled: each is of an
-    /// object of its own, and stands behind the request's diffs of it.
+    /// object of its own. Where the request has new diffs of it, it stands a millisecond behind them, so
+    /// that it is no later than they are to what others have done meanwhile.
     ///
     /// An update or delete of an object that neither the window nor the request has is of one that was
     /// alive at the device's clock.
@@ -95,6 +102,8 @@ impl<'a> Merge<'a> {
             let objects = self.objects.iter();
             places.extend(objects.map(|(at, object)| ((object.model, object.id.clone()), at)));
         }
+        let mut latest: HashMap<ObjectPlace, Millis> =
+            self.log.iter().map(|logged| (logged.object, logged.at)).collect();
         for diff in entries {
             let entry = Entry::of_log(diff)?;
             let place = places.entry((&diff.model, entry.object.clone()));
@@ -103,8 +112,8 @@ impl<'a> Merge<'a> {
                 self.objects.push(Object::at(model, id.clone(), was_alive, self.since))
             });
             let object = &mut self.objects[place];
-            let at = Millis(diff.utc_timestamp).max(object.floor.next());
-            object.floor = at;
+            let before = latest.insert(place, Millis(diff.utc_timestamp));
+            let at = before.map_or(Millis(diff.utc_timestamp), Millis::next);
             let id = Cow::Borrowed(&*diff.id);
             object.follow(&entry, Stamp { tick: self.clock, at, id, origin: Origin::Unseen });
             object.check();

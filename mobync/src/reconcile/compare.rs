@@ -143,10 +143,12 @@ impl Difference {
         !fields.is_empty()
     }
 
-    /// The log's values of the fields that differ, as the JSON text of an object; none if there are none.
-    pub(crate) fn said(&self, said: &Said<'_>) -> Option<String> {
+    /// The log's values of the fields that differ, but for these, as the JSON text of an object; none if
+    /// there are none.
+    pub(crate) fn said(&self, said: &Said<'_>, but: &[&str]) -> Option<String> {
         let Differs::Update(fields) = &self.change else { return None };
-        let said = fields.keys().filter_map(|name| Some((&**name, *said.fields.get(&**name)?)));
+        let fields = fields.keys().filter(|name| !but.contains(&&***name));
+        let said = fields.filter_map(|name| Some((&**name, *said.fields.get(&**name)?)));
         said.clone().next()?;
         Some(encode(&self.id, said))
     }
