@@ -69,6 +69,10 @@ impl<U: UnitOfWork> Schema for Tables<'_, U> {
         self.0.check_schema(model, &[field]).is_ok()
     }
 
+    fn same(&self, model: &str, field: &str, said: &str, held: &str) -> bool {
+        self.0.same(model, field, said, held)
+    }
+
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
         self.0.default_of(model, field)
     }

@@ -9,7 +9,7 @@ use super::{
     mint,
 };
 use crate::{
-    DatabaseError, Diff, Mark, Owner, SetOff, UnitOfWork, Will,
+    DatabaseError, Diff, Mark, Operation, Owner, SetOff, UnitOfWork, Will,
     merge::{Merge, Standing, encode},
     reconcile::{Rest, entries},
 };
@@ -85,6 +85,14 @@ fn with_a_will<U: UnitOfWork>(unit: &U, merge: &Merge<'_>, named: &[(&str, &str)
         let will = unit.will(model);
         let Standing::Alive(alive) = standing(model, id) else { continue };
         if will == Will::None || !alive.is_new() && alive.own().next().is_none() {
+            continue;
+        }
+        let keeps = if alive.is_new() {
+            unit.keeps(model, Operation::Create, &alive.fields().collect::<Vec<_>>())
+        } else {
+            unit.keeps(model, Operation::Update, &alive.own().collect::<Vec<_>>())
+        };
+        if keeps {
             continue;
         }
         let only_own = will == Will::Named && !alive.is_new();

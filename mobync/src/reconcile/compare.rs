@@ -16,6 +16,11 @@ use crate::{
 pub(crate) trait Schema {
     /// Whether the model has a column of that name.
     fn has(&self, model: &str, field: &str) -> bool;
+    /// Whether two values are one to the column: what the log says, and what the row holds.
+    fn same(&self, model: &str, field: &str, said: &str, held: &str) -> bool {
+        let _ = (model, field);
+        same(said, held)
+    }
     /// The column's constant default, as JSON text.
     fn default_of(&self, model: &str, field: &str) -> Option<&str>;
     /// Less for a model whose rows others refer to.
@@ -170,7 +175,7 @@ fn changed(
     let mut changed = BTreeMap::new();
     for (name, value) in &row.fields {
         let stands = match (said.fields.get(name), said.rest) {
-            (Some(stands), _) => same(stands, value.get()),
+            (Some(stands), _) => schema.same(model, name, stands, value.get()),
             (None, Rest::Default) => {
                 same(schema.default_of(model, name).unwrap_or("null"), value.get())
             }
