@@ -45,7 +45,7 @@ pub use self::{
     merge::Snapshot,
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
-    reconcile::SkippedRow,
+    reconcile::{Differences, Reconciled, SkippedRow},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,

@@ -45,6 +45,9 @@ pub(super) async fn drain<U: UnitOfWork>(
     settings: &Settings,
     clock: i64,
 ) -> Result<Drained, DatabaseError> {
+    if !unit.captures() {
+        return Ok(Drained { clock, has_more: false, has_unreadable: false });
+    }
     let (marked, has_more) = take_marks(unit, owner).await?;
     let log = &*settings.diffs_model;
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());

@@ -69,8 +69,8 @@ impl<U: UnitOfWork> Schema for Tables<'_, U> {
         self.0.check_schema(model, &[field]).is_ok()
     }
 
-    fn same(&self, model: &str, field: &str, said: &str, held: &str) -> bool {
-        self.0.same(model, field, said, held)
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
+        self.0.same(model, field, written, held)
     }
 
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {

@@ -8,10 +8,12 @@ mod patience;
 mod pending;
 mod phase;
 mod postponed;
+mod repair;
 mod set_off;
 mod settings;
 mod verdict;
 mod walk;
+mod watch;
 
 use std::{
     pin::pin,

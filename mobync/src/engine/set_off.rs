@@ -84,7 +84,8 @@ fn with_a_will<U: UnitOfWork>(unit: &U, merge: &Merge<'_>, named: &[(&str, &str)
     for (model, id) in named {
         let will = unit.will(model);
         let Standing::Alive(alive) = standing(model, id) else { continue };
-        if will == Will::None || !alive.is_new() && alive.own().next().is_none() {
+        let is_written = alive.is_new() || alive.own().next().is_some();
+        if will == Will::None || !is_written || unit.keeps(&alive.write(model, id)) {
             continue;
         }
         let keeps = if alive.is_new() {

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use serde_json::value::RawValue;
+
 use super::{
     Merge,
     arena::ObjectPlace,
@@ -11,7 +13,7 @@ use super::{
     settle::{Logged, Writer},
     time::{Millis, Tick},
 };
-use crate::{DatabaseError, Diff, Operation, hash::HashMap};
+use crate::{DatabaseError, Diff, Operation, Write, hash::HashMap};
 
 /// What the log will say of an object behind the request's diffs.
 #[derive(Clone, Copy, Debug)]
@@ -32,7 +34,7 @@ pub(crate) struct Alive<'m, 'a> {
     clock: Tick,
 }
 
-impl<'m> Alive<'m, '_> {
+impl<'m, 'a> Alive<'m, 'a> {
     /// Whether it began before the window, so that the log knows of more fields.
     pub(crate) fn is_older(&self) -> bool {
         self.life.is_older()
@@ -51,12 +53,27 @@ impl<'m> Alive<'m, '_> {
 
     /// Those that the request's new diffs have written.
     pub(crate) fn own(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
+        self.own_fields().map(|(name, json)| (&**name, json.get()))
+    }
+
+    fn own_fields(&self) -> impl Iterator<Item = (&'m Cow<'a, str>, &'a RawValue)> {
         let clock = self.clock;
         let is_own = move |Value { writer, .. }: &Value<'_>| {
             writer.origin == Origin::Own && writer.tick == clock
         };
         let fields = self.life.fields().iter().filter(move |(_, value)| is_own(value));
-        fields.map(|(name, value)| (&**name, value.json.get()))
+        fields.map(|(name, value)| (name, value.json))
+    }
+
+    /// All that the request's new diffs have written, as one write.
+    pub(crate) fn write<'w>(&self, model: &'w str, id: &'w str) -> Write<'w>
+    where
+        'a: 'w,
+        'm: 'w,
+    {
+        let operation = if self.is_new() { Operation::Create } else { Operation::Update };
+        let fields = self.own_fields().map(|(name, json)| (Cow::Borrowed(&**name), json));
+        Write { operation, model, id: id.into(), fields: fields.collect(), whole: None }
     }
 }
 

@@ -16,11 +16,8 @@ use crate::{
 pub(crate) trait Schema {
     /// Whether the model has a column of that name.
     fn has(&self, model: &str, field: &str) -> bool;
-    /// Whether two values are one to the column: what the log says, and what the row holds.
-    fn same(&self, model: &str, field: &str, said: &str, held: &str) -> bool {
-        let _ = (model, field);
-        same(said, held)
-    }
+    /// Whether two values, JSON texts, are one to the column.
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool;
     /// The column's constant default, as JSON text.
     fn default_of(&self, model: &str, field: &str) -> Option<&str>;
     /// Less for a model whose rows others refer to.
@@ -33,7 +30,6 @@ pub(crate) trait Schema {
 #[derive(Debug)]
 pub(crate) struct Row<'r> {
     text: &'r str,
-    pub(crate) id: Cow<'r, str>,
     fields: Vec<Field<'r>>,
 }
 
@@ -86,7 +82,7 @@ impl<'r> Row<'r> {
         json::check(text)?;
         let (id, fields) = read_members(text).map_err(|_| "the id is no text".to_owned())?;
         check_name(&id).map_err(|reason| format!("the id {reason}"))?;
-        Ok(Self { text, id, fields })
+        Ok(Self { text, fields })
     }
 }
 
@@ -177,7 +173,8 @@ fn changed(
         let stands = match (said.fields.get(name), said.rest) {
             (Some(stands), _) => schema.same(model, name, stands, value.get()),
             (None, Rest::Default) => {
-                same(schema.default_of(model, name).unwrap_or("null"), value.get())
+                let default = schema.default_of(model, name).unwrap_or("null");
+                schema.same(model, name, default, value.get())
             }
             (None, Rest::Unknown) => false,
             (None, Rest::Unlooked) => true,

@@ -5,14 +5,18 @@
 
 mod compare;
 mod order;
+mod report;
 mod skipped;
 #[cfg(test)]
 mod tests;
 mod value;
 
-pub use self::skipped::SkippedRow;
 pub(crate) use self::{
     compare::{Difference, Differs, Rest, Row, Said, Schema},
     order::{MOST_IN_A_TICK, entries},
     value::same,
+};
+pub use self::{
+    report::{Differences, Reconciled},
+    skipped::SkippedRow,
 };

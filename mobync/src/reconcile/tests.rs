@@ -26,6 +26,10 @@ impl Schema for Tables {
         field != "dropped"
     }
 
+    fn same(&self, _: &str, _: &str, written: &str, held: &str) -> bool {
+        super::value::same(written, held)
+    }
+
     fn default_of(&self, _: &str, field: &str) -> Option<&str> {
         (field == "n").then_some("7")
     }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use sqlx::Pool;
 
-use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
+use super::{Builder, Dialect, SkippedRow, SqlUnit, schema::Schema, session::Session};
 use crate::{Access, Database, DatabaseError, Owner, Turns};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
@@ -91,6 +91,23 @@ impl<D: Dialect> Database for SqlDatabase<D> {
 
     fn diffs_model(&self) -> &str {
         &self.schema.log.name
+    }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        self.owners_behind(last, most).await.map(Some)
+    }
+
+    async fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        self.unsound(owner, self.schema.model(model)?, most).await
     }
 
     fn time_limit(&self) -> Option<Duration> {

@@ -11,6 +11,7 @@ mod found;
 mod import;
 mod inspect;
 mod keeping;
+mod owners;
 mod references;
 mod rows;
 mod schema;

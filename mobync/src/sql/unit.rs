@@ -34,10 +34,6 @@ pub struct SqlUnit<D: Dialect> {
 }
 
 impl<D: Dialect> SqlUnit<D> {
-    pub(super) fn log_name(&self) -> String {
-        self.schema.log.name.clone()
-    }
-
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
         let readable = HashSet::new();
         Self { dialect, schema, session, isolates: false, at_once: None, readable }

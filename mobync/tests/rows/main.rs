@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 
 mod drain;
+mod repair;
 mod set_off;
 #[path = "../support/mod.rs"]
 mod support;
@@ -15,7 +16,7 @@ use mobync::{Diff, Operation};
 use serde_json::{Map, Value};
 
 use self::support::{
-    Server, ada,
+    Server,
     captured::{Captured, Row, Statement},
     owner,
 };

@@ -12,6 +12,7 @@ mod constraints;
 mod costs;
 mod equality;
 mod full_disk;
+mod generated_schema;
 mod import;
 mod names;
 mod numbers;
