@@ -316,12 +316,11 @@ pub trait UnitOfWork: Send + Sized {
         Will::None
     }
 
-    /// Whether a row surely holds these values (JSON text) of a create's or an update's fields, and in what
-    /// the former does not name what [`default_of`](Self::default_of) says. Of others the row is read.
+    /// Whether the row surely is what the write says: its columns give back these very values, and what
+    /// a create does not name is as [`default_of`](Self::default_of) says. Of other writes the row is read.
     /// Provided: where the model has no [will](Self::will).
-    fn keeps(&self, model: &str, operation: Operation, fields: &[(&str, &str)]) -> bool {
-        let _ = (operation, fields);
-        self.will(model) == Will::None
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.will(write.model()) == Will::None
     }
 
     /// Whether two values of a field, JSON texts, are one to its column: what a write said, and what the

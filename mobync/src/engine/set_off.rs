@@ -9,7 +9,7 @@ use super::{
     mint,
 };
 use crate::{
-    DatabaseError, Diff, Mark, Operation, Owner, SetOff, UnitOfWork, Will,
+    DatabaseError, Diff, Mark, Owner, SetOff, UnitOfWork, Will,
     merge::{Merge, Standing, encode},
     reconcile::{Rest, entries},
 };
@@ -86,14 +86,6 @@ fn with_a_will<U: UnitOfWork>(unit: &U, merge: &Merge<'_>, named: &[(&str, &str)
         let Standing::Alive(alive) = standing(model, id) else { continue };
         let is_written = alive.is_new() || alive.own().next().is_some();
         if will == Will::None || !is_written || unit.keeps(&alive.write(model, id)) {
-            continue;
-        }
-        let keeps = if alive.is_new() {
-            unit.keeps(model, Operation::Create, &alive.fields().collect::<Vec<_>>())
-        } else {
-            unit.keeps(model, Operation::Update, &alive.own().collect::<Vec<_>>())
-        };
-        if keeps {
             continue;
         }
         let only_own = will == Will::Named && !alive.is_new();

@@ -350,7 +350,10 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         let Self { attempt, mut unit, merge, refused, .. } = self;
         let new = merge.new_diffs().count();
         let known = attempt.request.len() - new;
-        let Outcome { clock, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
+        let Outcome { clock, diffs, idle } = {
+            let default_of = |model: &str, field: &str| unit.default_of(model, field);
+            merge.finish(attempt.owner, &rows, default_of, mint)
+        };
         for entries in merge.log(attempt.owner, MOST_AT_ONCE) {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
             appended.await.map_err(Error::of_database)?;

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value;
+
 use super::{
     Merge,
     entry::{encode, reads_as},
@@ -36,15 +38,23 @@ impl Merge<'_> {
 
     /// What goes back, once all steps are settled.
     ///
-    /// `mint` makes ids for diffs of the server's own.
-    pub fn finish(&self, owner: &Owner, rows: &Rows, mint: impl FnMut() -> String) -> Outcome {
+    /// `default_of` tells the constant default of a model's field, as JSON text; `mint` makes ids for
+    /// diffs of the server's own.
+    pub fn finish<'d>(
+        &self,
+        owner: &Owner,
+        rows: &Rows,
+        default_of: impl Fn(&str, &str) -> Option<&'d str>,
+        mint: impl FnMut() -> String,
+    ) -> Outcome {
         if cfg!(debug_assertions) {
             self.objects.items().iter().for_each(Object::check_end);
             self.check_log();
         }
         let clock = if self.log.is_empty() { self.clock } else { self.clock.next() };
         let last = Tick(clock.0.saturating_sub(1).max(0));
-        let mut answer = Answer { owner, tick: last, now: Millis(self.now.utc), mint };
+        let now = Millis(self.now.utc);
+        let mut answer = Answer { owner, tick: last, now, default_of, mint };
         let mut diffs = Vec::new();
         for object in self.objects.items() {
             let row = if object.needs_row() { object.row_in(rows) } else { None };
@@ -123,15 +133,20 @@ impl Object<'_> {
 /// Values that go back, by field, each as JSON text.
 type Values<'v> = BTreeMap<&'v str, String>;
 
-struct Answer<'o, M> {
+struct Answer<'o, F, M> {
     owner: &'o Owner,
     /// The tick and the time of diffs of the server's own.
     tick: Tick,
     now: Millis,
+    default_of: F,
     mint: M,
 }
 
-impl<M: FnMut() -> String> Answer<'_, M> {
+impl<'d, F, M> Answer<'_, F, M>
+where
+    F: Fn(&str, &str) -> Option<&'d str>,
+    M: FnMut() -> String,
+{
     /// The table "what goes back" of the protocol.
     fn object(&mut self, object: &Object<'_>, row: Option<&Record>, diffs: &mut Vec<Diff>) {
         let held = object.held.map(|held| &object.lives[held]);
@@ -185,7 +200,11 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         let last = back.iter().filter_map(|name| life.fields().get(*name)?.unseen.as_ref()).max();
         let mut values = Values::new();
         for name in back {
-            values.insert(name, value(life, row, name));
+            let stands = value(life, row, name);
+            let stands = stands.unwrap_or_else(|| {
+                (self.default_of)(object.model, name).unwrap_or("null").to_owned()
+            });
+            values.insert(name, stands);
         }
         Some(self.diff(object, Operation::Update, last, &values))
     }
@@ -234,11 +253,10 @@ fn written<'v>(life: &'v Life<'_>, row: Option<&'v Record>) -> Values<'v> {
     }
 }
 
-/// The value that stands in a field of the life; null where there is none.
-fn value(life: &Life<'_>, row: Option<&Record>, name: &str) -> String {
-    match (life.fields().get(name), row.and_then(|row| row.get(name))) {
-        (Some(value), _) => value.json.get().to_owned(),
-        (None, Some(value)) => value.to_string(),
-        (None, None) => "null".to_owned(),
+/// The value that stands in a field of the life, if one was ever written.
+fn value(life: &Life<'_>, row: Option<&Record>, name: &str) -> Option<String> {
+    match life.fields().get(name) {
+        Some(value) => Some(value.json.get().to_owned()),
+        None => row?.get(name).map(Value::to_string),
     }
 }

@@ -241,7 +241,7 @@ fn what_the_column_makes_of_the_logs_value_is_no_difference() {
     let row = Row::read(row).unwrap();
     let mut it = Difference::of("tasks", "a", Some(&said), Some(&row), &Tables).unwrap();
     assert_eq!(
-        it.said(&said).unwrap(),
+        it.said(&said, &[]).unwrap(),
         r#"{"id":"a","at":"2020-01-01T00:00:00Z","b":"x","n":1.005}"#
     );
     assert!(it.is_left(r#"{"id":"a","at":"2020-01-01T00:00:00+00:00","b":"x","n":1.010}"#));

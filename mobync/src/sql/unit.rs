@@ -255,9 +255,8 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         self.schema.models.get(model).map_or(Will::None, Model::will)
     }
 
-    fn keeps(&self, model: &str, operation: Operation, fields: &[(&str, &str)]) -> bool {
-        let model = self.schema.models.get(model);
-        model.is_none_or(|model| model.keeps(operation, fields))
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.schema.models.get(write.model()).is_none_or(|model| model.keeps(write))
     }
 
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::{Column, DefaultValue, Kind, Model, WrittenBy};
-use crate::{Operation, Will, reconcile::same};
+use crate::{Operation, Will, Write, reconcile::same};
 
 impl Model {
     pub(super) fn will(&self) -> Will {
@@ -15,20 +15,20 @@ impl Model {
         if self.columns.iter().all(keeps_all) { Will::None } else { Will::Named }
     }
 
-    /// Whether a row surely holds these values, and the defaults that are told of.
-    pub(super) fn keeps(&self, operation: Operation, fields: &[(&str, &str)]) -> bool {
-        let keeps = |(field, value): &(&str, &str)| {
+    /// Whether a row surely is what the write says, and has the defaults that are told of.
+    pub(super) fn keeps(&self, write: &Write<'_>) -> bool {
+        let keeps = |(field, value): (&str, &str)| {
             self.column(field).is_none_or(|column| column.keeping.keeps(value))
         };
-        if self.has_own_will || !fields.iter().all(keeps) {
+        if self.has_own_will || !write.fields().all(keeps) {
             return false;
         }
         // A create that names no such column gets what only the database knows.
         let is_told = |column: &Column| {
             column.default != DefaultValue::Own
-                || fields.iter().any(|(name, _)| *name == column.name)
+                || write.fields().any(|(name, _)| name == column.name)
         };
-        operation != Operation::Create || self.columns.iter().all(is_told)
+        write.operation() != Operation::Create || self.columns.iter().all(is_told)
     }
 
     /// What a field is, as JSON text, in a row that was made without it; none for null.

@@ -130,7 +130,7 @@ impl PureServer {
             .filter_map(|object| Some((object.clone(), self.objects.get(&object)?.clone())))
             .collect();
         let minted = &mut self.minted;
-        let outcome = merge.finish(&ada(), &rows, || mint(minted));
+        let outcome = merge.finish(&ada(), &rows, |_, _| None, || mint(minted));
         self.log.extend(merge.log(&ada(), 3).flatten());
         self.log.sort_by(|left, right| left.order().cmp(&right.order()));
         let refused = refused.into_values().collect();
