@@ -387,6 +387,17 @@ async fn rows_have_all_that_devices_see_and_nothing_else() {
     cannot_be_read(&sqlite).await;
 }
 
+#[tokio::test]
+async fn a_text_that_is_none_is_read_all_the_same() {
+    let insert =
+        "INSERT INTO tasks (id, owner, a, b) VALUES ('t1', 'ada', CAST(x'61ff22' AS TEXT), 'x')";
+    let (pool, _folder) = sqlite_with(&[&willed("b text"), insert]).await;
+    let database = SqliteDatabase::builder().table("tasks").pool(pool).await.unwrap();
+    let rows = unit(&database).await.rows(&ada(), "tasks", &["t1"]).await.unwrap();
+    let row: Value = serde_json::from_str(&rows[0]).unwrap();
+    assert_eq!(row, json!({"id": "t1", "a": "a\u{fffd}\"", "b": "x"}));
+}
+
 async fn cannot_be_read<D: Dialect>(database: &SqlDatabase<D>) {
     let mut unit = database.open(&ada(), Access::Write).await.unwrap();
     let error = unit.rows(&ada(), "tasks", &["t1"]).await.unwrap_err();

@@ -39,8 +39,8 @@ impl Device {
     ) -> Diff {
         let id = random.choice(&drawn.ids).unwrap();
         let operation = match (self.rows.contains_key(id), random.u8(0..10)) {
-            (true, 2..) | (false, 0) => Operation::Update,
-            (true, _) | (false, 1) => Operation::Delete,
+            (true, 2..) => Operation::Update,
+            (true, _) | (false, 0) => Operation::Delete,
             _ => Operation::Create,
         };
         let columns = drawn.columns.iter().map(|column| &**column).chain(["g"]);
