@@ -1,21 +1,28 @@
 //! What goes back: the difference between the life that the device holds and the one that is alive.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
 
-use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::{
     Merge,
-    entry::{encode, reads_as},
+    entry::{encode, read_members, reads_as},
     life::{Life, Origin, Stamp},
     object::Object,
     settle::{Logged, Writer},
     time::{Millis, Tick},
 };
-use crate::{Diff, Operation, Owner, Record};
+use crate::{Diff, Operation, Owner};
 
-/// Rows of objects whose life is older than the window, by model and id.
-pub type Rows = HashMap<(String, String), Record>;
+/// Rows of objects whose life is older than the window, by model and id: the JSON text of an object, so
+/// that no digit is lost.
+pub type Rows = HashMap<(String, String), String>;
+
+/// The fields of one of them.
+type Row<'r> = BTreeMap<Cow<'r, str>, &'r RawValue>;
 
 /// What a sync leaves behind.
 #[derive(Clone, Debug)]
@@ -59,7 +66,7 @@ impl Merge<'_> {
         for object in self.objects.items() {
             let row = if object.needs_row() { object.row_in(rows) } else { None };
             let before = diffs.len();
-            answer.object(object, row, &mut diffs);
+            answer.object(object, row.as_ref(), &mut diffs);
             debug_assert!(are_at_most_two(diffs.get(before..)), "a delete, and a create behind it");
         }
         diffs.sort_by(|left, right| left.order().cmp(&right.order()));
@@ -125,8 +132,9 @@ impl Object<'_> {
             && (self.held != self.alive || named.behind_delete() || named.failed().any(unwritten))
     }
 
-    fn row_in<'r>(&self, rows: &'r Rows) -> Option<&'r Record> {
-        rows.get(&(self.model.to_owned(), self.id.clone().into_owned()))
+    fn row_in<'r>(&self, rows: &'r Rows) -> Option<Row<'r>> {
+        let row = rows.get(&(self.model.to_owned(), self.id.clone().into_owned()))?;
+        read_members(row).ok().map(|(_, fields)| fields.into_iter().collect())
     }
 }
 
@@ -148,7 +156,7 @@ where
     M: FnMut() -> String,
 {
     /// The table "what goes back" of the protocol.
-    fn object(&mut self, object: &Object<'_>, row: Option<&Record>, diffs: &mut Vec<Diff>) {
+    fn object(&mut self, object: &Object<'_>, row: Option<&Row<'_>>, diffs: &mut Vec<Diff>) {
         let held = object.held.map(|held| &object.lives[held]);
         match (held, object.alive()) {
             (None, None) => {}
@@ -171,7 +179,7 @@ where
     }
 
     /// A create with every written field of the life; of one older than the window, with its row.
-    fn create(&mut self, object: &Object<'_>, life: &Life<'_>, row: Option<&Record>) -> Diff {
+    fn create(&mut self, object: &Object<'_>, life: &Life<'_>, row: Option<&Row<'_>>) -> Diff {
         let values = written(life, row);
         self.diff(object, Operation::Create, life.began.as_ref(), &values)
     }
@@ -186,7 +194,7 @@ where
         &mut self,
         object: &Object<'_>,
         life: &Life<'_>,
-        row: Option<&Record>,
+        row: Option<&Row<'_>>,
     ) -> Option<Diff> {
         let mut back: Vec<&str> = Vec::new();
         back.extend(life.unseen());
@@ -241,10 +249,10 @@ where
 }
 
 /// Every field of the life that was written, with its value.
-fn written<'v>(life: &'v Life<'_>, row: Option<&'v Record>) -> Values<'v> {
+fn written<'v>(life: &'v Life<'_>, row: Option<&'v Row<'_>>) -> Values<'v> {
     match row {
         Some(row) if life.is_older() => {
-            row.fields().iter().map(|(name, value)| (name.as_str(), value.to_string())).collect()
+            row.iter().map(|(name, value)| (&**name, value.get().to_owned())).collect()
         }
         _ => {
             let fields = life.fields().iter();
@@ -254,9 +262,9 @@ fn written<'v>(life: &'v Life<'_>, row: Option<&'v Record>) -> Values<'v> {
 }
 
 /// The value that stands in a field of the life, if one was ever written.
-fn value(life: &Life<'_>, row: Option<&Record>, name: &str) -> Option<String> {
+fn value(life: &Life<'_>, row: Option<&Row<'_>>, name: &str) -> Option<String> {
     match life.fields().get(name) {
         Some(value) => Some(value.json.get().to_owned()),
-        None => row?.get(name).map(Value::to_string),
+        None => row?.get(name).map(|value| value.get().to_owned()),
     }
 }

@@ -127,7 +127,10 @@ impl PureServer {
             .rows()
             .into_iter()
             .map(|(model, id)| (model.to_owned(), id.to_owned()))
-            .filter_map(|object| Some((object.clone(), self.objects.get(&object)?.clone())))
+            .filter_map(|object| {
+                let row = serde_json::Value::from(self.objects.get(&object)?.clone());
+                Some((object, row.to_string()))
+            })
             .collect();
         let minted = &mut self.minted;
         let outcome = merge.finish(&ada(), &rows, |_, _| None, || mint(minted));
