@@ -12,6 +12,7 @@ mod costs;
 mod equality;
 mod full_disk;
 mod import;
+mod join;
 mod names;
 mod numbers;
 mod owners;
