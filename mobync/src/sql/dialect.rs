@@ -105,6 +105,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         owner: &Owner,
     ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
 
+    /// Takes the owner's turn in a transaction that has begun already.
+    fn join(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (connection, log, owner);
+        async { Ok(()) }
+    }
+
     /// Looks at what concerns the whole database, when it is built.
     fn learn(
         &mut self,

@@ -10,6 +10,7 @@ mod filter;
 mod found;
 mod import;
 mod inspect;
+mod join;
 mod keeping;
 mod owners;
 mod references;

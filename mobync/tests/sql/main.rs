@@ -14,6 +14,7 @@ mod equality;
 mod full_disk;
 mod generated_schema;
 mod import;
+mod join;
 mod names;
 mod numbers;
 mod owners;
