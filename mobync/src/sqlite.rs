@@ -14,14 +14,19 @@
 //! # }
 //! ```
 
+mod capture;
 mod catalogue;
+mod clashes;
 mod columns;
 mod dialect;
 mod doubles;
+mod effects;
 mod error;
 mod group;
 mod isolate;
 mod keys;
+mod marks;
+mod set_off;
 mod ticks;
 mod transaction;
 mod triggers;

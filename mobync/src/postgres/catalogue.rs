@@ -3,13 +3,14 @@
 use sqlx::{PgConnection, Row};
 
 use super::{
+    capture::only_marks,
     columns::{self, FOLDS},
     triggers,
 };
-use crate::sql::{Found, FoundColumn, Kind, Reference, SchemaError, Table, Unique};
+use crate::sql::{Found, FoundColumn, Kind, Model, Reference, SchemaError, Table, Unique};
 
 /// The longest name that PostgreSQL does not cut.
-const LONGEST_NAME: usize = 63;
+pub(super) const LONGEST_NAME: usize = 63;
 
 /// The table whose rows owners are locked by.
 pub(super) fn owners_of(log: &str) -> String {
@@ -100,6 +101,7 @@ pub(super) async fn find(
         changes_rows: triggers::change_rows(connection, oid).await?,
         unique: unique(connection, oid).await?,
         references: references(connection, oid).await?,
+        clashes: Vec::new(),
     }))
 }
 
@@ -141,4 +143,26 @@ async fn references(
         columns: of.into_iter().zip(columns).collect(),
     });
     Ok(references.collect())
+}
+
+/// The columns at which no constraint, index or trigger looks.
+pub(super) async fn free_columns(
+    connection: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<String>, sqlx::Error> {
+    let sql = format!(
+        "SELECT a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+         WHERE c.oid = CAST($1 AS regclass) AND a.attnum > 0 AND NOT a.attisdropped \
+         AND c.relkind = 'r' AND NOT c.relispartition AND NOT c.relrowsecurity \
+         AND NOT c.relhasrules AND a.atttypmod = -1 \
+         AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal \
+         AND NOT {}) \
+         AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL \
+         OR i.indpred IS NOT NULL OR a.attnum = ANY (i.indkey))) \
+         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
+         AND (a.attnum = ANY (k.conkey) OR k.conkey IS NULL)) \
+         AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')",
+        only_marks()
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(&model.table).fetch_all(connection).await
 }

@@ -14,6 +14,7 @@ pub struct Found {
     pub(crate) columns: Vec<FoundColumn>,
     pub(crate) unique: Vec<Unique>,
     pub(crate) references: Vec<Reference>,
+    pub(crate) clashes: Vec<Clash>,
     /// Whether triggers or rules may change rows behind, or before, what writes them.
     pub(crate) changes_rows: bool,
 }
@@ -64,6 +65,20 @@ pub(crate) struct Reference {
     pub(crate) to: String,
     /// The columns of this table, each with the one that it refers to.
     pub(crate) columns: Vec<(String, String)>,
+}
+
+/// A way in which rows of a table stand in the way of one that is written, whose place that one takes.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database has it"))]
+pub(crate) struct Clash {
+    /// The condition that a row of the table is in the way of the row `NEW`.
+    pub(crate) with: String,
+    /// The condition that one can be at all in the way of a new row; empty if it always can.
+    pub(crate) on_insert: String,
+    /// The same where the row `OLD` becomes `NEW`.
+    pub(crate) on_update: String,
+    /// The columns one of which an update must name for it; none if it may name any.
+    pub(crate) columns: Vec<String>,
 }
 
 impl Unique {

@@ -14,11 +14,12 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// What keeps it from being synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
-    let Found { schema, other, mut columns, unique, changes_rows, identity, references } = found;
+    let Found { schema, other, mut columns, unique, changes_rows, identity, references, clashes } =
+        found;
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
-    let in_sql = in_schema(schema, name);
+    let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
     let mut name_of = |column: &str, advice| -> Result<Column, SchemaError> {
         let FoundColumn { column, generated, folds, .. } =
             take(name, &mut columns, column, advice)?;
@@ -50,6 +51,9 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
             "add it, name another one with `owner_column`, or say that the rows are everybody's with `shared`",
         )?),
     };
+    if table.captured && owner.is_none() {
+        return Err(SchemaError::SharedCapture { table: name.clone() });
+    }
     check_key::<D>(table, &in_sql, &unique)?;
     let mut hidden = table.hidden.clone();
     for column in &table.hidden {
@@ -92,22 +96,25 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         has_own_will |= found.column.written_by == WrittenBy::Database;
     }
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
-    let (name, columns, keeps_unknown) = (name.clone(), columns.into(), table.keeps_unknown);
     let to_itself = references.into_iter().filter(|reference| reference.to == identity);
     let to_id = |(of, to): (String, String)| (to == id.name).then_some(of);
     let parents = to_itself.flat_map(|reference| reference.columns).filter_map(to_id).collect();
-    let (table, rank) = (in_sql, 0);
     Ok(Model {
-        name,
-        table,
+        name: name.clone(),
+        schema: schema_name,
+        identity,
+        table: in_sql,
         id,
         owner,
-        columns,
+        columns: columns.into(),
         hidden,
-        keeps_unknown,
+        keeps_unknown: table.keeps_unknown,
         has_own_will,
-        rank,
+        rank: 0,
         parents,
+        captured: table.captured,
+        gives_way: false,
+        clashes,
     })
 }
 
@@ -140,10 +147,12 @@ fn check_key<D: Dialect>(
     Ok(())
 }
 
-/// The log as it is, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will make it.
+/// The log as it is, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will make it in the schema
+/// `home`.
 pub(super) fn log_model<D: Dialect>(
     table: &Table,
     found: Option<Found>,
+    home: Option<String>,
 ) -> Result<Model, SchemaError> {
     let name = &table.name;
     let Found { schema, other, mut columns, unique, .. } = found.unwrap_or_else(|| Found {
@@ -157,12 +166,13 @@ pub(super) fn log_model<D: Dialect>(
                 folds: false,
             })
             .collect(),
+        schema: home,
         ..Found::default()
     });
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
-    let in_sql = in_schema(schema, name);
+    let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
     let advice = "it is the log; drop it if it is none, or name another one with `diffs_table`";
     for column in LOG_TEXTS.into_iter().chain(LOG_INTEGERS) {
         let found = columns.iter().find(|found| found.column.name == column);
@@ -185,12 +195,17 @@ pub(super) fn log_model<D: Dialect>(
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     Ok(Model {
         name: name.clone(),
+        schema: schema_name,
+        identity: String::new(),
         table: in_sql,
         id,
         owner,
         columns: columns.into(),
         hidden: Vec::new(),
         keeps_unknown: false,
+        captured: false,
+        gives_way: false,
+        clashes: Vec::new(),
         has_own_will: false,
         rank: 0,
         parents: Vec::new(),

@@ -3,15 +3,18 @@
 
 mod batch;
 mod builder;
+mod capture;
 mod columns;
 mod database;
 mod dialect;
+mod effects;
 mod filter;
 mod found;
 mod import;
 mod inspect;
 mod join;
 mod keeping;
+mod marked;
 mod owners;
 mod references;
 mod rows;
@@ -19,18 +22,24 @@ mod schema;
 mod schema_error;
 mod session;
 mod table;
+mod tokens;
 mod unit;
 mod value;
 mod will;
 mod window;
+mod writes;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
-    dialect::{Arg, LogRow, SOUND, Writer, run_statements},
-    found::{Found, FoundColumn, Generated, Reference, Unique},
+    capture::{marks_of, prefix_of},
+    dialect::{Arg, LogRow, MarkRow, SOUND, Writer, run_statements},
+    effects::{Effect, Effects},
+    found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
-    schema::{Column, DefaultValue, Kind, Model, WrittenBy, quote},
+    schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},
+    tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
+    writes::{Change, Columns, Script, TableName},
 };
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,

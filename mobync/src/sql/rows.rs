@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Arg, Column, Dialect, Model, SOUND, SqlUnit};
+use super::{Arg, Column, Dialect, Model, SOUND, SqlUnit, Writer, session::Session};
 use crate::{
     DatabaseError, Owner, json,
     merge::{encode, read_members},
@@ -34,7 +34,7 @@ impl<D: Dialect> SqlUnit<D> {
         }
         let sql = format!("SELECT {} FROM {}", D::record(model), sound_rows::<D>(model, 2));
         let rows = [Arg::Text(owner.as_str()), Arg::Texts(ids)];
-        let mut rows = self.look_at(model, &sql, &rows).await?;
+        let mut rows = self.look_at(owner, model, &sql, &rows).await?;
         rows.retain(|row| json::check(row).is_ok());
         Ok(rows)
     }
@@ -67,7 +67,7 @@ impl<D: Dialect> SqlUnit<D> {
             D::is_name(&model.id),
             D::is_sound(model)
         );
-        self.look_at(model, &sql, &args).await
+        self.look_at(owner, model, &sql, &args).await
     }
 
     /// The records as they would be read, had they been written.
@@ -138,22 +138,49 @@ impl<D: Dialect> SqlUnit<D> {
             return Ok(held.collect());
         };
         let rows = [Arg::Owned(D::payload(model, columns, rows))];
-        Box::pin(self.session.attempt_texts(model, &sql, &rows)).await
+        let held = self.select(None, &sql, &rows, true).await;
+        held.map_err(|error| D::explain(model, error))
     }
 
     /// Reads from a table that may have been altered since the start.
     async fn look_at(
         &mut self,
+        owner: &Owner,
         model: &Model,
         sql: &str,
         args: &[Arg<'_>],
     ) -> Result<Vec<String>, DatabaseError> {
         // What has just been written to can be read.
-        if self.readable.contains(&model.name) {
-            return self.read_texts(model, sql, args).await;
-        }
-        let texts = Box::pin(self.session.attempt_texts(model, sql, args)).await?;
+        let may_fail = !self.readable.contains(&model.name);
+        let texts = self.select(Some(owner), sql, args, may_fail).await.map_err(|error| {
+            if D::lacks(&error) {
+                return DatabaseError::unknown_model(&model.name);
+            }
+            D::explain(model, error)
+        })?;
         self.readable.insert(model.name.clone());
         Ok(texts)
+    }
+
+    /// Reads from tables, as in a sync of the owner that writes; behind a savepoint, if the statement may
+    /// fail and the unit is to go on.
+    pub(super) async fn select(
+        &mut self,
+        owner: Option<&Owner>,
+        sql: &str,
+        args: &[Arg<'_>],
+        may_fail: bool,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        if let Session::Reading(pool) = &self.session
+            && let Some(mut reader) = Box::pin(self.dialect.begin_reading(pool, owner)).await?
+        {
+            let connection = reader.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+            return Box::pin(D::texts(connection, sql, args)).await;
+        }
+        if may_fail {
+            Box::pin(self.session.attempt_texts(sql, args)).await
+        } else {
+            Box::pin(self.session.texts(sql, args)).await
+        }
     }
 }

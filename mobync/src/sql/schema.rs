@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
+    Clash,
     columns::Columns,
     keeping::Keeping,
     value::{in_range, integer, is_decimal, is_uuid},
@@ -13,8 +14,8 @@ use crate::{DatabaseError, Owner};
 
 /// The synced tables by their models' names, and the log among them.
 #[derive(Debug)]
-pub(crate) struct Schema {
-    pub(super) log: Model,
+pub struct Schema {
+    pub(crate) log: Model,
     pub(super) models: BTreeMap<String, Model>,
 }
 
@@ -22,6 +23,10 @@ pub(crate) struct Schema {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) name: String,
+    /// The schema that it is in, if the name in SQL has it.
+    pub(crate) schema: Option<String>,
+    /// Which table it is, however it is called.
+    pub(crate) identity: String,
     /// Its name in SQL, quoted.
     pub(crate) table: String,
     pub(crate) id: Column,
@@ -32,6 +37,13 @@ pub struct Model {
     /// The names of those that sync does not see.
     pub(crate) hidden: Vec<String>,
     pub(crate) keeps_unknown: bool,
+    /// Its changes are marked, whoever makes them.
+    pub(crate) captured: bool,
+    /// A sync that waits for a lock on rows begins again, so that it is never the application that must
+    /// give way.
+    pub(crate) gives_way: bool,
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) clashes: Vec<Clash>,
     /// The database may write other columns of a row than those that a change names: some are computed,
     /// or a trigger or rule may change the row.
     pub(crate) has_own_will: bool,
@@ -106,6 +118,24 @@ impl Schema {
         let models = self.models.get(name);
         let log = Some(&self.log).filter(|log| log.name == name);
         models.or(log).ok_or_else(|| DatabaseError::unknown_model(name))
+    }
+
+    /// Those models and that log; where changes of one are marked, a sync gives way with all.
+    pub(super) fn new(log: Model, models: BTreeMap<String, Model>) -> Self {
+        let mut schema = Self { log, models };
+        let gives_way = schema.captured().next().is_some();
+        schema.log.gives_way = gives_way;
+        schema.models.values_mut().for_each(|model| model.gives_way = gives_way);
+        schema
+    }
+
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+
+    /// The tables whose changes are marked.
+    pub(crate) fn captured(&self) -> impl Iterator<Item = &Model> {
+        self.models.values().filter(|model| model.captured)
     }
 }
 

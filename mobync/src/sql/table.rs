@@ -26,6 +26,7 @@ pub struct Table {
     /// The columns whose numbers are strings in JSON.
     pub(super) as_strings: Vec<String>,
     pub(super) keeps_unknown: bool,
+    pub(super) captured: bool,
 }
 
 impl Table {
@@ -42,6 +43,7 @@ impl Table {
             computed: Vec::new(),
             as_strings: Vec::new(),
             keeps_unknown: false,
+            captured: false,
         }
     }
 
@@ -175,11 +177,41 @@ impl Table {
         self.keeps_unknown = true;
         self
     }
+
+    /// Changes of the table's rows reach the devices whoever makes them, and however: the application's
+    /// own SQL, an ORM, a cascade, a trigger, `psql`.
+    ///
+    /// [`set_up`](super::SqlDatabase::set_up) makes the triggers that mark what has changed, in the
+    /// transaction that changes it; the next sync of its owner reads the marked rows. Without this,
+    /// `set_up` takes such triggers away again. A table that is [`shared`](Self::shared) cannot be
+    /// captured, for nobody can tell whose devices are to hear of a change.
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let tasks = Table::new("tasks").capture();
+    /// # let _ = tasks;
+    /// ```
+    #[must_use]
+    pub fn capture(mut self) -> Self {
+        self.captured = true;
+        self
+    }
 }
 
 impl Table {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     pub(crate) fn schema_name(&self) -> Option<&str> {

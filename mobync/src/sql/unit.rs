@@ -3,7 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Arg, Dialect, Writer,
+    Arg, Dialect, MarkRow, Writer,
     batch::{self, Batch, batches},
     filter::Conditions,
     schema::{Model, Schema},
@@ -12,8 +12,8 @@ use super::{
     window::Statement,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, UnitOfWork,
-    Will, Window, WindowQuery, Write, reconcile::same,
+    DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record, Rejection, SetOff, Snapshot,
+    UnitOfWork, Will, Window, WindowQuery, Write, reconcile::same,
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
@@ -22,7 +22,7 @@ use crate::{
 /// One unit of work of an [`SqlDatabase`](super::SqlDatabase): a transaction, or reads outside of one.
 #[derive(Debug)]
 pub struct SqlUnit<D: Dialect> {
-    dialect: D,
+    pub(super) dialect: D,
     pub(super) schema: Arc<Schema>,
     pub(super) session: Session<D>,
     /// Each write is tried by itself, so that it is known which ones the database does not take.
@@ -62,16 +62,6 @@ impl<D: Dialect> SqlUnit<D> {
         }
         Err(DatabaseError::left_out(&batch.model.name))
     }
-
-    pub(super) async fn read_texts(
-        &mut self,
-        model: &Model,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<String>, DatabaseError> {
-        let texts = Box::pin(self.session.texts(sql, args)).await;
-        texts.map_err(|error| D::explain(model, error))
-    }
 }
 
 impl<D: Dialect> UnitOfWork for SqlUnit<D> {
@@ -98,12 +88,8 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         let mut args = vec![Arg::Text(owner.as_str())];
         args.extend(values);
 
-        let read = if may_fail {
-            Box::pin(self.session.attempt_texts(model, &sql, &args)).await
-        } else {
-            self.read_texts(model, &sql, &args).await
-        };
-        let texts = match read {
+        let read = self.select(Some(owner), &sql, &args, may_fail).await;
+        let texts = match read.map_err(|error| D::explain(model, error)) {
             // What is no value of the column's type is the value of no record.
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
             texts => texts?,
@@ -231,6 +217,45 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         })
     }
 
+    fn captures(&self) -> bool {
+        self.schema.captured().next().is_some()
+    }
+
+    async fn is_marked(&mut self, owner: &Owner) -> Result<bool, DatabaseError> {
+        self.has_marks(owner).await
+    }
+
+    async fn take_marks(&mut self, owner: &Owner, most: usize) -> Result<Vec<Mark>, DatabaseError> {
+        let (connection, log) = self.marking()?;
+        let taken = Box::pin(D::take_marks(connection, log, owner, most)).await;
+        taken.map(to_marks).map_err(|error| D::explain(log, error))
+    }
+
+    async fn put_back(&mut self, owner: &Owner, marks: &[Mark]) -> Result<(), DatabaseError> {
+        let (connection, log) = self.marking()?;
+        let put_back = Box::pin(D::put_back(connection, log, owner, marks)).await;
+        put_back.map_err(|error| D::explain(log, error))
+    }
+
+    async fn lock_rows(
+        &mut self,
+        owner: &Owner,
+        objects: &[(&str, &str)],
+    ) -> Result<(), DatabaseError> {
+        self.lock(owner, objects).await
+    }
+
+    async fn set_off(
+        &mut self,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<SetOff, DatabaseError> {
+        let (connection, schema) = (self.session.writing()?, &self.schema);
+        let set_off = Box::pin(self.dialect.set_off(connection, schema, owner, named)).await;
+        let (marks, met) = set_off.map_err(|error| D::explain(&schema.log, error))?;
+        Ok(SetOff { marks: to_marks(marks), met })
+    }
+
     async fn rows(
         &mut self,
         owner: &Owner,
@@ -248,6 +273,15 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         many: usize,
     ) -> Result<Vec<String>, DatabaseError> {
         self.read_rows_behind(owner, model, last, many).await
+    }
+
+    async fn entries_of(
+        &mut self,
+        owner: &Owner,
+        _: &str,
+        objects: &[(&str, &str)],
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        self.entries_of_objects(owner, objects).await
     }
 
     async fn as_columns(
@@ -323,6 +357,13 @@ impl<D: Dialect> SqlUnit<D> {
         Ok(Vec::new())
     }
 
+    /// The transaction's connection, and the log beside which the marks are.
+    fn marking(
+        &mut self,
+    ) -> Result<(&mut <D::Db as sqlx::Database>::Connection, &Model), DatabaseError> {
+        Ok((self.session.writing()?, &self.schema.log))
+    }
+
     async fn look(
         &mut self,
         schema: &Schema,
@@ -334,4 +375,8 @@ impl<D: Dialect> SqlUnit<D> {
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
         statement.read::<D>(owner, rows)
     }
+}
+
+fn to_marks(rows: Vec<MarkRow>) -> Vec<Mark> {
+    rows.into_iter().map(|(model, id, at)| Mark::new(model, id, Some(at))).collect()
 }

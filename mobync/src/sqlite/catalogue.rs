@@ -2,7 +2,7 @@
 
 use sqlx::SqliteConnection;
 
-use super::{columns, triggers};
+use super::{clashes, columns, triggers};
 use crate::sql::{Found, FoundColumn, Kind, Reference, Table, Unique};
 
 pub(super) async fn find(
@@ -33,6 +33,7 @@ pub(super) async fn find(
         changes_rows: triggers::change_rows(connection, place).await?,
         unique: place.unique(connection, &columns).await?,
         references: place.references(connection).await?,
+        clashes: clashes::find(connection, place, table.owner(), table.id()).await?,
         columns,
     }))
 }

@@ -13,19 +13,21 @@ use sqlx::{
 };
 
 use super::{
-    catalogue, doubles,
+    capture, catalogue, doubles, effects,
     error::explain,
     group::{Group, Sharing, Turn},
     isolate::isolate,
     keys::ForeignKeys,
+    marks,
+    set_off::Quiet,
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
+    DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, null_in_log,
-        quote, run_statements,
+        Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
+        SchemaError, Table, null_in_log, quote, run_statements,
     },
 };
 
@@ -37,6 +39,7 @@ pub struct Sqlite {
     /// Writers of this process come in order; those of others wait by the busy timeout.
     group: Group,
     sharing: Sharing,
+    quiet: Quiet,
 }
 
 impl Default for Sqlite {
@@ -46,6 +49,7 @@ impl Default for Sqlite {
             synchronous: SqliteSynchronous::Full,
             group: Group::default(),
             sharing: Sharing::default(),
+            quiet: Quiet::default(),
         }
     }
 }
@@ -112,6 +116,14 @@ impl Dialect for Sqlite {
         Ok(())
     }
 
+    async fn check_capture(
+        _: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<(), SchemaError> {
+        capture::check(log, captured)
+    }
+
     async fn find(
         connection: &mut SqliteConnection,
         table: &Table,
@@ -121,6 +133,7 @@ impl Dialect for Sqlite {
 
     async fn free_columns(
         connection: &mut SqliteConnection,
+        _: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
         // Of other databases nothing is said.
@@ -147,8 +160,26 @@ impl Dialect for Sqlite {
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
-    fn set_up(log: &str) -> Vec<String> {
-        let table = quote(log);
+    async fn effects(
+        connection: &mut SqliteConnection,
+        _: &Model,
+        models: &[&Model],
+    ) -> Result<Vec<Effect>, sqlx::Error> {
+        effects::find(connection, models).await
+    }
+
+    async fn missing(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        statements: Vec<String>,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        capture::missing(connection, log, statements).await
+    }
+
+    const BEGIN_SET_UP: &'static str = "BEGIN IMMEDIATE";
+
+    fn set_up(log: &Model) -> Vec<String> {
+        let (table, log) = (&log.table, &log.name);
         let index = quote(&format!("{log}_owner_logical_clock"));
         let creates = quote(&format!("{log}_creates"));
         vec![
@@ -162,6 +193,78 @@ impl Dialect for Sqlite {
             // Made by earlier versions; nothing reads it.
             format!("DROP INDEX IF EXISTS {creates}"),
         ]
+    }
+
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {
+        capture::make(log, captured)
+    }
+
+    fn release(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec<String> {
+        capture::remove(log, captured, others)
+    }
+
+    async fn left_over(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        capture::left_over(connection, log, captured).await
+    }
+
+    fn is_marked(log: &Model) -> String {
+        marks::is_marked(log)
+    }
+
+    async fn take_marks(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        most: usize,
+    ) -> Result<Vec<MarkRow>, sqlx::Error> {
+        marks::take(connection, log, owner, most).await
+    }
+
+    async fn set_off(
+        &self,
+        connection: &mut SqliteConnection,
+        schema: &Schema,
+        owner: &Owner,
+        _: &[(&str, &str)],
+    ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
+        // Nobody else writes meanwhile.
+        Ok((self.quiet.take(connection, schema, owner).await?, false))
+    }
+
+    async fn marked_owners(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        most: usize,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        marks::owners(connection, log, most).await
+    }
+
+    async fn put_back(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        again: &[Mark],
+    ) -> Result<(), sqlx::Error> {
+        marks::put_back(connection, log, owner, again).await
+    }
+
+    fn entries_of(log: &Model) -> String {
+        marks::entries_of(log)
+    }
+
+    fn lacks(error: &sqlx::Error) -> bool {
+        let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
+        message.is_some_and(|message| message.starts_with("no such "))
+    }
+
+    const OBJECT: &'static str = marks::OBJECT;
+
+    fn index_objects(log: &Model, wanted: bool) -> String {
+        marks::index_objects(log, wanted)
     }
 
     fn create_table(table: &Table) -> String {
@@ -380,11 +483,6 @@ impl Dialect for Sqlite {
 
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         explain(model, error)
-    }
-
-    fn is_no_table(error: &sqlx::Error) -> bool {
-        let error = error.as_database_error();
-        error.is_some_and(|error| error.message().starts_with("no such table"))
     }
 
     fn is_dead(_: &sqlx::Error) -> bool {

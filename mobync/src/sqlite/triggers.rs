@@ -12,9 +12,10 @@ pub(super) async fn change_rows(
     connection: &mut SqliteConnection,
     place: Place<'_>,
 ) -> Result<bool, sqlx::Error> {
-    // The triggers of connections, which are in `temp`, may be of any database's tables.
+    // Those that only mark changes change none. The triggers of connections, which are in `temp`, may be of any database's tables.
     let triggers: Vec<(String, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT lower(tbl_name), lower(sql) FROM {}.sqlite_master WHERE type = 'trigger' \
+         AND sql NOT LIKE '%\\_marks\" (owner, model, id, at)%' ESCAPE '\\' \
          UNION ALL SELECT lower(tbl_name), lower(sql) FROM sqlite_temp_master WHERE type = 'trigger'",
         crate::sql::quote(place.schema)
     )))

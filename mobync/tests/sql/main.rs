@@ -5,16 +5,21 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod catalogue;
 mod clocks;
 mod columns;
 mod constraints;
 mod costs;
+mod deadlocks;
+mod effects;
 mod equality;
 mod full_disk;
 mod generated_schema;
 mod import;
 mod join;
+mod marks;
+mod marks_sqlite;
 mod names;
 mod numbers;
 mod owners;
