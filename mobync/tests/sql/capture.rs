@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mobync::{Diff, Mobync, Operation, Owner, postgres::PostgresDatabase, sql::Table};
+use mobync::{Database, Diff, Mobync, Operation, Owner, postgres::PostgresDatabase, sql::Table};
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
 
@@ -19,8 +19,8 @@ use super::{
 
 /// A device that has nothing unsent between its syncs.
 #[derive(Clone, Debug, Default)]
-struct Device {
-    clock: i64,
+pub(super) struct Device {
+    pub(super) clock: i64,
     /// By model and id.
     rows: BTreeMap<(String, String), Map<String, Value>>,
 }
@@ -44,9 +44,9 @@ impl Device {
     }
 
     /// Pushes changes that it has done to its own rows, and returns what comes back, a line each.
-    async fn sync(
+    pub(super) async fn sync(
         &mut self,
-        mobync: &Mobync<PostgresDatabase>,
+        mobync: &Mobync<impl Database>,
         owner: &Owner,
         sent: impl IntoIterator<Item = Sent>,
     ) -> Vec<String> {
@@ -63,7 +63,7 @@ impl Device {
             .collect()
     }
 
-    fn lines(&self) -> Vec<String> {
+    pub(super) fn lines(&self) -> Vec<String> {
         let lines = self.rows.iter().map(|((model, id), fields)| {
             let fields: BTreeMap<_, _> = fields
                 .iter()
