@@ -67,13 +67,31 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
 
     /// The answer, or why there is none yet.
     pub(super) async fn run(mut self) -> Result<Attempted, Error> {
-        if self.walk().await? == Walked::Again || self.in_vain {
-            return Ok(Attempted::Again);
+        match self.walk().await {
+            Ok(Walked::ToTheEnd) if !self.in_vain => {}
+            Ok(_) => return Ok(Attempted::Again),
+            // What the database does not take may be for what others have written meanwhile.
+            Err(Error::Constraint { .. } | Error::InvalidValue { .. })
+                if self.has_met().await? =>
+            {
+                return Ok(Attempted::Met);
+            }
+            Err(error) => return Err(error),
         }
         match self.look_behind().await? {
             None => self.finish().await,
             Some(attempted) => Ok(attempted),
         }
+    }
+
+    /// Whether others have changed what the request is about.
+    async fn has_met(&mut self) -> Result<bool, Error> {
+        if !self.unit.captures() || !self.unit.survives_rejection() {
+            return Ok(false);
+        }
+        let named = self.merge.named();
+        let set_off = self.unit.set_off(self.attempt.owner, &named).await;
+        Ok(set_off.map_err(Error::of_database)?.met)
     }
 
     /// Takes what the writes have set off into the merge; or says why all must be repeated.

@@ -12,8 +12,10 @@ use crate::{
 
 /// The id of the object of an entry of the log. A NUL in any field would keep PostgreSQL from reading
 /// the JSON, so it is taken out first; an id has none.
-pub(super) const OBJECT: &str = r"(CAST(CASE WHEN strpos(json_data, E'\\u0000') = 0 THEN json_data
-    ELSE regexp_replace(json_data, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1', 'g') END AS json) ->> 'id')";
+pub(super) const OBJECT: &str = concat!(
+    r"(CAST(CASE WHEN strpos(json_data, E'\\u0000') = 0 THEN json_data ELSE ",
+    r"regexp_replace(json_data, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1', 'g') END AS json) ->> 'id')"
+);
 
 pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
     let index = format!("{}_objects", log.name);

@@ -11,6 +11,7 @@ mod catalogue;
 mod clocks;
 mod constraints;
 mod costs;
+mod deadlocks;
 mod effects;
 mod equality;
 mod full_disk;
