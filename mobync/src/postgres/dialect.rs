@@ -431,6 +431,11 @@ impl Dialect for Postgres {
         explain(model, error)
     }
 
+    fn is_no_table(error: &sqlx::Error) -> bool {
+        let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+        code.is_some_and(|code| code == "42P01")
+    }
+
     fn is_dead(error: &sqlx::Error) -> bool {
         is_dead(error)
     }

@@ -22,6 +22,9 @@ pub enum Arg<'a> {
     Values(Vec<&'a Value>),
 }
 
+/// What [`Dialect::is_sound`] says of a table in which there is nothing else.
+pub(crate) const SOUND: &str = "(1 = 1)";
+
 /// How statements run on a connection. Written once, but not in generic code: sqlx's traits would have
 /// to be named wherever a dialect is.
 macro_rules! run_statements {
@@ -245,6 +248,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
 
     /// What an error says of the change that the statement made.
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError;
+
+    /// Whether an error says that a table is not there.
+    fn is_no_table(error: &sqlx::Error) -> bool;
 
     /// Whether the connection is of no more use: nothing was lost by that if nothing was written.
     fn is_dead(error: &sqlx::Error) -> bool;

@@ -26,7 +26,7 @@ mod window;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
-    dialect::{Arg, LogRow, Writer, run_statements},
+    dialect::{Arg, LogRow, SOUND, Writer, run_statements},
     found::{Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
     schema::{Column, DefaultValue, Kind, Model, WrittenBy, quote},

@@ -83,12 +83,16 @@ impl<D: Dialect> Session<D> {
         args: &[Arg<'_>],
     ) -> Result<Vec<String>, DatabaseError> {
         let failed = |error| D::explain(model, error);
+        let not_read = |error| match D::is_no_table(&error) {
+            true => DatabaseError::unknown_model(&model.name),
+            false => failed(error),
+        };
         if matches!(self, Self::Reading(_)) {
-            return self.texts(sql, args).await.map_err(failed);
+            return self.texts(sql, args).await.map_err(not_read);
         }
         let connection = self.writing()?;
         D::command(connection, SAVEPOINT).await.map_err(failed)?;
-        let texts = D::texts(connection, sql, args).await.map_err(failed);
+        let texts = D::texts(connection, sql, args).await.map_err(not_read);
         let end = if texts.is_ok() { RELEASE } else { UNDO };
         D::command(connection, end).await.map_err(failed)?;
         texts

@@ -382,6 +382,11 @@ impl Dialect for Sqlite {
         explain(model, error)
     }
 
+    fn is_no_table(error: &sqlx::Error) -> bool {
+        let error = error.as_database_error();
+        error.is_some_and(|error| error.message().starts_with("no such table"))
+    }
+
     fn is_dead(_: &sqlx::Error) -> bool {
         false
     }

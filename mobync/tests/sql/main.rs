@@ -7,10 +7,12 @@ mod support;
 
 mod catalogue;
 mod clocks;
+mod columns;
 mod constraints;
 mod costs;
 mod equality;
 mod full_disk;
+mod generated_schema;
 mod import;
 mod join;
 mod names;
