@@ -5,7 +5,7 @@ use std::{fmt::Debug, future::Future};
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Found, Model, SchemaError, Table};
+use super::{Batch, Column, Found, Model, SchemaError, Table, session::Session};
 use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
@@ -87,6 +87,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// What must be known to check at once what would be checked at the commit.
     type AtOnce: Debug + Send + Sync;
 
+    /// The database's time in SQL, in milliseconds since 1970.
+    const NOW: &'static str;
+
     fn turns(&self) -> Turns;
 
     fn connect(
@@ -101,6 +104,22 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         log: &Model,
         owner: &Owner,
     ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
+
+    /// Changes something outside of a unit of work, and may do so twice; returns what the statement
+    /// returns.
+    fn change(
+        &self,
+        pool: &Pool<Self::Db>,
+        log: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
+        let mut session = Session::<Self>::Reading(pool.clone());
+        async move {
+            let done = session.texts(sql, args).await;
+            done.map_err(|error| Self::explain(log, error))
+        }
+    }
 
     /// Looks at what concerns the whole database, when it is built.
     fn learn(

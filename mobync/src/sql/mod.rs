@@ -4,6 +4,7 @@
 mod batch;
 mod builder;
 mod columns;
+mod cursors;
 mod database;
 mod dialect;
 mod filter;

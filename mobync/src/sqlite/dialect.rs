@@ -24,8 +24,8 @@ use crate::{
     DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, null_in_log,
-        quote, run_statements,
+        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, Writer,
+        null_in_log, quote, run_statements,
     },
 };
 
@@ -54,6 +54,8 @@ impl Dialect for Sqlite {
     type Db = sqlx::Sqlite;
     type Writer = Turn;
     type AtOnce = ForeignKeys;
+
+    const NOW: &'static str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
     /// They share a commit, but must not be all who wait for the database.
     fn turns(&self) -> Turns {
@@ -85,6 +87,22 @@ impl Dialect for Sqlite {
         _: &Owner,
     ) -> Result<Turn, DatabaseError> {
         self.group.begin(pool, log, self.sharing, self.busy_timeout).await
+    }
+
+    /// In the writers' order, and with the others' commit.
+    async fn change(
+        &self,
+        pool: &SqlitePool,
+        log: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let mut turn = self.group.begin(pool, log, self.sharing, self.busy_timeout).await?;
+        let ended = || DatabaseError::failed("the unit of work has ended");
+        let connection = turn.connection().ok_or_else(ended)?;
+        let done = Self::texts(connection, sql, args).await.map_err(|error| explain(log, error))?;
+        turn.commit(log).await?;
+        Ok(done)
     }
 
     async fn learn(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
