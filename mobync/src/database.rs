@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use crate::{error::DatabaseError, owner::Owner, unit::UnitOfWork};
+use crate::{error::DatabaseError, owner::Owner, reconcile::SkippedRow, unit::UnitOfWork};
 
 /// A database that syncs can run on: it opens a unit of work for an owner.
 ///
@@ -49,6 +49,46 @@ pub trait Database: Send + Sync + 'static {
     /// Provided: they do not, but wait in `open`.
     fn turns(&self) -> Option<Turns> {
         None
+    }
+
+    /// Owners whose rows others have changed, so many at the most: what
+    /// [`Mobync::watch`](crate::Mobync::watch) looks at. Provided: none.
+    fn marked_owners(
+        &self,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Owner>, DatabaseError>> + Send {
+        let _ = most;
+        async { Ok(Vec::new()) }
+    }
+
+    /// Comes to an end when there may be [marked owners](Self::marked_owners) that were not there
+    /// before. Provided: never does, so that they are asked for from time to time.
+    fn news(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+
+    /// The next owners behind that one, in the order of their bytes: so many at the most, fewer at the
+    /// end. They are those that have rows or a log. Provided: it cannot tell.
+    fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> impl Future<Output = Result<Option<Vec<Owner>>, DatabaseError>> + Send {
+        let _ = (last, most);
+        async { Ok(None) }
+    }
+
+    /// Rows of the model that no diff can bring, as far as the database itself can tell: those of the
+    /// owner, or of all with those whose owner is no name; how many, and some of them. Null as an owner
+    /// is nobody's row, and does not count. Provided: none.
+    fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> impl Future<Output = Result<(u64, Vec<SkippedRow>), DatabaseError>> + Send {
+        let _ = (owner, model, most);
+        async { Ok((0, Vec::new())) }
     }
 
     /// How long a sync may take, unless [`Mobync`](crate::Mobync) is told. Provided: without a limit.

@@ -22,6 +22,7 @@ mod owner;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 pub mod protocol;
+mod reconcile;
 mod record;
 mod rules;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -45,8 +46,9 @@ pub use self::{
     merge::Snapshot,
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
+    reconcile::{Differences, Reconciled, SkippedRow},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
+    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, Window, WindowQuery, Write},
 };

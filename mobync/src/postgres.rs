@@ -14,18 +14,30 @@
 //! # }
 //! ```
 
+mod capture;
 mod catalogue;
 mod clocks;
+mod columns;
 mod dialect;
+mod effects;
 mod error;
 mod isolate;
+mod marks;
+mod news;
+mod quoting;
 mod record;
+mod session;
+mod settings;
+mod triggers;
 mod writer;
 
 use std::time::Duration;
 
 pub use self::dialect::Postgres;
-use crate::sql::{Builder, SqlDatabase};
+use crate::{
+    Owner,
+    sql::{Builder, SqlDatabase},
+};
 
 /// A database on PostgreSQL.
 pub type PostgresDatabase = SqlDatabase<Postgres>;
@@ -44,6 +56,28 @@ impl Builder<Postgres> {
     #[must_use]
     pub fn max_connections(mut self, most: u32) -> Self {
         self.dialect.max_connections = most;
+        self
+    }
+
+    /// Settings of the session, by name and value, that a sync of the owner makes for its transaction: the
+    /// application's policies, triggers and audits can read them by `current_setting`. They take no
+    /// further round trip.
+    ///
+    /// ```
+    /// use mobync::postgres::PostgresDatabase;
+    ///
+    /// // CREATE POLICY own ON tasks USING (owner = current_setting('app.user_id'));
+    /// let builder = PostgresDatabase::builder()
+    ///     .table("tasks")
+    ///     .session(|owner| vec![("app.user_id".to_owned(), owner.as_str().to_owned())]);
+    /// # let _ = builder;
+    /// ```
+    #[must_use]
+    pub fn session(
+        mut self,
+        settings: impl Fn(&Owner) -> Vec<(String, String)> + Send + Sync + 'static,
+    ) -> Self {
+        self.dialect.settings = settings::Settings::new(settings);
         self
     }
 

@@ -14,15 +14,21 @@
 //! # }
 //! ```
 
+mod capture;
 mod catalogue;
+mod clashes;
+mod columns;
 mod dialect;
 mod doubles;
+mod effects;
 mod error;
 mod group;
 mod isolate;
 mod keys;
+mod marks;
 mod ticks;
 mod transaction;
+mod triggers;
 
 use std::time::Duration;
 

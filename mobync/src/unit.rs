@@ -1,17 +1,25 @@
 //! What a sync asks of a database: four methods, and what makes them fast.
 
 mod log;
+mod marks;
+mod rows;
 mod window;
 mod write;
 
 use std::future::Future;
 
 use crate::{
-    diff::Diff, error::DatabaseError, filter::ReadFilter, merge::Snapshot, owner::Owner,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::Snapshot,
+    owner::Owner,
+    reconcile::same,
     record::Record,
 };
 
 pub use self::{
+    marks::{Mark, SetOff, Will},
     window::{Window, WindowQuery},
     write::{Rejection, Write},
 };
@@ -169,5 +177,190 @@ pub trait UnitOfWork: Send + Sized {
         log: &str,
     ) -> impl Future<Output = Result<Snapshot, DatabaseError>> + Send {
         log::fold_log(self, owner, log)
+    }
+
+    // What others write to the rows. Provided for a database whose rows only syncs write.
+
+    /// Whether changes of rows by others than syncs are marked. Provided: no; then none of
+    /// [`take_marks`](Self::take_marks), [`put_back`](Self::put_back), [`is_marked`](Self::is_marked),
+    /// [`lock_rows`](Self::lock_rows) and [`set_off`](Self::set_off) is called.
+    fn captures(&self) -> bool {
+        false
+    }
+
+    /// Whether the owner has marks: what [`Window::marked`] says, for a new device, for which no window
+    /// is read. Provided: no.
+    fn is_marked(
+        &mut self,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<bool, DatabaseError>> + Send {
+        let _ = owner;
+        async { Ok(false) }
+    }
+
+    /// Removes those of the owner's marks that the unit sees, and returns each object once, with its
+    /// newest time: so many objects at the most. Fewer mean that there are no more. Rows that are read
+    /// behind it are at least as new as the marks. Provided: none.
+    fn take_marks(
+        &mut self,
+        owner: &Owner,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Mark>, DatabaseError>> + Send {
+        let _ = (owner, most);
+        async { Ok(Vec::new()) }
+    }
+
+    /// Marks objects again whose rows cannot be read now. Provided: does nothing.
+    fn put_back(
+        &mut self,
+        owner: &Owner,
+        marks: &[Mark],
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (owner, marks);
+        async { Ok(()) }
+    }
+
+    /// Locks the rows of these objects that are there, so that nobody else changes them up to the
+    /// commit. Called first of all where a sync has [met](SetOff::met) others before. Provided: does
+    /// nothing.
+    fn lock_rows(
+        &mut self,
+        owner: &Owner,
+        objects: &[(&str, &str)],
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (owner, objects);
+        async { Ok(()) }
+    }
+
+    /// Removes the marks that the unit's own writes have set off, and says whether others have changed
+    /// one of the objects (model, id) that the request names.
+    ///
+    /// Called behind the last write, before the log is written. What would be checked or done at the
+    /// commit, as deferred constraints and triggers, is done here, so that it is seen. Marks of other
+    /// owners' rows stay. Provided: nothing.
+    ///
+    /// # Errors
+    /// Also a rejection, as [`commit`](Self::commit).
+    fn set_off(
+        &mut self,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> impl Future<Output = Result<SetOff, DatabaseError>> + Send {
+        let _ = (owner, named);
+        async { Ok(SetOff::default()) }
+    }
+
+    // How rows are compared with the log.
+
+    /// The records of these ids as devices are sent them: JSON text with all columns, in any order.
+    /// What is not there is left out, and so is a row that no diff can bring. Provided: by
+    /// [`read`](Self::read).
+    ///
+    /// # Errors
+    /// [`DatabaseError::UnknownModel`], [`DatabaseError::UnknownField`] or a rejection, behind which the
+    /// unit goes on, if the rows of the model cannot be read, as when its table was altered.
+    fn rows(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
+        rows::read_rows(self, owner, model, ids)
+    }
+
+    /// The records as of [`rows`](Self::rows) that come behind that id, in an order of ids of the
+    /// database's own: so many or more, none at the end. Provided: by [`read`](Self::read), all at once.
+    ///
+    /// # Errors
+    /// As [`rows`](Self::rows).
+    fn rows_behind(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        last: Option<&str>,
+        many: usize,
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
+        let _ = many;
+        rows::read_rows_behind(self, owner, model, last)
+    }
+
+    /// What the columns make of values: each of the records (JSON text of an object with an id and some
+    /// fields) as [`rows`](Self::rows) would return it, had it been written. In the same order; one with a value
+    /// that a column does not take stays as it is. Provided: all stay as they are.
+    fn as_columns(
+        &mut self,
+        model: &str,
+        records: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
+        let _ = model;
+        async { Ok(records) }
+    }
+
+    /// The log's entries of these objects (model, id), in any order. Of each object all of them, or all
+    /// from a create on that no delete of the object with the same tick follows. Provided: reads the
+    /// whole log.
+    fn entries_of(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        objects: &[(&str, &str)],
+    ) -> impl Future<Output = Result<Vec<Diff>, DatabaseError>> + Send {
+        rows::read_entries_of(self, owner, log, objects)
+    }
+
+    // What is known of the tables without a look at them.
+
+    /// Whether columns of the model may hold other values than were written. Provided: no.
+    fn will(&self, model: &str) -> Will {
+        let _ = model;
+        Will::None
+    }
+
+    /// Whether the row surely is what the write says: its columns give back these very values, and what
+    /// a create does not name is as [`default_of`](Self::default_of) says. Of other writes the row is read.
+    /// Provided: where the model has no [will](Self::will).
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.will(write.model()) == Will::None
+    }
+
+    /// Whether two values of a field, JSON texts, are one to its column: what a write said, and what the
+    /// row holds. Provided: if they have the same value in JSON.
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
+        let _ = (model, field);
+        same(written, held)
+    }
+
+    /// The column's default, as JSON text, if that is a constant other than null. Provided: none.
+    fn default_of(&self, model: &str, field: &str) -> Option<&str> {
+        let _ = (model, field);
+        None
+    }
+
+    /// Less for a model whose rows are referred to by those of another one. Provided: 0.
+    fn rank(&self, model: &str) -> usize {
+        let _ = model;
+        0
+    }
+
+    /// The columns in which a row has the id of another one of its model. Provided: none.
+    fn parents(&self, model: &str) -> Vec<&str> {
+        let _ = model;
+        Vec::new()
+    }
+
+    /// The models that there are, the log's own apart, if that is known without a look. Provided: it is
+    /// not, so that only those are reconciled that the log names.
+    fn models(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// Whether a device may write these fields at all; if not, the diff is refused as `forbidden`, with
+    /// this sentence. Provided: yes.
+    ///
+    /// # Errors
+    /// The sentence for the person.
+    fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {
+        let _ = (model, operation, fields);
+        Ok(())
     }
 }

@@ -1,10 +1,12 @@
 //! One attempt at a sync, in one unit of work: reads the window, and has the diffs done.
 
-use super::{Settings, learned::Learned, phase::Phase, walk::Walk};
+use std::sync::OnceLock;
+
+use super::{Settings, drain::drain, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
     DatabaseError, Diff, Error, Owner, Rules, SyncResponse, UnitOfWork, Window, WindowQuery,
     hash::HashSet,
-    merge::{Merge, Now, Request},
+    merge::{Merge, Request},
 };
 
 /// Who makes the changes.
@@ -26,6 +28,22 @@ impl Source {
     }
 }
 
+/// Behind how many meetings the request's rows are locked first of all.
+const MOST_MEETINGS: u32 = 2;
+
+/// What an attempt came to.
+#[derive(Debug)]
+pub(super) enum Attempted {
+    Answered(SyncResponse),
+    /// It has found out something on a diff that it should have known before, so that it must be repeated
+    /// in a new unit of work.
+    Again,
+    /// The owner's marks must be drained before, in units of work of their own.
+    Marked,
+    /// Others have changed what the request is about.
+    Met,
+}
+
 /// A sync that has not begun.
 pub(super) struct Attempt<'a, R> {
     pub(super) owner: &'a Owner,
@@ -38,9 +56,8 @@ pub(super) struct Attempt<'a, R> {
 }
 
 impl<R> Attempt<'_, R> {
-    /// The answer; or none, if the attempt has found out something on a diff that it should have
-    /// known before, so that it must be repeated in a new unit of work.
-    pub(super) async fn run<U>(self, mut unit: U) -> Result<Option<SyncResponse>, Error>
+    /// One attempt, in that unit of work.
+    pub(super) async fn run<U>(self, mut unit: U) -> Result<Attempted, Error>
     where
         U: UnitOfWork,
         R: Rules,
@@ -48,20 +65,35 @@ impl<R> Attempt<'_, R> {
         let Self { owner, request, .. } = self;
         let log = &*self.settings.diffs_model;
         self.learned.prepare(&mut unit).await.map_err(Error::of_database)?;
-        let since = match self.source.since() {
+        self.learned.captures = unit.captures();
+        let looks_for_marks = self.learned.captures && !self.learned.has_drained;
+        let mut since = match self.source.since() {
             Some(since) => since,
             None => unit.clock(owner, log).await.map_err(Error::of_database)?,
         };
-        if since == 0
-            && request.is_empty()
-            && let Some(answer) = first_sync(&mut unit, owner, log).await?
-        {
-            return Ok(Some(answer));
+        if since == 0 && request.is_empty() {
+            if looks_for_marks && unit.is_marked(owner).await.map_err(Error::of_database)? {
+                return Ok(Attempted::Marked);
+            }
+            if let Some(answer) = first_sync(&mut unit, owner, log).await? {
+                return Ok(Attempted::Answered(answer));
+            }
         }
         let mut objects = request.objects();
         let mut window = self.window(&mut unit, since, &objects).await?;
-        if request.is_empty() && window.entries.is_empty() {
-            return Ok(Some(pulled(window.clock, Vec::new())));
+        if request.is_empty() {
+            if window.marked && looks_for_marks {
+                return Ok(Attempted::Marked);
+            }
+            if window.entries.is_empty() {
+                return Ok(Attempted::Answered(pulled(window.clock, Vec::new())));
+            }
+        } else if let Some(clock) = self.drain(&mut unit, &window, &objects).await? {
+            let Some(clock) = clock else { return Ok(Attempted::Marked) };
+            if self.source == Source::Server {
+                since = clock;
+            }
+            window = self.window(&mut unit, since, &objects).await?;
         }
         self.learned.renew(window.clock);
         let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
@@ -74,22 +106,46 @@ impl<R> Attempt<'_, R> {
         Box::pin(self.merge(unit, since, &objects, &window)).await
     }
 
+    /// Drains the owner's marks in the unit of a push, if there are any, so that its diffs meet what
+    /// others have written. Returns the clock behind that; none inside if they are too many for it.
+    async fn drain<U: UnitOfWork>(
+        &self,
+        unit: &mut U,
+        window: &Window,
+        objects: &[(&str, &str)],
+    ) -> Result<Option<Option<i64>>, Error> {
+        let locks = self.learned.meetings >= MOST_MEETINGS;
+        if !window.marked && !locks {
+            return Ok(None);
+        }
+        self.phase.wait();
+        if locks {
+            unit.lock_rows(self.owner, objects).await.map_err(Error::of_database)?;
+        }
+        let drained = drain(unit, self.owner, self.settings, window.clock).await;
+        let drained = drained.map_err(Error::of_database)?;
+        self.phase.work();
+        let is_too_much = drained.has_more && !self.learned.has_drained;
+        Ok(Some((!is_too_much).then_some(drained.clock)))
+    }
+
     async fn merge<U>(
         self,
         unit: U,
         since: i64,
         objects: &[(&str, &str)],
         window: &Window,
-    ) -> Result<Option<SyncResponse>, Error>
+    ) -> Result<Attempted, Error>
     where
         U: UnitOfWork,
         R: Rules,
     {
         let Self { request, settings, .. } = self;
-        let now = Now { utc: settings.now(), drift: settings.allowed_drift };
+        let set_off = OnceLock::new();
+        let now = settings.time_now();
         let merge = Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
         self.check_schema(&unit, &merge, window)?;
-        Walk::new(self, unit, merge).run().await
+        Walk::new(self, unit, merge, &set_off).run().await
     }
 
     async fn window<U: UnitOfWork>(

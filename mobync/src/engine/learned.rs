@@ -16,6 +16,12 @@ pub(super) struct Learned {
     changes_of_mind: usize,
     /// Updates of one object do not go out together.
     parts: bool,
+    /// Others than syncs write to the rows, and what they change is marked.
+    pub(super) captures: bool,
+    /// The marks have been drained: those that come behind that are for the next sync.
+    pub(super) has_drained: bool,
+    /// How often others have changed what the request is about, while it was done.
+    pub(super) meetings: u32,
 }
 
 /// How closely the database must look at each write.

@@ -1,13 +1,19 @@
 //! `Mobync`: a database, rules and settings; every sync passes through it.
 
 mod attempt;
+mod drain;
 mod learned;
+mod look;
+mod patience;
 mod pending;
 mod phase;
 mod postponed;
+mod repair;
+mod set_off;
 mod settings;
 mod verdict;
 mod walk;
+mod watch;
 
 use std::{
     pin::pin,
@@ -23,8 +29,10 @@ pub(crate) use self::settings::Settings;
 #[cfg(feature = "client")]
 pub(crate) use self::settings::Time;
 use self::{
-    attempt::{Attempt, Source},
+    attempt::{Attempt, Attempted, Source},
+    drain::drain,
     learned::Learned,
+    patience::Patience,
     phase::Phase,
 };
 use crate::{
@@ -34,9 +42,6 @@ use crate::{
     merge::Request,
     protocol::check_count,
 };
-
-/// How often a sync is repeated because its unit of work collided with another one.
-const MOST_CONFLICTS: usize = 5;
 
 /// Offline-first sync on a database.
 ///
@@ -316,9 +321,9 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         }
         let request = Request::new(diffs)?;
         let access = if request.is_empty() { Access::Read } else { Access::Write };
-        let _turn = self.turn(owner, access).await?;
+        let turn = self.turn(owner, access).await?;
         let mut learned = Learned::default();
-        let mut conflicts = 0;
+        let mut patience = self.patience();
         loop {
             let attempt = async {
                 phase.wait();
@@ -336,17 +341,25 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                 attempt.run(unit).await
             };
             match attempt.await {
-                // An attempt that does not come to an end has learned something new.
-                Ok(None) => {}
-                Ok(Some(answer)) => {
+                Ok(Attempted::Answered(answer)) => {
                     // Nothing is awaited between the commit and this: who is told of a sync hears of it.
                     self.live.announce(owner, answer.logical_clock);
                     return Ok(answer);
                 }
-                Err(error) if error.is_conflict() && conflicts < MOST_CONFLICTS => {
-                    conflicts += 1;
-                    tracing::debug!(conflicts, "repeated behind a conflict");
+                Ok(Attempted::Again) => {}
+                Ok(Attempted::Marked) => {
+                    phase.wait();
+                    self.drain_in_turn(owner, turn.is_some(), &mut patience).await?;
+                    learned.has_drained = true;
                 }
+                Ok(Attempted::Met) => {
+                    learned.meetings += 1;
+                    phase.wait();
+                    if !patience.again(true).await {
+                        return Err(Error::busy("others kept changing what the request is about"));
+                    }
+                }
+                Err(error) if error.is_conflict() && patience.again(learned.captures).await => {}
                 Err(error) => return Err(error),
             }
         }
@@ -354,6 +367,40 @@ impl<D: Database, R: Rules> Mobync<D, R> {
 }
 
 impl<D: Database, R> Mobync<D, R> {
+    fn patience(&self) -> Patience {
+        Patience::new(self.database.turns().map(|turns| turns.patience))
+    }
+
+    /// Drains the owner's marks in units of work of their own, waiting for the owner's turn unless it
+    /// has come already, and announces the clock. Returns whether all could be read.
+    async fn drain_in_turn(
+        &self,
+        owner: &Owner,
+        has_turn: bool,
+        patience: &mut Patience,
+    ) -> Result<bool, Error> {
+        let _turn = if has_turn { None } else { self.turn(owner, Access::Write).await? };
+        loop {
+            let drained = async {
+                let mut unit = self.database.open(owner, Access::Write).await?;
+                let clock = unit.clock(owner, &self.settings.diffs_model).await?;
+                let drained = drain(&mut unit, owner, &self.settings, clock).await?;
+                unit.commit().await?;
+                Ok(drained)
+            };
+            match drained.await.map_err(Error::of_database) {
+                Ok(drained) => {
+                    self.live.announce(owner, drained.clock);
+                    if !drained.has_more {
+                        return Ok(!drained.has_unreadable);
+                    }
+                }
+                Err(error) if error.is_conflict() && patience.again(true).await => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
     /// Waits in the owner's queue, if there is one in front of the database.
     pub(crate) async fn turn(
         &self,

@@ -18,6 +18,8 @@ pub(crate) struct Settings {
     pub(crate) time_limit: Option<Duration>,
     /// How many syncs of one owner may be under way or wait.
     pub(crate) max_waiting: usize,
+    /// How often to look for what others have written.
+    pub(crate) watch_every: Duration,
 }
 
 /// Where the time comes from, in milliseconds since 1970.
@@ -52,6 +54,7 @@ impl Default for Settings {
             time: Time::default(),
             time_limit: None,
             max_waiting: 100,
+            watch_every: Duration::from_secs(1),
         }
     }
 }

@@ -1,12 +1,13 @@
 //! The walk through a request's new diffs: asks whether each may be done, has it written, and answers.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use super::{
-    attempt::{Attempt, Source},
+    attempt::{Attempt, Attempted, Source},
     mint,
     pending::{Looking, MOST_AT_ONCE, Pending},
     postponed::Postponed,
+    set_off::behind,
     verdict::{Reason, Verdict},
 };
 use crate::{
@@ -28,6 +29,8 @@ pub(super) struct Walk<'a, U, R> {
     foreseen: HashMap<DiffPlace, bool>,
     refused: BTreeMap<DiffPlace, Reason>,
     postponed: Postponed,
+    /// What the writes have set off, which the merge borrows.
+    set_off: &'a OnceLock<Vec<Diff>>,
     /// Something was found out that had to be known before. The walk goes on to find out more, but its
     /// unit of work will be given up.
     in_vain: bool,
@@ -42,7 +45,12 @@ enum Walked {
 }
 
 impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
-    pub(super) fn new(attempt: Attempt<'a, R>, unit: U, merge: Merge<'a>) -> Self {
+    pub(super) fn new(
+        attempt: Attempt<'a, R>,
+        unit: U,
+        merge: Merge<'a>,
+        set_off: &'a OnceLock<Vec<Diff>>,
+    ) -> Self {
         Self {
             pending: Pending::with_capacity(merge.new_diffs().count()),
             waiting: merge.for_objects(None),
@@ -52,16 +60,39 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             foreseen: HashMap::default(),
             refused: BTreeMap::new(),
             postponed: Postponed::default(),
+            set_off,
             in_vain: false,
         }
     }
 
-    /// The answer; or none, if all must be repeated in a new unit of work.
-    pub(super) async fn run(mut self) -> Result<Option<SyncResponse>, Error> {
+    /// The answer, or why there is none yet.
+    pub(super) async fn run(mut self) -> Result<Attempted, Error> {
         if self.walk().await? == Walked::Again || self.in_vain {
-            return Ok(None);
+            return Ok(Attempted::Again);
         }
-        self.finish().await
+        match self.look_behind().await? {
+            None => self.finish().await,
+            Some(attempted) => Ok(attempted),
+        }
+    }
+
+    /// Takes what the writes have set off into the merge; or says why all must be repeated.
+    async fn look_behind(&mut self) -> Result<Option<Attempted>, Error> {
+        let Attempt { owner, settings, .. } = self.attempt;
+        let refused: Vec<_> = self.refused.keys().map(|diff| self.merge.object_at(*diff)).collect();
+        let behind = behind(&mut self.unit, owner, settings, &self.merge, &refused).await;
+        let entries = match behind {
+            Ok(Some(entries)) => entries,
+            Ok(None) => return Ok(Some(Attempted::Met)),
+            Err(rejection) if rejection.is_rejection() => {
+                self.attempt.learned.look_closer(rejection, true)?;
+                return Ok(Some(Attempted::Again));
+            }
+            Err(error) => return Err(Error::of_database(error)),
+        };
+        let entries = self.set_off.get_or_init(|| entries);
+        self.merge.set_off(entries).map_err(Error::of_database)?;
+        Ok(None)
     }
 
     /// Does the new diffs, and then those again that were postponed.
@@ -195,6 +226,10 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         if self.attempt.source == Source::Server {
             return Ok(Some(Ok(())));
         }
+        let fields: Vec<&str> = self.attempt.request.fields(place).collect();
+        if let Err(sentence) = self.unit.permits(&diff.model, diff.operation, &fields) {
+            return Ok(Some(Err(Reason::forbidden(sentence))));
+        }
         if self.unit.validates() {
             if self.flush().await? == Walked::Again {
                 return Ok(None);
@@ -310,7 +345,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
     }
 
     /// Writes the log, commits, and answers.
-    async fn finish(mut self) -> Result<Option<SyncResponse>, Error> {
+    async fn finish(mut self) -> Result<Attempted, Error> {
         let rows = self.rows().await.map_err(Error::of_database)?;
         let Self { attempt, mut unit, merge, refused, .. } = self;
         let new = merge.new_diffs().count();
@@ -327,7 +362,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
                 Ok(()) => {}
                 Err(rejection) if rejection.is_rejection() => {
                     attempt.learned.look_closer(rejection, true)?;
-                    return Ok(None);
+                    return Ok(Attempted::Again);
                 }
                 Err(error) => return Err(Error::of_commit(error)),
             }
@@ -346,7 +381,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             message,
         });
         answer.refused = refused.collect();
-        Ok(Some(answer))
+        Ok(Attempted::Answered(answer))
     }
 
     /// The rows of objects of which more goes back than the window tells.

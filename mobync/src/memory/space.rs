@@ -76,7 +76,7 @@ impl Space {
             start,
             entries: entries.map(with_owner).collect(),
             existing: query.objects.iter().map(exists).collect(),
-            unknown_models: Vec::new(),
+            ..Window::default()
         }
     }
 }

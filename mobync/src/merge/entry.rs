@@ -138,7 +138,7 @@ pub(crate) fn push_string(json: &mut String, text: &str) {
 }
 
 /// The id and the fields of an object whose JSON is known to be sound.
-pub(super) fn read_members(
+pub(crate) fn read_members(
     json_data: &str,
 ) -> Result<(Cow<'_, str>, Vec<Field<'_>>), serde_json::Error> {
     let Members { id, fields } = serde_json::from_str(json_data)?;

@@ -23,17 +23,16 @@ mod life;
 mod named;
 mod object;
 mod request;
+mod server;
 mod settle;
 mod snapshot;
 mod step;
 mod time;
 
 pub(crate) use self::arena::Arena;
-#[cfg(feature = "memory")]
-pub(crate) use self::entry::encode;
-pub(crate) use self::entry::{Entry, Field, Fields};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::entry::{object_in, object_of, push_string};
+pub(crate) use self::entry::push_string;
+pub(crate) use self::entry::{Entry, Field, Fields, encode, object_in, object_of, read_members};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{
@@ -49,6 +48,7 @@ use self::{
     settle::Logged,
     time::{Millis, Tick},
 };
+pub(crate) use self::{server::Standing, snapshot::Alive};
 use crate::{
     DatabaseError, Operation, Window,
     hash::{HashMap, HashSet},
@@ -68,6 +68,8 @@ pub struct Now {
 pub struct Merge<'a> {
     request: &'a Request<'a>,
     now: Now,
+    /// The clock of the device.
+    since: Tick,
     /// The tick of this sync.
     clock: Tick,
     /// Those of the request, at the same places, and behind them those that only the log names.
@@ -134,6 +136,7 @@ impl<'a> Merge<'a> {
         let mut merge = Self {
             request,
             now,
+            since: Tick(since),
             clock: Tick(window.clock),
             objects,
             object_of,
@@ -181,6 +184,12 @@ impl<'a> Merge<'a> {
     /// The object that a diff is of.
     pub fn object_of(&self, diff: DiffPlace) -> ObjectPlace {
         self.object_of[diff]
+    }
+
+    /// The same by its model and id.
+    pub(crate) fn object_at(&self, diff: DiffPlace) -> (&str, &str) {
+        let object = &self.objects[self.object_of[diff]];
+        (object.model, &object.id)
     }
 
     /// The request's new diffs, in the order sent: those that the log does not have already.

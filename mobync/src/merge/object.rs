@@ -72,6 +72,16 @@ impl<'a> Object<'a> {
         }
     }
 
+    /// One of which neither the window nor the request has anything: it is as it was at the device's clock.
+    pub(super) fn at(model: &'a str, id: Cow<'a, str>, was_alive: bool, since: Tick) -> Self {
+        let mut object = Self::new(model, id);
+        if was_alive {
+            object.alive = Some(object.add(Life::default()));
+        }
+        object.held = held_at(object.alive, since);
+        object
+    }
+
     pub(super) fn holds(&self) -> Held {
         match self.held {
             None => Held::Nothing,
@@ -135,8 +145,6 @@ impl<'a> Object<'a> {
         if was_alive(past).unwrap_or(exists) {
             self.alive = Some(self.add(Life::default()));
         }
-        // On a new device nothing is, not even what began before there was a log.
-        let held_at = |alive| if since == Tick(0) { None } else { alive };
         let mut held = None;
         let mut known = Vec::new();
         for Past { entry, sent } in past {
@@ -146,7 +154,7 @@ impl<'a> Object<'a> {
                 None => Origin::Unseen,
             };
             if entry.tick() >= since && held.is_none() {
-                held = Some(held_at(self.alive));
+                held = Some(held_at(self.alive, since));
             }
             let began = self.follow(entry, Stamp::of(entry.diff, origin));
             if let Some(sent) = sent {
@@ -154,7 +162,7 @@ impl<'a> Object<'a> {
             }
         }
         self.apart = None;
-        self.held = held.unwrap_or_else(|| held_at(self.alive));
+        self.held = held.unwrap_or_else(|| held_at(self.alive, since));
         // The log's order is the one in which they took effect, however a device sorts what it sends.
         for (sent, stored, behind) in known {
             self.recall(since, sent, stored, behind);
@@ -203,7 +211,7 @@ impl<'a> Object<'a> {
     }
 
     /// Does what one entry of the log says, and returns the life it began, if it did.
-    fn follow(&mut self, entry: &Entry<'a>, stamp: Stamp<'a>) -> Option<LifePlace> {
+    pub(super) fn follow(&mut self, entry: &Entry<'a>, stamp: Stamp<'a>) -> Option<LifePlace> {
         match entry.diff.operation {
             Operation::Create => {
                 let began = self.begin(stamp, Arc::clone(&entry.fields));
@@ -234,6 +242,12 @@ impl<'a> Object<'a> {
     fn current(&mut self) -> Option<&mut Life<'a>> {
         self.apart.or(self.alive).map(|life| &mut self.lives[life])
     }
+}
+
+/// What a device at that clock holds of what was alive then: nothing if it is new, not even what began
+/// before there was a log.
+fn held_at(alive: Option<LifePlace>, since: Tick) -> Option<LifePlace> {
+    if since == Tick(0) { None } else { alive }
 }
 
 /// Whether the object was alive before its first entry, told from the first one that depends on it;

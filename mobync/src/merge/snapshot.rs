@@ -54,6 +54,17 @@ struct Life {
     changes: Vec<(Box<str>, String)>,
     /// The next entries are of a life apart, up to its end.
     is_apart: bool,
+    /// It began before the log did: the log has only what was changed since.
+    is_older: bool,
+}
+
+/// What a log says of an object that is alive at its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alive<'s> {
+    /// The fields that were written, with the id: the JSON text of an object.
+    pub(crate) json_data: &'s str,
+    /// Whether it has others, too, for it began before the log did.
+    pub(crate) is_older: bool,
 }
 
 /// An entry of a log, borrowed from where it was read.
@@ -127,7 +138,12 @@ impl Snapshot {
                 match lives.get_mut(&*object) {
                     Some(life) if !life.is_apart => life.write(&fields)?,
                     Some(_) => {}
-                    None => self.has_older |= !fields.is_empty(),
+                    None if fields.is_empty() => {}
+                    None => {
+                        self.has_older = true;
+                        let life = Life { is_older: true, ..Life::begin(entry) };
+                        lives.insert((*object).into(), life);
+                    }
                 }
             }
             Operation::Delete => {
@@ -172,6 +188,38 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    /// The clock behind the entries, in ticks.
+    pub(crate) fn clock(&self) -> i64 {
+        self.clock
+    }
+
+    /// What is said of an object, if it is alive.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if an entry cannot be read.
+    pub(crate) fn alive(
+        &mut self,
+        model: &str,
+        id: &str,
+    ) -> Result<Option<Alive<'_>>, DatabaseError> {
+        let life = self.lives.get_mut(model).and_then(|lives| lives.get_mut(id));
+        let Some(life) = life else { return Ok(None) };
+        life.settle(&[]).map_err(|cause| broken(&life.id, &cause))?;
+        Ok(Some(Alive { json_data: &life.json_data, is_older: life.is_older }))
+    }
+
+    /// The ids of the model's objects that are alive.
+    pub(crate) fn ids(&self, model: &str) -> impl Iterator<Item = &str> {
+        self.lives.get(model).into_iter().flat_map(Lives::keys).map(|id| &**id)
+    }
+
+    /// The models of which the log has an entry.
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        self.lives.keys().map(|model| &**model)
+    }
+}
+
 impl Life {
     /// As [`Diff::order`], of the entry that began it.
     fn order(&self) -> (i64, i64, &str) {
@@ -186,6 +234,7 @@ impl Life {
             json_data: create.json_data.into(),
             changes: Vec::new(),
             is_apart: false,
+            is_older: false,
         }
     }
 

@@ -2,10 +2,15 @@
 
 use sqlx::{PgConnection, Row};
 
-use crate::sql::{Column, Found, FoundColumn, Kind, Reference, SchemaError, Table, Unique};
+use super::{
+    capture::only_marks,
+    columns::{self, FOLDS},
+    triggers,
+};
+use crate::sql::{Found, FoundColumn, Kind, Model, Reference, SchemaError, Table, Unique};
 
 /// The longest name that PostgreSQL does not cut.
-const LONGEST_NAME: usize = 63;
+pub(super) const LONGEST_NAME: usize = 63;
 
 /// The table whose rows owners are locked by.
 pub(super) fn owners_of(log: &str) -> String {
@@ -92,42 +97,12 @@ pub(super) async fn find(
         schema: Some(schema),
         identity: oid.to_string(),
         other,
-        columns: columns(connection, oid).await?,
+        columns: columns::find(connection, oid).await?,
+        changes_rows: triggers::change_rows(connection, oid).await?,
         unique: unique(connection, oid).await?,
         references: references(connection, oid).await?,
+        clashes: Vec::new(),
     }))
-}
-
-/// Which collations take different texts for equal; the column that says so is younger than others.
-const FOLDS: &str = "NOT coalesce(CAST(to_jsonb(l) ->> 'collisdeterministic' AS boolean), true)";
-
-async fn columns(
-    connection: &mut PgConnection,
-    table: i64,
-) -> Result<Vec<FoundColumn>, sqlx::Error> {
-    let sql = format!(
-        "SELECT a.attname::text, format_type(a.atttypid, -1), format_type(a.atttypid, a.atttypmod), \
-         CASE WHEN a.atttypid = 'varchar'::regtype AND a.atttypmod > 4 THEN a.atttypmod - 4 END, \
-         {FOLDS}, a.attgenerated <> '' OR a.attidentity = 'a' \
-         FROM pg_attribute a LEFT JOIN pg_collation l ON l.oid = a.attcollation \
-         WHERE a.attrelid = $1::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum"
-    );
-    let columns: Vec<(String, String, String, Option<i32>, bool, bool)> =
-        sqlx::query_as(sqlx::AssertSqlSafe(sql)).bind(table).fetch_all(connection).await?;
-    let columns =
-        columns.into_iter().map(|(name, sql_type, full_type, limit, folds, generated)| {
-            FoundColumn {
-                column: Column {
-                    limit: limit.and_then(|limit| usize::try_from(limit).ok()),
-                    collate: if folds { " COLLATE \"C\"" } else { "" },
-                    full_type,
-                    ..Column::new(name, kind(&sql_type), sql_type)
-                },
-                generated,
-                folds,
-            }
-        });
-    Ok(columns.collect())
 }
 
 async fn unique(connection: &mut PgConnection, table: i64) -> Result<Vec<Unique>, sqlx::Error> {
@@ -170,17 +145,24 @@ async fn references(
     Ok(references.collect())
 }
 
-fn kind(sql_type: &str) -> Kind {
-    match sql_type {
-        "text" | "character varying" => Kind::Text,
-        "smallint" => Kind::Integer(16),
-        "integer" => Kind::Integer(32),
-        "bigint" => Kind::Integer(64),
-        "real" | "double precision" => Kind::Float,
-        "numeric" => Kind::Numeric,
-        "boolean" => Kind::Boolean,
-        "uuid" => Kind::Uuid,
-        "json" | "jsonb" => Kind::Json,
-        _ => Kind::Other,
-    }
+/// The columns at which no constraint, index or trigger looks.
+pub(super) async fn free_columns(
+    connection: &mut PgConnection,
+    model: &Model,
+) -> Result<Vec<String>, sqlx::Error> {
+    let sql = format!(
+        "SELECT a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
+         WHERE c.oid = CAST($1 AS regclass) AND a.attnum > 0 AND NOT a.attisdropped \
+         AND c.relkind = 'r' AND NOT c.relispartition AND NOT c.relrowsecurity \
+         AND NOT c.relhasrules AND a.atttypmod = -1 \
+         AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal \
+         AND NOT {}) \
+         AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL \
+         OR i.indpred IS NOT NULL OR a.attnum = ANY (i.indkey))) \
+         AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
+         AND (a.attnum = ANY (k.conkey) OR k.conkey IS NULL)) \
+         AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')",
+        only_marks()
+    );
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(&model.table).fetch_all(connection).await
 }

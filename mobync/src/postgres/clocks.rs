@@ -80,8 +80,11 @@ impl SqlDatabase<Postgres> {
     }
 }
 
+/// What the channel says of new marks; of clocks it says the clock and the owner.
+pub(super) const MARKS: &str = "marks";
+
 /// A connection that listens to the log's channel, and is none of the pool's.
-async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
+pub(super) async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
     let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let own = options.connect_with((*pool.connect_options()).clone()).await?;
     let sql = AssertSqlSafe(format!("SELECT {}", channel("$1")));
@@ -93,9 +96,9 @@ async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
     Ok(listener)
 }
 
-/// The channel of a log, whose name in SQL the parameter has. By its number, as all processes then
+/// The channel of a log, whose name in SQL the parameter (or literal) has. By its number, as all processes then
 /// mean the same one, whatever their search paths, and names may be as long as they like.
-fn channel(parameter: &str) -> String {
+pub(super) fn channel(parameter: &str) -> String {
     format!("concat('mobync_', CAST(CAST({parameter} AS regclass) AS oid))")
 }
 

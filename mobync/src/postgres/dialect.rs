@@ -10,19 +10,24 @@ use sqlx::{
 };
 
 use super::{
-    catalogue,
+    capture, catalogue,
     clocks::announce,
-    error::{explain, is_dead},
+    effects,
+    error::{explain, is_dead, lacks},
     isolate::isolate,
+    marks,
+    news::News,
+    quoting::make_index,
     record,
+    settings::Settings,
     writer::Transaction,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
+    DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, SchemaError, Table, Writer,
-        null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, ENTRY, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
+        SchemaError, Table, Writer, null_in_log, quote, run_statements,
     },
 };
 
@@ -32,20 +37,37 @@ pub struct Postgres {
     pub(super) lock_timeout: Duration,
     pub(super) max_connections: u32,
     pub(super) announces: bool,
+    pub(super) settings: Settings,
+    /// Changes of some tables are marked.
+    pub(super) captures: bool,
+    /// There are columns whose values are read as the session's settings say.
+    pub(super) has_moods: bool,
+    /// Triggers wait for the commit.
+    pub(super) defers: bool,
+    news: News,
 }
 
 impl Default for Postgres {
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(10), max_connections: 10, announces: false }
+        Self {
+            lock_timeout: Duration::from_secs(10),
+            max_connections: 10,
+            announces: false,
+            settings: Settings::default(),
+            captures: false,
+            has_moods: false,
+            defers: false,
+            news: News::default(),
+        }
     }
 }
 
-fn owners_of(log: &str) -> String {
+pub(super) fn owners_of(log: &str) -> String {
     quote(&catalogue::owners_of(log))
 }
 
 /// A literal that is the same whatever is in the text, also for the simple query protocol.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     use std::fmt::Write;
 
     let mut hex = String::with_capacity(text.len() * 2);
@@ -89,31 +111,58 @@ impl Dialect for Postgres {
         log: &Model,
         owner: &Owner,
     ) -> Result<Self::Writer, DatabaseError> {
-        // One round trip: whoever writes the owner's row first goes first, in all processes. The next
-        // statement sees what was committed by those before. Its plan is one for any owner: of one that
-        // the statistics do not know yet, PostgreSQL would expect no rows, and read them all.
-        let sql = format!(
-            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; \
-             INSERT INTO {} AS o (owner) VALUES ({}) \
-             ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
-            self.lock_timeout.as_millis(),
-            owners_of(&log.name),
-            literal(owner.as_str())
-        );
-        let mut tries = pool.num_idle() + 1;
-        loop {
-            match Transaction::begin(pool, &sql).await {
-                Ok(transaction) => return Ok(transaction),
-                // An idle connection that is dead since the database was restarted.
-                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
-                Err(error) => return Err(explain(log, error)),
-            }
+        self.begin_writing(pool, log, owner).await
+    }
+
+    fn know(&mut self, schema: &Schema) {
+        self.captures = schema.captured().next().is_some();
+        self.has_moods = schema
+            .models()
+            .any(|model| model.columns.iter().any(|column| matches!(column.kind, Kind::Other)));
+    }
+
+    async fn begin_reading(
+        &self,
+        pool: &PgPool,
+        owner: Option<&Owner>,
+    ) -> Result<Option<Transaction>, sqlx::Error> {
+        let session = self.session(owner);
+        if session.is_empty() {
+            return Ok(None);
+        }
+        self.begin_with(pool, &format!("BEGIN READ ONLY; {session}")).await.map(Some)
+    }
+
+    async fn news(&self, pool: &PgPool, log: &Model) {
+        if self.announces && self.captures {
+            self.news.come(pool, log).await;
+        } else {
+            std::future::pending().await
         }
     }
 
     async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {
         catalogue::check_database(connection).await?;
         catalogue::check_own_tables(connection, log).await
+    }
+
+    async fn check_capture(
+        connection: &mut PgConnection,
+        log: &Model,
+        _: &[&Model],
+    ) -> Result<(), SchemaError> {
+        capture::check(connection, log).await
+    }
+
+    async fn learn(&mut self, connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+        let defers =
+            "SELECT EXISTS (SELECT FROM pg_trigger WHERE tgdeferrable AND NOT tgisinternal)";
+        self.defers = sqlx::query_scalar(defers).fetch_one(connection).await?;
+        Ok(())
+    }
+
+    async fn home(connection: &mut PgConnection) -> Result<Option<String>, sqlx::Error> {
+        sqlx::query_scalar("SELECT current_schema()::text").fetch_one(connection).await
     }
 
     async fn find(
@@ -125,43 +174,119 @@ impl Dialect for Postgres {
 
     async fn free_columns(
         connection: &mut PgConnection,
+        _: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
-        sqlx::query_scalar(
-            "SELECT a.attname::text FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid \
-             WHERE c.oid = CAST($1 AS regclass) AND a.attnum > 0 AND NOT a.attisdropped \
-             AND c.relkind = 'r' AND NOT c.relispartition AND NOT c.relrowsecurity \
-             AND NOT c.relhasrules AND a.atttypmod = -1 \
-             AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal) \
-             AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND (i.indexprs IS NOT NULL \
-             OR i.indpred IS NOT NULL OR a.attnum = ANY (i.indkey))) \
-             AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid \
-             AND (a.attnum = ANY (k.conkey) OR k.conkey IS NULL)) \
-             AND NOT EXISTS (SELECT FROM pg_attribute g WHERE g.attrelid = c.oid AND g.attgenerated <> '')",
-        )
-        .bind(&model.table)
-        .fetch_all(connection)
-        .await
+        catalogue::free_columns(connection, model).await
     }
 
-    fn set_up(log: &str) -> Vec<String> {
-        let (table, owners) = (quote(log), owners_of(log));
-        let index = quote(&format!("{log}_owner_logical_clock"));
-        let creates = quote(&format!("{log}_creates"));
+    async fn effects(
+        connection: &mut PgConnection,
+        log: &Model,
+        _: &[&Model],
+    ) -> Result<Vec<Effect>, sqlx::Error> {
+        effects::find(connection, &log.name).await
+    }
+
+    /// A lock of its own, for `IF NOT EXISTS` alone fails where two processes come at once. Who uses the
+    /// tables waits for a short time only, shorter than PostgreSQL waits before it looks for deadlocks: so
+    /// it is always the set-up that gives way.
+    const BEGIN_SET_UP: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462); \
+                                        SET LOCAL lock_timeout = '300ms'";
+
+    fn set_up_patience(&self) -> Duration {
+        self.lock_timeout
+    }
+
+    fn set_up(log: &Model) -> Vec<String> {
+        let (table, owners) = (&log.table, owners_of(&log.name));
+        let index = format!("{}_owner_logical_clock", log.name);
+        let creates = quote(&format!("{}_creates", log.name));
         vec![
-            // `IF NOT EXISTS` alone fails where two processes come at once.
-            "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
                  logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \
                  type text NOT NULL, model text NOT NULL, json_data text NOT NULL, \
                  PRIMARY KEY (owner, id))"
             ),
-            format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            make_index(log.schema.as_deref(), &index, &format!("{table} (owner, logical_clock)")),
             // Made by earlier versions; nothing reads it, and a NUL in a field made it fail.
             format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
+    }
+
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {
+        capture::make(log, captured, self.announces)
+    }
+
+    fn release(log: &Model, captured: &[&Model], _: &[&Model]) -> Vec<String> {
+        capture::remove(log, captured)
+    }
+
+    fn is_marked(log: &Model) -> String {
+        marks::is_marked(log)
+    }
+
+    async fn take_marks(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+        most: usize,
+    ) -> Result<Vec<MarkRow>, sqlx::Error> {
+        marks::take(connection, log, owner, most).await
+    }
+
+    async fn set_off(
+        &self,
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
+        if self.defers {
+            Self::command(connection, "SET CONSTRAINTS ALL IMMEDIATE").await?;
+        }
+        marks::set_off(connection, log, owner, named).await
+    }
+
+    async fn marked_owners(
+        connection: &mut PgConnection,
+        log: &Model,
+        most: usize,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        marks::owners(connection, log, most).await
+    }
+
+    async fn put_back(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+        again: &[Mark],
+    ) -> Result<(), sqlx::Error> {
+        marks::put_back(connection, log, owner, again).await
+    }
+
+    fn entries_of(log: &Model) -> String {
+        marks::entries_of(log)
+    }
+
+    fn lock(model: &Model) -> Option<String> {
+        Some(format!(
+            "SELECT FROM {} AS t, {} FOR UPDATE OF t",
+            model.table,
+            few(model, &ids(model, 2))
+        ))
+    }
+
+    fn lacks(error: &sqlx::Error) -> bool {
+        lacks(error)
+    }
+
+    const OBJECT: &'static str = marks::OBJECT;
+
+    fn index_objects(log: &Model, wanted: bool) -> String {
+        marks::index_objects(log, wanted)
     }
 
     fn create_table(table: &Table) -> String {
@@ -170,6 +295,10 @@ impl Dialect for Postgres {
 
     fn by_bytes(table: &str, column: &str) -> String {
         format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE text COLLATE \"C\"")
+    }
+
+    fn by_default(table: &str, column: &str) -> String {
+        format!("ALTER TABLE {table} ALTER COLUMN {column} SET GENERATED BY DEFAULT")
     }
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -281,6 +410,14 @@ impl Dialect for Postgres {
         }
         json.push(']');
         json
+    }
+
+    fn as_columns(model: &Model, columns: &[&Column]) -> Option<String> {
+        let part = columns.iter().map(|column| (*column).clone()).collect::<Vec<_>>();
+        let part = Model { columns: part.into(), ..model.clone() };
+        let rows =
+            format!("json_to_recordset(CAST($1 AS json)) AS t ({})", defined(model, columns));
+        Some(format!("SELECT {} FROM {rows}", record::record(&part)))
     }
 
     fn entries(log: &Model, start: &str) -> String {
@@ -428,10 +565,15 @@ impl Dialect for Postgres {
 /// The parameter `$2`, converted by the database itself to rows of the id and these columns. (As rows
 /// of the whole table, they would have nulls in the others, which a domain may not allow.)
 fn recordset(model: &Model, columns: &[&Column]) -> String {
+    format!("json_to_recordset(CAST($2 AS json)) AS r ({})", defined(model, columns))
+}
+
+/// The definitions of the id and these columns.
+fn defined(model: &Model, columns: &[&Column]) -> String {
     let columns = std::iter::once(&model.id).chain(columns.iter().copied());
     let columns: Vec<String> =
         columns.map(|column| format!("{} {}", column.quoted(), column.full_type)).collect();
-    format!("json_to_recordset(CAST($2 AS json)) AS r ({})", columns.join(", "))
+    columns.join(", ")
 }
 
 /// The ids that the parameter has, as rows.

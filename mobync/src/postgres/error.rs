@@ -24,6 +24,10 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     // What ends a connection, or keeps one from being made, is of no statement.
     let is_fatal = !matches!(postgres.severity(), PgSeverity::Error);
     match illness(code).or(is_fatal.then_some(Illness::Failure)) {
+        // Somebody else has locked the rows, and may wait for those of this transaction.
+        Some(_) if code == LOCK_TIMEOUT && model.gives_way => {
+            DatabaseError::conflict(Cause::new(postgres))
+        }
         Some(Illness::Collision) => DatabaseError::conflict(Cause::new(postgres)),
         Some(Illness::Exhaustion) => DatabaseError::busy(Cause::new(postgres)),
         Some(Illness::Failure) => DatabaseError::failed(Cause::new(postgres)),
@@ -42,6 +46,17 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     }
 }
 
+/// What an error says where the owner's turn is waited for.
+pub(super) fn not_in_time(log: &Model, error: sqlx::Error) -> DatabaseError {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    if code.is_some_and(|code| code == LOCK_TIMEOUT) {
+        return DatabaseError::busy(error);
+    }
+    explain(log, error)
+}
+
+const LOCK_TIMEOUT: &str = "55P03";
+
 /// Whether the connection is of no more use.
 pub(super) fn is_dead(error: &sqlx::Error) -> bool {
     match error {
@@ -49,6 +64,12 @@ pub(super) fn is_dead(error: &sqlx::Error) -> bool {
         sqlx::Error::Database(database) => database.code().is_some_and(|code| ends(&code)),
         _ => false,
     }
+}
+
+/// Whether the table, or a column of it, is not there.
+pub(super) fn lacks(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| matches!(&*code, "42P01" | "42703" | "3F000"))
 }
 
 /// The server ends the connection with these: it is stopped, or was kept waiting for too long.

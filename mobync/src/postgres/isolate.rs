@@ -10,6 +10,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{
     Postgres,
     error::{ILL, LEFT_OUT, MEANT, Report, explain},
+    quoting::{body, literal},
 };
 use crate::{
     DatabaseError, Operation, Owner, Rejection,
@@ -208,12 +209,7 @@ BEGIN
   PERFORM set_config('mobync.rows', concat('[', array_to_string(mobync_refused, ','), ']'), true);
 END"
     );
-    // A name could have the mark in it that ends the block.
-    let mut mark = "$mobync$".to_owned();
-    while block.contains(&mark) {
-        mark.insert(1, 'x');
-    }
-    Some(format!("DO {mark}{block}{mark}"))
+    Some(format!("DO {}", body(&block)))
 }
 
 /// Statements that find out which field of `mobync_rows`, of one row, has a value that cannot be converted.
@@ -242,9 +238,4 @@ fn may_not_convert(column: &Column) -> bool {
 /// The parameters of a statement as the block's variable, and as these rows.
 fn in_block(sql: &str, rows: &str) -> String {
     with_parameters(sql, "mobync_owner", rows)
-}
-
-/// A text in SQL, whatever the server's settings are.
-fn literal(text: &str) -> String {
-    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\047"))
 }

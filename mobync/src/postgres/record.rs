@@ -26,7 +26,7 @@ pub(super) fn is_sound(model: &Model) -> String {
 }
 
 /// A column's value, so that it becomes JSON which means the same to every reader.
-fn value(column: &Column) -> String {
+pub(super) fn value(column: &Column) -> String {
     let name = format!("t.{}", column.quoted());
     match column.kind {
         Kind::Integer(_) if column.as_strings => format!("CAST({name} AS text)"),

@@ -11,7 +11,7 @@ pub struct Batch<'b, 'w> {
     /// The place of the first one among those that were cut into batches.
     pub(crate) first: usize,
     pub(crate) model: &'b Model,
-    /// The columns that they write, the id apart; none of deletes.
+    /// The columns that they write, the id and what only the database writes apart; none of deletes.
     pub(crate) columns: Vec<&'b Column>,
     pub(crate) writes: &'b [&'b Write<'w>],
     operation: Operation,
@@ -26,7 +26,7 @@ pub(super) fn batches<'b, 'w>(
     for writes in writes.chunk_by(|left, right| go_together(left, right)) {
         if let Some(one) = writes.first() {
             let model = schema.model(one.model())?;
-            let columns = one.fields().filter_map(|(field, _)| model.column(field)).collect();
+            let columns = one.fields().filter_map(|(field, _)| model.written(field)).collect();
             batches.push(Batch { first, model, columns, writes, operation: one.operation() });
         }
         first += writes.len();
@@ -74,7 +74,7 @@ impl<'b> Batch<'b, '_> {
     /// What they write, for `$2`.
     pub(crate) fn rows<D: Dialect>(&self) -> String {
         let rows = self.writes.iter().map(|write| {
-            let known = write.fields().filter(|(field, _)| self.model.column(field).is_some());
+            let known = write.fields().filter(|(field, _)| self.model.written(field).is_some());
             (write.id(), known.map(|(_, value)| value).collect())
         });
         D::payload(self.model, &self.columns, rows)
@@ -121,7 +121,7 @@ pub(super) fn check(model: &Model, write: &Write<'_>) -> Result<(), DatabaseErro
         return Err(DatabaseError::invalid_value("id", what));
     }
     for (field, value) in write.fields() {
-        if let Some(column) = model.column(field) {
+        if let Some(column) = model.written(field) {
             column.check(value)?;
         }
     }

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use sqlx::{Connection, Database, Pool};
 
-use super::{Dialect, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema};
+use super::{
+    Dialect, Model, SchemaError, SqlDatabase, Table, effects::Effects, inspect, references::Keys,
+    schema::Schema,
+};
 
 /// Collects the tables that are to be synced, and then looks at them in the database.
 ///
@@ -15,6 +18,8 @@ pub struct Builder<D: Dialect> {
     tables: Vec<Table>,
     log: String,
     across_owners: bool,
+    captured: bool,
+    allows_unheard: bool,
 }
 
 impl<D: Dialect> Default for Builder<D> {
@@ -24,6 +29,8 @@ impl<D: Dialect> Default for Builder<D> {
             tables: Vec::new(),
             log: "diffs".to_owned(),
             across_owners: false,
+            captured: false,
+            allows_unheard: false,
         }
     }
 }
@@ -43,6 +50,14 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
+    /// Changes of all the tables' rows reach the devices whoever makes them: as
+    /// [`Table::capture`] says for one.
+    #[must_use]
+    pub fn capture(mut self) -> Self {
+        self.captured = true;
+        self
+    }
+
     /// Lets rows of one owner refer to those of another: the foreign keys between synced tables that do
     /// not have the owner in them are not refused, only warned of.
     ///
@@ -52,6 +67,16 @@ impl<D: Dialect> Builder<D> {
     #[must_use]
     pub fn allow_foreign_keys_across_owners(mut self) -> Self {
         self.across_owners = true;
+        self
+    }
+
+    /// Lets cascades and triggers change rows of synced tables that are not
+    /// [captured](Table::capture), behind what a sync writes: `set_up` does not refuse them, and only warns.
+    ///
+    /// Devices do not hear of what these change, and go on with rows that are others than the server's.
+    #[must_use]
+    pub fn allow_unheard_changes(mut self) -> Self {
+        self.allows_unheard = true;
         self
     }
 
@@ -75,18 +100,19 @@ impl<D: Dialect> Builder<D> {
         D::check(connection, &self.log).await?;
         self.dialect.learn(connection).await?;
         let (mut models, mut keys) = (BTreeMap::new(), Keys::default());
-        for table in self.tables {
+        for mut table in self.tables {
+            table.captured |= self.captured;
             // No table has a NUL in its name; SQLite would not see it.
             let has_nul = table.name.contains('\0');
             let found = if has_nul { None } else { D::find(connection, &table).await? };
-            let Some(mut found) = found else {
+            let Some(found) = found else {
                 let create = D::create_table(&table);
                 return Err(SchemaError::NoTable { table: table.name, create });
             };
-            let references = std::mem::take(&mut found.references);
+            let references = found.references.clone();
             let identity = found.identity.clone();
             let mut model = inspect::model::<D>(&table, found)?;
-            let free = D::free_columns(connection, &model).await?;
+            let free = D::free_columns(connection, &self.log, &model).await?;
             for column in model.columns.iter_mut() {
                 column.is_free = free.contains(&column.name);
             }
@@ -97,10 +123,26 @@ impl<D: Dialect> Builder<D> {
             models.insert(model.name.clone(), model);
         }
         keys.check(self.across_owners)?;
+        let ranks = keys.ranks();
+        for model in models.values_mut() {
+            model.rank = ranks.get(&model.name).copied().unwrap_or_default();
+        }
         let log = Table::new(self.log);
         let found = D::find(connection, &log).await?;
         keys.check_log(&log.name, found.as_ref())?;
-        let schema = Schema { log: inspect::log_model::<D>(&log, found)?, models };
-        Ok(SqlDatabase::new(self.dialect, pool, schema))
+        let home = D::home(connection).await?;
+        let mut schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
+        let captured: Vec<&Model> = schema.captured().collect();
+        if !captured.is_empty() {
+            D::check_capture(connection, &schema.log, &captured).await?;
+            if D::MARKS_OWN_WRITES {
+                let effects = Effects::find::<D>(connection, &schema).await?;
+                for model in schema.models.values_mut() {
+                    model.is_quiet = !effects.reach(model);
+                }
+            }
+        }
+        self.dialect.know(&schema);
+        Ok(SqlDatabase::new(self.dialect, pool, schema, self.allows_unheard))
     }
 }

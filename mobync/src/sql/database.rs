@@ -1,10 +1,16 @@
 //! A database that speaks SQL.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use sqlx::Pool;
 
-use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
+use super::{
+    Builder, Dialect, Model, SchemaError, SkippedRow, SqlUnit, capture, effects::Effects,
+    schema::Schema, session::Session,
+};
 use crate::{Access, Database, DatabaseError, Owner, Turns};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
@@ -15,11 +21,12 @@ pub struct SqlDatabase<D: Dialect> {
     pub(super) dialect: D,
     pub(super) pool: Pool<D::Db>,
     pub(super) schema: Arc<Schema>,
+    allows_unheard: bool,
 }
 
 impl<D: Dialect> SqlDatabase<D> {
-    pub(super) fn new(dialect: D, pool: Pool<D::Db>, schema: Schema) -> Self {
-        Self { dialect, pool, schema: Arc::new(schema) }
+    pub(super) fn new(dialect: D, pool: Pool<D::Db>, schema: Schema, allows_unheard: bool) -> Self {
+        Self { dialect, pool, schema: Arc::new(schema), allows_unheard }
     }
 
     /// Names tables to sync.
@@ -37,12 +44,43 @@ impl<D: Dialect> SqlDatabase<D> {
         &self.schema.log
     }
 
-    /// Makes the library's own tables where they are not there. Call it at every start: it does nothing
-    /// the second time, and several processes may call it at once.
+    /// Makes the library's own tables where they are not there, and the triggers of tables that are
+    /// [captured](super::Table::capture); takes those of others away. Call it at every start: it does
+    /// nothing the second time, and several processes may call it at once.
+    ///
+    /// Cascades and triggers that change rows of synced tables without a capture, behind what a sync
+    /// writes, are refused, for no device would hear of it; with
+    /// [`allow_unheard_changes`](Builder::allow_unheard_changes) they are only warned of. Warned of is also
+    /// what changes such rows when the application itself writes to other tables, and a trigger of which
+    /// nobody can tell what it writes.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`] or [`DatabaseError::Busy`]
-    pub async fn set_up(&self) -> Result<(), DatabaseError> {
+    /// [`SchemaError::Unheard`], [`SchemaError::SetUp`] or [`SchemaError::Database`]
+    pub async fn set_up(&self) -> Result<(), SchemaError> {
+        if self.schema.models.values().any(|model| !model.captured) {
+            let mut connection = self.pool.acquire().await?;
+            let effects = Effects::find::<D>(&mut connection, &self.schema).await?;
+            effects.check(&self.schema, self.allows_unheard)?;
+        }
+        let started = Instant::now();
+        let mut wait = Duration::from_millis(50);
+        loop {
+            match self.try_to_set_up().await {
+                Err(DatabaseError::Busy(_) | DatabaseError::Conflict(_))
+                    if started.elapsed() + wait < self.dialect.set_up_patience() =>
+                {
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(1));
+                }
+                Err(DatabaseError::Conflict(cause)) => {
+                    return Err(SchemaError::SetUp(DatabaseError::Busy(cause)));
+                }
+                done => return done.map_err(SchemaError::SetUp),
+            }
+        }
+    }
+
+    async fn try_to_set_up(&self) -> Result<(), DatabaseError> {
         let failed = |error| D::explain(&self.schema.log, error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let made = self.make_tables(&mut connection).await;
@@ -53,12 +91,23 @@ impl<D: Dialect> SqlDatabase<D> {
         made.map_err(failed)
     }
 
+    /// The statements that [`set_up`](Self::set_up) runs in a transaction, for who keeps migrations: each ends
+    /// with a semicolon, and all may be run again.
+    pub fn schema_sql(&self) -> String {
+        let statements = capture::statements(&self.dialect, &self.schema).into_iter();
+        statements.map(|statement| statement + ";\n").collect()
+    }
+
     async fn make_tables(
         &self,
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<(), sqlx::Error> {
-        D::command(connection, "BEGIN").await?;
-        for statement in D::set_up(&self.schema.log.name) {
+        D::command(connection, D::BEGIN_SET_UP).await?;
+        for statement in capture::statements(&self.dialect, &self.schema) {
+            D::execute(connection, &statement, &[]).await?;
+        }
+        let captured: Vec<&Model> = self.schema.captured().collect();
+        for statement in D::left_over(connection, &self.schema.log, &captured).await? {
             D::execute(connection, &statement, &[]).await?;
         }
         D::command(connection, "COMMIT").await
@@ -71,6 +120,7 @@ impl<D: Dialect> Clone for SqlDatabase<D> {
             dialect: self.dialect.clone(),
             pool: self.pool.clone(),
             schema: Arc::clone(&self.schema),
+            allows_unheard: self.allows_unheard,
         }
     }
 }
@@ -91,6 +141,39 @@ impl<D: Dialect> Database for SqlDatabase<D> {
 
     fn diffs_model(&self) -> &str {
         &self.schema.log.name
+    }
+
+    async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
+        let log = &self.schema.log;
+        if self.schema.captured().next().is_none() {
+            return Ok(Vec::new());
+        }
+        let failed = |error| D::explain(log, error);
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let names = D::marked_owners(&mut connection, log, most).await.map_err(failed)?;
+        // No other names are marked.
+        Ok(names.into_iter().filter_map(|name| Owner::new(name).ok()).collect())
+    }
+
+    async fn news(&self) {
+        self.dialect.news(&self.pool, &self.schema.log).await;
+    }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        self.owners_behind(last, most).await.map(Some)
+    }
+
+    async fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        self.unsound(owner, self.schema.model(model)?, most).await
     }
 
     fn time_limit(&self) -> Option<Duration> {

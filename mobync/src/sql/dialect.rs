@@ -1,12 +1,14 @@
 //! What is different from one SQL database to the next.
 
-use std::{fmt::Debug, future::Future};
+use std::{fmt::Debug, future::Future, time::Duration};
 
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Found, Model, SchemaError, Table, session::Session};
-use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot, Turns};
+use super::{
+    Batch, Column, Effect, Found, Model, SchemaError, Table, schema::Schema, session::Session,
+};
+use crate::{DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 
@@ -58,6 +60,9 @@ pub(crate) use run_statements;
 /// A row of the window: its kind, and then the columns of the log but the owner.
 pub(crate) type LogRow =
     (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
+
+/// A mark: model and id of an object, and the time in milliseconds.
+pub(crate) type MarkRow = (String, String, i64);
 
 /// A transaction that is written through; dropped without a commit, it undoes what was written.
 #[doc(hidden)]
@@ -130,11 +135,35 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
+    /// Takes note of the tables, behind all else when the database is built.
+    fn know(&mut self, schema: &Schema) {
+        let _ = schema;
+    }
+
+    /// Begins a transaction to read the owner's rows in, or values, if it takes one to read them as a sync
+    /// that writes would.
+    fn begin_reading(
+        &self,
+        pool: &Pool<Self::Db>,
+        owner: Option<&Owner>,
+    ) -> impl Future<Output = Result<Option<Self::Writer>, sqlx::Error>> + Send {
+        let _ = (pool, owner);
+        async { Ok(None) }
+    }
+
     /// Looks whether the database, and the name of the log, are such that sync can be on it.
     fn check(
         connection: &mut Connection<Self>,
         log: &str,
     ) -> impl Future<Output = Result<(), SchemaError>> + Send;
+
+    /// The schema in which tables are made, if it has a name.
+    fn home(
+        connection: &mut Connection<Self>,
+    ) -> impl Future<Output = Result<Option<String>, sqlx::Error>> + Send {
+        let _ = connection;
+        async { Ok(None) }
+    }
 
     /// What the database says of a table, if there is one.
     fn find(
@@ -142,20 +171,138 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
-    /// The columns of a table at which no constraint, index or trigger looks.
+    /// Looks whether marks of these tables can be kept beside the log.
+    ///
+    /// # Errors
+    /// If a name is too long for that, or taken.
+    fn check_capture(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        captured: &[&Model],
+    ) -> impl Future<Output = Result<(), SchemaError>> + Send {
+        let _ = (connection, log, captured);
+        async { Ok(()) }
+    }
+
+    /// The columns of a table at which no constraint, index or trigger looks; those triggers that mark
+    /// changes for the log apart.
     fn free_columns(
         connection: &mut Connection<Self>,
+        log: &str,
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
+    /// What begins the transaction of a set-up.
+    const BEGIN_SET_UP: &'static str;
+
+    /// How long a set-up is tried again that gave way to who uses the tables.
+    fn set_up_patience(&self) -> Duration {
+        Duration::ZERO
+    }
+
+    /// Whether what a sync writes itself is marked, too.
+    const MARKS_OWN_WRITES: bool = false;
+
+    /// The cascades and triggers in the databases of the tables, but for those of the log's marks.
+    fn effects(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        models: &[&Model],
+    ) -> impl Future<Output = Result<Vec<Effect>, sqlx::Error>> + Send;
+
     /// Statements that make the library's own tables where they are not there.
-    fn set_up(log: &str) -> Vec<String>;
+    fn set_up(log: &Model) -> Vec<String>;
+
+    /// Statements that have all changes of these tables marked, of which there is at least one, and that
+    /// make what the marks need. Behind [`set_up`](Self::set_up).
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String>;
+
+    /// Statements that take away what marked changes of `others`, and, if nothing is captured, all that
+    /// the marks needed. They do nothing where there is nothing of it.
+    fn release(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec<String>;
+
+    /// The same for tables that are synced no more, as the catalogue has them.
+    fn left_over(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        captured: &[&Model],
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
+        let _ = (connection, log, captured);
+        async { Ok(Vec::new()) }
+    }
+
+    /// A condition: that the owner `$1` has marks. It may hold where marks of any owner are yet to be
+    /// sorted.
+    fn is_marked(log: &Model) -> String;
+
+    /// Removes marks of the owner, those of at most so many objects; each of these once, with the time of
+    /// its newest mark.
+    fn take_marks(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<MarkRow>, sqlx::Error>> + Send;
+
+    /// Runs what the database has deferred to the commit, and removes the marks of the owner that this
+    /// transaction made itself. Also whether others marked one of the named objects (model, id).
+    fn set_off(
+        &self,
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> impl Future<Output = Result<(Vec<MarkRow>, bool), sqlx::Error>> + Send;
+
+    /// Owners who have marks, at most so many.
+    fn marked_owners(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
+
+    /// Marks objects of the owner again, as not marked by this transaction.
+    fn put_back(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+        marks: &[Mark],
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Comes to an end when somebody may have been marked, if the database tells of that.
+    fn news(&self, pool: &Pool<Self::Db>, log: &Model) -> impl Future<Output = ()> + Send {
+        let _ = (pool, log);
+        std::future::pending()
+    }
+
+    /// A statement that locks the owner's rows whose ids are `$2`; none if nobody else can write
+    /// meanwhile.
+    fn lock(model: &Model) -> Option<String> {
+        let _ = model;
+        None
+    }
+
+    /// Whether the statement failed because the table, or a column of it, is not there any more.
+    fn lacks(error: &sqlx::Error) -> bool;
+
+    /// A select of entries, as [`entries`](Self::entries) gives them: of the owner `$1`, those of the
+    /// objects whose models are `$2` and whose ids `$3`, at the same places; `$4` is no limit.
+    fn entries_of(log: &Model) -> String;
+
+    /// The id of the object of an entry of the log, as the log's index by objects has it.
+    const OBJECT: &'static str;
+
+    /// The statement that makes the log's index by objects, or drops it.
+    fn index_objects(log: &Model, wanted: bool) -> String;
 
     /// A hint for who has to make a table with these columns.
     fn create_table(table: &Table) -> String;
 
     /// How to have a column compared by its bytes.
     fn by_bytes(table: &str, column: &str) -> String;
+
+    /// How to have a column that counts take numbers from outside.
+    fn by_default(table: &str, column: &str) -> String;
 
     /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
@@ -188,6 +335,10 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         columns: &[&Column],
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
+
+    /// A select of the records that rows of these columns would be read as, in the order of the
+    /// [`payload`](Self::payload) `$1`; none where [`Column::as_held`] says it.
+    fn as_columns(model: &Model, columns: &[&Column]) -> Option<String>;
 
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
     /// the window.

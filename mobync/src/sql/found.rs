@@ -14,16 +14,28 @@ pub struct Found {
     pub(crate) columns: Vec<FoundColumn>,
     pub(crate) unique: Vec<Unique>,
     pub(crate) references: Vec<Reference>,
+    pub(crate) clashes: Vec<Clash>,
+    /// Whether triggers or rules may change rows behind, or before, what writes them.
+    pub(crate) changes_rows: bool,
 }
 
 /// A column, and what keeps it from being one that names rows.
 #[derive(Debug)]
 pub(crate) struct FoundColumn {
     pub(crate) column: Column,
-    /// The database itself computes it.
-    pub(crate) generated: bool,
+    pub(crate) generated: Generated,
     /// It takes different texts for equal.
     pub(crate) folds: bool,
+}
+
+/// Whether the database itself computes a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Generated {
+    No,
+    /// From others.
+    Computed,
+    /// It counts, and takes no number from outside.
+    Identity,
 }
 
 /// A unique index.
@@ -45,7 +57,7 @@ pub(crate) struct UniqueColumn {
 }
 
 /// A foreign key.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Reference {
     /// How it is called in a sentence.
     pub(crate) name: String,
@@ -53,6 +65,20 @@ pub(crate) struct Reference {
     pub(crate) to: String,
     /// The columns of this table, each with the one that it refers to.
     pub(crate) columns: Vec<(String, String)>,
+}
+
+/// A way in which rows of a table stand in the way of one that is written, whose place that one takes.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database has it"))]
+pub(crate) struct Clash {
+    /// The condition that a row of the table is in the way of the row `NEW`.
+    pub(crate) with: String,
+    /// The condition that one can be at all in the way of a new row; empty if it always can.
+    pub(crate) on_insert: String,
+    /// The same where the row `OLD` becomes `NEW`.
+    pub(crate) on_update: String,
+    /// The columns one of which an update must name for it; none if it may name any.
+    pub(crate) columns: Vec<String>,
 }
 
 impl Unique {

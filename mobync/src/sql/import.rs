@@ -1,24 +1,10 @@
 //! Bringing rows that were there before the log into it.
 
-use std::collections::HashSet;
-
-use super::{Arg, Column, Dialect, Model, SkippedRow, SqlDatabase, SqlUnit};
-use crate::{
-    Access, Database, DatabaseError, Diff, Operation, Owner, UnitOfWork, WindowQuery,
-    diff::check_name,
-    engine::{Settings, mint},
-    json,
-    merge::{object_in, object_of},
-};
-
-/// How many rows are brought in with one tick of their owner's clock.
-const BATCH: i64 = 500;
+use super::{Arg, Dialect, Model, SkippedRow, SqlDatabase};
+use crate::{DatabaseError, Error, Mobync, Owner, Reconciled};
 
 /// How many rows that were left out are told of.
 const SHOWN: usize = 10;
-
-/// Stands between an owner and an id, which have no such character.
-const BETWEEN: char = '\u{1f}';
 
 /// How far an import came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,28 +18,26 @@ pub struct Imported {
     pub rows: u64,
     /// How many rows the log had already.
     pub known_rows: u64,
+    /// How many of these had other values, which were brought into the log.
+    pub changed_rows: u64,
+    /// How many objects of the log had no row any more, which was brought into the log.
+    pub lost_rows: u64,
     /// How many rows were left out, because no diff can say what is in them.
     pub skipped_rows: u64,
     /// The first few of these.
     pub skipped: Vec<SkippedRow>,
 }
 
-/// What is known of an owner's log: the objects in it, up to a tick.
-#[derive(Debug, Default)]
-struct Seen {
-    objects: HashSet<String>,
-    clock: i64,
-}
-
 impl<D: Dialect> SqlDatabase<D> {
-    /// Writes a create into the log for every row of the model's table that the log does not know, so
-    /// that devices receive what was there before sync was.
+    /// Brings every row of the model's table into the log, so that devices receive what was there before
+    /// sync was, and whatever the log has missed since: [`Mobync::reconcile`] for the owners who have rows
+    /// in that table.
     ///
-    /// It goes on owner by owner, in batches, and tells `progress` after each one. It may be stopped at
-    /// any time and begun again, while devices sync: what the log knows is passed over. Rows without an
-    /// owner (null) are left out; so are rows that no diff can bring, and these are counted and told of:
-    /// an owner or id that is empty, longer than 1,024 bytes or no text, and values that JSON does not
-    /// have.
+    /// It goes on owner by owner, in pages, and tells `progress` behind each one. It may be stopped at
+    /// any time and begun again, while devices sync: what the log says already is passed over. Rows
+    /// without an owner (null) are left out; so are rows that no diff can bring, and these are counted and
+    /// told of: an owner or id that is empty, longer than 1,024 bytes or no text, and values that JSON
+    /// does not have.
     ///
     /// # Errors
     /// [`DatabaseError::UnknownModel`]; [`DatabaseError::Failed`] or [`DatabaseError::Busy`] if the
@@ -64,206 +48,96 @@ impl<D: Dialect> SqlDatabase<D> {
         mut progress: impl FnMut(Imported) + Send,
     ) -> Result<Imported, DatabaseError> {
         let model = self.schema.model(model)?;
-        let Some(owner) = &model.owner else {
+        if model.owner.is_none() {
             let name = &model.name;
             return Err(DatabaseError::failed(format!("{name} is shared: its rows are nobody's")));
+        }
+        let (skipped_rows, skipped) = self.unsound(None, model, SHOWN).await?;
+        let names = self.owners_of(model).await?;
+        let mut imported = Imported {
+            owners_in_all: names.len() as u64,
+            skipped_rows,
+            skipped,
+            ..Imported::default()
         };
-        let mut imported = self.skip_unsound(model, owner).await?;
-        let (owner, is_name) = (owner.exact(), D::is_name(owner));
-        let sql = format!(
-            "SELECT DISTINCT CAST({owner} AS TEXT) FROM {} AS t WHERE {owner} IS NOT NULL AND {is_name}",
-            model.table
-        );
-        let owners = self.ask(model, &sql, &[]).await?;
-        imported.owners_in_all = owners.len() as u64;
-        for name in owners {
-            match self.owner_to_import(model, &name) {
-                Ok(owner) => self.import_owner(model, &owner, &mut imported, &mut progress).await?,
-                Err(reason) => {
-                    let sql = format!(
-                        "SELECT CAST(count(*) AS TEXT) FROM {} AS t WHERE {}1 = 1",
-                        model.table,
-                        model.owned()
-                    );
-                    let rows = count(&self.ask(model, &sql, &[Arg::Text(&name)]).await?);
-                    imported.skip(rows, [SkippedRow::new(name, "", reason)]);
+        let mobync = Mobync::new(self.clone());
+        for name in names {
+            let brought = match self.owner_of_rows(model, &name) {
+                Ok(owner) => {
+                    let mut tell = |so_far: &Reconciled| {
+                        progress(imported.with(&model.name, so_far));
+                    };
+                    let brought = mobync.bring_in(&owner, &model.name, &mut tell).await;
+                    brought.map_err(reason)?
                 }
-            }
+                Err(reason) => self.nameless(model, name, reason).await?,
+            };
+            imported = imported.with(&model.name, &brought);
             imported.owners += 1;
             progress(imported.clone());
         }
         Ok(imported)
     }
 
-    /// Counts the rows that the database itself can say of that they are left out.
-    async fn skip_unsound(&self, model: &Model, owner: &Column) -> Result<Imported, DatabaseError> {
-        let mut imported = Imported::default();
+    pub(super) async fn owners_of(&self, model: &Model) -> Result<Vec<String>, DatabaseError> {
+        let Some(owner) = &model.owner else { return Ok(Vec::new()) };
+        let (owner, is_name) = (owner.exact(), D::is_name(owner));
+        let sql = format!(
+            "SELECT DISTINCT CAST({owner} AS TEXT) FROM {} AS t WHERE {owner} IS NOT NULL AND {is_name}",
+            model.table
+        );
+        self.ask(model, &sql, &[]).await
+    }
+
+    /// The rows of an owner who is none, as they are told of.
+    async fn nameless(
+        &self,
+        model: &Model,
+        name: String,
+        reason: String,
+    ) -> Result<Reconciled, DatabaseError> {
         let table = &model.table;
-        let is_owned = format!("{} IS NOT NULL", owner.exact());
-        let (owner_is, id_is) = (D::is_name(owner), D::is_name(&model.id));
-        let unsound = [
-            (format!("NOT {owner_is}"), "its owner is not of the column's type"),
-            (format!("{owner_is} AND NOT {id_is}"), "its id is null or not of the column's type"),
-            (
-                format!("{owner_is} AND {id_is} AND NOT {}", D::is_sound(model)),
-                "a value is infinite, or no JSON in a column for JSON",
-            ),
-        ];
-        for (condition, reason) in unsound {
-            let rows = format!("FROM {table} AS t WHERE {is_owned} AND ({condition})");
-            let sql = format!("SELECT CAST(count(*) AS TEXT) {rows}");
-            let rows_in_all = count(&self.ask(model, &sql, &[]).await?);
-            if rows_in_all == 0 {
-                continue;
-            }
-            let (owner, id) = (D::shown(owner), D::shown(&model.id));
-            let sql = format!("SELECT {owner} || '{BETWEEN}' || {id} {rows} LIMIT {SHOWN}");
-            let shown = self.ask(model, &sql, &[]).await?;
-            let shown = shown.iter().filter_map(|row| row.split_once(BETWEEN));
-            imported.skip(rows_in_all, shown.map(|(owner, id)| SkippedRow::new(owner, id, reason)));
-        }
-        Ok(imported)
+        let sql =
+            format!("SELECT CAST(count(*) AS TEXT) FROM {table} AS t WHERE {}1 = 1", model.owned());
+        let count = self.ask(model, &sql, &[Arg::Text(&name)]).await?;
+        let count = count.first().and_then(|count| count.parse().ok()).unwrap_or_default();
+        let mut reconciled = Reconciled::default();
+        reconciled.skip(count, [SkippedRow::new(name, "", reason)]);
+        Ok(reconciled)
     }
 
     /// # Errors
     /// Why nothing of that owner can be in the log.
-    fn owner_to_import(&self, model: &Model, name: &str) -> Result<Owner, String> {
+    fn owner_of_rows(&self, model: &Model, name: &str) -> Result<Owner, String> {
         let owner = Owner::new(name).map_err(|error| error.to_string())?;
         let fits = self.schema.log.check_owner(&owner).and_then(|()| model.check_owner(&owner));
         fits.map_err(|_| "the log has no room for the owner".to_owned())?;
         Ok(owner)
     }
-
-    async fn import_owner(
-        &self,
-        model: &Model,
-        owner: &Owner,
-        imported: &mut Imported,
-        progress: &mut (impl FnMut(Imported) + Send),
-    ) -> Result<(), DatabaseError> {
-        let (mut seen, mut last) = (Seen::default(), None);
-        while let Some(id) =
-            self.import_batch(model, owner, last.as_deref(), &mut seen, imported).await?
-        {
-            progress(imported.clone());
-            last = Some(id);
-        }
-        Ok(())
-    }
-
-    /// Brings in the rows behind `last`, and returns the last of them.
-    async fn import_batch(
-        &self,
-        model: &Model,
-        owner: &Owner,
-        last: Option<&str>,
-        seen: &mut Seen,
-        imported: &mut Imported,
-    ) -> Result<Option<String>, DatabaseError> {
-        let mut unit = self.open(owner, Access::Write).await?;
-        seen.look(&mut unit, model, owner).await?;
-        let rows = unit.rows_behind(model, owner, last, BATCH).await?;
-        let mut entries = Vec::new();
-        let (mut last, now) = (None, Settings::default().now());
-        for json_data in rows {
-            let id = object_in(&json_data).map_err(DatabaseError::failed)?.into_owned();
-            last = Some(id.clone());
-            let flaw = check_name(&id).map_err(|reason| format!("the id {reason}"));
-            if let Err(reason) = flaw.and_then(|()| json::check(&json_data)) {
-                imported.skip(1, [SkippedRow::new(owner.as_str(), id, reason)]);
-                continue;
-            }
-            if !seen.objects.insert(id) {
-                imported.known_rows += 1;
-                continue;
-            }
-            entries.push(Diff {
-                id: mint(),
-                owner: owner.as_str().to_owned(),
-                logical_clock: seen.clock,
-                utc_timestamp: now,
-                operation: Operation::Create,
-                model: model.name.clone(),
-                json_data,
-            });
-        }
-        if !entries.is_empty() {
-            let rows = entries.len() as u64;
-            unit.append(owner, self.diffs_model(), entries).await?;
-            unit.commit().await?;
-            imported.rows += rows;
-        }
-        Ok(last)
-    }
-
-    async fn ask(
-        &self,
-        model: &Model,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<String>, DatabaseError> {
-        let failed = |error| D::explain(model, error);
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        D::texts(&mut connection, sql, args).await.map_err(failed)
-    }
 }
 
 impl Imported {
-    fn skip(&mut self, rows: u64, shown: impl IntoIterator<Item = SkippedRow>) {
-        self.skipped_rows += rows;
-        let room = SHOWN.saturating_sub(self.skipped.len());
-        self.skipped.extend(shown.into_iter().take(room));
-    }
-}
-
-fn count(texts: &[String]) -> u64 {
-    texts.first().and_then(|text| text.parse().ok()).unwrap_or_default()
-}
-
-impl Seen {
-    /// Reads what the log has got since the last look.
-    async fn look<D: Dialect>(
-        &mut self,
-        unit: &mut SqlUnit<D>,
-        model: &Model,
-        owner: &Owner,
-    ) -> Result<(), DatabaseError> {
-        let log = unit.log_name();
-        let query = WindowQuery { log: &log, since: self.clock, ids: &[], objects: &[] };
-        let window = unit.window(owner, query).await?;
-        for entry in window.entries.iter().filter(|entry| entry.model == model.name) {
-            self.objects.insert(object_of(entry)?);
+    /// The same with what was brought in of one more owner so far.
+    fn with(&self, model: &str, so_far: &Reconciled) -> Self {
+        let mut imported = self.clone();
+        if let Some(of_model) = so_far.models.get(model) {
+            imported.rows += of_model.creates;
+            imported.known_rows += of_model.rows.saturating_sub(of_model.creates);
+            imported.changed_rows += of_model.updates;
+            imported.lost_rows += of_model.deletes;
         }
-        self.clock = window.clock;
-        Ok(())
+        imported.skipped_rows += so_far.skipped_rows;
+        let room = SHOWN.saturating_sub(imported.skipped.len());
+        imported.skipped.extend(so_far.skipped.iter().take(room).cloned());
+        imported
     }
 }
 
-impl<D: Dialect> SqlUnit<D> {
-    async fn rows_behind(
-        &mut self,
-        model: &Model,
-        owner: &Owner,
-        last: Option<&str>,
-        most: i64,
-    ) -> Result<Vec<String>, DatabaseError> {
-        let id = model.id.exact();
-        let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(most)];
-        let behind = match last {
-            Some(last) => {
-                args.push(Arg::Text(last));
-                format!(" AND {id} > {}", model.id.cast("$3"))
-            }
-            None => String::new(),
-        };
-        let sql = format!(
-            "SELECT {} FROM {} AS t WHERE {}{} AND {}{behind} ORDER BY {id} LIMIT $2",
-            D::record(model),
-            model.table,
-            model.owned(),
-            D::is_name(&model.id),
-            D::is_sound(model)
-        );
-        self.read_texts(model, &sql, &args).await
+/// Why the database did not do it.
+fn reason(error: Error) -> DatabaseError {
+    match error {
+        Error::Busy { source, .. } => DatabaseError::Busy(source),
+        Error::Internal(source) => DatabaseError::Failed(source),
+        other => DatabaseError::failed(other),
     }
 }

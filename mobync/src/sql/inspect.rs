@@ -1,6 +1,9 @@
 //! What a table must be like to be synced, or to be the log.
 
-use super::{Column, Dialect, Found, FoundColumn, Kind, Model, SchemaError, Table, Unique, quote};
+use super::{
+    Column, Dialect, Found, FoundColumn, Generated, Kind, Model, SchemaError, Table, Unique,
+    WrittenBy, quote,
+};
 
 const LOG_TEXTS: [&str; 5] = ["id", "owner", "type", "model", "json_data"];
 const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
@@ -11,19 +14,29 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// What keeps it from being synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
-    let Found { schema, other, mut columns, unique, .. } = found;
+    let Found { schema, other, mut columns, unique, changes_rows, identity, references, clashes } =
+        found;
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
-    let in_sql = in_schema(schema, name);
+    let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
     let mut name_of = |column: &str, advice| -> Result<Column, SchemaError> {
-        let FoundColumn { column, generated, folds } = take(name, &mut columns, column, advice)?;
-        if generated {
-            return Err(refuse(
-                name,
-                &column,
-                "it is generated, and ids and owners come from outside",
-            ));
+        let FoundColumn { column, generated, folds, .. } =
+            take(name, &mut columns, column, advice)?;
+        match generated {
+            Generated::No => {}
+            Generated::Identity => {
+                let mend = D::by_default(&in_sql, &column.quoted());
+                return Err(SchemaError::Identity {
+                    table: name.clone(),
+                    column: column.name,
+                    mend,
+                });
+            }
+            Generated::Computed => {
+                let advice = "it is generated, and ids and owners come from outside";
+                return Err(refuse(name, &column, advice));
+            }
         }
         if !column.kind.can_name() {
             return Err(refuse(name, &column, "ids and owners must be text, a UUID or an integer"));
@@ -38,27 +51,72 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
             "add it, name another one with `owner_column`, or say that the rows are everybody's with `shared`",
         )?),
     };
+    if table.captured && owner.is_none() {
+        return Err(SchemaError::SharedCapture { table: name.clone() });
+    }
     check_key::<D>(table, &in_sql, &unique)?;
+    let mut hidden = table.hidden.clone();
     for column in &table.hidden {
         take(name, &mut columns, column, "take it out of those that are `hidden`")?;
     }
-    let columns = columns.into_iter().filter(|found| !found.generated);
-    let mut columns: Vec<Column> = columns.map(|found| found.column).collect();
-    if let Some(column) = columns.iter().find(|column| column.name == "id") {
-        return Err(refuse(name, column, "devices know the `id_column` by this name; rename one"));
+    if let Some(synced) = &table.columns {
+        for column in synced {
+            let advice = "take it out of `columns`, which are those besides the id and the owner";
+            find(name, &mut columns, column, advice)?;
+        }
+        let others = columns.extract_if(.., |found| !synced.contains(&found.column.name));
+        hidden.extend(others.map(|found| found.column.name));
+    }
+    for column in &table.read_only {
+        let found = find(name, &mut columns, column, "take it out of those that are `read_only`")?;
+        found.column.written_by = WrittenBy::Backend;
+    }
+    for column in &table.computed {
+        let found = find(name, &mut columns, column, "take it out of those that are `computed`")?;
+        found.column.written_by = WrittenBy::Database;
+    }
+    if let Some(found) = columns.iter().find(|found| found.column.name == "id") {
+        let advice = "devices know the `id_column` by this name; rename one";
+        return Err(refuse(name, &found.column, advice));
     }
     for column in &table.as_strings {
-        let found = columns.iter_mut().find(|found| found.name == *column);
         let advice = "take it out of `numbers_as_strings`";
-        let found = found.ok_or_else(|| no_column(name, column, advice))?;
-        if !matches!(found.kind, Kind::Integer(_) | Kind::Numeric) {
-            return Err(refuse(name, found, "only integers and decimals can be strings of digits"));
+        let found = find(name, &mut columns, column, advice)?;
+        if !matches!(found.column.kind, Kind::Integer(_) | Kind::Numeric) {
+            let advice = "only integers and decimals can be strings of digits";
+            return Err(refuse(name, &found.column, advice));
         }
-        found.as_strings = true;
+        found.column.as_strings = true;
     }
-    let (hidden, keeps_unknown) = (table.hidden.clone(), table.keeps_unknown);
-    let columns = columns.into();
-    Ok(Model { name: name.clone(), table: in_sql, id, owner, columns, hidden, keeps_unknown })
+    let mut has_own_will = changes_rows;
+    for found in &mut columns {
+        if found.generated != Generated::No {
+            found.column.written_by = WrittenBy::Database;
+        }
+        has_own_will |= found.column.written_by == WrittenBy::Database;
+    }
+    let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
+    let to_itself = references.into_iter().filter(|reference| reference.to == identity);
+    let to_id = |(of, to): (String, String)| (to == id.name).then_some(of);
+    let parents = to_itself.flat_map(|reference| reference.columns).filter_map(to_id).collect();
+    Ok(Model {
+        name: name.clone(),
+        schema: schema_name,
+        identity,
+        table: in_sql,
+        id,
+        owner,
+        columns: columns.into(),
+        hidden,
+        keeps_unknown: table.keeps_unknown,
+        has_own_will,
+        rank: 0,
+        parents,
+        captured: table.captured,
+        is_quiet: false,
+        gives_way: false,
+        clashes,
+    })
 }
 
 /// Rows must be told apart by the bytes of owner and id, no less and no more, by a unique index.
@@ -90,10 +148,12 @@ fn check_key<D: Dialect>(
     Ok(())
 }
 
-/// The log as it is, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will make it.
+/// The log as it is, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will make it in the schema
+/// `home`.
 pub(super) fn log_model<D: Dialect>(
     table: &Table,
     found: Option<Found>,
+    home: Option<String>,
 ) -> Result<Model, SchemaError> {
     let name = &table.name;
     let Found { schema, other, mut columns, unique, .. } = found.unwrap_or_else(|| Found {
@@ -103,22 +163,23 @@ pub(super) fn log_model<D: Dialect>(
             .chain(LOG_INTEGERS.map(|name| (name, "bigint", Kind::Integer(64))))
             .map(|(name, sql_type, kind)| FoundColumn {
                 column: Column::new(name, kind, sql_type),
-                generated: false,
+                generated: Generated::No,
                 folds: false,
             })
             .collect(),
+        schema: home,
         ..Found::default()
     });
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
-    let in_sql = in_schema(schema, name);
+    let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
     let advice = "it is the log; drop it if it is none, or name another one with `diffs_table`";
     for column in LOG_TEXTS.into_iter().chain(LOG_INTEGERS) {
         let found = columns.iter().find(|found| found.column.name == column);
         let found = found.ok_or_else(|| no_column(name, column, advice))?;
         let kind = if LOG_TEXTS.contains(&column) { Kind::Text } else { Kind::Integer(64) };
-        if found.column.kind != kind || found.generated {
+        if found.column.kind != kind || found.generated != Generated::No {
             let advice = "the log needs texts, and integers of 64 bits";
             return Err(refuse(name, &found.column, advice));
         }
@@ -133,9 +194,24 @@ pub(super) fn log_model<D: Dialect>(
     let id = take(name, &mut columns, "id", advice)?.column;
     let owner = Some(take(name, &mut columns, "owner", advice)?.column);
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
-    let columns = columns.into();
-    let (name, hidden) = (name.clone(), Vec::new());
-    Ok(Model { name, table: in_sql, id, owner, columns, hidden, keeps_unknown: false })
+    Ok(Model {
+        name: name.clone(),
+        schema: schema_name,
+        identity: String::new(),
+        table: in_sql,
+        id,
+        owner,
+        columns: columns.into(),
+        hidden: Vec::new(),
+        keeps_unknown: false,
+        captured: false,
+        is_quiet: false,
+        gives_way: false,
+        clashes: Vec::new(),
+        has_own_will: false,
+        rank: 0,
+        parents: Vec::new(),
+    })
 }
 
 fn take(
@@ -146,6 +222,16 @@ fn take(
 ) -> Result<FoundColumn, SchemaError> {
     let place = columns.iter().position(|found| found.column.name == name);
     place.map(|place| columns.remove(place)).ok_or_else(|| no_column(table, name, advice))
+}
+
+fn find<'c>(
+    table: &str,
+    columns: &'c mut [FoundColumn],
+    name: &str,
+    advice: &'static str,
+) -> Result<&'c mut FoundColumn, SchemaError> {
+    let found = columns.iter_mut().find(|found| found.column.name == name);
+    found.ok_or_else(|| no_column(table, name, advice))
 }
 
 fn no_column(table: &str, column: &str, advice: &'static str) -> SchemaError {

@@ -3,32 +3,46 @@
 
 mod batch;
 mod builder;
+mod capture;
 mod columns;
 mod cursors;
 mod database;
 mod dialect;
+mod effects;
 mod filter;
 mod found;
 mod import;
 mod inspect;
+mod keeping;
+mod marked;
+mod owners;
 mod references;
+mod rows;
 mod schema;
 mod schema_error;
 mod session;
-mod skipped;
 mod table;
+mod tokens;
 mod unit;
 mod value;
+mod will;
 mod window;
+mod writes;
 
 pub(crate) use self::{
     batch::{Batch, with_parameters},
-    dialect::{Arg, LogRow, Writer, run_statements},
-    found::{Found, FoundColumn, Reference, Unique},
-    schema::{Column, Kind, Model, quote},
+    capture::{marks_of, prefix_of},
+    dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
+    effects::Effect,
+    found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
+    keeping::Keeping,
+    schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},
+    tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
+    writes::{Change, Columns, Script, TableName},
 };
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,
-    schema_error::SchemaError, skipped::SkippedRow, table::Table, unit::SqlUnit,
+    schema_error::SchemaError, table::Table, unit::SqlUnit,
 };
+pub use crate::reconcile::SkippedRow;

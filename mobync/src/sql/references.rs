@@ -1,5 +1,7 @@
 //! The foreign keys between synced tables, none of which may lead from one owner to another.
 
+use std::collections::HashMap;
+
 use super::{Found, Model, Reference, SchemaError};
 
 /// The tables that are synced, as far as keys lead from one to another.
@@ -67,6 +69,24 @@ impl Keys {
             }
         }
         Ok(())
+    }
+
+    /// The tables in an order in which each comes behind those that it refers to, as far as there is one:
+    /// where keys lead in a circle, as they were named.
+    pub(super) fn ranks(&self) -> HashMap<String, usize> {
+        let mut waiting: Vec<&Ends> = self.0.iter().collect();
+        let mut ranks = HashMap::new();
+        while !waiting.is_empty() {
+            let refers = |child: &Ends, parent: &Ends| {
+                child.identity != parent.identity
+                    && child.references.iter().any(|reference| reference.to == parent.identity)
+            };
+            let is_first = |ends: &&Ends| !waiting.iter().any(|other| refers(ends, other));
+            let first = waiting.iter().position(is_first).unwrap_or_default();
+            let ends = waiting.remove(first);
+            ranks.insert(ends.table.clone(), ranks.len());
+        }
+        ranks
     }
 
     fn find(&self, identity: &str) -> Option<&Ends> {

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{
+    Clash,
     columns::Columns,
+    keeping::Keeping,
     value::{in_range, integer, is_decimal, is_uuid},
 };
 use crate::{DatabaseError, Owner};
 
 /// The synced tables by their models' names, and the log among them.
 #[derive(Debug)]
-pub(crate) struct Schema {
+pub struct Schema {
     pub(super) log: Model,
     pub(super) models: BTreeMap<String, Model>,
 }
@@ -21,16 +23,37 @@ pub(crate) struct Schema {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) name: String,
+    /// The schema that it is in, if the name in SQL has it.
+    pub(crate) schema: Option<String>,
+    /// Which table it is, however it is called.
+    pub(crate) identity: String,
     /// Its name in SQL, quoted.
     pub(crate) table: String,
     pub(crate) id: Column,
     /// None: everybody's.
     pub(crate) owner: Option<Column>,
-    /// The others, but for those that the database itself computes.
+    /// The others.
     pub(crate) columns: Columns,
     /// The names of those that sync does not see.
     pub(crate) hidden: Vec<String>,
     pub(crate) keeps_unknown: bool,
+    /// Its changes are marked, whoever makes them.
+    pub(crate) captured: bool,
+    /// Nothing but the writes of syncs and of the application itself changes its rows.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) is_quiet: bool,
+    /// A sync that waits for a lock on rows begins again, so that it is never the application that must
+    /// give way.
+    pub(crate) gives_way: bool,
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) clashes: Vec<Clash>,
+    /// The database may write other columns of a row than those that a change names: some are computed,
+    /// or a trigger or rule may change the row.
+    pub(crate) has_own_will: bool,
+    /// Its place in an order in which tables come behind those that they refer to.
+    pub(crate) rank: usize,
+    /// The columns by which its rows refer to others of it.
+    pub(crate) parents: Vec<String>,
 }
 
 /// One column.
@@ -51,6 +74,31 @@ pub struct Column {
     pub(crate) as_strings: bool,
     /// No constraint, index or trigger looks at it: its type alone says what it takes.
     pub(crate) is_free: bool,
+    /// What of the values that it takes it surely gives back as they were.
+    pub(crate) keeping: Keeping,
+    /// What it is in a row that was made without it.
+    pub(crate) default: DefaultValue,
+    pub(crate) written_by: WrittenBy,
+}
+
+/// What a column is in a row that was made without it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DefaultValue {
+    Null,
+    /// JSON text.
+    Constant(String),
+    /// Only the database knows, for each row anew.
+    Own,
+}
+
+/// Who writes a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WrittenBy {
+    Everybody,
+    /// The backend, and no device.
+    Backend,
+    /// The database alone: what others write to it is passed over.
+    Database,
 }
 
 /// What a column can hold.
@@ -74,11 +122,34 @@ impl Schema {
         let log = Some(&self.log).filter(|log| log.name == name);
         models.or(log).ok_or_else(|| DatabaseError::unknown_model(name))
     }
+
+    /// Those models and that log; where changes of one are marked, a sync gives way with all.
+    pub(super) fn new(log: Model, models: BTreeMap<String, Model>) -> Self {
+        let mut schema = Self { log, models };
+        let gives_way = schema.captured().next().is_some();
+        schema.log.gives_way = gives_way;
+        schema.models.values_mut().for_each(|model| model.gives_way = gives_way);
+        schema
+    }
+
+    pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
+        self.models.values()
+    }
+
+    /// The tables whose changes are marked.
+    pub(crate) fn captured(&self) -> impl Iterator<Item = &Model> {
+        self.models.values().filter(|model| model.captured)
+    }
 }
 
 impl Model {
     pub(super) fn column(&self, field: &str) -> Option<&Column> {
         self.columns.named(field)
+    }
+
+    /// The same, if others than the database may write it.
+    pub(super) fn written(&self, field: &str) -> Option<&Column> {
+        self.column(field).filter(|column| column.written_by != WrittenBy::Database)
     }
 
     /// A field's column; `id` is the id's.
@@ -142,6 +213,9 @@ impl Column {
             limit: None,
             collate: "",
             as_strings: false,
+            keeping: Keeping::Nothing,
+            default: DefaultValue::Null,
+            written_by: WrittenBy::Everybody,
         }
     }
 

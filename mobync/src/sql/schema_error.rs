@@ -64,6 +64,19 @@ pub enum SchemaError {
         /// What to do.
         advice: &'static str,
     },
+    /// The database itself counts the ids, or the owners, and takes none from outside.
+    #[error(
+        "the column {column} of {table} is GENERATED ALWAYS AS IDENTITY, and ids and owners come from \
+         outside: {mend}"
+    )]
+    Identity {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// What to do: a statement.
+        mend: String,
+    },
     /// To the database, different owners, ids or entries of the log are one: it ignores case, accents
     /// or blanks.
     #[error(
@@ -99,6 +112,43 @@ pub enum SchemaError {
         /// What to do.
         mend: String,
     },
+    /// A table whose rows are everybody's is to be captured.
+    #[error(
+        "the table {table} is shared, so nobody can tell whose devices are to hear of a change: give it an owner \
+         column, or `capture` the other tables only, one by one"
+    )]
+    SharedCapture {
+        /// The table.
+        table: String,
+    },
+    /// A table of another database file than the log's is to be captured.
+    #[error(
+        "the table {table} cannot be captured in the attached database {schema}, for a commit to two files may \
+         keep its marks and lose what the log {log} made of them: move it to the main database, or `capture` the \
+         other tables only, one by one"
+    )]
+    ElsewhereCapture {
+        /// The table.
+        table: String,
+        /// The database that it is in.
+        schema: String,
+        /// The log.
+        log: String,
+    },
+    /// What a sync writes sets off a change of synced rows, of which no device would hear.
+    #[error(
+        "{by} changes rows of {table} behind what a sync writes, and no device would hear of it: let it be marked, \
+         by Table::new(\"{table}\").capture(), or say that devices need not hear of it by `allow_unheard_changes`"
+    )]
+    Unheard {
+        /// The table that is changed.
+        table: String,
+        /// The foreign key or the trigger that changes it.
+        by: String,
+    },
+    /// The library's own tables or triggers cannot be made.
+    #[error("the library's own tables and triggers cannot be made")]
+    SetUp(#[from] crate::DatabaseError),
     /// Two of the tables are the same.
     #[error("the table {table} is named twice, or is the one that keeps the log")]
     Twice {

@@ -72,19 +72,15 @@ impl<D: Dialect> Session<D> {
     /// Reads behind a savepoint, so that a transaction goes on if the statement fails.
     pub(super) async fn attempt_texts(
         &mut self,
-        model: &Model,
         sql: &str,
         args: &[Arg<'_>],
-    ) -> Result<Vec<String>, DatabaseError> {
-        let failed = |error| D::explain(model, error);
-        if matches!(self, Self::Reading(_)) {
-            return self.texts(sql, args).await.map_err(failed);
-        }
-        let connection = self.writing()?;
-        D::command(connection, SAVEPOINT).await.map_err(failed)?;
-        let texts = D::texts(connection, sql, args).await.map_err(failed);
+    ) -> Result<Vec<String>, sqlx::Error> {
+        let Self::Writing(writer) = self else { return self.texts(sql, args).await };
+        let connection = writer.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+        D::command(connection, SAVEPOINT).await?;
+        let texts = D::texts(connection, sql, args).await;
         let end = if texts.is_ok() { RELEASE } else { UNDO };
-        D::command(connection, end).await.map_err(failed)?;
+        D::command(connection, end).await?;
         texts
     }
 

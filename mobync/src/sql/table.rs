@@ -19,9 +19,14 @@ pub struct Table {
     /// None: the table is shared.
     pub(super) owner: Option<String>,
     pub(super) hidden: Vec<String>,
+    /// None: all that are not hidden.
+    pub(super) columns: Option<Vec<String>>,
+    pub(super) read_only: Vec<String>,
+    pub(super) computed: Vec<String>,
     /// The columns whose numbers are strings in JSON.
     pub(super) as_strings: Vec<String>,
     pub(super) keeps_unknown: bool,
+    pub(super) captured: bool,
 }
 
 impl Table {
@@ -33,8 +38,12 @@ impl Table {
             id: "id".to_owned(),
             owner: Some("owner".to_owned()),
             hidden: Vec::new(),
+            columns: None,
+            read_only: Vec::new(),
+            computed: Vec::new(),
             as_strings: Vec::new(),
             keeps_unknown: false,
+            captured: false,
         }
     }
 
@@ -90,6 +99,56 @@ impl Table {
         self
     }
 
+    /// The columns that are synced, besides the id and the owner; all others are as those that are
+    /// [`hidden`](Self::hidden).
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let users = Table::new("users").columns(["name", "photo"]);
+    /// # let _ = users;
+    /// ```
+    #[must_use]
+    pub fn columns<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        let columns = columns.into_iter().map(Into::into);
+        self.columns.get_or_insert_default().extend(columns);
+        self
+    }
+
+    /// Columns that devices see, and do not write: a create or an update that names one is refused alone,
+    /// as `forbidden`. [`Mobync::write`](crate::Mobync::write) may write them.
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let users = Table::new("users").read_only(["is_admin"]);
+    /// # let _ = users;
+    /// ```
+    ///
+    /// A create by a device leaves them to their defaults, so they need one, or must take null.
+    #[must_use]
+    pub fn read_only<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.read_only.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
+    /// Columns that only the database fills, by triggers or defaults of its own. Devices see them; what
+    /// they write to them is passed over, and what the database made of the row goes back to them.
+    ///
+    /// Generated columns, and those that are `GENERATED ALWAYS AS IDENTITY`, are so without being named.
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let notes = Table::new("notes").computed(["words", "changed_at"]);
+    /// # let _ = notes;
+    /// ```
+    #[must_use]
+    pub fn computed<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
+        self.computed.extend(columns.into_iter().map(Into::into));
+        self
+    }
+
     /// Columns of integers or decimals that the server gives back as strings of digits, for clients whose
     /// numbers are doubles and do not hold all of them, as those of JavaScript.
     ///
@@ -118,11 +177,41 @@ impl Table {
         self.keeps_unknown = true;
         self
     }
+
+    /// Changes of the table's rows reach the devices whoever makes them, and however: the application's
+    /// own SQL, an ORM, a cascade, a trigger, `psql`.
+    ///
+    /// [`set_up`](super::SqlDatabase::set_up) makes the triggers that mark what has changed, in the
+    /// transaction that changes it; the next sync of its owner reads the marked rows. Without this,
+    /// `set_up` takes such triggers away again. A table that is [`shared`](Self::shared) cannot be
+    /// captured, for nobody can tell whose devices are to hear of a change.
+    ///
+    /// ```
+    /// use mobync::sql::Table;
+    ///
+    /// let tasks = Table::new("tasks").capture();
+    /// # let _ = tasks;
+    /// ```
+    #[must_use]
+    pub fn capture(mut self) -> Self {
+        self.captured = true;
+        self
+    }
 }
 
 impl Table {
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) fn owner(&self) -> Option<&str> {
+        self.owner.as_deref()
     }
 
     pub(crate) fn schema_name(&self) -> Option<&str> {

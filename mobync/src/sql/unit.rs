@@ -1,9 +1,9 @@
 //! One unit of work on a database that speaks SQL.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use super::{
-    Arg, Dialect, Writer,
+    Arg, Dialect, MarkRow, Writer,
     batch::{self, Batch, batches},
     filter::Conditions,
     schema::{Model, Schema},
@@ -12,8 +12,8 @@ use super::{
     window::Statement,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, UnitOfWork,
-    Window, WindowQuery, Write,
+    DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record, Rejection, SetOff, Snapshot,
+    UnitOfWork, Will, Window, WindowQuery, Write, reconcile::same,
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
@@ -22,22 +22,21 @@ use crate::{
 /// One unit of work of an [`SqlDatabase`](super::SqlDatabase): a transaction, or reads outside of one.
 #[derive(Debug)]
 pub struct SqlUnit<D: Dialect> {
-    dialect: D,
-    schema: Arc<Schema>,
-    session: Session<D>,
+    pub(super) dialect: D,
+    pub(super) schema: Arc<Schema>,
+    pub(super) session: Session<D>,
     /// Each write is tried by itself, so that it is known which ones the database does not take.
     isolates: bool,
     /// And so are constraints that the commit would check.
     at_once: Option<D::AtOnce>,
+    /// The models whose tables are known to be as they were at start.
+    pub(super) readable: HashSet<String>,
 }
 
 impl<D: Dialect> SqlUnit<D> {
-    pub(super) fn log_name(&self) -> String {
-        self.schema.log.name.clone()
-    }
-
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
-        Self { dialect, schema, session, isolates: false, at_once: None }
+        let readable = HashSet::new();
+        Self { dialect, schema, session, isolates: false, at_once: None, readable }
     }
 
     /// Does a batch whole.
@@ -62,16 +61,6 @@ impl<D: Dialect> SqlUnit<D> {
             }
         }
         Err(DatabaseError::left_out(&batch.model.name))
-    }
-
-    pub(super) async fn read_texts(
-        &mut self,
-        model: &Model,
-        sql: &str,
-        args: &[Arg<'_>],
-    ) -> Result<Vec<String>, DatabaseError> {
-        let texts = Box::pin(self.session.texts(sql, args)).await;
-        texts.map_err(|error| D::explain(model, error))
     }
 }
 
@@ -99,12 +88,8 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         let mut args = vec![Arg::Text(owner.as_str())];
         args.extend(values);
 
-        let read = if may_fail {
-            Box::pin(self.session.attempt_texts(model, &sql, &args)).await
-        } else {
-            self.read_texts(model, &sql, &args).await
-        };
-        let texts = match read {
+        let read = self.select(Some(owner), &sql, &args, may_fail).await;
+        let texts = match read.map_err(|error| D::explain(model, error)) {
             // What is no value of the column's type is the value of no record.
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
             texts => texts?,
@@ -164,6 +149,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         }
         for batch in batches(&schema, &sound)? {
             batch.model.check_owner(owner)?;
+            self.readable.insert(batch.model.name.clone());
             if !self.isolates {
                 Box::pin(self.run(owner, &batch)).await?;
                 continue;
@@ -223,9 +209,128 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
             error => error,
         })
     }
+
+    fn captures(&self) -> bool {
+        self.schema.captured().next().is_some()
+    }
+
+    async fn is_marked(&mut self, owner: &Owner) -> Result<bool, DatabaseError> {
+        self.has_marks(owner).await
+    }
+
+    async fn take_marks(&mut self, owner: &Owner, most: usize) -> Result<Vec<Mark>, DatabaseError> {
+        let (connection, log) = self.marking()?;
+        let taken = Box::pin(D::take_marks(connection, log, owner, most)).await;
+        taken.map(to_marks).map_err(|error| D::explain(log, error))
+    }
+
+    async fn put_back(&mut self, owner: &Owner, marks: &[Mark]) -> Result<(), DatabaseError> {
+        let (connection, log) = self.marking()?;
+        let put_back = Box::pin(D::put_back(connection, log, owner, marks)).await;
+        put_back.map_err(|error| D::explain(log, error))
+    }
+
+    async fn lock_rows(
+        &mut self,
+        owner: &Owner,
+        objects: &[(&str, &str)],
+    ) -> Result<(), DatabaseError> {
+        self.lock(owner, objects).await
+    }
+
+    async fn set_off(
+        &mut self,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<SetOff, DatabaseError> {
+        let (connection, log) = (self.session.writing()?, &self.schema.log);
+        let set_off = Box::pin(self.dialect.set_off(connection, log, owner, named)).await;
+        let (marks, met) = set_off.map_err(|error| D::explain(log, error))?;
+        Ok(SetOff { marks: to_marks(marks), met })
+    }
+
+    async fn rows(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.read_rows(owner, model, ids).await
+    }
+
+    async fn rows_behind(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        last: Option<&str>,
+        many: usize,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.read_rows_behind(owner, model, last, many).await
+    }
+
+    async fn entries_of(
+        &mut self,
+        owner: &Owner,
+        _: &str,
+        objects: &[(&str, &str)],
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        self.entries_of_objects(owner, objects).await
+    }
+
+    async fn as_columns(
+        &mut self,
+        model: &str,
+        records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.spell(model, records).await
+    }
+
+    fn will(&self, model: &str) -> Will {
+        self.schema.models.get(model).map_or(Will::None, Model::will)
+    }
+
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.schema.models.get(write.model()).is_none_or(|model| model.keeps(write))
+    }
+
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
+        let column = self.schema.models.get(model).and_then(|model| model.column(field));
+        same(written, held) || column.is_some_and(|column| column.is_one(written, held))
+    }
+
+    fn default_of(&self, model: &str, field: &str) -> Option<&str> {
+        self.schema.models.get(model)?.default_of(field)
+    }
+
+    fn rank(&self, model: &str) -> usize {
+        self.schema.models.get(model).map_or(0, |model| model.rank)
+    }
+
+    fn parents(&self, model: &str) -> Vec<&str> {
+        let parents = self.schema.models.get(model).map(|model| &model.parents);
+        parents.into_iter().flatten().map(|column| &**column).collect()
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.schema.models.keys().cloned().collect()
+    }
+
+    fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {
+        match self.schema.models.get(model) {
+            Some(model) if operation != Operation::Delete => model.permits(fields),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl<D: Dialect> SqlUnit<D> {
+    /// The transaction's connection, and the log beside which the marks are.
+    fn marking(
+        &mut self,
+    ) -> Result<(&mut <D::Db as sqlx::Database>::Connection, &Model), DatabaseError> {
+        Ok((self.session.writing()?, &self.schema.log))
+    }
+
     async fn look(
         &mut self,
         schema: &Schema,
@@ -237,4 +342,8 @@ impl<D: Dialect> SqlUnit<D> {
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
         statement.read::<D>(owner, rows)
     }
+}
+
+fn to_marks(rows: Vec<MarkRow>) -> Vec<Mark> {
+    rows.into_iter().map(|(model, id, at)| Mark::new(model, id, Some(at))).collect()
 }

@@ -12,7 +12,8 @@ const MOST_SAFE: u64 = (1 << 53) - 1;
 
 impl Column {
     /// # Errors
-    /// [`DatabaseError::InvalidValue`] if the column cannot hold the value, or would hold another one.
+    /// [`DatabaseError::InvalidValue`] if the column is not for the value. Of others it may make what it
+    /// likes, and the database may not take them either.
     pub(super) fn check(&self, json: &str) -> Result<(), DatabaseError> {
         let first = json.bytes().next();
         if first == Some(b'n') {
@@ -21,10 +22,11 @@ impl Column {
         let fits = match (self.kind, first) {
             (Kind::Json | Kind::Other, _) => true,
             (Kind::Text, _) => first == Some(b'"'),
-            (Kind::Uuid, _) => text(json).is_some_and(|text| is_uuid(&text)),
+            // In whatever spelling: the database knows more of them.
+            (Kind::Uuid, _) => first == Some(b'"'),
             (Kind::Boolean, _) => matches!(json, "true" | "false" | "0" | "1"),
             (Kind::Integer(bits), Some(b'"')) => {
-                let number = text(json).and_then(|text| integer(&text));
+                let number = text(json).and_then(|text| any_integer(&text));
                 number.is_some_and(|number| in_range(number, bits))
             }
             (Kind::Integer(bits), _) => json
@@ -43,7 +45,9 @@ impl Column {
             if text.contains('\0') {
                 return Err(DatabaseError::invalid_value(&self.name, "must not have a NUL in it"));
             }
-            if let Some(limit) = self.limit.filter(|limit| text.chars().count() > *limit) {
+            // The blanks that are too many are cut off.
+            let has_room = |limit: &usize| text.chars().skip(*limit).all(|letter| letter == ' ');
+            if let Some(limit) = self.limit.filter(|limit| !has_room(limit)) {
                 let what = format!("must not have more than {limit} characters");
                 return Err(DatabaseError::invalid_value(&self.name, what));
             }
@@ -63,12 +67,12 @@ impl Column {
             Kind::Integer(16) => "must be an integer of 16 bits",
             Kind::Integer(32) => "must be an integer of 32 bits",
             Kind::Integer(_) if self.as_strings => {
-                "must be a string with the digits of an integer of 64 bits, without zeros or a plus in front"
+                "must be a string with the digits of an integer of 64 bits"
             }
             Kind::Integer(_) => "must be an integer, or a string with its digits",
             Kind::Float => "must be a number",
             Kind::Numeric => "must be a number, or a string with one",
-            Kind::Uuid => "must be a string with a UUID, in lower case and with hyphens",
+            Kind::Uuid => "must be a string with a UUID",
             Kind::Json | Kind::Other => {
                 let what = format!("does not fit its type, {}", self.sql_type);
                 return DatabaseError::invalid_value(&self.name, what);
@@ -121,6 +125,11 @@ pub(super) fn is_uuid(text: &str) -> bool {
 /// The integer that is spelled so, and in no other way.
 pub(super) fn integer(text: &str) -> Option<i64> {
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
+}
+
+/// The integer that a database takes a text for: with zeros or a plus in front, and blanks around it.
+fn any_integer(text: &str) -> Option<i64> {
+    text.trim_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']).parse().ok()
 }
 
 pub(super) fn in_range(number: i64, bits: u32) -> bool {

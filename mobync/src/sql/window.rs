@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Arg, Dialect, LogRow, schema::Schema};
+use super::{Arg, Dialect, LogRow, Model, schema::Schema};
 use crate::{DatabaseError, Owner, Window, WindowQuery};
 
 /// The kind of the window's rows that have entries of the log.
 pub(crate) const ENTRY: i64 = 0;
 const LAST: i64 = 1;
 const OBJECT: i64 = 2;
+const MARKED: i64 = 3;
 
 /// The objects that are asked for, by model; those that no row can be are left out.
 type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
@@ -70,6 +71,9 @@ impl<'q> Statement<'q> {
              ORDER BY t.logical_clock DESC LIMIT 1) AS last",
             entries = D::entries(log, &start)
         );
+        if schema.captured().next().is_some() {
+            sql += &format!(" UNION ALL {}", marked::<D>(log));
+        }
         for (place, (model, ids)) in objects.iter().enumerate() {
             let Some(model) = schema.models.get(*model) else { continue };
             args.push(Arg::Texts(ids.clone()));
@@ -104,6 +108,7 @@ impl<'q> Statement<'q> {
                     let place = usize::try_from(place).unwrap_or(usize::MAX);
                     found.extend(models.get(place).map(|model| (*model, id)));
                 }
+                (MARKED, ..) => window.marked = true,
                 _ => return Err(null_in_log()),
             }
         }
@@ -111,6 +116,15 @@ impl<'q> Statement<'q> {
         window.existing = query.objects.iter().map(exists).collect();
         Ok(window)
     }
+}
+
+/// A select of one row if the owner `$1` has marks.
+pub(super) fn marked<D: Dialect>(log: &Model) -> String {
+    format!(
+        "SELECT CAST({MARKED} AS BIGINT), CAST(NULL AS TEXT), CAST(0 AS BIGINT), CAST(0 AS BIGINT), \
+         CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) WHERE {}",
+        D::is_marked(log)
+    )
 }
 
 /// The error that a column of the log is null.

@@ -2,7 +2,8 @@
 
 use sqlx::SqliteConnection;
 
-use crate::sql::{Column, Found, FoundColumn, Kind, Reference, Table, Unique};
+use super::{clashes, columns, triggers};
+use crate::sql::{Found, FoundColumn, Kind, Reference, Table, Unique};
 
 pub(super) async fn find(
     connection: &mut SqliteConnection,
@@ -11,16 +12,16 @@ pub(super) async fn find(
     let schema = table.schema_name().unwrap_or("main");
     let place = Place { schema, table: table.name() };
     // Names are the same in any case.
-    let found: Option<(String, String)> = sqlx::query_as(
-        "SELECT type, lower(schema || '.' || name) FROM pragma_table_list \
+    let found: Option<(String, String, bool)> = sqlx::query_as(
+        "SELECT type, lower(schema || '.' || name), strict FROM pragma_table_list \
          WHERE name = $1 COLLATE NOCASE AND schema = $2 COLLATE NOCASE",
     )
     .bind(place.table.to_owned())
     .bind(place.schema.to_owned())
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((what, identity)) = found else { return Ok(None) };
-    let columns = place.columns(connection).await?;
+    let Some((what, identity, is_strict)) = found else { return Ok(None) };
+    let columns = columns::find(connection, place, is_strict).await?;
     Ok(Some(Found {
         schema: table.schema_name().map(str::to_owned),
         identity,
@@ -29,44 +30,22 @@ pub(super) async fn find(
             "view" => Some("a view"),
             _ => Some("a virtual table"),
         },
+        changes_rows: triggers::change_rows(connection, place).await?,
         unique: place.unique(connection, &columns).await?,
         references: place.references(connection).await?,
+        clashes: clashes::find(connection, place, table.owner(), table.id()).await?,
         columns,
     }))
 }
 
 /// Where a table is.
 #[derive(Clone, Copy)]
-struct Place<'p> {
-    schema: &'p str,
-    table: &'p str,
+pub(super) struct Place<'p> {
+    pub(super) schema: &'p str,
+    pub(super) table: &'p str,
 }
 
 impl Place<'_> {
-    async fn columns(
-        self,
-        connection: &mut SqliteConnection,
-    ) -> Result<Vec<FoundColumn>, sqlx::Error> {
-        let columns: Vec<(String, String, bool)> = sqlx::query_as(
-            "SELECT name, type, hidden > 1 FROM pragma_table_xinfo($1, $2) WHERE hidden <> 1 ORDER BY cid",
-        )
-        .bind(self.table.to_owned())
-        .bind(self.schema.to_owned())
-        .fetch_all(connection)
-        .await?;
-        let columns = columns.into_iter().map(|(name, sql_type, generated)| {
-            let kind = kind(&sql_type);
-            // A column's own collation is not to be learned, so it is not left to it.
-            let collate = match kind {
-                Kind::Text | Kind::Other => " COLLATE BINARY",
-                _ => "",
-            };
-            let column = Column { collate, ..Column::new(name, kind, sql_type) };
-            FoundColumn { column, generated, folds: false }
-        });
-        Ok(columns.collect())
-    }
-
     async fn unique(
         self,
         connection: &mut SqliteConnection,
@@ -117,25 +96,5 @@ impl Place<'_> {
             Some(Reference { name, to: to.clone(), columns })
         });
         Ok(references.collect())
-    }
-}
-
-/// What a declared type means; SQLite itself takes anything, but for STRICT tables.
-/// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
-fn kind(sql_type: &str) -> Kind {
-    let sql_type = sql_type.to_ascii_uppercase();
-    let has = |words: &[&str]| words.iter().any(|word| sql_type.contains(word));
-    if has(&["BOOL"]) {
-        Kind::Boolean
-    } else if has(&["JSON"]) {
-        Kind::Json
-    } else if has(&["INT"]) {
-        Kind::Integer(64)
-    } else if has(&["CHAR", "CLOB", "TEXT"]) {
-        Kind::Text
-    } else if has(&["REAL", "FLOA", "DOUB"]) {
-        Kind::Float
-    } else {
-        Kind::Other
     }
 }

@@ -13,19 +13,20 @@ use sqlx::{
 };
 
 use super::{
-    catalogue, doubles,
+    capture, catalogue, doubles, effects,
     error::explain,
     group::{Group, Sharing, Turn},
     isolate::isolate,
     keys::ForeignKeys,
+    marks,
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
+    DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, Writer,
-        null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, SchemaError,
+        Table, Writer, null_in_log, quote, run_statements,
     },
 };
 
@@ -130,6 +131,14 @@ impl Dialect for Sqlite {
         Ok(())
     }
 
+    async fn check_capture(
+        _: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<(), SchemaError> {
+        capture::check(log, captured)
+    }
+
     async fn find(
         connection: &mut SqliteConnection,
         table: &Table,
@@ -139,6 +148,7 @@ impl Dialect for Sqlite {
 
     async fn free_columns(
         connection: &mut SqliteConnection,
+        _: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
         // Of other databases nothing is said.
@@ -165,8 +175,20 @@ impl Dialect for Sqlite {
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
-    fn set_up(log: &str) -> Vec<String> {
-        let table = quote(log);
+    const MARKS_OWN_WRITES: bool = true;
+
+    async fn effects(
+        connection: &mut SqliteConnection,
+        _: &Model,
+        models: &[&Model],
+    ) -> Result<Vec<Effect>, sqlx::Error> {
+        effects::find(connection, models).await
+    }
+
+    const BEGIN_SET_UP: &'static str = "BEGIN";
+
+    fn set_up(log: &Model) -> Vec<String> {
+        let (table, log) = (&log.table, &log.name);
         let index = quote(&format!("{log}_owner_logical_clock"));
         let creates = quote(&format!("{log}_creates"));
         vec![
@@ -182,6 +204,77 @@ impl Dialect for Sqlite {
         ]
     }
 
+    fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {
+        capture::make(log, captured)
+    }
+
+    fn release(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec<String> {
+        capture::remove(log, captured, others)
+    }
+
+    async fn left_over(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        captured: &[&Model],
+    ) -> Result<Vec<String>, sqlx::Error> {
+        capture::left_over(connection, log, captured).await
+    }
+
+    fn is_marked(log: &Model) -> String {
+        marks::is_marked(log)
+    }
+
+    async fn take_marks(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        most: usize,
+    ) -> Result<Vec<MarkRow>, sqlx::Error> {
+        marks::take(connection, log, owner, most).await
+    }
+
+    async fn set_off(
+        &self,
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
+        marks::set_off(connection, log, owner, named).await
+    }
+
+    async fn marked_owners(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        most: usize,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        marks::owners(connection, log, most).await
+    }
+
+    async fn put_back(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        owner: &Owner,
+        again: &[Mark],
+    ) -> Result<(), sqlx::Error> {
+        marks::put_back(connection, log, owner, again).await
+    }
+
+    fn entries_of(log: &Model) -> String {
+        marks::entries_of(log)
+    }
+
+    fn lacks(error: &sqlx::Error) -> bool {
+        let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
+        message.is_some_and(|message| message.starts_with("no such "))
+    }
+
+    const OBJECT: &'static str = marks::OBJECT;
+
+    fn index_objects(log: &Model, wanted: bool) -> String {
+        marks::index_objects(log, wanted)
+    }
+
     fn create_table(table: &Table) -> String {
         table.create("TEXT NOT NULL")
     }
@@ -191,6 +284,10 @@ impl Dialect for Sqlite {
             "declare {column} without a COLLATE, or with COLLATE BINARY, also in the unique indexes of {table} \
              (there is no ALTER TABLE for that: create another table, copy the rows, and rename it)"
         )
+    }
+
+    fn by_default(_: &str, column: &str) -> String {
+        format!("declare {column} without GENERATED ALWAYS")
     }
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -298,6 +395,10 @@ impl Dialect for Sqlite {
         }
         json.push(']');
         json
+    }
+
+    fn as_columns(_: &Model, _: &[&Column]) -> Option<String> {
+        None
     }
 
     fn entries(log: &Model, start: &str) -> String {

@@ -32,6 +32,12 @@ pub(super) fn record(model: &Model) -> String {
     format!("{} || '}}'{doubles}", joined(&parts, "||"))
 }
 
+/// The same of one column: its value in an array.
+pub(super) fn one(column: &Column) -> String {
+    let (name, value) = (column.quoted(), value(column));
+    format!("'[' || {value} || ']', CASE typeof(t.{name}) WHEN 'real' THEN t.{name} END")
+}
+
 /// The parts joined by an operator. A chain of them would be too deep for SQLite where a table has hundreds
 /// of columns.
 fn joined(parts: &[String], operator: &str) -> String {

@@ -26,6 +26,22 @@ pub(super) fn select(log: &Model, start: &str) -> String {
     )
 }
 
+/// The same of the objects whose models are in the list `$2`, and whose ids in `$3`, at the same places.
+pub(super) fn select_of_objects(log: &Model, object: &str) -> String {
+    format!(
+        "SELECT {ENTRY} AS kind, \
+         json_group_array(json_array(t.id, t.utc_timestamp, t.type, t.model)) AS id, \
+         t.logical_clock, 0 AS utc_timestamp, NULL AS type, NULL AS model, \
+         group_concat(t.json_data, char({separator})) AS json_data \
+         FROM json_each($2) AS m CROSS JOIN json_each($3) AS o ON o.key = m.key \
+         CROSS JOIN {table} AS t ON {owned}t.model = m.value AND {object} = o.value \
+         WHERE $4 > 0 GROUP BY t.logical_clock",
+        separator = u32::from(SEPARATOR),
+        table = log.table,
+        owned = log.owned()
+    )
+}
+
 /// The entries of one tick.
 pub(super) struct Tick<'r> {
     clock: i64,

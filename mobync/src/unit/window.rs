@@ -29,4 +29,7 @@ pub struct Window {
     pub existing: Vec<bool>,
     /// Those of the query's models that the database does not have.
     pub unknown_models: Vec<String>,
+    /// Whether the owner has marks of changes that others have made to the rows; see
+    /// [`UnitOfWork::take_marks`](crate::UnitOfWork::take_marks).
+    pub marked: bool,
 }

@@ -41,7 +41,7 @@ async fn counting_proxy(server: String) -> (u16, Arc<AtomicUsize>) {
 }
 
 /// The address of a database behind such a proxy, and how many round trips there were.
-async fn through_a_counting_proxy(direct: &PgPool) -> (String, Arc<AtomicUsize>) {
+pub(super) async fn through_a_counting_proxy(direct: &PgPool) -> (String, Arc<AtomicUsize>) {
     let options = direct.connect_options();
     let server = format!("{}:{}", options.get_host(), options.get_port());
     let (port, trips) = counting_proxy(server).await;

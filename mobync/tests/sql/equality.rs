@@ -324,10 +324,9 @@ async fn texts_keep_every_character_or_are_refused() {
     let sent = ["abc", "ab ", "   ", "äöü", "🎉🎉🎉"];
     let sent = sent.map(|text| create(text, json!({"a": text, "c": "ab"})));
     assert_eq!(server.refused(0, sent).await, []);
-    let bad =
-        ["abc ", "    ", "abcd", "äöüß"].map(|text| create(text, json!({"a": text})).id(text));
+    let bad = ["abcd", "abc d", "äöüß"].map(|text| create(text, json!({"a": text})).id(text));
     let refused = server.refused(1, bad).await;
-    assert_eq!(refused.len(), 4);
+    assert_eq!(refused.len(), 3);
     assert!(
         refused.iter().all(|(_, code, what)| code == "invalid_value" && what.contains("\"a\""))
     );

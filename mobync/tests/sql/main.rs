@@ -5,13 +5,17 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod capture;
 mod catalogue;
 mod clocks;
 mod constraints;
 mod costs;
+mod effects;
 mod equality;
 mod full_disk;
 mod import;
+mod marks;
+mod marks_sqlite;
 mod names;
 mod numbers;
 mod owners;

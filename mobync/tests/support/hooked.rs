@@ -6,8 +6,8 @@ use std::sync::{
 };
 
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Rejection, Snapshot,
-    UnitOfWork, Window, WindowQuery, Write,
+    Access, Change, Database, DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record,
+    Rejection, SetOff, SkippedRow, Snapshot, UnitOfWork, Will, Window, WindowQuery, Write,
 };
 
 /// What may go wrong.
@@ -62,6 +62,34 @@ impl<D: Database, H: Hook> Database for Hooked<D, H> {
 
     fn serialises(&self) -> bool {
         self.inner.serialises()
+    }
+
+    async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
+        pass(&self.hook, "marked_owners").await?;
+        self.inner.marked_owners(most).await
+    }
+
+    async fn news(&self) {
+        self.inner.news().await;
+    }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        pass(&self.hook, "owners").await?;
+        self.inner.owners(last, most).await
+    }
+
+    async fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        pass(&self.hook, "unsound_rows").await?;
+        self.inner.unsound_rows(owner, model, most).await
     }
 }
 
@@ -144,6 +172,107 @@ impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
     ) -> Result<(), DatabaseError> {
         pass(&self.hook, "append").await?;
         self.inner.append(owner, log, entries).await
+    }
+
+    fn captures(&self) -> bool {
+        self.inner.captures()
+    }
+
+    async fn is_marked(&mut self, owner: &Owner) -> Result<bool, DatabaseError> {
+        pass(&self.hook, "is_marked").await?;
+        self.inner.is_marked(owner).await
+    }
+
+    async fn take_marks(&mut self, owner: &Owner, most: usize) -> Result<Vec<Mark>, DatabaseError> {
+        pass(&self.hook, "take_marks").await?;
+        self.inner.take_marks(owner, most).await
+    }
+
+    async fn put_back(&mut self, owner: &Owner, marks: &[Mark]) -> Result<(), DatabaseError> {
+        pass(&self.hook, "put_back").await?;
+        self.inner.put_back(owner, marks).await
+    }
+
+    async fn lock_rows(
+        &mut self,
+        owner: &Owner,
+        objects: &[(&str, &str)],
+    ) -> Result<(), DatabaseError> {
+        pass(&self.hook, "lock_rows").await?;
+        self.inner.lock_rows(owner, objects).await
+    }
+
+    async fn set_off(
+        &mut self,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<SetOff, DatabaseError> {
+        pass(&self.hook, "set_off").await?;
+        self.inner.set_off(owner, named).await
+    }
+
+    async fn rows(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> Result<Vec<String>, DatabaseError> {
+        pass(&self.hook, "rows").await?;
+        self.inner.rows(owner, model, ids).await
+    }
+
+    async fn rows_behind(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        last: Option<&str>,
+        many: usize,
+    ) -> Result<Vec<String>, DatabaseError> {
+        pass(&self.hook, "rows_behind").await?;
+        self.inner.rows_behind(owner, model, last, many).await
+    }
+
+    async fn as_columns(
+        &mut self,
+        model: &str,
+        records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        pass(&self.hook, "as_columns").await?;
+        self.inner.as_columns(model, records).await
+    }
+
+    async fn entries_of(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        objects: &[(&str, &str)],
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        pass(&self.hook, "entries_of").await?;
+        self.inner.entries_of(owner, log, objects).await
+    }
+
+    fn will(&self, model: &str) -> Will {
+        self.inner.will(model)
+    }
+
+    fn default_of(&self, model: &str, field: &str) -> Option<&str> {
+        self.inner.default_of(model, field)
+    }
+
+    fn rank(&self, model: &str) -> usize {
+        self.inner.rank(model)
+    }
+
+    fn parents(&self, model: &str) -> Vec<&str> {
+        self.inner.parents(model)
+    }
+
+    fn models(&self) -> Vec<String> {
+        self.inner.models()
+    }
+
+    fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {
+        self.inner.permits(model, operation, fields)
     }
 }
 

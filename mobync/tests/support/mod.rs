@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
+pub mod captured;
 #[macro_use]
 pub mod databases;
 pub mod device;

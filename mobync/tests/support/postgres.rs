@@ -61,6 +61,8 @@ pub struct Cluster {
     folder: PathBuf,
     port: u16,
     user: Option<(u32, u32)>,
+    /// Further arguments of the server.
+    settings: &'static str,
     /// Ends the server when its input ends, which is when this process does.
     guard: Option<Child>,
 }
@@ -68,13 +70,18 @@ pub struct Cluster {
 impl Cluster {
     /// Makes a server, and starts it.
     pub fn start() -> Self {
+        Self::start_with("")
+    }
+
+    /// The same with further arguments, as `-c name=value`.
+    pub fn start_with(settings: &'static str) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = free.local_addr().expect("a free port").port();
         drop(free);
         let folder = std::env::temp_dir().join(format!("mobync-{}-{port}", std::process::id()));
         fs::create_dir(&folder).expect("a new folder");
         let mut cluster =
-            Self { bin: find_programs(), folder, port, user: other_user(), guard: None };
+            Self { bin: find_programs(), folder, port, user: other_user(), settings, guard: None };
         if let Some((user, group)) = cluster.user {
             std::os::unix::fs::chown(&cluster.folder, Some(user), Some(group)).expect("chown");
         }
@@ -102,7 +109,7 @@ impl Cluster {
     pub fn resume(&mut self) {
         // "immediate" is what a crash is; the guard waits for its input to end.
         let script = "trap '' INT TERM; \
-             \"$0/postgres\" -D \"$1/data\" -p \"$2\" -h 127.0.0.1 -k \"$1\" -c max_connections=200 \
+             \"$0/postgres\" -D \"$1/data\" -p \"$2\" -h 127.0.0.1 -k \"$1\" -c max_connections=200 $3 \
              >>\"$1/log\" 2>&1 & pid=$!; \
              cat >/dev/null; kill -QUIT $pid; wait $pid; rm -rf \"$1\"";
         let guard = self
@@ -111,6 +118,7 @@ impl Cluster {
             .arg(&self.bin)
             .arg(&self.folder)
             .arg(self.port.to_string())
+            .arg(self.settings)
             .stdin(Stdio::piped())
             .spawn();
         self.guard = Some(guard.expect("sh"));

@@ -147,7 +147,7 @@ impl PureServer {
             start,
             entries: entries.cloned().collect(),
             existing: objects.iter().map(exists).collect(),
-            unknown_models: Vec::new(),
+            ..Window::default()
         }
     }
 

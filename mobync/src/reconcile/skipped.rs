@@ -1,6 +1,6 @@
-//! A row that an import left out.
+//! A row that is no object.
 
-/// A row that an [`import`](super::SqlDatabase::import) left out, because no diff can say what is in it.
+/// A row that is left out where rows are brought into the log, because no diff can say what is in it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SkippedRow {
@@ -13,11 +13,8 @@ pub struct SkippedRow {
 }
 
 impl SkippedRow {
-    pub(super) fn new(
-        owner: impl Into<String>,
-        id: impl Into<String>,
-        reason: impl Into<String>,
-    ) -> Self {
+    /// The row of that owner and id is left out for this reason.
+    pub fn new(owner: impl Into<String>, id: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { owner: owner.into(), id: id.into(), reason: reason.into() }
     }
 }

@@ -1,0 +1,147 @@
+//! Entries of the server's own in the tick of a request: what the writes of its diffs have set off.
+
+use std::borrow::Cow;
+
+use serde_json::value::RawValue;
+
+use super::{
+    Merge,
+    arena::ObjectPlace,
+    entry::Entry,
+    life::{Life, Origin, Stamp, Value},
+    object::Object,
+    settle::{Logged, Writer},
+    time::{Millis, Tick},
+};
+use crate::{DatabaseError, Diff, Operation, Write, hash::HashMap};
+
+/// What the log will say of an object behind the request's diffs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Standing<'m, 'a> {
+    /// Only the log knows: neither its window nor the request has anything of the object.
+    Unknown,
+    /// Nothing is alive.
+    Gone,
+    /// This life is alive.
+    Alive(Alive<'m, 'a>),
+}
+
+/// What is known of a life that is alive.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alive<'m, 'a> {
+    life: &'m Life<'a>,
+    /// The tick of the request.
+    clock: Tick,
+}
+
+impl<'m, 'a> Alive<'m, 'a> {
+    /// Whether it began before the window, so that the log knows of more fields.
+    pub(crate) fn is_older(&self) -> bool {
+        self.life.is_older()
+    }
+
+    /// Whether one of the request's new diffs has begun it.
+    pub(crate) fn is_new(&self) -> bool {
+        let began = self.life.began.as_ref();
+        began.is_some_and(|began| began.origin == Origin::Own && began.tick == self.clock)
+    }
+
+    /// The fields with their values, as JSON text.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
+        self.life.fields().iter().map(|(name, value)| (&**name, value.json.get()))
+    }
+
+    /// Those that the request's new diffs have written.
+    pub(crate) fn own(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
+        self.own_fields().map(|(name, json)| (&**name, json.get()))
+    }
+
+    fn own_fields(&self) -> impl Iterator<Item = (&'m Cow<'a, str>, &'a RawValue)> {
+        let clock = self.clock;
+        let is_own = move |Value { writer, .. }: &Value<'_>| {
+            writer.origin == Origin::Own && writer.tick == clock
+        };
+        let fields = self.life.fields().iter().filter(move |(_, value)| is_own(value));
+        fields.map(|(name, value)| (name, value.json))
+    }
+
+    /// All that the request's new diffs have written, as one write.
+    pub(crate) fn write<'w>(&self, model: &'w str, id: &'w str) -> Write<'w>
+    where
+        'a: 'w,
+        'm: 'w,
+    {
+        let operation = if self.is_new() { Operation::Create } else { Operation::Update };
+        let fields = self.own_fields().map(|(name, json)| (Cow::Borrowed(&**name), json));
+        Write { operation, model, id: id.into(), fields: fields.collect(), whole: None }
+    }
+}
+
+/// Where objects are, by model and id.
+type Places<'a> = HashMap<(&'a str, Cow<'a, str>), ObjectPlace>;
+
+impl<'a> Merge<'a> {
+    /// The objects of the request's new diffs, model and id, each once.
+    pub(crate) fn named(&self) -> Vec<(&str, &str)> {
+        let mut is_named = self.for_objects(false);
+        self.new_diffs().for_each(|diff| is_named[self.object_of(diff)] = true);
+        let named = self.objects.iter().filter(|(place, _)| is_named[*place]);
+        named.map(|(_, object)| (object.model, &*object.id)).collect()
+    }
+
+    /// What will be said of objects, once all steps are settled.
+    pub(crate) fn standings<'m>(&'m self) -> impl Fn(&str, &str) -> Standing<'m, 'a> + use<'m, 'a> {
+        let objects = self.objects.items().iter();
+        let places: HashMap<(&str, &str), &Object<'a>> =
+            objects.map(|object| ((object.model, &*object.id), object)).collect();
+        let clock = self.clock;
+        move |model, id| match places.get(&(model, id)) {
+            None => Standing::Unknown,
+            Some(object) => match object.alive() {
+                None => Standing::Gone,
+                Some(life) => Standing::Alive(Alive { life, clock }),
+            },
+        }
+    }
+
+    /// Adds entries that make the log say what the rows do, once all steps are settled: each is of an
+    /// object of its own. Where the request has new diffs of it, it stands a millisecond behind them, so
+    /// that it is no later than they are to what others have done meanwhile.
+    ///
+    /// An update or delete of an object that neither the window nor the request has is of one that was
+    /// alive at the device's clock.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if an entry cannot be read.
+    pub(crate) fn set_off(&mut self, entries: &'a [Diff]) -> Result<(), DatabaseError> {
+        let mut places: Places<'a> = HashMap::default();
+        if !entries.is_empty() {
+            let objects = self.objects.iter();
+            places.extend(objects.map(|(at, object)| ((object.model, object.id.clone()), at)));
+        }
+        let mut latest: HashMap<ObjectPlace, Millis> =
+            self.log.iter().map(|logged| (logged.object, logged.at)).collect();
+        for diff in entries {
+            let entry = Entry::of_log(diff)?;
+            let place = places.entry((&diff.model, entry.object.clone()));
+            let place = *place.or_insert_with_key(|(model, id)| {
+                let was_alive = diff.operation != Operation::Create;
+                self.objects.push(Object::at(model, id.clone(), was_alive, self.since))
+            });
+            let object = &mut self.objects[place];
+            let before = latest.insert(place, Millis(diff.utc_timestamp));
+            let at = before.map_or(Millis(diff.utc_timestamp), Millis::next);
+            let id = Cow::Borrowed(&*diff.id);
+            object.follow(&entry, Stamp { tick: self.clock, at, id, origin: Origin::Unseen });
+            object.check();
+            self.log.push(Logged {
+                writer: Writer::Server(diff.id.clone()),
+                object: place,
+                at,
+                operation: diff.operation,
+                fields: entry.fields,
+            });
+        }
+        Ok(())
+    }
+}

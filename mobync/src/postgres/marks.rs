@@ -1,0 +1,137 @@
+//! Reads and removes marks, on PostgreSQL.
+
+use std::collections::BTreeMap;
+
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{capture::marks, quoting::make_index};
+use crate::{
+    Mark, Owner,
+    sql::{ENTRY, MarkRow, Model, quote},
+};
+
+/// The id of the object of an entry of the log. A NUL in any field would keep PostgreSQL from reading
+/// the JSON, so it is taken out first; an id has none.
+pub(super) const OBJECT: &str = r"(CAST(CASE WHEN strpos(json_data, E'\\u0000') = 0 THEN json_data
+    ELSE regexp_replace(json_data, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1', 'g') END AS json) ->> 'id')";
+
+pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
+    let index = format!("{}_objects", log.name);
+    if !wanted {
+        let index = quote(&index);
+        let schema = log.schema.as_ref().map(|schema| quote(schema) + ".").unwrap_or_default();
+        return format!("DROP INDEX IF EXISTS {schema}{index}");
+    }
+    let on = format!("{} (owner, model, {OBJECT})", log.table);
+    make_index(log.schema.as_deref(), &index, &on)
+}
+
+/// One mark of the owner, found by the index whatever the statistics say: no other way has this order.
+pub(super) fn is_marked(log: &Model) -> String {
+    format!(
+        "EXISTS (SELECT FROM (SELECT FROM {} AS m WHERE m.owner >= $1 AND m.owner <= $1 \
+         ORDER BY m.owner LIMIT 1) AS m)",
+        marks(log)
+    )
+}
+
+/// Marks of one object are many, where it was changed often: so they are taken until there are enough objects.
+pub(super) async fn take(
+    connection: &mut PgConnection,
+    log: &Model,
+    owner: &Owner,
+    most: usize,
+) -> Result<Vec<MarkRow>, sqlx::Error> {
+    let sql = format!(
+        "WITH taken AS (DELETE FROM {marks} AS m WHERE m.owner = $1 AND m.ctid = ANY (ARRAY (\
+         SELECT few.ctid FROM {marks} AS few WHERE few.owner >= $1 AND few.owner <= $1 \
+         ORDER BY few.owner LIMIT $2)) RETURNING m.model, m.id, m.at) \
+         SELECT model, id, max(at), count(*) FROM taken GROUP BY model, id",
+        marks = marks(log)
+    );
+    let mut objects: BTreeMap<(String, String), i64> = BTreeMap::new();
+    while objects.len() < most {
+        let missing = i64::try_from(most - objects.len()).unwrap_or(i64::MAX);
+        let query = sqlx::query_as(AssertSqlSafe(&*sql)).bind(owner.as_str()).bind(missing);
+        let taken: Vec<(String, String, i64, i64)> = query.fetch_all(&mut *connection).await?;
+        let count: i64 = taken.iter().map(|(.., count)| count).sum();
+        for (model, id, at, _) in taken {
+            let newest = objects.entry((model, id)).or_insert(at);
+            *newest = at.max(*newest);
+        }
+        if count < missing {
+            break;
+        }
+    }
+    Ok(objects.into_iter().map(|((model, id), at)| (model, id, at)).collect())
+}
+
+/// Without the transaction that made them: it is not this one, nor one to give way to.
+pub(super) async fn put_back(
+    connection: &mut PgConnection,
+    log: &Model,
+    owner: &Owner,
+    again: &[Mark],
+) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "INSERT INTO {} (owner, model, id, at) SELECT $1, u.* FROM unnest($2, $3, $4) AS u",
+        marks(log)
+    );
+    let models: Vec<&str> = again.iter().map(|mark| &*mark.model).collect();
+    let ids: Vec<&str> = again.iter().map(|mark| &*mark.id).collect();
+    let times: Vec<i64> = again.iter().map(|mark| mark.at.unwrap_or_default()).collect();
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(owner.as_str()).bind(models).bind(ids);
+    query.bind(times).execute(connection).await.map(drop)
+}
+
+/// One object behind the other by the index, whatever the statistics say: no other has this order.
+pub(super) fn entries_of(log: &Model) -> String {
+    format!(
+        "SELECT CAST({ENTRY} AS BIGINT), t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, \
+         t.json_data FROM unnest($2, $3) AS o (model, object) CROSS JOIN LATERAL (\
+         SELECT * FROM {table} AS t WHERE {owned}t.model = o.model AND {OBJECT} >= o.object \
+         AND {OBJECT} <= o.object ORDER BY {OBJECT} LIMIT $4) AS t",
+        table = log.table,
+        owned = log.owned()
+    )
+}
+
+pub(super) async fn set_off(
+    connection: &mut PgConnection,
+    log: &Model,
+    owner: &Owner,
+    named: &[(&str, &str)],
+) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
+    let (models, ids): (Vec<&str>, Vec<&str>) = named.iter().copied().unzip();
+    let sql = format!(
+        "WITH own AS (DELETE FROM {marks} AS m WHERE m.owner = $1 AND m.tx = pg_current_xact_id() \
+         RETURNING m.model, m.id, m.at) \
+         SELECT model, id, max(at) FROM own GROUP BY model, id UNION ALL \
+         SELECT NULL, NULL, NULL WHERE EXISTS (SELECT FROM {marks} AS m WHERE m.owner = $1 \
+         AND m.tx <> pg_current_xact_id() \
+         AND (m.model, m.id) IN (SELECT n.model, n.id FROM unnest($2, $3) AS n (model, id)))",
+        marks = marks(log)
+    );
+    let query = sqlx::query_as(AssertSqlSafe(sql)).bind(owner.as_str()).bind(models).bind(ids);
+    let rows: Vec<(Option<String>, Option<String>, Option<i64>)> =
+        query.fetch_all(connection).await?;
+    let met = rows.iter().any(|(model, ..)| model.is_none());
+    Ok((rows.into_iter().filter_map(|(model, id, at)| Some((model?, id?, at?))).collect(), met))
+}
+
+/// One owner behind the other by the index, however many marks each has.
+pub(super) async fn owners(
+    connection: &mut PgConnection,
+    log: &Model,
+    most: usize,
+) -> Result<Vec<String>, sqlx::Error> {
+    let sql = format!(
+        "WITH RECURSIVE marked (owner) AS ((SELECT owner FROM {marks} ORDER BY owner LIMIT 1) \
+         UNION ALL SELECT (SELECT m.owner FROM {marks} AS m WHERE m.owner > marked.owner \
+         ORDER BY m.owner LIMIT 1) FROM marked WHERE marked.owner IS NOT NULL) \
+         SELECT owner FROM marked WHERE owner IS NOT NULL LIMIT $1",
+        marks = marks(log)
+    );
+    let most = i64::try_from(most).unwrap_or(i64::MAX);
+    sqlx::query_scalar(AssertSqlSafe(sql)).bind(most).fetch_all(connection).await
+}

@@ -1,0 +1,51 @@
+//! Word of new marks, by LISTEN.
+
+use std::{sync::Arc, time::Duration};
+
+use sqlx::{PgPool, postgres::PgListener};
+use tokio::{sync::Mutex, time::sleep};
+
+use super::clocks::{MARKS, listen};
+use crate::sql::Model;
+
+/// How long to wait behind a connection that was lost, before another one is opened.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A connection of its own that listens, once somebody has asked for news.
+#[derive(Clone, Debug, Default)]
+pub(super) struct News(Arc<Mutex<Option<PgListener>>>);
+
+impl News {
+    /// Comes to an end when rows may have been marked.
+    pub(super) async fn come(&self, pool: &PgPool, log: &Model) {
+        let mut listener = self.0.lock().await;
+        if let Err(error) = hear(&mut listener, pool, log).await {
+            tracing::warn!(%error, "new marks are not heard of");
+            *listener = None;
+            // Something may have been missed; that is news, too.
+            sleep(PAUSE).await;
+        }
+    }
+}
+
+async fn hear(
+    listener: &mut Option<PgListener>,
+    pool: &PgPool,
+    log: &Model,
+) -> Result<(), sqlx::Error> {
+    let listener = match listener {
+        Some(listener) => listener,
+        None => {
+            *listener = Some(listen(pool, log).await?);
+            // What was marked before that is news.
+            return Ok(());
+        }
+    };
+    loop {
+        match listener.try_recv().await? {
+            Some(heard) if heard.payload() == MARKS => return Ok(()),
+            Some(_) => {}
+            None => return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into()),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! How a transaction begins.
+
+use sqlx::PgPool;
+
+use super::{
+    Postgres,
+    capture::IN_SYNC,
+    dialect::{literal, owners_of},
+    error::{is_dead, not_in_time},
+    writer::Transaction,
+};
+use crate::{DatabaseError, Owner, sql::Model};
+
+impl Postgres {
+    /// Begins to write for the owner, whom nobody else writes for until the transaction's end.
+    pub(super) async fn begin_writing(
+        &self,
+        pool: &PgPool,
+        log: &Model,
+        owner: &Owner,
+    ) -> Result<Transaction, DatabaseError> {
+        // One round trip: whoever writes the owner's row first goes first, in all processes. The next
+        // statement sees what was committed by those before. Its plan is one for any owner: of one that
+        // the statistics do not know yet, PostgreSQL would expect no rows, and read them all.
+        let mut sql = format!(
+            "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; ",
+            self.lock_timeout.as_millis()
+        );
+        sql += &self.session(Some(owner));
+        sql += &format!(
+            "INSERT INTO {} AS o (owner) VALUES ({}) \
+             ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
+            owners_of(&log.name),
+            literal(owner.as_str())
+        );
+        if self.captures {
+            sql += &give_way();
+        }
+        self.begin_with(pool, &sql).await.map_err(|error| not_in_time(log, error))
+    }
+
+    /// Statements that make a session of the owner's: what the application's policies and triggers read,
+    /// that its own writes need no marks, and that values are read as in all others.
+    pub(super) fn session(&self, owner: Option<&Owner>) -> String {
+        let mut sql = String::new();
+        if self.captures {
+            sql += &format!("SET LOCAL {IN_SYNC} = 'on'; ");
+        }
+        if self.captures || self.has_moods {
+            sql += "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
+                    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; ";
+        }
+        sql + &owner.map(|owner| self.settings.set(owner)).unwrap_or_default()
+    }
+
+    /// Runs statements that begin a transaction.
+    pub(super) async fn begin_with(
+        &self,
+        pool: &PgPool,
+        sql: &str,
+    ) -> Result<Transaction, sqlx::Error> {
+        let mut tries = pool.num_idle() + 1;
+        loop {
+            match Transaction::begin(pool, sql).await {
+                // An idle connection that is dead since the database was restarted.
+                Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
+                begun => return begun,
+            }
+        }
+    }
+}
+
+/// A statement behind which the transaction waits for rows for a short time only, each a different one.
+/// Applications lock rows in any order: where one and a sync hold what the other wants, the sync must give
+/// way before PostgreSQL looks for deadlocks, which it does after a second, and might end the other.
+fn give_way() -> String {
+    format!("; SET LOCAL lock_timeout = {}", fastrand::u32(30..100))
+}

@@ -1,0 +1,184 @@
+//! Rows as devices are sent them, to be held against what the log says.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use super::{Arg, Column, Dialect, Model, SqlUnit, Writer, session::Session};
+use crate::{
+    DatabaseError, Owner, json,
+    merge::{encode, read_members},
+};
+
+/// A record's id and values.
+type Parts = (String, Vec<String>);
+
+impl<D: Dialect> SqlUnit<D> {
+    pub(super) async fn read_rows(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let schema = Arc::clone(&self.schema);
+        let model = schema.model(model)?;
+        model.check_owner(owner)?;
+        let ids: Vec<&str> = ids.iter().copied().filter(|id| model.can_have(id)).collect();
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sql = format!(
+            "SELECT {} FROM (SELECT t.* FROM {}) AS t WHERE {}",
+            D::record(model),
+            D::rows_with_ids(model, 2),
+            D::is_sound(model)
+        );
+        let rows = [Arg::Text(owner.as_str()), Arg::Texts(ids)];
+        let mut rows = self.look_at(owner, model, &sql, &rows).await?;
+        rows.retain(|row| json::check(row).is_ok());
+        Ok(rows)
+    }
+
+    pub(super) async fn read_rows_behind(
+        &mut self,
+        owner: &Owner,
+        model: &str,
+        last: Option<&str>,
+        many: usize,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let schema = Arc::clone(&self.schema);
+        let model = schema.model(model)?;
+        model.check_owner(owner)?;
+        let id = model.id.exact();
+        let many = i64::try_from(many).unwrap_or(i64::MAX);
+        let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(many)];
+        let behind = match last {
+            Some(last) => {
+                args.push(Arg::Text(last));
+                format!(" AND {id} > {}", model.id.cast("$3"))
+            }
+            None => String::new(),
+        };
+        let sql = format!(
+            "SELECT {} FROM {} AS t WHERE {}{} AND {}{behind} ORDER BY {id} LIMIT $2",
+            D::record(model),
+            model.table,
+            model.owned(),
+            D::is_name(&model.id),
+            D::is_sound(model)
+        );
+        self.look_at(owner, model, &sql, &args).await
+    }
+
+    /// The records as they would be read, had they been written.
+    pub(super) async fn spell(
+        &mut self,
+        model: &str,
+        mut records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let schema = Arc::clone(&self.schema);
+        let model = schema.model(model)?;
+        // Those of the same fields go together: a domain may take no null for one that is not there.
+        let mut alike: BTreeMap<Vec<&str>, Vec<(usize, Parts)>> = BTreeMap::new();
+        for (place, record) in records.iter().enumerate() {
+            let (id, fields) = read_members(record).map_err(DatabaseError::failed)?;
+            if model.can_have(&id) {
+                let known = fields.iter().filter_map(|(name, value)| {
+                    Some((&*model.column(name)?.name, value.get().to_owned()))
+                });
+                let (names, values) = known.unzip();
+                alike.entry(names).or_default().push((place, (id.into_owned(), values)));
+            }
+        }
+        for (names, parts) in alike {
+            let columns: Vec<&Column> =
+                names.iter().filter_map(|name| model.column(name)).collect();
+            let mut waiting = vec![&*parts];
+            while let Some(some) = waiting.pop() {
+                match self.held(model, &columns, some).await {
+                    Ok(held) => {
+                        for ((place, _), held) in some.iter().zip(held) {
+                            if let Some(record) = records.get_mut(*place) {
+                                *record = held;
+                            }
+                        }
+                    }
+                    // The one with a value that a column does not take is found by halves.
+                    Err(error) if error.is_rejection() && some.len() > 1 => {
+                        let (left, right) = some.split_at(some.len() / 2);
+                        waiting.extend([left, right]);
+                    }
+                    Err(error) if error.is_rejection() => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    /// What is read of records of these columns.
+    async fn held(
+        &mut self,
+        model: &Model,
+        columns: &[&Column],
+        parts: &[(usize, Parts)],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let rows = parts.iter().map(|(_, (id, values))| {
+            (&**id, values.iter().map(|value| &**value).collect::<Vec<_>>())
+        });
+        let Some(sql) = D::as_columns(model, columns) else {
+            let held = rows.map(|(id, values)| {
+                let values: Vec<_> = columns
+                    .iter()
+                    .zip(values)
+                    .map(|(column, value)| (&*column.name, column.as_held(value)))
+                    .collect();
+                encode(id, values.iter().map(|(name, value)| (*name, &**value)))
+            });
+            return Ok(held.collect());
+        };
+        let rows = [Arg::Owned(D::payload(model, columns, rows))];
+        let held = self.select(None, &sql, &rows, true).await;
+        held.map_err(|error| D::explain(model, error))
+    }
+
+    /// Reads from a table that may have been altered since the start.
+    async fn look_at(
+        &mut self,
+        owner: &Owner,
+        model: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, DatabaseError> {
+        // What has just been written to can be read.
+        let may_fail = !self.readable.contains(&model.name);
+        let texts = self.select(Some(owner), sql, args, may_fail).await.map_err(|error| {
+            if D::lacks(&error) {
+                return DatabaseError::unknown_model(&model.name);
+            }
+            D::explain(model, error)
+        })?;
+        self.readable.insert(model.name.clone());
+        Ok(texts)
+    }
+
+    /// Reads from tables, as in a sync of the owner that writes; behind a savepoint, if the statement may
+    /// fail and the unit is to go on.
+    pub(super) async fn select(
+        &mut self,
+        owner: Option<&Owner>,
+        sql: &str,
+        args: &[Arg<'_>],
+        may_fail: bool,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        if let Session::Reading(pool) = &self.session
+            && let Some(mut reader) = Box::pin(self.dialect.begin_reading(pool, owner)).await?
+        {
+            let connection = reader.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+            return Box::pin(D::texts(connection, sql, args)).await;
+        }
+        if may_fail {
+            Box::pin(self.session.attempt_texts(sql, args)).await
+        } else {
+            Box::pin(self.session.texts(sql, args)).await
+        }
+    }
+}

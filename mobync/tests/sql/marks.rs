@@ -1,0 +1,757 @@
+//! Every change that plain SQL makes of captured rows is marked, whatever makes it, on PostgreSQL; and
+//! no more than that.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use mobync::{postgres::PostgresDatabase, sql::Table};
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolCopyExt};
+
+use super::{postgres_with, support::postgres::Cluster};
+
+/// A kind of table, and how its values are written.
+struct Shape {
+    name: &'static str,
+    made_by: Vec<String>,
+    schema: &'static str,
+    table: String,
+    owner: &'static str,
+    id: &'static str,
+    /// The owners and ids are text; else integers and UUIDs.
+    texts: bool,
+    /// The table that some rows can be written to directly, and an owner whose rows are in it.
+    part: Option<(&'static str, usize)>,
+}
+
+fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl Shape {
+    fn new(name: &'static str, made_by: &[&str]) -> Self {
+        Self {
+            name,
+            made_by: made_by.iter().map(|sql| (*sql).to_owned()).collect(),
+            schema: "public",
+            table: "tasks".to_owned(),
+            owner: "owner",
+            id: "id",
+            texts: true,
+            part: None,
+        }
+    }
+
+    fn all() -> Vec<Self> {
+        let strange = ("s'p%$mobync$ \"x", "ta\"sk%s'\\", "ow\"ner%s", "i'd $mobync$\\ r");
+        let long = "l".repeat(63);
+        vec![
+            Self::new(
+                "plain",
+                &["CREATE TABLE tasks (owner text, id text, a text, PRIMARY KEY (owner, id))"],
+            ),
+            Self {
+                texts: false,
+                ..Self::new(
+                    "integers and UUIDs",
+                    &["CREATE TABLE tasks (id uuid PRIMARY KEY, a text, owner bigint, \
+                       n int GENERATED ALWAYS AS IDENTITY, g text GENERATED ALWAYS AS (a || 'x') STORED)"],
+                )
+            },
+            Self {
+                schema: strange.0,
+                table: strange.1.to_owned(),
+                owner: strange.2,
+                id: strange.3,
+                made_by: vec![
+                    format!("CREATE SCHEMA {}", quote(strange.0)),
+                    format!(
+                        "CREATE TABLE {}.{} (a text, mobync_at int, new_rows int, {o} text, {i} text, PRIMARY KEY ({o}, {i}))",
+                        quote(strange.0),
+                        quote(strange.1),
+                        o = quote(strange.2),
+                        i = quote(strange.3)
+                    ),
+                ],
+                ..Self::new("strange names", &[])
+            },
+            Self {
+                made_by: vec![format!(
+                    "CREATE TABLE {long} (owner varchar(99), id varchar(99) UNIQUE, a text)"
+                )],
+                table: long,
+                ..Self::new("a long name", &[])
+            },
+            Self {
+                part: Some(("part_ab", 1)),
+                ..Self::new(
+                    "partitioned",
+                    &[
+                        "CREATE TABLE tasks (owner text, id text, a text, PRIMARY KEY (owner, id)) \
+                         PARTITION BY LIST (owner)",
+                        "CREATE TABLE part_ab PARTITION OF tasks FOR VALUES IN ('o0', 'o1')",
+                        "CREATE TABLE part_rest PARTITION OF tasks DEFAULT PARTITION BY HASH (id)",
+                        "CREATE TABLE part_even PARTITION OF part_rest FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+                        "CREATE TABLE part_odd PARTITION OF part_rest FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+                    ],
+                )
+            },
+            Self {
+                part: Some(("heir", 1)),
+                ..Self::new(
+                    "inherited",
+                    &[
+                        "CREATE TABLE tasks (owner text, id text, a text, PRIMARY KEY (owner, id))",
+                        "CREATE TABLE heir (b text, PRIMARY KEY (owner, id)) INHERITS (tasks)",
+                    ],
+                )
+            },
+        ]
+    }
+
+    fn in_sql(&self) -> String {
+        format!("{}.{}", quote(self.schema), quote(&self.table))
+    }
+
+    fn owner(&self, n: usize) -> String {
+        if self.texts { format!("'o{n}'") } else { format!("{n}") }
+    }
+
+    fn id(&self, n: usize) -> String {
+        if self.texts {
+            format!("'t{n}'")
+        } else {
+            format!("'00000000-0000-0000-0000-{n:012}'::uuid")
+        }
+    }
+
+    /// A statement with this table's names and values: `T`, `O`, `I`, and `o1` and `t1`.
+    fn say(&self, sql: &str) -> String {
+        let mut said = String::new();
+        for word in sql.split_inclusive(|letter: char| !letter.is_alphanumeric() && letter != '_') {
+            let (name, behind) = match word.char_indices().last() {
+                Some((at, last)) if !last.is_alphanumeric() && last != '_' => word.split_at(at),
+                _ => (word, ""),
+            };
+            let number = |of: char| name.strip_prefix(of).and_then(|n| n.parse().ok());
+            match (name, number('o'), number('t')) {
+                ("T", ..) => said += &self.in_sql(),
+                ("P", ..) => said += self.part.map_or("none", |part| part.0),
+                ("O", ..) => said += &quote(self.owner),
+                ("I", ..) => said += &quote(self.id),
+                (_, Some(n), _) => said += &self.owner(n),
+                (_, _, Some(n)) => said += &self.id(n),
+                _ => said += name,
+            }
+            said += behind;
+        }
+        said
+    }
+
+    async fn database(&self) -> (PgPool, PostgresDatabase) {
+        let statements: Vec<&str> = self.made_by.iter().map(String::as_str).collect();
+        let pool = postgres_with(&statements).await;
+        let table = Table::new(&self.table).in_schema(self.schema).capture();
+        let table = table.owner_column(self.owner).id_column(self.id);
+        let database = PostgresDatabase::builder().table(table).pool(pool.clone()).await.unwrap();
+        database.set_up().await.unwrap();
+        (pool, database)
+    }
+
+    async fn rows(&self, pool: &PgPool) -> BTreeMap<(String, String), String> {
+        let sql = self.say("SELECT CAST(O AS text), CAST(I AS text), CAST(r AS text) FROM T AS r");
+        let rows: Vec<(String, String, String)> =
+            sqlx::query_as(AssertSqlSafe(sql)).fetch_all(pool).await.unwrap();
+        rows.into_iter().map(|(owner, id, row)| ((owner, id), row)).collect()
+    }
+
+    /// The rows that differ between two states.
+    fn changed(
+        before: &BTreeMap<(String, String), String>,
+        after: &BTreeMap<(String, String), String>,
+    ) -> BTreeSet<(String, String)> {
+        let keys: BTreeSet<_> = before.keys().chain(after.keys()).collect();
+        keys.into_iter().filter(|key| before.get(*key) != after.get(*key)).cloned().collect()
+    }
+}
+
+/// The marks that there are, which are then removed.
+async fn marks(pool: &PgPool, model: &str) -> BTreeSet<(String, String)> {
+    let sql = "WITH m AS (DELETE FROM diffs_marks RETURNING *) SELECT owner, id FROM m WHERE model = $1 \
+               AND at BETWEEN 1700000000000 AND 9000000000000";
+    sqlx::query_as(sql).bind(model).fetch_all(pool).await.unwrap().into_iter().collect()
+}
+
+/// Runs statements one by one, unless they have some within them.
+async fn run(connection: &mut PgConnection, sql: String) {
+    let statements = if sql.contains("$$") { vec![&*sql] } else { sql.split("; ").collect() };
+    for sql in statements {
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await;
+        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+    }
+}
+
+/// What changes rows: each on what those before it have left.
+const CHANGES: &[&str] = &[
+    "INSERT INTO T (O, I, a) VALUES (o1, t1, 'x')",
+    "INSERT INTO T (O, I, a) VALUES (o1, t2, 'x'), (o2, t3, 'x'), (o3, t4, 'y'), (o4, t5, 'y')",
+    "UPDATE T SET a = 'z' WHERE I = t1",
+    "UPDATE T SET a = a || '!'",
+    // To another owner, also where that is another partition; and back.
+    "UPDATE T SET O = o4 WHERE I = t1",
+    "UPDATE T SET O = o2 WHERE I IN (t1, t5)",
+    "UPDATE T SET O = o1 WHERE I = t1",
+    // Another id, and all of them.
+    "UPDATE T SET I = t9 WHERE I = t1",
+    "UPDATE T SET O = CASE O WHEN o1 THEN o2 WHEN o2 THEN o1 ELSE O END",
+    "UPDATE T SET I = t1, O = o3, a = NULL WHERE I = t9",
+    "DELETE FROM T WHERE I = t2",
+    "WITH gone AS (DELETE FROM T WHERE I = t3 RETURNING a) INSERT INTO T (O, I, a) SELECT o1, t6, a FROM gone",
+    "INSERT INTO T (O, I, a) SELECT o1, I, a FROM (VALUES (t7, 'm'), (t8, 'n')) AS v (I, a)",
+    "MERGE INTO T AS m USING (VALUES (o1, t7), (o1, t8), (o2, t20)) AS v (o, i) ON m.O = v.o AND m.I = v.i \
+     WHEN MATCHED AND m.a = 'm' THEN DELETE WHEN MATCHED THEN UPDATE SET a = 'merged' \
+     WHEN NOT MATCHED THEN INSERT (O, I, a) VALUES (v.o, v.i, 'new')",
+    "DO $$ BEGIN FOR turn IN 1..3 LOOP UPDATE T SET a = concat(a, turn) WHERE O = o1; END LOOP; END $$",
+    "BEGIN; SAVEPOINT s; UPDATE T SET a = 'kept' WHERE I = t8; RELEASE s; SAVEPOINT s; \
+     UPDATE T SET a = 'undone' WHERE I = t20; ROLLBACK TO s; COMMIT",
+    "BEGIN; UPDATE T SET a = 'undone'; ROLLBACK",
+    "SET mobync.sync = 'off'; UPDATE T SET a = 'off' WHERE I = t20; RESET mobync.sync",
+    "BEGIN; SET LOCAL mobync.sync = 'on'; COMMIT; UPDATE T SET a = 'behind' WHERE I = t20",
+    // What a trigger makes of it.
+    "CREATE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.O := o3; RETURN NEW; END $$; \
+     CREATE TRIGGER pass_on BEFORE INSERT OR UPDATE ON T FOR EACH ROW WHEN (NEW.a = 'pass on') EXECUTE FUNCTION pass_on()",
+    "INSERT INTO T (O, I, a) VALUES (o3, t30, 'pass on')",
+    "DROP TRIGGER pass_on ON T",
+    "TRUNCATE T",
+    "INSERT INTO T (O, I, a) VALUES (o1, t1, 'again')",
+    "TRUNCATE T CASCADE",
+];
+
+/// The same where a part of the table can be written directly.
+const CHANGES_OF_PARTS: &[&str] = &[
+    "INSERT INTO P (O, I, a) VALUES (o1, t1, 'x'), (o1, t2, 'y')",
+    "UPDATE P SET a = 'z' WHERE I = t1",
+    "UPDATE P SET O = o0 WHERE I = t1",
+    "UPDATE P SET I = t9 WHERE I = t2",
+    "UPDATE T SET a = 'all'",
+    "UPDATE T SET O = o1",
+    "DELETE FROM P WHERE I = t1",
+    "INSERT INTO P (O, I, a) VALUES (o1, t1, 'x')",
+    "TRUNCATE P",
+    "INSERT INTO P (O, I, a) VALUES (o1, t1, 'x')",
+    "DELETE FROM T",
+    "INSERT INTO P (O, I, a) VALUES (o1, t1, 'x')",
+    "TRUNCATE T",
+];
+
+#[tokio::test]
+async fn every_change_is_marked_and_nothing_else() {
+    for shape in Shape::all() {
+        let (pool, _database) = shape.database().await;
+        let mut connection = pool.acquire().await.unwrap();
+        let parts = if shape.part.is_some() { CHANGES_OF_PARTS } else { &[] };
+        // There each id is unique by itself, so rows can be told by it.
+        let upsert = if shape.table.len() == 63 || !shape.texts { "(I)" } else { "(O, I)" };
+        let upsert = format!(
+            "INSERT INTO T (O, I, a) VALUES (o1, t1, 'b') ON CONFLICT {upsert} DO UPDATE SET a = excluded.a; \
+             INSERT INTO T (O, I, a) VALUES (o1, t1, 'c') ON CONFLICT {upsert} DO UPDATE SET a = excluded.a; \
+             INSERT INTO T (O, I, a) VALUES (o1, t1, 'd') ON CONFLICT DO NOTHING"
+        );
+        let mut changed_some = 0;
+        for sql in CHANGES.iter().chain(parts).copied().chain([&*upsert]) {
+            let before = shape.rows(&pool).await;
+            run(&mut connection, shape.say(sql)).await;
+            let after = shape.rows(&pool).await;
+            let (changed, marked) =
+                (Shape::changed(&before, &after), marks(&pool, &shape.table).await);
+            let what = format!("{}: {sql}: {changed:?} {marked:?}", shape.name);
+            assert!(changed.is_subset(&marked), "{what}");
+            let there: BTreeSet<_> = before.into_keys().chain(after.into_keys()).collect();
+            assert!(marked.is_subset(&there), "{what}");
+            assert!(!changed.is_empty() || marked.is_empty() || sql.contains("UPDATE"), "{what}");
+            changed_some += usize::from(!changed.is_empty());
+        }
+        assert!(changed_some > 20, "{}: {changed_some}", shape.name);
+
+        let copy = shape.say("COPY T (O, I, a) FROM STDIN");
+        let mut copying = pool.copy_in_raw(&copy).await.unwrap();
+        let (owner, id) = if shape.texts {
+            ("o1".to_owned(), "t50".to_owned())
+        } else {
+            ("1".to_owned(), "00000000-0000-0000-0000-000000000050".to_owned())
+        };
+        copying.send(format!("{owner}\t{id}\tx\n").into_bytes()).await.unwrap();
+        copying.finish().await.unwrap();
+        assert_eq!(
+            marks(&pool, &shape.table).await,
+            BTreeSet::from([(owner, id)]),
+            "{}",
+            shape.name
+        );
+    }
+}
+
+/// Tables that belong together, all captured but `log_of_boxes`.
+const FAMILY: &[&str] = &[
+    "CREATE TABLE boxes (owner text, id text, a text, PRIMARY KEY (owner, id))",
+    "CREATE TABLE things (owner text, id text, a text, box text, PRIMARY KEY (owner, id), \
+     FOREIGN KEY (owner, box) REFERENCES boxes ON DELETE CASCADE ON UPDATE CASCADE)",
+    "CREATE TABLE labels (owner text, id text, box text, PRIMARY KEY (owner, id), \
+     FOREIGN KEY (owner, box) REFERENCES boxes ON DELETE SET NULL (box) ON UPDATE CASCADE \
+     DEFERRABLE INITIALLY DEFERRED)",
+    "CREATE TABLE parts (owner text, id text, thing text, PRIMARY KEY (owner, id), \
+     FOREIGN KEY (owner, thing) REFERENCES things ON DELETE CASCADE ON UPDATE CASCADE) PARTITION BY HASH (id)",
+    "CREATE TABLE parts_0 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 0)",
+    "CREATE TABLE parts_1 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+    "CREATE TABLE counts (owner text, id text, n int, PRIMARY KEY (owner, id))",
+    "CREATE FUNCTION count_things() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+     INSERT INTO counts VALUES (coalesce(NEW.owner, OLD.owner), coalesce(NEW.box, OLD.box), 1) \
+     ON CONFLICT (owner, id) DO UPDATE SET n = counts.n + 1; RETURN NULL; END $$",
+    "CREATE TRIGGER count_things AFTER INSERT OR UPDATE OR DELETE ON things \
+     FOR EACH ROW WHEN (pg_trigger_depth() < 9) EXECUTE FUNCTION count_things()",
+    "INSERT INTO boxes VALUES ('ada', 'b1', ''), ('ada', 'b2', ''), ('ada', 'b3', ''), ('bob', 'b1', '')",
+    "INSERT INTO things VALUES ('ada', 't1', '', 'b1'), ('ada', 't2', '', 'b2'), ('bob', 't1', '', 'b1')",
+    "INSERT INTO labels VALUES ('ada', 'l1', 'b1'), ('ada', 'l2', 'b2'), ('bob', 'l1', 'b1')",
+    "INSERT INTO parts VALUES ('ada', 'p1', 't1'), ('ada', 'p2', 't1'), ('ada', 'p3', 't1'), ('bob', 'p1', 't1')",
+    "DELETE FROM counts",
+];
+const MODELS: [&str; 5] = ["boxes", "things", "labels", "parts", "counts"];
+
+async fn family(announces: bool) -> (PgPool, PostgresDatabase) {
+    let pool = postgres_with(FAMILY).await;
+    let mut builder = PostgresDatabase::builder().capture();
+    for model in MODELS {
+        builder = builder.table(model);
+    }
+    let builder = if announces { builder.announce_clocks() } else { builder };
+    let database = builder.pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    (pool, database)
+}
+
+/// The marks that there are, which are then removed: `model/owner/id`.
+async fn all_marks(pool: &PgPool) -> Vec<String> {
+    let sql = "WITH m AS (DELETE FROM diffs_marks RETURNING *) \
+               SELECT DISTINCT concat_ws('/', model, owner, id) FROM m ORDER BY 1";
+    sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_a_change_sets_off_is_marked_also_within_a_sync() {
+    let (pool, _database) = family(false).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let cases = [
+        (
+            "UPDATE boxes SET id = 'c1' WHERE owner = 'ada' AND id = 'b1'",
+            "boxes/ada/b1 boxes/ada/c1",
+            "counts/ada/c1 labels/ada/l1 things/ada/t1",
+        ),
+        (
+            "UPDATE things SET id = 's1' WHERE owner = 'ada' AND id = 't1'",
+            "things/ada/s1 things/ada/t1",
+            "counts/ada/c1 parts/ada/p1 parts/ada/p2 parts/ada/p3",
+        ),
+        (
+            "DELETE FROM boxes WHERE owner = 'ada'",
+            "boxes/ada/b2 boxes/ada/b3 boxes/ada/c1",
+            "counts/ada/b2 counts/ada/c1 labels/ada/l1 labels/ada/l2 parts/ada/p1 parts/ada/p2 \
+             parts/ada/p3 things/ada/s1 things/ada/t2",
+        ),
+        (
+            "UPDATE boxes SET owner = 'eve' WHERE owner = 'bob'",
+            "boxes/bob/b1 boxes/eve/b1",
+            "counts/eve/b1 labels/bob/l1 labels/eve/l1 parts/bob/p1 parts/eve/p1 things/bob/t1 things/eve/t1",
+        ),
+    ];
+    for in_sync in [true, false] {
+        for (sql, direct, set_off) in cases {
+            let end = if in_sync { "ROLLBACK" } else { "COMMIT" };
+            run(&mut connection, "BEGIN".to_owned()).await;
+            if in_sync {
+                run(&mut connection, "SET LOCAL mobync.sync = 'on'".to_owned()).await;
+            }
+            run(&mut connection, sql.to_owned()).await;
+            run(&mut connection, "SET CONSTRAINTS ALL IMMEDIATE".to_owned()).await;
+            let marked = "SELECT DISTINCT concat_ws('/', model, owner, id) FROM diffs_marks \
+                          WHERE tx = pg_current_xact_id() ORDER BY 1";
+            let marked: Vec<String> =
+                sqlx::query_scalar(marked).fetch_all(&mut *connection).await.unwrap();
+            let mut expected: Vec<&str> = set_off.split_whitespace().collect();
+            if !in_sync {
+                expected.extend(direct.split_whitespace());
+                expected.sort_unstable();
+            }
+            assert_eq!(marked, expected, "{sql}, in a sync: {in_sync}");
+            run(&mut connection, end.to_owned()).await;
+            all_marks(&pool).await;
+            if in_sync && !sql.starts_with("DELETE") && sql.contains("ada") {
+                // Not undone, for the next case builds on it.
+                run(&mut connection, sql.to_owned()).await;
+                all_marks(&pool).await;
+            }
+        }
+        for sql in ["TRUNCATE boxes CASCADE", "TRUNCATE counts"] {
+            run(&mut connection, sql.to_owned()).await;
+        }
+        all_marks(&pool).await;
+        for sql in &FAMILY[9..] {
+            run(&mut connection, (*sql).to_owned()).await;
+        }
+        all_marks(&pool).await;
+    }
+    run(&mut connection, "TRUNCATE boxes CASCADE".to_owned()).await;
+    assert_eq!(all_marks(&pool).await.len(), 4 + 3 + 3 + 4);
+}
+
+const TASKS: &str =
+    "CREATE TABLE tasks (owner text, id text, a text, n serial, UNIQUE (owner, id))";
+
+async fn captured(statements: &[&str]) -> (PgPool, PostgresDatabase) {
+    let pool = postgres_with(statements).await;
+    let builder = PostgresDatabase::builder().table("tasks").capture();
+    let database = builder.pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    (pool, database)
+}
+
+#[tokio::test]
+async fn an_application_sees_nothing_of_the_marks() {
+    let (pool, _database) = captured(&[TASKS]).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let insert = "INSERT INTO tasks (owner, id) VALUES ('ada', 't1'), ('ada', 't2') RETURNING n";
+    let numbers: Vec<i32> = sqlx::query_scalar(insert).fetch_all(&mut *connection).await.unwrap();
+    let last: i64 =
+        sqlx::query_scalar("SELECT lastval()").fetch_one(&mut *connection).await.unwrap();
+    assert_eq!((numbers, last), (vec![1, 2], 2));
+    let done = sqlx::query("UPDATE tasks SET owner = 'bob'").execute(&mut *connection).await;
+    assert_eq!(done.unwrap().rows_affected(), 2);
+    assert_eq!(all_marks(&pool).await.len(), 4);
+
+    // What is no name is no object.
+    let long = "x".repeat(1_025);
+    for (owner, id) in [
+        (None, Some("t1")),
+        (Some("ada"), None),
+        (Some(""), Some("t1")),
+        (Some("ada"), Some("")),
+        (Some(&*long), Some("t1")),
+        (Some("ada"), Some(&*long)),
+        // Characters, not bytes.
+        (Some(&*"é".repeat(513)), Some("t1")),
+    ] {
+        let insert = sqlx::query("INSERT INTO tasks (owner, id) VALUES ($1, $2)");
+        insert.bind(owner).bind(id).execute(&pool).await.unwrap();
+    }
+    for sql in ["UPDATE tasks SET a = 'x' WHERE owner IS DISTINCT FROM 'bob'", "TRUNCATE tasks"] {
+        run(&mut connection, sql.to_owned()).await;
+    }
+    assert_eq!(all_marks(&pool).await, ["tasks/bob/t1", "tasks/bob/t2"]);
+    let longest = "x".repeat(1_024);
+    let insert = sqlx::query("INSERT INTO tasks (owner, id) VALUES ($1, $1)");
+    insert.bind(&longest).execute(&pool).await.unwrap();
+    assert_eq!(all_marks(&pool).await.len(), 1);
+}
+
+#[tokio::test]
+async fn who_may_write_the_table_needs_no_right_to_the_marks_and_gets_none() {
+    let role = format!("app_{}", std::process::id());
+    let (pool, _database) = captured(&[
+        TASKS,
+        "ALTER TABLE tasks ENABLE ROW LEVEL SECURITY",
+        "ALTER TABLE tasks FORCE ROW LEVEL SECURITY",
+        "CREATE POLICY own ON tasks USING (owner = current_setting('app.me', true))",
+        &format!("DROP ROLE IF EXISTS {role}"),
+        &format!("CREATE ROLE {role}"),
+        &format!("GRANT ALL ON tasks TO {role}"),
+        &format!("GRANT ALL ON SEQUENCE tasks_n_seq TO {role}"),
+    ])
+    .await;
+    let mut connection = pool.acquire().await.unwrap();
+    let database: String =
+        sqlx::query_scalar("SELECT current_database()").fetch_one(&pool).await.unwrap();
+    let grant = format!("GRANT CREATE, TEMPORARY ON DATABASE {database} TO {role}");
+    run(&mut connection, grant).await;
+    run(&mut connection, "GRANT USAGE, CREATE ON SCHEMA public TO ".to_owned() + &role).await;
+
+    // Everything that the function could be made to take for something else.
+    run(&mut connection, format!("SET ROLE {role}")).await;
+    for schema in ["evil", "pg_temp"] {
+        if schema == "evil" {
+            run(&mut connection, "CREATE SCHEMA evil".to_owned()).await;
+        }
+        let traps = format!(
+            "CREATE FUNCTION {schema}.trap(text) RETURNS int LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'as %', current_user; END $$; \
+             CREATE FUNCTION {schema}.octet_length(text) RETURNS int LANGUAGE sql AS $$ SELECT {schema}.trap($1) $$; \
+             CREATE FUNCTION {schema}.pg_current_xact_id() RETURNS xid8 LANGUAGE sql AS \
+             $$ SELECT CAST(CAST({schema}.trap('') AS text) AS xid8) $$; \
+             CREATE FUNCTION {schema}.clock_timestamp() RETURNS timestamptz LANGUAGE sql AS \
+             $$ SELECT to_timestamp({schema}.trap('')) $$; \
+             CREATE FUNCTION {schema}.equals(text, text) RETURNS boolean LANGUAGE sql AS $$ SELECT {schema}.trap($1) = 1 $$; \
+             CREATE OPERATOR {schema}.= (LEFTARG = text, RIGHTARG = text, FUNCTION = {schema}.equals); \
+             CREATE DOMAIN {schema}.text AS int; CREATE DOMAIN {schema}.bigint AS int; \
+             CREATE TABLE {schema}.diffs_marks (owner int); CREATE TABLE {schema}.new_rows (owner int); \
+             CREATE TABLE {schema}.old_rows (owner int)"
+        );
+        run(&mut connection, traps).await;
+    }
+    run(&mut connection, "SET search_path = evil, pg_temp, public, pg_catalog".to_owned()).await;
+    for sql in [
+        "SET app.me = 'ada'",
+        "INSERT INTO public.tasks (owner, id) VALUES ('ada', 't1'), ('ada', 't2')",
+        "UPDATE public.tasks SET a = 'x' WHERE id OPERATOR(pg_catalog.=) 't1'",
+        "UPDATE public.tasks SET id = 't3' WHERE id OPERATOR(pg_catalog.=) 't2'",
+        "DELETE FROM public.tasks WHERE id OPERATOR(pg_catalog.=) 't1'",
+        "TRUNCATE public.tasks",
+    ] {
+        run(&mut connection, sql.to_owned()).await;
+    }
+    let marked = ["tasks/ada/t1", "tasks/ada/t2", "tasks/ada/t3"];
+    assert_eq!(all_marks(&pool).await, marked);
+
+    // Its own rights end there.
+    let fake = "CREATE TABLE fake (owner text, id text); CREATE TRIGGER t AFTER INSERT ON fake REFERENCING NEW TABLE \
+                AS new_rows EXECUTE FUNCTION public.diffs_capture_tasks()";
+    for sql in [
+        fake,
+        "SELECT * FROM public.diffs_marks",
+        "INSERT INTO public.diffs_marks VALUES ('bob', 'tasks', 't1', 0, '1')",
+        "SELECT public.diffs_capture_tasks()",
+    ] {
+        let error = sqlx::raw_sql(sql).execute(&mut *connection).await.unwrap_err();
+        assert!(error.to_string().contains("permission denied"), "{sql}: {error}");
+    }
+    run(&mut connection, "RESET ROLE".to_owned()).await;
+    run(
+        &mut connection,
+        format!("REASSIGN OWNED BY {role} TO postgres; DROP OWNED BY {role}; DROP ROLE {role}"),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn no_application_waits_for_a_mark_or_for_who_takes_it() {
+    let (pool, database) = captured(&[TASKS]).await;
+    let impatient = "SET lock_timeout = '1ms'";
+    let mut app = pool.acquire().await.unwrap();
+    run(
+        &mut app,
+        "INSERT INTO tasks (owner, id) SELECT 'ada', n FROM generate_series(1, 9) AS n".to_owned(),
+    )
+    .await;
+
+    // A sync of the owner, in the middle of taking the marks.
+    let mut sync = pool.begin().await.unwrap();
+    sqlx::query("INSERT INTO diffs_owners VALUES ('ada')").execute(&mut *sync).await.unwrap();
+    let taken = sqlx::query("DELETE FROM diffs_marks WHERE owner = 'ada'");
+    assert_eq!(taken.execute(&mut *sync).await.unwrap().rows_affected(), 9);
+    for sql in [impatient, "BEGIN", "UPDATE tasks SET a = 'x'", "DELETE FROM tasks WHERE id = '1'"]
+    {
+        run(&mut app, sql.to_owned()).await;
+    }
+    // And another application, on other rows of the same owner.
+    let mut other = pool.acquire().await.unwrap();
+    for sql in [impatient, "INSERT INTO tasks (owner, id) VALUES ('ada', '10')"] {
+        run(&mut other, sql.to_owned()).await;
+    }
+    sync.commit().await.unwrap();
+    assert_eq!(all_marks(&pool).await, ["tasks/ada/10"]);
+    run(&mut app, "COMMIT".to_owned()).await;
+    assert_eq!(all_marks(&pool).await.len(), 9);
+
+    // Nor does it wait for a set-up that has nothing to do, nor this for the application.
+    run(&mut app, "BEGIN".to_owned()).await;
+    run(&mut app, "UPDATE tasks SET a = 'y'".to_owned()).await;
+    let set_up = tokio::time::timeout(std::time::Duration::from_secs(5), database.set_up());
+    set_up.await.unwrap().unwrap();
+    run(&mut app, "ROLLBACK".to_owned()).await;
+}
+
+/// The triggers of the marks that there are, by table.
+async fn triggers(pool: &PgPool) -> BTreeMap<String, Vec<String>> {
+    let sql = "SELECT CAST(CAST(tgrelid AS regclass) AS text), array_agg(CAST(tgname AS text) ORDER BY tgname) \
+               FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'diffs\\_capture%' GROUP BY tgrelid";
+    sqlx::query_as(sql).fetch_all(pool).await.unwrap().into_iter().collect()
+}
+
+/// What is left of capture in the catalogue.
+async fn left(pool: &PgPool) -> Vec<String> {
+    let sql = "SELECT CAST(CAST(oid AS regclass) AS text) FROM pg_class WHERE relname ~ '^diffs_marks' \
+               UNION ALL SELECT CAST(CAST(oid AS regprocedure) AS text) FROM pg_proc WHERE proname ~ 'diffs_capture' \
+               UNION ALL SELECT CAST(tgname AS text) FROM pg_trigger WHERE tgname ~ 'diffs_capture' ORDER BY 1";
+    sqlx::query_scalar(sql).fetch_all(pool).await.unwrap()
+}
+
+#[tokio::test]
+async fn set_up_makes_what_is_captured_and_takes_away_the_rest() {
+    let pool = postgres_with(FAMILY).await;
+    let database = async |captured: &[&str]| {
+        let mut builder = PostgresDatabase::builder();
+        for model in MODELS {
+            let table = Table::new(model);
+            let table = if captured.contains(&model) { table.capture() } else { table };
+            builder = builder.table(table);
+        }
+        builder.pool(pool.clone()).await.unwrap()
+    };
+    let set_up = async |captured: &[&str]| database(captured).await.set_up().await.unwrap();
+    set_up(&[]).await;
+    assert_eq!(left(&pool).await, Vec::<String>::new());
+    set_up(&["boxes", "parts"]).await;
+    let made = triggers(&pool).await;
+    assert_eq!(made.keys().collect::<Vec<_>>(), ["boxes", "parts", "parts_0", "parts_1"]);
+    let names = ["delete", "insert", "moved", "truncate", "update"];
+    assert_eq!(made["boxes"], names.map(|name| format!("diffs_capture_{name}")));
+    assert_eq!((made["parts"].len(), &made["parts_0"]), (4, &made["boxes"]));
+
+    // A table that was made anew, parts that have come and gone, a trigger that was changed by hand.
+    for sql in [
+        "DROP TABLE boxes CASCADE",
+        FAMILY[0],
+        "ALTER TABLE parts DETACH PARTITION parts_1",
+        "CREATE TABLE parts_2 PARTITION OF parts FOR VALUES WITH (MODULUS 2, REMAINDER 1)",
+        "DROP TRIGGER diffs_capture_update ON parts_0",
+        "CREATE TRIGGER diffs_capture_update AFTER UPDATE ON parts_0 REFERENCING NEW TABLE AS new_rows \
+         FOR EACH STATEMENT EXECUTE FUNCTION diffs_capture_parts()",
+    ] {
+        sqlx::query(sql).execute(&pool).await.unwrap();
+    }
+    // All at once, and some again.
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let database = database(&["boxes", "parts"]).await;
+        tasks.spawn(async move { database.set_up().await });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+    let again = triggers(&pool).await;
+    assert_eq!(again.keys().collect::<Vec<_>>(), ["boxes", "parts", "parts_0", "parts_2"]);
+    assert_eq!(again["boxes"], made["boxes"]);
+    let definition = "SELECT pg_get_triggerdef(oid) FROM pg_trigger WHERE tgname = 'diffs_capture_update' \
+                      AND tgrelid = CAST('parts_0' AS regclass)";
+    let definition: String = sqlx::query_scalar(definition).fetch_one(&pool).await.unwrap();
+    assert!(definition.contains("mobync.sync"), "{definition}");
+    sqlx::query("INSERT INTO boxes VALUES ('ada', 'b1', '')").execute(&pool).await.unwrap();
+    assert_eq!(all_marks(&pool).await, ["boxes/ada/b1"]);
+
+    // One that is synced no more, and then none.
+    set_up(&["boxes"]).await;
+    assert_eq!(triggers(&pool).await.into_keys().collect::<Vec<_>>(), ["boxes"]);
+    let others = PostgresDatabase::builder().table("labels").pool(pool.clone()).await.unwrap();
+    others.set_up().await.unwrap();
+    assert_eq!(left(&pool).await, Vec::<String>::new());
+    sqlx::query("UPDATE boxes SET a = 'x'").execute(&pool).await.unwrap();
+
+    // The same as text, also where it is run again.
+    let mut connection = pool.acquire().await.unwrap();
+    for captured in [&["boxes", "parts"][..], &["boxes", "parts"], &[], &[], &["boxes"]] {
+        let sql = database(captured).await.schema_sql();
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+        let there = triggers(&pool).await;
+        assert_eq!(there.contains_key("boxes"), !captured.is_empty());
+        assert_eq!(there.contains_key("parts_2"), captured.contains(&"parts"));
+    }
+}
+
+#[tokio::test]
+async fn two_logs_keep_their_own_marks() {
+    let pool = postgres_with(&[TASKS]).await;
+    for log in ["diffs", "diffs2", "Log \"%s"] {
+        let builder = PostgresDatabase::builder().table("tasks").diffs_table(log).capture();
+        builder.pool(pool.clone()).await.unwrap().set_up().await.unwrap();
+    }
+    let mut connection = pool.acquire().await.unwrap();
+    run(&mut connection, "INSERT INTO tasks (owner, id) VALUES ('ada', 't1')".to_owned()).await;
+    let off = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
+    off.set_up().await.unwrap();
+    run(&mut connection, "UPDATE tasks SET id = 't2'".to_owned()).await;
+    for log in ["diffs2", "Log \"%s"] {
+        let sql = format!("SELECT count(*) FROM {}", quote(&format!("{log}_marks")));
+        let count: i64 = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap();
+        assert_eq!(count, 3, "{log}");
+    }
+    assert_eq!(left(&pool).await.iter().filter(|name| name.starts_with("diffs_")).count(), 0);
+    let indexes = "SELECT array_agg(CAST(relname AS text) ORDER BY relname) FROM pg_class \
+                   WHERE relname LIKE '%\\_objects'";
+    let indexes: Vec<String> = sqlx::query_scalar(indexes).fetch_one(&pool).await.unwrap();
+    assert_eq!(indexes, ["Log \"%s_objects", "diffs2_objects"]);
+}
+
+#[tokio::test]
+async fn tables_of_the_application_are_not_taken_for_marks() {
+    let mine = "CREATE TABLE diffs_marks (grade int)";
+    let pool = postgres_with(&[TASKS, mine]).await;
+    let builder = PostgresDatabase::builder().table("tasks");
+    let error = builder.clone().capture().pool(pool.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("diffs_marks has no column owner"), "{error}");
+    builder.pool(pool.clone()).await.unwrap().set_up().await.unwrap();
+    assert_eq!(left(&pool).await, ["diffs_marks"]);
+
+    let long = PostgresDatabase::builder().table("tasks").diffs_table("d".repeat(45));
+    let error = long.clone().capture().pool(pool.clone()).await.unwrap_err();
+    assert!(error.to_string().contains("too long"), "{error}");
+    long.pool(pool.clone()).await.unwrap();
+
+    let shared = PostgresDatabase::builder().table(Table::new("tasks").shared()).capture();
+    let error = shared.pool(pool).await.unwrap_err();
+    assert!(error.to_string().contains("tasks"), "{error}");
+}
+
+#[tokio::test]
+async fn a_set_up_gives_way_to_who_uses_the_tables() {
+    use mobync::{DatabaseError, sql::SchemaError};
+    use std::time::{Duration, Instant};
+
+    let pool =
+        postgres_with(&[TASKS, "CREATE TABLE zeros (owner text, id text, UNIQUE (owner, id))"])
+            .await;
+    let database = async |patience| {
+        let builder = PostgresDatabase::builder().table("tasks").table("zeros").capture();
+        builder.lock_timeout(Duration::from_millis(patience)).pool(pool.clone()).await.unwrap()
+    };
+    let mut app = pool.begin().await.unwrap();
+    let insert = "INSERT INTO zeros VALUES ('ada', 't1')";
+    sqlx::query(insert).execute(&mut *app).await.unwrap();
+    let error = database(500).await.set_up().await.unwrap_err();
+    assert!(matches!(error, SchemaError::SetUp(DatabaseError::Busy(_))), "{error}");
+    assert_eq!(left(&pool).await, Vec::<String>::new());
+
+    let patient = database(20_000).await;
+    let set_up = tokio::spawn(async move { patient.set_up().await });
+    // Both that transaction, in the order in which a deadlock would come, and others go on.
+    let mut longest = Duration::ZERO;
+    for n in 0..20 {
+        tokio::time::sleep(Duration::from_millis(40)).await;
+        let started = Instant::now();
+        let insert = "INSERT INTO tasks (owner, id) VALUES ('ada', $1)";
+        let n = format!("t{n}");
+        sqlx::query(insert).bind(&n).execute(&mut *app).await.unwrap();
+        sqlx::query(insert).bind(n + "x").execute(&pool).await.unwrap();
+        sqlx::query("UPDATE zeros SET id = id").execute(&mut *app).await.unwrap();
+        sqlx::query("DELETE FROM zeros WHERE id = 'none'").execute(&pool).await.unwrap();
+        longest = longest.max(started.elapsed());
+    }
+    assert!(longest < Duration::from_millis(900), "{longest:?}");
+    assert!(!set_up.is_finished());
+    app.commit().await.unwrap();
+    set_up.await.unwrap().unwrap();
+    assert_eq!(triggers(&pool).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_commit_in_two_phases_goes_as_ever_also_where_clocks_are_announced() {
+    let cluster = Cluster::start_with("-c max_prepared_transactions=5");
+    let pool = PgPool::connect(&cluster.new_database().await).await.unwrap();
+    sqlx::query(TASKS).execute(&pool).await.unwrap();
+    let builder = PostgresDatabase::builder().table("tasks").capture().announce_clocks();
+    builder.pool(pool.clone()).await.unwrap().set_up().await.unwrap();
+    let mut connection = pool.acquire().await.unwrap();
+    for (id, end, marked) in [("1", "COMMIT", 1), ("2", "ROLLBACK", 0)] {
+        let sql = format!(
+            "BEGIN; INSERT INTO tasks (owner, id) VALUES ('ada', '{id}'); PREPARE TRANSACTION 'p'"
+        );
+        run(&mut connection, sql).await;
+        assert_eq!(all_marks(&pool).await.len(), 0);
+        run(&mut connection, format!("{end} PREPARED 'p'")).await;
+        assert_eq!(all_marks(&pool).await.len(), marked);
+    }
+}

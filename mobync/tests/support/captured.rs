@@ -1,0 +1,782 @@
+//! A database in memory whose rows others write, too: an application by SQL, cascades, triggers, and
+//! columns with a will of their own. It behaves as PostgreSQL does with `READ COMMITTED`: a statement sees
+//! what others have committed, and a row that one transaction has written waits for it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, MutexGuard},
+};
+
+use mobync::{
+    Access, Change, Database, DatabaseError, Diff, Mark, Owner, ReadFilter, Record, Rejection,
+    SetOff, SkippedRow, UnitOfWork, Will, Window, WindowQuery, Write,
+};
+use serde_json::{Map, Value, json};
+
+/// Owner, model and id.
+pub type Key = (String, String, String);
+pub type Row = Map<String, Value>;
+
+/// What the tables do by themselves.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Features {
+    /// The column `a` holds texts in upper case.
+    pub upper: bool,
+    /// The column `n` is a serial number.
+    pub serial: bool,
+    /// The column `touched` counts the writes of its row.
+    pub touched: bool,
+    /// With a row of `tasks` go those of `notes` whose column `b` has its id, or that have its id.
+    pub cascade: bool,
+    /// The row `all` of `counts` has the number of the owner's `tasks`.
+    pub counts: bool,
+}
+
+/// What is wrong with a database on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mutant {
+    /// What was captured by the first mark is taken for the row.
+    CapturedValue,
+    /// All marks are removed behind a sync, not those that it has seen.
+    MarksForgotten,
+    /// What is set off is logged with the time at which that was.
+    SetOffNow,
+    /// What is set off is not looked at.
+    NothingSetOff,
+}
+
+/// One statement of an application's transaction.
+#[derive(Clone, Debug)]
+pub enum Statement {
+    /// An `INSERT … ON CONFLICT DO UPDATE`.
+    Put {
+        owner: String,
+        model: String,
+        id: String,
+        fields: Row,
+    },
+    /// An `UPDATE` of all of the owner's rows of the model.
+    Bulk {
+        owner: String,
+        model: String,
+        fields: Row,
+    },
+    Delete {
+        owner: String,
+        model: String,
+        id: String,
+    },
+    /// An `UPDATE` of the owner, unless the other has a row of that id.
+    Give {
+        owner: String,
+        model: String,
+        id: String,
+        to: String,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub struct Captured {
+    state: Arc<Mutex<State>>,
+    features: Features,
+    mutant: Option<Mutant>,
+    captures: bool,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    rows: BTreeMap<Key, Row>,
+    log: BTreeMap<String, Vec<Diff>>,
+    marks: BTreeMap<u64, Marked>,
+    now: i64,
+    serial: i64,
+    units: u64,
+    /// The units that have written the rows, and have not ended.
+    locked: BTreeMap<Key, u64>,
+    /// What waits for these.
+    waiting: Vec<Vec<Statement>>,
+    /// What others do in so many calls' time.
+    injected: Vec<(usize, Vec<Statement>)>,
+    calls: Vec<&'static str>,
+    /// Models whose tables cannot be read.
+    broken: BTreeSet<String>,
+    /// Models whose tables are gone.
+    dropped: BTreeSet<String>,
+}
+
+#[derive(Clone, Debug)]
+struct Marked {
+    key: Key,
+    at: i64,
+    /// What a trigger that captures values would have had.
+    row: Option<Row>,
+}
+
+/// What a transaction has written.
+#[derive(Debug, Default)]
+struct Pending {
+    rows: BTreeMap<Key, Option<Row>>,
+    marks: Vec<Marked>,
+}
+
+pub const MODELS: [&str; 3] = ["tasks", "notes", "counts"];
+
+impl Captured {
+    pub fn new(features: Features) -> Self {
+        let state = State { now: super::T0, ..State::default() };
+        Self { state: Arc::new(Mutex::new(state)), features, mutant: None, captures: true }
+    }
+
+    pub fn mutant(self, mutant: Mutant) -> Self {
+        Self { mutant: Some(mutant), ..self }
+    }
+
+    /// The same without triggers that mark.
+    pub fn without_capture(self) -> Self {
+        Self { captures: false, ..self }
+    }
+
+    pub fn set_time(&self, now: i64) {
+        self.state().now = now;
+    }
+
+    /// An application's transaction. It waits for the rows that a sync has written.
+    pub fn run(&self, statements: &[Statement]) {
+        self.run_in(&mut self.state(), statements);
+    }
+
+    /// The same, in so many calls of units of work.
+    pub fn run_in_calls(&self, calls: usize, statements: &[Statement]) {
+        self.state().injected.push((calls, statements.to_vec()));
+    }
+
+    pub fn forget_injected(&self) {
+        self.state().injected.clear();
+    }
+
+    /// The calls of units of work since this was asked last.
+    pub fn take_calls(&self) -> Vec<&'static str> {
+        std::mem::take(&mut self.state().calls)
+    }
+
+    pub fn row(&self, owner: &str, model: &str, id: &str) -> Option<Row> {
+        self.state().rows.get(&key(owner, model, id)).cloned()
+    }
+
+    /// The owner's rows by model and id.
+    pub fn rows_of(&self, owner: &str) -> BTreeMap<(String, String), Row> {
+        let state = self.state();
+        let rows = state.rows.iter().filter(|(key, _)| key.0 == owner);
+        rows.map(|(key, row)| ((key.1.clone(), key.2.clone()), row.clone())).collect()
+    }
+
+    pub fn marks(&self) -> usize {
+        self.state().marks.len()
+    }
+
+    pub fn break_table(&self, model: &str, is_broken: bool) {
+        let broken = &mut self.state().broken;
+        if is_broken {
+            broken.insert(model.to_owned())
+        } else {
+            broken.remove(model)
+        };
+    }
+
+    pub fn drop_table(&self, model: &str) {
+        let mut state = self.state();
+        state.rows.retain(|(_, of, _), _| of != model);
+        state.dropped.insert(model.to_owned());
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn columns(&self) -> Vec<&'static str> {
+        let Features { serial, touched, counts, .. } = self.features;
+        let more = [("n", serial || counts), ("touched", touched)];
+        ["a", "b", "c"]
+            .into_iter()
+            .chain(more.into_iter().filter(|(_, is)| *is).map(|(name, _)| name))
+            .collect()
+    }
+
+    fn run_in(&self, state: &mut State, statements: &[Statement]) {
+        let mut pending = Pending::default();
+        for statement in statements {
+            self.execute(state, &mut pending, statement);
+        }
+        if pending.rows.keys().any(|key| state.locked.contains_key(key)) {
+            state.waiting.push(statements.to_vec());
+            return;
+        }
+        state.keep(pending, self.captures);
+    }
+
+    fn execute(&self, state: &mut State, pending: &mut Pending, statement: &Statement) {
+        match statement {
+            Statement::Put { owner, model, id, fields } => {
+                let key = key(owner, model, id);
+                let is_new = pending.row(state, &key).is_none();
+                let mut row = pending.row(state, &key).unwrap_or_default();
+                row.extend(fields.clone());
+                self.put(state, pending, &key, Some((row, is_new)), true);
+            }
+            Statement::Bulk { owner, model, fields } => {
+                for id in pending.ids(state, owner, model) {
+                    let key = key(owner, model, &id);
+                    let mut row = pending.row(state, &key).unwrap_or_default();
+                    row.extend(fields.clone());
+                    self.put(state, pending, &key, Some((row, false)), true);
+                }
+            }
+            Statement::Delete { owner, model, id } => {
+                self.put(state, pending, &key(owner, model, id), None, true);
+            }
+            Statement::Give { owner, model, id, to } => {
+                let (from, to) = (key(owner, model, id), key(to, model, id));
+                let row = pending.row(state, &from);
+                if let Some(row) = row.filter(|_| pending.row(state, &to).is_none()) {
+                    // No delete, so nothing cascades.
+                    pending.set(state, &from, None, true);
+                    pending.set(state, &to, Some(row), true);
+                    self.count(state, pending, &from);
+                    self.count(state, pending, &to);
+                }
+            }
+        }
+    }
+
+    /// Writes a row, which may be new, or removes it; and what that sets off.
+    fn put(
+        &self,
+        state: &mut State,
+        pending: &mut Pending,
+        key: &Key,
+        row: Option<(Row, bool)>,
+        marks: bool,
+    ) {
+        match row {
+            Some((mut row, is_new)) => {
+                self.make(state, &mut row, is_new);
+                pending.set(state, key, Some(row), marks);
+            }
+            None => {
+                if pending.row(state, key).is_none() {
+                    return;
+                }
+                pending.set(state, key, None, marks);
+                if self.features.cascade && key.1 == "tasks" {
+                    for id in pending.ids(state, &key.0, "notes") {
+                        let child = super::captured::key(&key.0, "notes", &id);
+                        let row = pending.row(state, &child).unwrap_or_default();
+                        if id == key.2 || row.get("b") == Some(&json!(key.2)) {
+                            pending.set(state, &child, None, true);
+                        }
+                    }
+                }
+            }
+        }
+        self.count(state, pending, key);
+    }
+
+    /// What columns make of a row.
+    fn make(&self, state: &mut State, row: &mut Row, is_new: bool) {
+        if self.features.upper {
+            upper(row);
+        }
+        if self.features.serial && is_new && !row.contains_key("n") {
+            state.serial += 1;
+            row.insert("n".to_owned(), json!(state.serial));
+        }
+        if self.features.touched {
+            let times = row.get("touched").and_then(Value::as_i64).unwrap_or(0);
+            row.insert("touched".to_owned(), json!(times + 1));
+        }
+        row.retain(|_, value| !value.is_null());
+    }
+
+    fn count(&self, state: &State, pending: &mut Pending, (owner, model, _): &Key) {
+        if !self.features.counts || model != "tasks" {
+            return;
+        }
+        let all = key(owner, "counts", "all");
+        let count = json!(pending.ids(state, owner, "tasks").len());
+        let mut row = pending.row(state, &all).unwrap_or_default();
+        if row.insert("n".to_owned(), count.clone()) != Some(count) {
+            pending.set(state, &all, Some(row), true);
+        }
+    }
+
+    fn text(&self, id: &str, row: &Row) -> String {
+        let mut record = Map::from_iter([("id".to_owned(), json!(id))]);
+        for column in self.columns() {
+            record.insert(column.to_owned(), row.get(column).cloned().unwrap_or_default());
+        }
+        Value::Object(record).to_string()
+    }
+}
+
+fn upper(row: &mut Row) {
+    if let Some(Value::String(text)) = row.get_mut("a") {
+        *text = text.to_uppercase();
+    }
+}
+
+pub fn key(owner: &str, model: &str, id: &str) -> Key {
+    (owner.to_owned(), model.to_owned(), id.to_owned())
+}
+
+impl State {
+    fn keep(&mut self, pending: Pending, captures: bool) {
+        for (key, row) in pending.rows {
+            match row {
+                Some(row) => self.rows.insert(key, row),
+                None => self.rows.remove(&key),
+            };
+        }
+        if captures {
+            for mark in pending.marks {
+                let seq = self.marks.keys().last().map_or(0, |last| last + 1);
+                self.marks.insert(seq, mark);
+            }
+        }
+    }
+}
+
+impl Pending {
+    fn row(&self, state: &State, key: &Key) -> Option<Row> {
+        match self.rows.get(key) {
+            Some(row) => row.clone(),
+            None => state.rows.get(key).cloned(),
+        }
+    }
+
+    fn ids(&self, state: &State, owner: &str, model: &str) -> Vec<String> {
+        let keys: BTreeSet<&Key> = state.rows.keys().chain(self.rows.keys()).collect();
+        let of = keys.into_iter().filter(|key| key.0 == owner && key.1 == model);
+        of.filter(|key| self.row(state, key).is_some()).map(|key| key.2.clone()).collect()
+    }
+
+    fn set(&mut self, state: &State, key: &Key, row: Option<Row>, marks: bool) {
+        if marks {
+            self.marks.push(Marked { key: key.clone(), at: state.now, row: row.clone() });
+        }
+        self.rows.insert(key.clone(), row);
+    }
+}
+
+#[derive(Debug)]
+pub struct CapturedUnit {
+    database: Captured,
+    owner: Owner,
+    number: u64,
+    pending: Pending,
+    /// The marks that go with the commit.
+    taken: BTreeSet<u64>,
+    appended: Vec<Diff>,
+    /// The rows as the first of the taken marks had them, for a mutant.
+    first: BTreeMap<Key, Option<Row>>,
+    wrote: bool,
+}
+
+impl Drop for CapturedUnit {
+    fn drop(&mut self) {
+        let database = self.database.clone();
+        let Ok(mut state) = database.state.lock() else { return };
+        state.locked.retain(|_, unit| *unit != self.number);
+        for statements in std::mem::take(&mut state.waiting) {
+            database.run_in(&mut state, &statements);
+        }
+    }
+}
+
+impl Database for Captured {
+    type Unit = CapturedUnit;
+
+    async fn open(&self, owner: &Owner, _: Access) -> Result<CapturedUnit, DatabaseError> {
+        let mut state = self.state();
+        state.units += 1;
+        Ok(CapturedUnit {
+            database: self.clone(),
+            owner: owner.clone(),
+            number: state.units,
+            pending: Pending::default(),
+            taken: BTreeSet::new(),
+            appended: Vec::new(),
+            first: BTreeMap::new(),
+            wrote: false,
+        })
+    }
+
+    fn serialises(&self) -> bool {
+        false
+    }
+
+    async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
+        let state = self.state();
+        let owners: BTreeSet<&String> = state.marks.values().map(|mark| &mark.key.0).collect();
+        Ok(owners.into_iter().take(most).map(|owner| Owner::new(owner).unwrap()).collect())
+    }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        let state = self.state();
+        let owners = state.rows.keys().map(|key| &key.0).chain(state.log.keys());
+        let owners: BTreeSet<Owner> = owners.filter_map(|owner| Owner::new(owner).ok()).collect();
+        let behind = owners.into_iter().filter(|owner| last.is_none_or(|last| owner > last));
+        Ok(Some(behind.take(most).collect()))
+    }
+
+    async fn unsound_rows(
+        &self,
+        owner: Option<&Owner>,
+        model: &str,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        let state = self.state();
+        let nobodys = state.rows.keys().filter(|key| owner.is_none() && key.1 == model);
+        let rows = nobodys.filter_map(|key| {
+            let error = Owner::new(&key.0).err()?;
+            Some(SkippedRow::new(key.0.clone(), key.2.clone(), error.to_string()))
+        });
+        let rows: Vec<SkippedRow> = rows.collect();
+        Ok((rows.len() as u64, rows.into_iter().take(most).collect()))
+    }
+}
+
+impl CapturedUnit {
+    /// Before each call others may have their turn.
+    fn pass(&mut self, name: &'static str) {
+        let database = self.database.clone();
+        let mut state = database.state();
+        state.calls.push(name);
+        let (now, later) = std::mem::take(&mut state.injected)
+            .into_iter()
+            .partition::<Vec<_>, _>(|(calls, _)| *calls == 0);
+        state.injected = later.into_iter().map(|(calls, it)| (calls - 1, it)).collect();
+        for (_, statements) in now {
+            database.run_in(&mut state, &statements);
+        }
+    }
+
+    fn lock(&self, state: &mut State) {
+        state.locked.extend(self.pending.rows.keys().map(|key| (key.clone(), self.number)));
+    }
+
+    fn log(&self, state: &State) -> Vec<Diff> {
+        let log = state.log.get(self.owner.as_str()).cloned().unwrap_or_default();
+        log.into_iter().chain(self.appended.iter().cloned()).collect()
+    }
+
+    fn key(&self, model: &str, id: &str) -> Key {
+        key(self.owner.as_str(), model, id)
+    }
+
+    fn check(&self, state: &State, model: &str) -> Result<(), DatabaseError> {
+        if !MODELS.contains(&model) || state.dropped.contains(model) {
+            return Err(DatabaseError::unknown_model(model));
+        }
+        if state.broken.contains(model) {
+            return Err(DatabaseError::unknown_field(model, "a", ["none"]));
+        }
+        Ok(())
+    }
+
+    fn do_write(&mut self, state: &mut State, write: &Write<'_>) -> Result<(), DatabaseError> {
+        let database = self.database.clone();
+        let before = self.pending.row(state, &self.key(write.model(), write.id()));
+        let (row, key) = match (write.to_change()?, before) {
+            (Change::Create { model, record }, None) => {
+                let key = self.key(&model, record.id());
+                (Some((record.into_parts().1, true)), key)
+            }
+            (Change::Create { .. }, Some(_)) => {
+                return Err(DatabaseError::constraint("primary key"));
+            }
+            (Change::Update { model, changes }, Some(mut row)) => {
+                let key = self.key(&model, changes.id());
+                row.extend(changes.into_parts().1);
+                (Some((row, false)), key)
+            }
+            (Change::Update { model, .. }, None) => return Err(DatabaseError::left_out(model)),
+            (Change::Delete { model, id }, _) => (None, self.key(&model, &id)),
+        };
+        database.put(state, &mut self.pending, &key, row, false);
+        self.lock(state);
+        Ok(())
+    }
+}
+
+impl UnitOfWork for CapturedUnit {
+    async fn read(
+        &mut self,
+        _: &Owner,
+        model: &str,
+        filters: &[ReadFilter],
+    ) -> Result<Vec<Record>, DatabaseError> {
+        self.pass("read");
+        let state = self.database.state();
+        if model == "diffs" {
+            let records = self.log(&state).into_iter().map(Diff::into_record);
+            return Ok(records.filter(|it| filters.iter().all(|f| f.matches(it))).collect());
+        }
+        self.check(&state, model)?;
+        let mut records = Vec::new();
+        for id in self.pending.ids(&state, self.owner.as_str(), model) {
+            let row = self.pending.row(&state, &self.key(model, &id)).unwrap_or_default();
+            let record: Record = serde_json::from_str(&self.database.text(&id, &row)).unwrap();
+            if filters.iter().all(|filter| filter.matches(&record)) {
+                records.push(record);
+            }
+        }
+        Ok(records)
+    }
+
+    async fn write(
+        &mut self,
+        _: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        self.pass("write");
+        let database = self.database.clone();
+        let mut state = database.state();
+        self.wrote = true;
+        let mut rejections = Vec::new();
+        for (place, write) in writes.iter().enumerate() {
+            if let Err(error) = self.do_write(&mut state, write) {
+                rejections.push(Rejection { place, error });
+            }
+        }
+        Ok(rejections)
+    }
+
+    async fn append(
+        &mut self,
+        _: &Owner,
+        _: &str,
+        mut entries: Vec<Diff>,
+    ) -> Result<(), DatabaseError> {
+        self.pass("append");
+        // Those of a drain come before there is a write.
+        if self.database.mutant == Some(Mutant::SetOffNow) && self.wrote {
+            let now = self.database.state().now;
+            for entry in entries.iter_mut().filter(|entry| uuid::Uuid::parse_str(&entry.id).is_ok())
+            {
+                entry.utc_timestamp = entry.utc_timestamp.max(now);
+            }
+        }
+        self.appended.extend(entries);
+        Ok(())
+    }
+
+    async fn commit(mut self) -> Result<(), DatabaseError> {
+        self.pass("commit");
+        let database = self.database.clone();
+        let mut state = database.state();
+        let owner = self.owner.as_str().to_owned();
+        if database.mutant == Some(Mutant::MarksForgotten) && self.wrote {
+            state.marks.retain(|_, mark| mark.key.0 != owner);
+        }
+        state.marks.retain(|seq, _| !self.taken.contains(seq));
+        state.keep(std::mem::take(&mut self.pending), database.captures);
+        state.log.entry(owner).or_default().append(&mut self.appended);
+        Ok(())
+    }
+
+    fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
+        let state = self.database.state();
+        if !MODELS.contains(&model) || state.dropped.contains(model) {
+            return Err(DatabaseError::unknown_model(model));
+        }
+        let columns = self.database.columns();
+        match fields.iter().find(|field| !columns.contains(*field)) {
+            Some(field) => Err(DatabaseError::unknown_field(model, *field, columns.clone())),
+            None => Ok(()),
+        }
+    }
+
+    fn survives_rejection(&self) -> bool {
+        true
+    }
+
+    async fn clock(&mut self, _: &Owner, _: &str) -> Result<i64, DatabaseError> {
+        self.pass("clock");
+        let log = self.log(&self.database.state());
+        Ok(log.iter().map(|entry| entry.logical_clock + 1).max().unwrap_or(0))
+    }
+
+    async fn window(&mut self, _: &Owner, query: WindowQuery<'_>) -> Result<Window, DatabaseError> {
+        self.pass("window");
+        let state = self.database.state();
+        let mut entries = self.log(&state);
+        let clock = entries.iter().map(|entry| entry.logical_clock + 1).max().unwrap_or(0);
+        let known = entries.iter().filter(|entry| query.ids.contains(&&*entry.id));
+        let start = known.map(|entry| entry.logical_clock).chain([query.since]).min().unwrap();
+        entries.retain(|entry| entry.logical_clock >= start);
+        let exists =
+            |(model, id): &(&str, &str)| self.pending.row(&state, &self.key(model, id)).is_some();
+        let is_marked = |(seq, mark): (&u64, &Marked)| {
+            mark.key.0 == self.owner.as_str() && !self.taken.contains(seq)
+        };
+        let mut window = Window { clock, start, entries, ..Window::default() };
+        window.existing = query.objects.iter().map(exists).collect();
+        window.marked = state.marks.iter().any(is_marked);
+        let unknown = query.objects.iter().filter(|(model, _)| !MODELS.contains(model));
+        window.unknown_models = unknown.map(|(model, _)| (*model).to_owned()).collect();
+        Ok(window)
+    }
+
+    fn captures(&self) -> bool {
+        self.database.captures
+    }
+
+    async fn is_marked(&mut self, owner: &Owner) -> Result<bool, DatabaseError> {
+        self.pass("is_marked");
+        Ok(self.database.state().marks.values().any(|mark| mark.key.0 == owner.as_str()))
+    }
+
+    async fn take_marks(&mut self, owner: &Owner, most: usize) -> Result<Vec<Mark>, DatabaseError> {
+        self.pass("take_marks");
+        let state = self.database.state();
+        let mut marks: BTreeMap<(String, String), Mark> = BTreeMap::new();
+        for (seq, Marked { key, at, row }) in &state.marks {
+            let object = (key.1.clone(), key.2.clone());
+            let is_full = marks.len() >= most && !marks.contains_key(&object);
+            if key.0 != owner.as_str() || self.taken.contains(seq) || is_full {
+                continue;
+            }
+            self.taken.insert(*seq);
+            self.first.entry(key.clone()).or_insert_with(|| row.clone());
+            let mark = marks.entry(object).or_insert_with(|| Mark::new(&*key.1, &*key.2, None));
+            mark.at = mark.at.max(Some(*at));
+        }
+        Ok(marks.into_values().collect())
+    }
+
+    async fn put_back(&mut self, owner: &Owner, marks: &[Mark]) -> Result<(), DatabaseError> {
+        self.pass("put_back");
+        for Mark { model, id, at, .. } in marks {
+            let key = key(owner.as_str(), model, id);
+            self.pending.marks.push(Marked { key, at: at.unwrap_or(0), row: None });
+        }
+        Ok(())
+    }
+
+    async fn lock_rows(
+        &mut self,
+        _: &Owner,
+        objects: &[(&str, &str)],
+    ) -> Result<(), DatabaseError> {
+        self.pass("lock_rows");
+        let mut state = self.database.state();
+        for (model, id) in objects {
+            let key = self.key(model, id);
+            if state.rows.contains_key(&key) {
+                state.locked.insert(key, self.number);
+            }
+        }
+        Ok(())
+    }
+
+    async fn set_off(
+        &mut self,
+        owner: &Owner,
+        named: &[(&str, &str)],
+    ) -> Result<SetOff, DatabaseError> {
+        self.pass("set_off");
+        let state = self.database.state();
+        let (own, others) = std::mem::take(&mut self.pending.marks)
+            .into_iter()
+            .partition::<Vec<_>, _>(|mark| mark.key.0 == owner.as_str());
+        self.pending.marks = others;
+        let mut set_off = SetOff::default();
+        let own: BTreeMap<_, _> =
+            own.into_iter().map(|mark| ((mark.key.1, mark.key.2), mark.at)).collect();
+        if self.database.mutant != Some(Mutant::NothingSetOff) {
+            let own = own.into_iter();
+            set_off.marks = own.map(|((model, id), at)| Mark::new(model, id, Some(at))).collect();
+        }
+        set_off.met = state.marks.iter().any(|(seq, mark)| {
+            let object = (&*mark.key.1, &*mark.key.2);
+            mark.key.0 == owner.as_str() && !self.taken.contains(seq) && named.contains(&object)
+        });
+        Ok(set_off)
+    }
+
+    async fn rows(
+        &mut self,
+        _: &Owner,
+        model: &str,
+        ids: &[&str],
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.pass("rows");
+        let state = self.database.state();
+        self.check(&state, model)?;
+        let mut rows = Vec::new();
+        for id in ids {
+            let key = self.key(model, id);
+            let mut row = self.pending.row(&state, &key);
+            if self.database.mutant == Some(Mutant::CapturedValue)
+                && let Some(first) = self.first.get(&key)
+            {
+                row.clone_from(first);
+            }
+            rows.extend(row.map(|row| self.database.text(id, &row)));
+        }
+        Ok(rows)
+    }
+
+    async fn as_columns(
+        &mut self,
+        _: &str,
+        records: Vec<String>,
+    ) -> Result<Vec<String>, DatabaseError> {
+        self.pass("as_columns");
+        let made = records.into_iter().map(|record| {
+            let mut record: Row = serde_json::from_str(&record).unwrap();
+            if self.database.features.upper {
+                upper(&mut record);
+            }
+            Value::Object(record).to_string()
+        });
+        Ok(made.collect())
+    }
+
+    async fn entries_of(
+        &mut self,
+        _: &Owner,
+        _: &str,
+        objects: &[(&str, &str)],
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        self.pass("entries_of");
+        let mut entries = self.log(&self.database.state());
+        entries.retain(|entry| {
+            let data: Value = serde_json::from_str(&entry.json_data).unwrap();
+            objects.contains(&(&*entry.model, data["id"].as_str().unwrap()))
+        });
+        Ok(entries)
+    }
+
+    fn will(&self, _: &str) -> Will {
+        let Features { upper, serial, touched, .. } = self.database.features;
+        match (touched, upper || serial) {
+            _ if self.database.mutant == Some(Mutant::NothingSetOff) => Will::None,
+            (true, _) => Will::Any,
+            (false, true) => Will::Named,
+            (false, false) => Will::None,
+        }
+    }
+
+    fn rank(&self, model: &str) -> usize {
+        usize::from(model == "notes")
+    }
+
+    fn models(&self) -> Vec<String> {
+        MODELS.map(str::to_owned).to_vec()
+    }
+}
