@@ -94,7 +94,7 @@ impl Live {
         Ok(Listener { newest, _seat: Seat { owner: owner.clone(), live: self.clone() } })
     }
 
-    /// From now on the follower hears of all owners, as long as it is there.
+    /// Tells the follower of all owners' clocks, as long as it exists.
     pub(crate) fn follow(&self, follower: &Arc<Queue>) {
         let mut followers = self.followers.write().unwrap_or_else(PoisonError::into_inner);
         followers.retain(|follower| follower.strong_count() > 0);

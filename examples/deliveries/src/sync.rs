@@ -21,20 +21,22 @@ pub(crate) async fn start(
     webhook: Option<String>,
 ) -> Result<Sync, Box<dyn Error>> {
     let database = SqliteDatabase::builder()
-        .table(Table::new("rounds").owner_column("driver"))
-        .table(Table::new("stops").owner_column("driver"))
+        .table(Table::new("rounds").owner_column("driver").read_only(["name", "open"]))
+        .table(Table::new("stops").owner_column("driver").read_only(["round", "address"]))
+        .capture() // the application goes on writing its own SQL
         .pool(pool.clone())
         .await?;
     database.set_up().await?;
-    for table in ["rounds", "stops"] {
-        database.import(table, |_| {}).await?;
-    }
     let mobync = Mobync::new(database).rules(TickOff);
+    mobync.reconcile_all(None, |_, _| {}).await?; // what was there before
+
+    let watching = mobync.clone();
+    tokio::spawn(async move { watching.watch().await });
     if let Some(url) = webhook {
         let webhook = Webhook::new(url, pool);
         let follower =
             mobync.follow("webhook", move |driver, entries| webhook.clone().tell(driver, entries));
-        tokio::spawn(follower.run());
+        tokio::spawn(follower.from_now().run());
     }
     Ok(mobync)
 }
@@ -61,15 +63,6 @@ pub(crate) struct TickOff;
 impl Rules for TickOff {
     async fn create(&self, _: &Owner, _: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Err(Refusal::because("Only the dispatcher can add that."))
-    }
-
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
-        let changes = diff.record()?;
-        let mut fields = changes.fields().keys();
-        if diff.model == "stops" && fields.all(|field| field == "delivered" || field == "note") {
-            return Ok(());
-        }
-        Err(Refusal::because("Only the dispatcher can change that."))
     }
 
     async fn delete(&self, _: &Owner, _: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {

@@ -120,7 +120,11 @@ async fn a_driver_does_nothing_but_tick_off() {
     phone.change("rounds", Record::new(id(&round)).with("name", "South")).await;
     phone.sync().await;
     assert_eq!(phone.one("rounds").await["name"], "North");
-    assert_eq!(phone.refused().await, ["Only the dispatcher can change that."]);
+    phone.delete("rounds", id(&round)).await;
+    phone.sync().await;
+    assert_eq!(phone.all("rounds").await, [round]);
+    let refused = phone.refused().await;
+    assert_eq!((refused.len(), &*refused[1]), (2, "Only the dispatcher can remove that."));
 }
 
 #[tokio::test]

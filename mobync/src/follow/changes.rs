@@ -1,12 +1,12 @@
-//! Which entries of the log a follower hears of.
+//! Which log entries a handler gets.
 
 use crate::{DatabaseError, Diff, Operation, hash::HashMap, merge::Entry};
 
-/// What the entries, which are whole ticks in the log's order, have changed for others.
+/// Filters entries (whole ticks in the log's order) for those that changed something for others.
 ///
-/// Left out are receipts, and lives that began and ended in one tick with all that is between: nobody
-/// else ever saw them. Among these are the two entries of a refused create, and lives apart, which must
-/// not be taken for the life that goes on.
+/// Receipts are left out, and so are lives that begin and end in the same tick: nobody else ever saw them.
+/// This includes the two entries of a refused create, and lives apart, which a reader would otherwise take
+/// for the object's other life.
 ///
 /// # Errors
 /// If the log is broken.
@@ -17,7 +17,7 @@ pub(super) fn changes(entries: Vec<Diff>, log: &str) -> Result<Vec<Diff>, Databa
             *is_told = false;
         }
     };
-    // The places of the entries of lives that began in this tick.
+    // By object, the places of the entries of the life that began in this tick.
     let mut begun = HashMap::<_, Vec<usize>>::default();
     let mut tick = None;
     for (place, diff) in entries.iter().enumerate() {

@@ -1,28 +1,29 @@
-//! Where followers keep how far they have come.
+//! Where followers store their cursors.
 
 use std::{future::Future, time::Duration};
 
 use super::rows;
 use crate::{Database, DatabaseError, Diff, Owner, UnitOfWork};
 
-/// A database that keeps how far [followers](super) have come: of each follower and owner the clock up
-/// to which entries are handled, and who is at it.
+/// A database that stores the cursors of [followers](super): for each follower and owner, the clock up to
+/// which entries are handled, and the lease of the process that handles them.
 ///
-/// The ready-made databases are such, and so is every cloneable [`Synchronizer`](crate::Synchronizer).
-/// For a [`Database`] of your own, `impl Cursors for MyDatabase {}` is enough: what is provided keeps a
-/// cursor as a record of the owner, in a model named as the log with `_followers` behind it. Its id is
-/// the follower's name, and it has three fields: `clock` and `held_until` are integers, `holder` is a
-/// text.
+/// The ready-made databases implement it, and so does every cloneable
+/// [`Synchronizer`](crate::Synchronizer). For a [`Database`] of your own, `impl Cursors for MyDatabase {}` is
+/// enough: the provided methods store a cursor as a record of the owner, in the model named after the log,
+/// such as `diffs_followers`. The record's id is the follower's name. It has three fields: the integers
+/// `clock` and `held_until`, and the text `holder`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not keep how far followers have come",
+    message = "`{Self}` does not store the cursors of followers",
     note = "for a database of your own: `impl mobync::follow::Cursors for {Self} {{}}`"
 )]
 pub trait Cursors: Database {
-    /// Called when a follower begins to run, before all else; may be called again. A follower that was
-    /// never there begins as `start` says. Provided: does nothing, as all begin at the beginning.
+    /// Called when a follower starts to run, before anything else. `start` only applies to a follower that
+    /// has never run before. Provided: does nothing.
     ///
     /// # Errors
-    /// If the database cannot begin so: what is provided cannot begin [now](Start::Now).
+    /// If the database failed, or cannot start there: the provided method cannot start
+    /// [now](Start::Now).
     fn prepare(
         &self,
         log: &str,
@@ -34,14 +35,14 @@ pub trait Cursors: Database {
             match start {
                 Start::Beginning => Ok(()),
                 Start::Now => Err(DatabaseError::failed(
-                    "this database cannot tell which owners there are: let the follower begin at the beginning",
+                    "this database cannot list its owners: let the follower start at the beginning",
                 )),
             }
         }
     }
 
-    /// Takes the place for so long, and returns the clock up to which entries are handled; none if
-    /// another holder has it. Provided: by a record.
+    /// Takes the lease for that long, and returns the clock up to which entries are handled; none if
+    /// another holder has the lease. Provided: in a record.
     fn take(
         &self,
         place: &Place<'_>,
@@ -50,8 +51,8 @@ pub trait Cursors: Database {
         rows::take(self, place, hold)
     }
 
-    /// Says up to which clock entries are handled, and holds the place for so long from now; zero lets
-    /// it go. Returns whether it was still this holder's. Provided: by the record.
+    /// Moves the cursor to that clock, and renews the lease for that long from now; zero releases it.
+    /// Returns false, and changes nothing, if another holder has taken it. Provided: in the record.
     fn keep(
         &self,
         place: &Place<'_>,
@@ -61,8 +62,9 @@ pub trait Cursors: Database {
         rows::keep(self, place, clock, hold)
     }
 
-    /// Looks at the next owners behind `after`, at most so many. Provided: the database cannot tell
-    /// which owners there are, so there are none; then a follower hears of an owner at its next sync.
+    /// Examines up to `most` owners after `after`, and returns those with unhandled entries. Provided:
+    /// none, for a database that cannot list its owners. Its followers look at an owner after the owner's
+    /// next sync.
     fn behind(
         &self,
         log: &str,
@@ -74,8 +76,8 @@ pub trait Cursors: Database {
         async { Ok(Page::default()) }
     }
 
-    /// The log's entries of the owner from a tick on, in the log's order: whole ticks, and of those as
-    /// many as have `most` entries or fewer, but at least one. Provided: by [`UnitOfWork::read`].
+    /// The owner's log entries from a tick on, in the log's order: as many whole ticks as have at most
+    /// `most` entries together, but at least one tick. Provided: by [`UnitOfWork::read`].
     fn entries(
         &self,
         log: &str,
@@ -89,7 +91,7 @@ pub trait Cursors: Database {
 
 impl<U: UnitOfWork + Clone + Sync + 'static> Cursors for U {}
 
-/// A follower's place at one owner, and who wants it.
+/// One follower's cursor for one owner, and who asks for it.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Place<'a> {
@@ -99,7 +101,7 @@ pub struct Place<'a> {
     pub follower: &'a str,
     /// The owner.
     pub owner: &'a Owner,
-    /// Who runs the follower: another one in each process.
+    /// Identifies the running follower; unique for each run in each process.
     pub holder: &'a str,
 }
 
@@ -109,34 +111,34 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Where a follower begins that was never there.
+/// Where a new follower starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Start {
     /// At the beginning of the log.
     #[default]
     Beginning,
-    /// Behind all that is in the log.
+    /// At the end of the log.
     Now,
 }
 
-/// Some owners, looked at in an order of the database's own.
+/// A page of owners, in an order of the database's choice.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Page {
-    /// Those that have entries which are not handled, and whose place nobody holds.
+    /// Those that have unhandled entries and no lease.
     pub behind: Vec<Owner>,
-    /// The last owner that was looked at; none behind the last one of all.
+    /// The last owner that was examined, to continue after; none if there are no more.
     pub last: Option<Owner>,
 }
 
 impl Page {
-    /// A page of these, which goes on behind `last`.
+    /// A page of these, which continues after `last`.
     pub fn new(behind: Vec<Owner>, last: Option<Owner>) -> Self {
         Self { behind, last }
     }
 }
 
-/// Entries of the log, in its order.
+/// Log entries, in the log's order.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct News {
@@ -147,10 +149,10 @@ pub struct News {
 }
 
 impl News {
-    /// The first of these entries, in any order, which begin at the same tick: whole ticks, with `most`
-    /// entries or fewer, but at least one. `is_cut` says that of the last tick not all may be there.
+    /// Takes from entries in any order as many whole ticks as have at most `most` entries together, but at
+    /// least one tick. `is_cut` says that the last tick may be incomplete.
     ///
-    /// Returns none if that is so of the first one.
+    /// Returns none if that is the only tick.
     pub fn of(mut entries: Vec<Diff>, most: usize, is_cut: bool) -> Option<Self> {
         entries.sort_by(|left, right| left.order().cmp(&right.order()));
         let ticks = entries.chunk_by(|left, right| left.logical_clock == right.logical_clock);

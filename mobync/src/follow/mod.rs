@@ -1,7 +1,8 @@
-//! Backend code that hears of accepted changes after their commit: mails, webhooks, search indexes.
+//! Backend code that reacts to accepted changes after their commit: mails, webhooks, search indexes.
 //!
-//! [`Mobync::follow`] gives each owner's log entries to a function of the application, batch by batch and in the
-//! log's order. How far it has come is kept in the database, so nothing is skipped, whenever a process is killed.
+//! [`Mobync::follow`] calls an async function of the application with each owner's log entries, in batches and in
+//! the log's order. Its position (a cursor per owner) is kept in the database, so no entry is skipped when the
+//! process is killed.
 //!
 //! ```
 //! use mobync::{Change, Diff, Mobync, Operation, Owner, Record, memory::MemoryDatabase};
@@ -33,41 +34,44 @@
 //! # }
 //! ```
 //!
-//! # What it hears
-//! Entries of the log: what each diff *did*. A create has the fields that it named, an update those that it took,
-//! whoever made them: devices, the backend, other followers. Left out is what changed nothing for others:
-//! receipts, what was refused, and an object that was made and deleted again in one sync. So the entries, done
-//! in their order, give the rows that there are (but for the defaults of columns). For all that was ever sent,
-//! such as for an audit, read the log itself.
+//! # What the handler gets
+//! Log entries, which say what each diff *did*: a create has the fields that it named, an update the fields
+//! that it took. It does not matter who made the change: a device, the backend, another follower, or the
+//! application's own SQL on captured tables. Applied in order, the entries give the rows (except for column
+//! defaults).
 //!
-//! # What it promises
-//! - **After the commit.** A handler never hears of what was rolled back.
-//! - **In order.** An owner's batches come one after another, in the log's order, and a batch has whole ticks.
-//!   Owners do not wait for each other.
-//! - **At least once.** The cursor advances when the handler has returned `Ok`. Who is killed between the two
-//!   hears of the batch again: so make the effect idempotent, say by the entry's `id`, which no other entry of
-//!   its owner has.
-//! - **Never skipped.** An error of the handler, or a panic, is logged, and the same batch tried again, after
-//!   a pause that doubles from a second to five minutes. Only that owner waits. To give an entry up, return
-//!   `Ok`.
-//! - **One at a time.** In several processes with followers of one name, one of them has an owner at a time, by a lease
-//!   of 30 seconds that it renews. If it dies, another one takes over when the lease is over. (A
-//!   process that is frozen for longer than that, and then goes on, is not alone for a moment.)
+//! Entries that changed nothing for anybody else are left out: receipts, refused diffs, and objects that were
+//! created and deleted again in the same sync. An audit of everything that was ever sent should read the log
+//! table itself.
 //!
-//! # When it hears
-//! Of a sync in the same process at once, and so of all that [`Live`](crate::Live) is told: on PostgreSQL that of the other
-//! processes, with [`hear_clocks`](crate::sql::SqlDatabase::hear_clocks). Of all else by a sweep over the owners, each
-//! 30 seconds: one probe of the log's index and one of the cursors for each of them.
+//! # Guarantees
+//! - **After the commit.** The handler never sees changes that were rolled back.
+//! - **In order.** The batches of an owner come one after another, in the log's order. A batch consists of whole
+//!   ticks. Owners are independent of each other.
+//! - **At least once.** The cursor is written after the handler has returned `Ok`. If the process is killed in
+//!   between, the batch is delivered again. Make the effect idempotent: an entry's `id` is unique per owner.
+//! - **Never skipped.** When the handler returns an error or panics, this is logged, and the same batch is retried
+//!   with exponential backoff, from one second to five minutes. Only that owner waits. To give up on an
+//!   entry, return `Ok`.
+//! - **One process at a time.** If several processes run a follower of the same name, an owner is handled by one of them
+//!   at a time. It holds a lease of 30 seconds and renews it while the handler runs. If the process dies, another one
+//!   takes over when the lease has expired. (A process that is suspended for longer than its lease, and
+//!   then resumes, can overlap with its successor until its next renewal fails.)
 //!
-//! # Where the cursors are
+//! # Latency
+//! Syncs in the same process are seen at once, and so is everything that [`Live`](crate::Live) is told: on PostgreSQL, syncs
+//! of the other processes by `hear_clocks`, and changes by plain SQL by [`watch`](Mobync::watch). Everything
+//! else is found by a sweep over all owners every 30 seconds, which costs two index probes per owner.
+//!
+//! # Where cursors are kept
 //! | database | cursors |
 //! | --- | --- |
-//! | SQLite, PostgreSQL | in the table `diffs_followers`, which the first follower makes |
-//! | in memory | in memory, gone with the process as the log is |
-//! | seven methods, a [`Database`] of your own | a record of each owner in the model `diffs_followers`, see [`Cursors`]. There is no sweep: what a process has left undone is done when the owner syncs next |
+//! | SQLite, PostgreSQL | the table `diffs_followers`, which the first follower creates |
+//! | memory | in memory: they are lost with the process, as the log is |
+//! | seven methods, or a [`Database`] of your own | one record per owner in the model `diffs_followers`: see [`Cursors`]. There is no sweep, so entries that a process has left unhandled are handled after the owner's next sync |
 //!
-//! Who empties an owner's log removes its cursors, too. Of a follower that is no more, `DELETE FROM diffs_followers
-//! WHERE name = …` removes them.
+//! If you delete an owner's log, delete the owner's cursors as well. To remove a follower, delete its rows:
+//! `DELETE FROM diffs_followers WHERE name = 'mailer'`.
 
 mod changes;
 mod cursors;
@@ -87,11 +91,11 @@ use self::work::{Settings, Work};
 use crate::{Database, Diff, Mobync, NoRules, Owner, engine::mint, error::BoxError};
 
 impl<D: Database, R> Mobync<D, R> {
-    /// Has a function hear of the accepted changes of all owners, after their commit, in order and at
-    /// least once; see [`follow`](crate::follow).
+    /// Makes a follower, which calls `handler` with the accepted changes of all owners: after their commit,
+    /// in order, at least once. See [`follow`](crate::follow) for the guarantees.
     ///
-    /// Its cursors are kept under the name, which must not be another follower's. It does nothing until
-    /// it is [run](Follower::run).
+    /// Its cursors are stored under `name`, which must be unique among the followers of this log. It does
+    /// nothing until it is [run](Follower::run).
     pub fn follow<H, F, E>(&self, name: impl Into<String>, handler: H) -> Follower<D, H>
     where
         H: Fn(Owner, Vec<Diff>) -> F + Send + Sync + 'static,
@@ -108,7 +112,7 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-/// Backend code that hears of accepted changes: made by [`Mobync::follow`].
+/// A handler for accepted changes, with settings. Made by [`Mobync::follow`].
 #[must_use = "a follower does nothing until it is run"]
 pub struct Follower<D, H> {
     mobync: Mobync<D>,
@@ -118,41 +122,42 @@ pub struct Follower<D, H> {
 }
 
 impl<D, H> Follower<D, H> {
-    /// Lets a follower that was never there begin behind all that is in the log; unless set, it begins
-    /// at the beginning. The database must be able to tell which owners there are, as the ready-made
-    /// ones are.
+    /// Lets a new follower start at the end of the log, instead of at its beginning. It has no effect on a
+    /// follower that has run before. The database must be able to list its owners, as the ready-made
+    /// ones can; otherwise the follower logs an error and does not start.
     pub fn from_now(mut self) -> Self {
         self.settings.start = Start::Now;
         self
     }
 
-    /// How many entries are handled at once; 100 unless set. Those of one sync always come together.
+    /// The maximum number of entries in a batch; 100 by default. The entries of one sync always stay
+    /// together, even if they are more.
     pub fn batch(mut self, most: usize) -> Self {
         self.settings.batch = most.max(1);
         self
     }
 
-    /// How many owners are handled at once in this process; 8 unless set.
+    /// The maximum number of owners that this process handles concurrently; 8 by default.
     pub fn owners_at_once(mut self, most: usize) -> Self {
         self.settings.owners_at_once = most.max(1);
         self
     }
 
-    /// How long other processes keep away from an owner if this one dies at it; 30 seconds unless set.
-    /// A handler may take longer: the lease is renewed meanwhile.
+    /// How long an owner stays reserved after this process has died while handling it; 30 seconds by
+    /// default. A handler may take longer, since the lease is renewed while it runs.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease.max(Duration::from_millis(10));
         self
     }
 
-    /// How long to wait between two sweeps; 30 seconds unless set.
+    /// The interval between two sweeps over all owners; 30 seconds by default.
     pub fn sweep_each(mut self, pause: Duration) -> Self {
         self.settings.sweep = pause;
         self
     }
 
-    /// The pause behind a first failure, which doubles with each further one, and the longest; one
-    /// second and five minutes unless set.
+    /// The backoff after failures: the first pause, which doubles with each further failure, and the
+    /// longest one. One second and five minutes by default.
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.pauses = (first, longest);
         self
@@ -166,10 +171,10 @@ where
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BoxError> + 'static,
 {
-    /// Follows until it is dropped, on a Tokio runtime.
+    /// Runs the follower until the returned future is dropped. Needs a Tokio runtime.
     ///
-    /// Handlers that are at work then are stopped where they wait, and what they were given is handled
-    /// anew when the follower runs again; that may be a lease later.
+    /// On drop, running handlers are cancelled at their next await. Their batches are delivered again
+    /// when the follower next runs, once the lease has expired.
     pub async fn run(self) -> Infallible {
         let Self { mobync, name, handler, settings } = self;
         let queue = Arc::new(Queue::default());
@@ -183,7 +188,7 @@ where
         }
         drop(work);
         while tasks.join_next().await.is_some() {}
-        // The runtime is about to end.
+        // Only at the end of the runtime.
         std::future::pending().await
     }
 }

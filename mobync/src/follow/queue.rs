@@ -1,4 +1,4 @@
-//! Owners that a follower has to look at.
+//! The queue of owners that a follower has to look at.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,69 +13,70 @@ use tokio::{
 
 use crate::{Owner, hash::HashMap};
 
-/// How many owners wait at most; of others a sweep hears.
+/// The maximum length of the queue; a sweep finds the others.
 const MOST_WAITING: usize = 100_000;
-/// Of how many owners it is remembered what is handled, so that nobody looks for what they announce.
+/// For how many owners the handled clock is remembered, to ignore announcements that are no news.
 const MOST_HANDLED: usize = 10_000;
 
-/// The owners that may have news, each once and one at a time.
+/// The owners that may have unhandled entries. Each is in it once, and handled by one worker at a time.
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     state: Mutex<State>,
-    /// Somebody waits, or will soon.
+    /// An owner was added.
     changed: Notify,
-    /// Fewer wait.
+    /// An owner was taken.
     shorter: Notify,
-    /// Something may have been missed.
+    /// An announcement may have been missed.
     missed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
     ready: VecDeque<Owner>,
-    /// By the time from which they are ready, with a number to tell those of one time.
+    /// Owners by the time at which they become ready; the number makes the key unique.
     later: BTreeMap<(Instant, u64), Owner>,
     numbers: u64,
     seats: HashMap<Owner, Seat>,
-    /// The clocks that were reached last.
+    /// The clocks up to which entries are handled, as far as remembered.
     handled: HashMap<Owner, i64>,
 }
 
 #[derive(Debug)]
 struct Seat {
     at: At,
-    /// How often in a row it came to nothing.
+    /// The number of failures in a row.
     failures: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum At {
     Ready,
-    /// Somebody is at it. Whether there are news since.
+    /// A worker has it. `again`: it was announced since.
     Busy {
         again: bool,
     },
+    /// Waits. `hurries`: an announcement ends the wait.
     Later {
         key: (Instant, u64),
         hurries: bool,
     },
 }
 
-/// How it went with an owner.
+/// The outcome of a visit at an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Went {
-    /// All is handled, up to this clock.
+    /// All entries are handled, up to this clock.
     Done(i64),
-    /// There is more.
+    /// There are more entries.
     More,
-    /// Another process is at it: look again behind this, or at a hint.
+    /// Another process has the lease: look again after this time, or when the owner is announced.
     Held(Duration),
-    /// It failed: not before this is over.
+    /// It failed: look again after this time, and not before.
     Failed(Duration),
 }
 
 impl Queue {
-    /// Hears that the owner's clock has come to this tick.
+    /// The owner's clock was announced.
     pub(crate) fn hear(&self, owner: &Owner, clock: i64) {
         let mut state = self.state();
         if state.handled.get(owner).is_some_and(|handled| *handled >= clock) {
@@ -91,12 +92,12 @@ impl Queue {
         }
     }
 
-    /// Something may have been missed.
+    /// An announcement may have been missed: a sweep is due.
     pub(crate) fn miss(&self) {
         self.missed.notify_one();
     }
 
-    /// Adds owners that are behind, and waits until not many wait.
+    /// Adds owners with unhandled entries, and waits until the queue is short.
     pub(super) async fn add(&self, owners: Vec<Owner>) {
         for owner in owners {
             if self.state().add(&owner, true) {
@@ -112,12 +113,12 @@ impl Queue {
         }
     }
 
-    /// Waits until something may have been missed, or for so long.
+    /// Waits until a sweep is due, at most for that long.
     pub(super) async fn missed(&self, longest: Duration) {
         let _ = tokio::time::timeout(longest, self.missed.notified()).await;
     }
 
-    /// The next owner to look at, and how often in a row that came to nothing.
+    /// Waits for the next owner. Also returns its number of failures in a row.
     pub(super) async fn next(&self) -> (Owner, u32) {
         loop {
             let changed = self.changed.notified();
@@ -135,11 +136,12 @@ impl Queue {
         }
     }
 
-    /// Whether another owner could be looked at now.
+    /// Whether another owner is ready.
     pub(super) fn others_wait(&self) -> bool {
         !self.state().ready.is_empty()
     }
 
+    /// A worker is done with the owner.
     pub(super) fn leave(&self, owner: Owner, went: Went) {
         self.state().leave(owner, went);
         self.changed.notify_one();
@@ -151,7 +153,7 @@ impl Queue {
 }
 
 impl State {
-    /// Whether the owner is new among those who are ready; or would be, if there were room.
+    /// Returns whether the owner became ready; without room, whether it would have.
     fn add(&mut self, owner: &Owner, has_room: bool) -> bool {
         let seat = self.seats.get_mut(owner);
         let failures = match seat {
@@ -176,7 +178,7 @@ impl State {
     }
 
     /// # Errors
-    /// The time of the next, if there will be one.
+    /// None is ready; the time at which the next one will be.
     fn next(&mut self, now: Instant) -> Result<(Owner, u32), Option<Instant>> {
         while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
             self.ready.push_back(first.remove());

@@ -1,4 +1,4 @@
-//! Cursors as records, for every database that can read and write records.
+//! Cursors stored as records, by what every database can do.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
 /// How many ticks are read at once: they may have 10,000 entries each.
 const TICKS: i64 = 16;
 
-/// The name of what keeps the cursors of a log.
+/// The name of the table, or model, with the cursors of a log.
 pub(crate) fn followers_of(log: &str) -> String {
     format!("{log}_followers")
 }

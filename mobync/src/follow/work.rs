@@ -1,4 +1,4 @@
-//! A follower at work: owner by owner, batch by batch.
+//! The loops of a running follower: the sweep, and the workers that handle owners batch by batch.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
@@ -17,10 +17,10 @@ use crate::{
     locks::OwnerGuard,
 };
 
-/// How many owners a sweep looks at in one statement.
+/// How many owners a sweep examines in one statement.
 const PAGE: usize = 1_000;
 
-/// A follower that runs.
+/// A running follower.
 #[derive(Debug)]
 pub(super) struct Work<D, H> {
     pub(super) mobync: Mobync<D>,
@@ -28,7 +28,7 @@ pub(super) struct Work<D, H> {
     pub(super) handler: Arc<H>,
     pub(super) settings: Settings,
     pub(super) queue: Arc<Queue>,
-    /// Another one each time that the follower runs.
+    /// Unique for this run.
     pub(super) holder: String,
 }
 
@@ -55,14 +55,14 @@ impl Default for Settings {
     }
 }
 
-/// Why a batch is not handled.
+/// Why a batch was not handled.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error("the database failed")]
     Database(#[from] DatabaseError),
     #[error("the handler failed")]
     Handler(#[source] BoxError),
-    // What it says has gone to the panic hook.
+    // The message went to the panic hook.
     #[error("the handler panicked")]
     Panic,
 }
@@ -74,7 +74,7 @@ where
     F: Future<Output = Result<(), E>> + Send + 'static,
     E: Into<BoxError> + 'static,
 {
-    /// Sees to it that there is a cursor, however long that takes.
+    /// Prepares the database, and retries until that succeeds.
     pub(super) async fn prepare(&self) {
         let mut failures = 0;
         loop {
@@ -87,7 +87,7 @@ where
         }
     }
 
-    /// Looks again and again at all owners, for what nobody has told of.
+    /// Looks at all owners again and again, to find entries that were not announced.
     pub(super) async fn sweep(self: Arc<Self>) {
         let (mut after, mut failures) = (None, 0);
         loop {
@@ -110,7 +110,7 @@ where
         }
     }
 
-    /// Takes one owner after another.
+    /// A worker: handles one owner after another.
     pub(super) async fn work(self: Arc<Self>) {
         loop {
             let (owner, failures) = self.queue.next().await;
@@ -134,16 +134,17 @@ where
             Ok(went) => went,
             Err(failure) => {
                 self.complain(&failure, failures);
-                // Other processes shall not try at once what has failed here.
+                // The backoff also holds for the other processes.
                 if let Err(error) = self.keep(&place, clock, pause).await {
-                    tracing::debug!(%error, "a place is not let go");
+                    tracing::debug!(%error, "a lease was not released");
                 }
                 Went::Failed(pause)
             }
         }
     }
 
-    /// Handles the owner's entries, batch by batch, as long as no other owner waits.
+    /// Handles the owner's entries, batch by batch, as long as no other owner waits. `clock` follows the
+    /// cursor.
     async fn follow(&self, place: &Place<'_>, clock: &mut i64) -> Result<Went, Failure> {
         loop {
             let (log, most) = (self.log(), self.settings.batch);
@@ -166,7 +167,7 @@ where
         }
     }
 
-    /// Calls the handler, and keeps the place meanwhile. Returns whether it could.
+    /// Calls the handler, and renews the lease meanwhile. Returns false if the lease was lost.
     async fn handle(
         &self,
         place: &Place<'_>,
@@ -215,7 +216,7 @@ where
         self.mobync.database().keep(place, clock, hold).await
     }
 
-    /// The owner's turn among those who write, where the database does not see to that.
+    /// The owner's turn to write, for a database that does not serialise by itself.
     async fn turn(&self, owner: &Owner) -> Result<Option<OwnerGuard>, DatabaseError> {
         if self.mobync.database().serialises() {
             return Ok(None);
@@ -226,7 +227,7 @@ where
     fn lost(&self) -> Went {
         tracing::warn!(
             follower = self.name,
-            "a batch took longer than the lease, and another process has the owner now"
+            "a lease was lost, and another process may handle the owner now"
         );
         Went::Held(self.settings.lease)
     }
@@ -244,6 +245,12 @@ where
         let cause = in_one_line(failure);
         let pause_ms = u64::try_from(self.pause(failures).as_millis()).unwrap_or(u64::MAX);
         let failures = failures.saturating_add(1);
-        tracing::error!(follower = self.name, failures, pause_ms, cause, "a follower waits");
+        tracing::error!(
+            follower = self.name,
+            failures,
+            pause_ms,
+            cause,
+            "a follower failed, and will retry"
+        );
     }
 }

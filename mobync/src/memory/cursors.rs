@@ -1,4 +1,4 @@
-//! How far followers have come, in memory.
+//! The cursors of followers, in memory.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(super) struct Followers(HashMap<String, HashMap<Owner, Cursor>>);
 #[derive(Debug, Default)]
 struct Cursor {
     clock: i64,
-    /// Who holds the place, and until when.
+    /// Who has the lease, and until when.
     holder: Option<(String, Instant)>,
 }
 
@@ -34,7 +34,7 @@ impl Cursor {
 
 impl Cursors for MemoryDatabase {
     async fn prepare(&self, log: &str, follower: &str, start: Start) -> Result<(), DatabaseError> {
-        // Both at once, so that nothing is committed in between.
+        // Both are locked, so that nothing is committed in between.
         let (spaces, mut followers) = (self.spaces(), self.followers());
         if followers.0.contains_key(follower) {
             return Ok(());

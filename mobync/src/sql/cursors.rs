@@ -1,4 +1,4 @@
-//! How far followers have come, in a table beside the log.
+//! The cursors of followers, in a table beside the log.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::{
     follow::{Cursors, News, Page, Place, Start, followers_of},
 };
 
-/// Stands in front of an owner that is behind, and of one that is not.
+/// Prefixes of the owners of a page: with unhandled entries, and without.
 const BEHIND: char = '+';
 const UP_TO_DATE: char = '-';
 
@@ -19,7 +19,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
         self.make_followers().await?;
         let (cursors, owners) = (self.cursors(), owners(&self.schema.log));
         let log = &self.schema.log.table;
-        // A row of no owner says that the follower was there. Both in one statement: all or nothing.
+        // The row without an owner says that the follower exists. One statement, so all or nothing.
         let here = match start {
             Start::Beginning => String::new(),
             Start::Now => format!(
@@ -76,7 +76,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
         after: Option<&Owner>,
         most: usize,
     ) -> Result<Page, DatabaseError> {
-        // Subqueries, so that each owner is two probes, whatever the statistics say.
+        // Scalar subqueries: two index probes per owner, whatever the statistics say.
         let sql = format!(
             "WITH RECURSIVE {owners} SELECT CASE WHEN coalesce((SELECT max(t.logical_clock) \
              FROM {log} AS t WHERE t.owner = o.owner) >= coalesce((SELECT CASE \
@@ -129,7 +129,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
                 read.into_iter().map(|row| entry(owner, row)).collect();
             match News::of(entries?, most, is_cut) {
                 Some(news) => return Ok(news),
-                // A single tick has more than that.
+                // A single tick has more entries than that.
                 None => limit = limit.saturating_mul(4),
             }
         }
@@ -142,12 +142,12 @@ impl<D: Dialect> SqlDatabase<D> {
         quote(&followers_of(&self.schema.log.name))
     }
 
-    /// Makes the table of cursors, where there is none.
+    /// Creates the table of cursors if it does not exist.
     async fn make_followers(&self) -> Result<(), DatabaseError> {
         let failed = |error| D::explain(&self.schema.log, error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let table = Table::new(followers_of(&self.schema.log.name));
-        // Who has no right to make tables needs none, if somebody else has made it.
+        // `IF NOT EXISTS` alone needs the right to create tables, even if this one exists.
         if D::find(&mut connection, &table).await.map_err(failed)?.is_some() {
             return Ok(());
         }
@@ -166,7 +166,7 @@ impl<D: Dialect> SqlDatabase<D> {
     }
 }
 
-/// The owners of the log behind `$2`, at most `$3`: by the log's index, one probe for each.
+/// The owners of the log after `$2`, at most `$3` of them: a loose index scan, one probe for each.
 fn owners(log: &Model) -> String {
     let first = |behind: &str| {
         format!("(SELECT min(t.owner) FROM {} AS t WHERE t.owner > {behind})", log.table)
@@ -179,7 +179,7 @@ fn owners(log: &Model) -> String {
     )
 }
 
-/// The parameters of a place, and more of them.
+/// A place as the first three parameters, and others.
 fn with_place<'a, const N: usize>(place: &Place<'a>, more: [Arg<'a>; N]) -> Vec<Arg<'a>> {
     let place = [place.follower, place.owner.as_str(), place.holder];
     place.into_iter().map(Arg::Text).chain(more).collect()

@@ -110,8 +110,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         owner: &Owner,
     ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
 
-    /// Changes something outside of a unit of work, and may do so twice; returns what the statement
-    /// returns.
+    /// Runs a statement that writes, outside of a unit of work, and returns its texts. May run it twice.
     fn change(
         &self,
         pool: &Pool<Self::Db>,

@@ -90,7 +90,7 @@ impl Dialect for Sqlite {
         self.group.begin(pool, log, self.sharing, self.busy_timeout).await
     }
 
-    /// In the writers' order, and with the others' commit.
+    /// Waits for its turn among the writers, and shares their commit.
     async fn change(
         &self,
         pool: &SqlitePool,

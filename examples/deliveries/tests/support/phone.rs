@@ -37,6 +37,10 @@ impl Phone {
         self.client.device().update(model, changes).await.unwrap();
     }
 
+    pub async fn delete(&self, model: &str, id: &str) {
+        self.client.device().delete(model, id).await.unwrap();
+    }
+
     pub async fn all(&self, model: &str) -> Vec<Value> {
         let records = self.client.device().all(model).await.unwrap();
         records.into_iter().map(Value::from).collect()
