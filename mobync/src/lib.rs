@@ -9,6 +9,7 @@ mod diff;
 mod engine;
 mod error;
 mod filter;
+pub mod follow;
 mod hash;
 pub mod http;
 mod json;

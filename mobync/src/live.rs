@@ -2,19 +2,20 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
 
 use tokio::sync::watch;
 
-use crate::{Error, Owner};
+use crate::{Error, Owner, follow::Queue};
 
 /// The devices that listen, in this process, for the clocks of their owners.
 ///
 /// A [`Mobync`](crate::Mobync) has one, announces every sync's clock there by itself, and hands it
 /// out with [`live`](crate::Mobync::live). What listens is the stream of a
 /// [`LiveEndpoint`](crate::http::LiveEndpoint). Only the newest clock of an owner is kept, and only
-/// while somebody listens for it. Cheap to clone; all clones are one.
+/// while somebody listens for it. [Followers](crate::follow) listen for all owners. Cheap to clone; all
+/// clones are one.
 ///
 /// Where several processes serve one database, each of them hears what the others did from that
 /// database, and says it here: [`announce`](Self::announce) what was heard, and
@@ -34,6 +35,7 @@ use crate::{Error, Owner};
 pub struct Live {
     // None once closed. Dropping an owner's sender ends the streams of those who listen to it.
     owners: Arc<RwLock<Option<Owners>>>,
+    followers: Arc<RwLock<Vec<Weak<Queue>>>>,
 }
 
 type Owners = HashMap<Owner, watch::Sender<i64>>;
@@ -42,6 +44,7 @@ impl Live {
     /// Tells those who listen for the owner that its clock has come to this tick, unless they were
     /// told of a later one already.
     pub fn announce(&self, owner: &Owner, clock: i64) {
+        self.each_follower(|follower| follower.hear(owner, clock));
         if let Some(sender) = self.read().as_ref().and_then(|owners| owners.get(owner)) {
             sender.send_if_modified(|newest| {
                 let is_newer = clock > *newest;
@@ -51,8 +54,10 @@ impl Live {
         }
     }
 
-    /// Ends all streams. The devices connect anew, and so hear of whatever they have missed.
+    /// Ends all streams. The devices connect anew, and so hear of whatever they have missed; followers
+    /// look for it.
     pub fn disconnect(&self) {
+        self.each_follower(Queue::miss);
         if let Some(owners) = self.write().as_mut() {
             owners.clear();
         }
@@ -89,6 +94,18 @@ impl Live {
         Ok(Listener { newest, _seat: Seat { owner: owner.clone(), live: self.clone() } })
     }
 
+    /// Tells the follower of all owners' clocks, as long as it exists.
+    pub(crate) fn follow(&self, follower: &Arc<Queue>) {
+        let mut followers = self.followers.write().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(Arc::downgrade(follower));
+    }
+
+    fn each_follower(&self, tell: impl Fn(&Queue)) {
+        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        followers.iter().filter_map(Weak::upgrade).for_each(|follower| tell(&follower));
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Option<Owners>> {
         self.owners.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,7 +117,7 @@ impl Live {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { owners: Arc::new(RwLock::new(Some(Owners::new()))) }
+        Self { owners: Arc::new(RwLock::new(Some(Owners::new()))), followers: Arc::default() }
     }
 }
 

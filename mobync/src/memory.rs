@@ -1,5 +1,6 @@
 //! The ready-made database in memory: for tests, demos and first steps.
 
+mod cursors;
 mod document;
 mod space;
 mod unit;
@@ -10,7 +11,7 @@ use std::{
 };
 
 pub use self::unit::MemoryUnit;
-use self::{document::Document, space::Space};
+use self::{cursors::Followers, document::Document, space::Space};
 use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks::OwnerLocks};
 
 /// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
@@ -28,6 +29,7 @@ use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks
 pub struct MemoryDatabase {
     models: Arc<BTreeMap<String, Vec<String>>>,
     spaces: Arc<Mutex<HashMap<Owner, Space>>>,
+    followers: Arc<Mutex<Followers>>,
     locks: OwnerLocks,
 }
 
@@ -76,6 +78,10 @@ impl MemoryDatabase {
 
     fn spaces(&self) -> MutexGuard<'_, HashMap<Owner, Space>> {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn followers(&self) -> MutexGuard<'_, Followers> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -406,7 +406,11 @@ impl<D: Database, R> Mobync<D, R> {
     }
 
     /// Waits in the owner's queue, if there is one in front of the database.
-    async fn turn(&self, owner: &Owner, access: Access) -> Result<Option<OwnerGuard>, Error> {
+    pub(crate) async fn turn(
+        &self,
+        owner: &Owner,
+        access: Access,
+    ) -> Result<Option<OwnerGuard>, Error> {
         if !self.database.serialises() {
             let turn = self.locks.enter(owner, 1, self.settings.max_waiting).await;
             return turn.map(Some).map_err(Error::busy);
@@ -430,7 +434,7 @@ pub(crate) fn log_failure(error: &Error) {
 
 /// A cause with its own causes, which may be anybody's words, without what would begin a line of its own
 /// in a log.
-fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(cause), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     let mut line = String::new();

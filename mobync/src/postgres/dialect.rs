@@ -97,6 +97,8 @@ impl Dialect for Postgres {
     type Writer = Transaction;
     type AtOnce = ();
 
+    const NOW: &'static str = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)";
+
     /// A second one would wait for the first with a connection of the pool.
     fn turns(&self) -> Turns {
         Turns::new(1, self.lock_timeout)

@@ -5,7 +5,9 @@ use std::{fmt::Debug, future::Future, time::Duration};
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Effect, Found, Model, SchemaError, Table, schema::Schema};
+use super::{
+    Batch, Column, Effect, Found, Model, SchemaError, Table, schema::Schema, session::Session,
+};
 use crate::{DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
@@ -93,6 +95,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// What must be known to check at once what would be checked at the commit.
     type AtOnce: Debug + Send + Sync;
 
+    /// The database's time in SQL, in milliseconds since 1970.
+    const NOW: &'static str;
+
     fn turns(&self) -> Turns;
 
     fn connect(
@@ -116,6 +121,21 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         let _ = (connection, log, owner);
         async { Ok(()) }
+    }
+
+    /// Runs a statement that writes, outside of a unit of work, and returns its texts. May run it twice.
+    fn change(
+        &self,
+        pool: &Pool<Self::Db>,
+        log: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
+        let mut session = Session::<Self>::Reading(pool.clone());
+        async move {
+            let done = session.texts(sql, args).await;
+            done.map_err(|error| Self::explain(log, error))
+        }
     }
 
     /// Looks at what concerns the whole database, when it is built.

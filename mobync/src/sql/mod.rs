@@ -5,6 +5,7 @@ mod batch;
 mod builder;
 mod capture;
 mod columns;
+mod cursors;
 mod database;
 mod dialect;
 mod effects;

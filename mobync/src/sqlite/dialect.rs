@@ -27,7 +27,7 @@ use crate::{
     merge::push_string,
     sql::{
         Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, null_in_log, quote, run_statements,
+        SchemaError, Table, Writer, null_in_log, quote, run_statements,
     },
 };
 
@@ -59,6 +59,8 @@ impl Dialect for Sqlite {
     type Writer = Turn;
     type AtOnce = ForeignKeys;
 
+    const NOW: &'static str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
+
     /// They share a commit, but must not be all who wait for the database.
     fn turns(&self) -> Turns {
         Turns::new(8, self.busy_timeout)
@@ -89,6 +91,22 @@ impl Dialect for Sqlite {
         _: &Owner,
     ) -> Result<Turn, DatabaseError> {
         self.group.begin(pool, log, self.sharing, self.busy_timeout).await
+    }
+
+    /// Waits for its turn among the writers, and shares their commit.
+    async fn change(
+        &self,
+        pool: &SqlitePool,
+        log: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let mut turn = self.group.begin(pool, log, self.sharing, self.busy_timeout).await?;
+        let ended = || DatabaseError::failed("the unit of work has ended");
+        let connection = turn.connection().ok_or_else(ended)?;
+        let done = Self::texts(connection, sql, args).await.map_err(|error| explain(log, error))?;
+        turn.commit(log).await?;
+        Ok(done)
     }
 
     async fn learn(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
