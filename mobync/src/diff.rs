@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatabaseError, Record};
+use crate::{error::DatabaseError, record::Record};
 
 /// Ids, models and owners are keys of tables; an index of PostgreSQL holds two of this size.
 const MAX_NAME_BYTES: usize = 1024;

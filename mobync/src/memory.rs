@@ -11,7 +11,14 @@ use std::{
 
 pub use self::unit::MemoryUnit;
 use self::{document::Document, space::Space};
-use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks::OwnerLocks};
+use crate::{
+    database::{Access, Database},
+    error::DatabaseError,
+    hash::HashMap,
+    locks::OwnerLocks,
+    owner::Owner,
+    record::Record,
+};
 
 /// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
 ///

@@ -18,7 +18,9 @@ use super::{
     Changes, DeviceError, LocalStore, LocalUnit, Pending, RefusedDiff, Request, Taken,
     settle::Decoded,
 };
-use crate::{Access, Change, Record, SyncResponse, engine::Time};
+use crate::{
+    change::Change, database::Access, engine::Time, protocol::SyncResponse, record::Record,
+};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 256;

@@ -2,9 +2,14 @@
 
 use super::{Settings, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
-    DatabaseError, Diff, Error, Owner, Rules, SyncResponse, UnitOfWork, Window, WindowQuery,
+    diff::Diff,
+    error::{DatabaseError, Error},
     hash::HashSet,
     merge::{Merge, Now, Request},
+    owner::Owner,
+    protocol::SyncResponse,
+    rules::Rules,
+    unit::{UnitOfWork, Window, WindowQuery},
 };
 
 /// Who makes the changes.

@@ -28,11 +28,18 @@ use self::{
     phase::Phase,
 };
 use crate::{
-    Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
-    SyncResponse, UnitOfWork,
+    change::Change,
+    database::{Access, Database},
+    diff::{Diff, Operation},
+    error::Error,
+    live::Live,
     locks::{OwnerGuard, OwnerLocks},
     merge::Request,
-    protocol::check_count,
+    owner::Owner,
+    protocol::{SyncResponse, check_count},
+    record::Record,
+    rules::{NoRules, Rules},
+    unit::UnitOfWork,
 };
 
 /// How often a sync is repeated because its unit of work collided with another one.

@@ -10,10 +10,14 @@ use super::{
     verdict::{Reason, Verdict},
 };
 use crate::{
-    DatabaseError, Diff, Error, Operation, ReadFilter, Refusal, Refused, Rules, SyncResponse,
-    UnitOfWork, View,
+    diff::{Diff, Operation},
+    error::{DatabaseError, Error},
+    filter::ReadFilter,
     hash::HashMap,
     merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step},
+    protocol::{Refused, SyncResponse},
+    rules::{Refusal, Rules, View},
+    unit::UnitOfWork,
 };
 
 /// A sync under way.

@@ -4,7 +4,10 @@ use std::{borrow::Cow, fmt, future::Future, pin::Pin, sync::Arc};
 
 use http::{Extensions, HeaderMap, Method, Uri, request::Parts};
 
-use crate::{Error, InvalidOwner, Owner, error::BoxError};
+use crate::{
+    error::{BoxError, Error},
+    owner::{InvalidOwner, Owner},
+};
 
 /// What an auth closure decides by.
 ///

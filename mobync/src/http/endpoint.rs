@@ -21,8 +21,13 @@ use super::{
     respond::{respond, response},
 };
 use crate::{
-    Database, Diff, Error, Mobync, Owner, Rules, SyncRequest, SyncResponse, engine::log_failure,
-    error::BoxError,
+    database::Database,
+    diff::Diff,
+    engine::{Mobync, log_failure},
+    error::{BoxError, Error},
+    owner::Owner,
+    protocol::{SyncRequest, SyncResponse},
+    rules::Rules,
 };
 
 /// The sync route of a [`Mobync`]: a request in, a response out. Cheap to clone.

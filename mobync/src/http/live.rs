@@ -16,7 +16,13 @@ use super::{
     Auth, AuthError, Credentials, Events, Head, Token, panic::caught, receive::ask, respond,
     respond::not_get,
 };
-use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
+use crate::{
+    database::Database,
+    engine::{Mobync, log_failure},
+    error::Error,
+    owner::Owner,
+    rules::Rules,
+};
 
 /// The live route of a [`Mobync`]: a device that listens here is told when to sync.
 ///

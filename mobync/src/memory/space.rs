@@ -3,7 +3,12 @@
 use std::{collections::BTreeMap, hash::BuildHasher};
 
 use super::Document;
-use crate::{Diff, Owner, Window, WindowQuery, hash::HashMap};
+use crate::{
+    diff::Diff,
+    hash::HashMap,
+    owner::Owner,
+    unit::{Window, WindowQuery},
+};
 
 /// The documents and the log of one owner.
 #[derive(Debug, Default)]

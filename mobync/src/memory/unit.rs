@@ -4,8 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Document, MemoryDatabase, space::Space};
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, UnitOfWork,
-    Window, WindowQuery, Write, hash::HashMap, locks::OwnerGuard,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    filter::ReadFilter,
+    hash::HashMap,
+    locks::OwnerGuard,
+    merge::Snapshot,
+    owner::Owner,
+    record::Record,
+    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
 };
 
 /// One unit of work of a [`MemoryDatabase`]: what it writes is kept aside until the commit.

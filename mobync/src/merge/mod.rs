@@ -50,8 +50,10 @@ use self::{
     time::{Millis, Tick},
 };
 use crate::{
-    DatabaseError, Operation, Window,
+    diff::Operation,
+    error::DatabaseError,
     hash::{HashMap, HashSet},
+    unit::Window,
 };
 
 /// The time on the server, and how far past it a device's clock may be, in milliseconds.

@@ -10,9 +10,11 @@ use super::{
     entry::{Entry, Field, object_of},
 };
 use crate::{
-    DatabaseError, Diff, Error, Window,
+    diff::Diff,
+    error::{DatabaseError, Error},
     hash::{HashMap, HashSet},
     protocol::check_diff,
+    unit::Window,
 };
 
 /// The diffs that a device sends, checked, without repetitions.

@@ -7,7 +7,7 @@ use super::{
     object::{Held, Object},
     time::Millis,
 };
-use crate::{Operation, Write};
+use crate::{diff::Operation, unit::Write};
 
 /// What one new diff does, unless it is refused.
 #[derive(Clone, Debug)]

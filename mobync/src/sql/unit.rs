@@ -12,8 +12,13 @@ use super::{
     window::Statement,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, UnitOfWork,
-    Window, WindowQuery, Write,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::Snapshot,
+    owner::Owner,
+    record::Record,
+    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
