@@ -41,11 +41,11 @@ pub use self::{
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
     live::Live,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
+    unit::{Rejection, UnitOfWork, WindowQuery},
 };

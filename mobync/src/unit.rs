@@ -1,19 +1,16 @@
 //! What a sync asks of a database: four methods, and what makes them fast.
 
 mod log;
-mod window;
-mod write;
 
 use std::future::Future;
 
 use crate::{
-    diff::Diff, error::DatabaseError, filter::ReadFilter, merge::Snapshot, owner::Owner,
+    diff::Diff,
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{Snapshot, Window, Write},
+    owner::Owner,
     record::Record,
-};
-
-pub use self::{
-    window::{Window, WindowQuery},
-    write::{Rejection, Write},
 };
 
 /// One unit of work on a database, as the engine uses it.
@@ -170,4 +167,26 @@ pub trait UnitOfWork: Send + Sized {
     ) -> impl Future<Output = Result<Snapshot, DatabaseError>> + Send {
         log::fold_log(self, owner, log)
     }
+}
+
+/// What a sync asks of the log and the objects, all at once so that a database can answer at once.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowQuery<'a> {
+    /// The name of the diffs model.
+    pub log: &'a str,
+    /// The device's clock, in ticks.
+    pub since: i64,
+    /// The ids of the request's diffs.
+    pub ids: &'a [&'a str],
+    /// The objects (model, id) that the request names, each once.
+    pub objects: &'a [(&'a str, &'a str)],
+}
+
+/// A change that a database does not take.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The change's place among those that were to be written, from 0.
+    pub place: usize,
+    /// Why.
+    pub error: DatabaseError,
 }

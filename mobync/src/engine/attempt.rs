@@ -5,11 +5,11 @@ use crate::{
     diff::Diff,
     error::{DatabaseError, Error},
     hash::HashSet,
-    merge::{Merge, Now, Request},
+    merge::{Merge, Now, Request, Window},
     owner::Owner,
     protocol::SyncResponse,
     rules::Rules,
-    unit::{UnitOfWork, Window, WindowQuery},
+    unit::{UnitOfWork, WindowQuery},
 };
 
 /// Who makes the changes.

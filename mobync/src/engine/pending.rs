@@ -8,10 +8,10 @@ use crate::{
     diff::Operation,
     error::DatabaseError,
     filter::ReadFilter,
-    merge::{DiffPlace, Field, Step},
+    merge::{DiffPlace, Field, Step, Write},
     owner::Owner,
     rules::{Look, Looked},
-    unit::{UnitOfWork, Write},
+    unit::UnitOfWork,
 };
 
 /// How many changes or entries a database gets at once, so that a large push needs no memory for all

@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::{error::DatabaseError, merge::encode, record::Record, unit::Write};
+use crate::{
+    error::DatabaseError,
+    merge::{Write, encode},
+    record::Record,
+};
 
 /// The JSON text of a record, with all digits of its numbers: smaller than the values, and made with
 /// less work.

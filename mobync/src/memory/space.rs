@@ -3,12 +3,7 @@
 use std::{collections::BTreeMap, hash::BuildHasher};
 
 use super::Document;
-use crate::{
-    diff::Diff,
-    hash::HashMap,
-    owner::Owner,
-    unit::{Window, WindowQuery},
-};
+use crate::{diff::Diff, hash::HashMap, merge::Window, owner::Owner, unit::WindowQuery};
 
 /// The documents and the log of one owner.
 #[derive(Debug, Default)]

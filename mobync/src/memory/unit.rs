@@ -9,10 +9,10 @@ use crate::{
     filter::ReadFilter,
     hash::HashMap,
     locks::OwnerGuard,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::Owner,
     record::Record,
-    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
+    unit::{Rejection, UnitOfWork, WindowQuery},
 };
 
 /// One unit of work of a [`MemoryDatabase`]: what it writes is kept aside until the commit.

@@ -27,6 +27,8 @@ mod settle;
 mod snapshot;
 mod step;
 mod time;
+mod window;
+mod write;
 
 pub(crate) use self::arena::Arena;
 #[cfg(feature = "memory")]
@@ -42,6 +44,8 @@ pub use self::{
     request::Request,
     snapshot::Snapshot,
     step::Step,
+    window::Window,
+    write::Write,
 };
 use self::{
     life::{Origin, Stamp},
@@ -53,7 +57,6 @@ use crate::{
     diff::Operation,
     error::DatabaseError,
     hash::{HashMap, HashSet},
-    unit::Window,
 };
 
 /// The time on the server, and how far past it a device's clock may be, in milliseconds.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    Window,
     arena::{Arena, DiffPlace, ObjectPlace},
     entry::{Entry, Field, object_of},
 };
@@ -14,7 +15,6 @@ use crate::{
     error::{DatabaseError, Error},
     hash::{HashMap, HashSet},
     protocol::check_diff,
-    unit::Window,
 };
 
 /// The diffs that a device sends, checked, without repetitions.

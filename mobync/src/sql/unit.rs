@@ -15,10 +15,10 @@ use crate::{
     diff::{Diff, Operation},
     error::DatabaseError,
     filter::ReadFilter,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::Owner,
     record::Record,
-    unit::{Rejection, UnitOfWork, Window, WindowQuery, Write},
+    unit::{Rejection, UnitOfWork, WindowQuery},
 };
 
 // The futures of statements are boxed: else those of an application that nests them in others would
