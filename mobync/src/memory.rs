@@ -58,11 +58,14 @@ impl MemoryDatabase {
         self
     }
 
-    /// The owner's records of a model, by id.
+    /// The owner's records of a model, by id; of the log, in its order.
     pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
         let spaces = self.spaces();
-        let space = spaces.get(owner).into_iter();
-        let documents = space.flat_map(|space| space.documents(model));
+        let space = spaces.get(owner);
+        if let Some(log) = space.and_then(|space| space.log_records(owner, model)) {
+            return log.collect();
+        }
+        let documents = space.into_iter().flat_map(|space| space.documents(model));
         documents.filter_map(|(_, document)| document.record().ok()).collect()
     }
 
