@@ -70,7 +70,7 @@ async fn read<D: Database>(
 async fn the_log_is_read_by_every_filter_like_any_other_model(server: Server<impl Database>) {
     let bob = owner("bob");
     let bobs = [create("t1", json!({"a": "bob's"})).id("d1"), create("t2", json!({})).id("bobs")];
-    server.mobync.apply(0, diffs(bobs), &bob).await.unwrap();
+    server.mobync.apply(&bob, 0, diffs(bobs)).await.unwrap();
     server
         .sync(
             0,

@@ -49,7 +49,7 @@ const MOST_CHANGE_BYTES: usize = 16 * 1024 * 1024 - 4096;
 /// let server = Mobync::new(MemoryDatabase::new());
 /// let request = phone.request(1000).await?;
 /// let body = request.body().clone();
-/// let answer = server.apply(body.logical_clock, body.diffs, &Owner::new("ada")?).await?;
+/// let answer = server.apply(&Owner::new("ada")?, body.logical_clock, body.diffs).await?;
 /// phone.take(&request, &answer).await?;
 /// assert!(phone.pending().await?.is_empty());
 /// # Ok(())

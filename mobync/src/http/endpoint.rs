@@ -175,7 +175,7 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         // The share is held until there is an answer.
         let Admitted { owner, request, share: _share } = admitted;
         let SyncRequest { logical_clock, diffs, .. } = request;
-        let answer = self.mobync.apply_to(logical_clock, &diffs, &owner).await?;
+        let answer = self.mobync.apply_to(&owner, logical_clock, &diffs).await?;
         let Some(size) = large(&answer) else {
             return Ok(respond(Ok(&answer)).map(AnswerBody::from));
         };
@@ -202,7 +202,7 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         let room = timeout(limits.patience, limits.answers.take(size)).await;
         let room = room.map_err(|_| Error::busy("large answers are not read"));
         let room = room.inspect_err(log_failure)?;
-        let anew = self.mobync.apply_to(logical_clock, diffs, owner).await?;
+        let anew = self.mobync.apply_to(owner, logical_clock, diffs).await?;
         // What was refused is told once, and that was the first time.
         let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
         Ok(held(limits, &answer, room))
