@@ -6,9 +6,7 @@ use axum::{
     http::HeaderMap,
     routing::get,
 };
-use mobync::{
-    Access, Database, DatabaseError, Error, Mobync, Record, Rules, UnitOfWork, http::AuthError,
-};
+use mobync::{Database, Mobync, Record, Rules, http::AuthError};
 use mobync_axum::SyncError;
 
 use crate::auth;
@@ -27,15 +25,5 @@ async fn list<D: Database, R: Rules>(
     let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
     let unknown = || AuthError::unauthenticated("Say who you are: Authorization: Bearer ada.");
     let owner = auth::owner_named(token.ok_or_else(unknown)?)?;
-    let read = async {
-        let mut unit = mobync.database().open(&owner, Access::Read).await?;
-        unit.read(&owner, &model, &[]).await
-    };
-    match read.await {
-        Ok(records) => Ok(Json(records)),
-        Err(error @ DatabaseError::UnknownModel { .. }) => {
-            Err(SyncError(Error::InvalidRequest(error.to_string())))
-        }
-        Err(error) => Err(SyncError(Error::Internal(error.into()))),
-    }
+    Ok(Json(mobync.read(&owner, &model, &[]).await?))
 }
