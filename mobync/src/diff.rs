@@ -163,7 +163,7 @@ pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         Err("must not be empty")
     } else if name.len() > MAX_NAME_BYTES {
-        Err("must not be longer than 1024 bytes")
+        Err("must not be longer than 1,024 bytes")
     } else if name.contains('\0') {
         Err("must not have a NUL in it")
     } else {

@@ -47,7 +47,7 @@ pub enum Error {
     #[error("The request is not valid: {0}.")]
     InvalidRequest(String),
     /// A diff that breaks a rule of the wire format.
-    #[error("{}: {reason}.", name(diff_id.as_deref()))]
+    #[error("{} is not valid: {reason}.", name(diff_id.as_deref()))]
     InvalidDiff {
         /// The diff's id, if it has a usable one.
         diff_id: Option<String>,
@@ -325,14 +325,16 @@ pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A sentence about a diff, if there is one to blame.
+/// A sentence of its own, or one about the diff to blame.
 fn blame(diff_id: &Option<String>, sentence: &str) -> String {
-    match diff_id {
-        Some(id) => format!("{}: {sentence}", name(Some(id))),
-        None => {
-            let mut rest = sentence.chars();
-            rest.next().into_iter().flat_map(char::to_uppercase).chain(rest).collect()
+    let mut rest = sentence.chars();
+    let first = rest.next().into_iter();
+    match diff_id.as_deref() {
+        Some(id) => {
+            let sentence: String = first.flat_map(char::to_lowercase).chain(rest).collect();
+            format!("{}: {sentence}", name(Some(id)))
         }
+        None => first.flat_map(char::to_uppercase).chain(rest).collect(),
     }
 }
 

@@ -38,7 +38,7 @@ impl<'a> Entry<'a> {
         let text = &*diff.json_data;
         let members = serde_json::from_str::<Members<'_, &RawValue>>(text);
         if !members.as_ref().is_ok_and(Members::are_plain) {
-            json::check(text).map_err(|reason| format!("json_data is not valid: {reason}"))?;
+            json::check(text).map_err(|reason| format!("json_data cannot be read: {reason}"))?;
         }
         let members =
             members.map_err(|_| "json_data must be a JSON object, encoded as a string")?;
