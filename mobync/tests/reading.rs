@@ -1,4 +1,5 @@
 //! What a backend and its rules can read: the owner's records, and the log, which is a model too.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 

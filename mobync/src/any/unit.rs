@@ -44,8 +44,8 @@ trait Works: Send {
     fn append<'f>(&'f mut self, owner: &'f Owner, log: &'f str, entries: Vec<Diff>)
     -> Done<'f, ()>;
     fn validate<'f>(&'f mut self, owner: &'f Owner, diff: &'f Diff) -> Done<'f, bool>;
-    fn check_each_change<'f>(&'f mut self) -> Done<'f, ()>;
-    fn check_at_once<'f>(&'f mut self) -> Done<'f, ()>;
+    fn check_each_change(&mut self) -> Done<'_, ()>;
+    fn check_at_once(&mut self) -> Done<'_, ()>;
     fn clock<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, i64>;
     fn window<'f>(&'f mut self, owner: &'f Owner, query: WindowQuery<'f>) -> Done<'f, Window>;
     fn snapshot<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, Snapshot>;
@@ -89,11 +89,11 @@ impl<U: UnitOfWork> Works for U {
         Box::pin(UnitOfWork::validate(self, owner, diff))
     }
 
-    fn check_each_change<'f>(&'f mut self) -> Done<'f, ()> {
+    fn check_each_change(&mut self) -> Done<'_, ()> {
         Box::pin(UnitOfWork::check_each_change(self))
     }
 
-    fn check_at_once<'f>(&'f mut self) -> Done<'f, ()> {
+    fn check_at_once(&mut self) -> Done<'_, ()> {
         Box::pin(UnitOfWork::check_at_once(self))
     }
 

@@ -87,7 +87,7 @@ pub enum Error {
         server: i64,
     },
     /// The database has no such model.
-    #[error("{}", blame(diff_id, &format!("there is no model \"{}\" on this server.", shorten(model))))]
+    #[error("{}", blame(diff_id.as_deref(), &format!("there is no model \"{}\" on this server.", shorten(model))))]
     UnknownModel {
         /// The diff that names it, if it is one.
         diff_id: Option<String>,
@@ -97,7 +97,7 @@ pub enum Error {
     /// The model has no such field.
     #[error(
         "{}",
-        blame(diff_id, &format!("the model {model} has no field \"{}\"{}.", shorten(field), list(known)))
+        blame(diff_id.as_deref(), &format!("the model {model} has no field \"{}\"{}.", shorten(field), list(known)))
     )]
     UnknownField {
         /// The diff that names it, if it is one.
@@ -110,7 +110,7 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A value that its field cannot hold, where requests are all or nothing.
-    #[error("{}", blame(diff_id, reason))]
+    #[error("{}", blame(diff_id.as_deref(), reason))]
     InvalidValue {
         /// The diff that has it, if it is one.
         diff_id: Option<String>,
@@ -118,7 +118,7 @@ pub enum Error {
         reason: String,
     },
     /// A broken constraint of the database, where requests are all or nothing.
-    #[error("{}", blame(diff_id, reason))]
+    #[error("{}", blame(diff_id.as_deref(), reason))]
     Constraint {
         /// The diff that breaks it, if it is one.
         diff_id: Option<String>,
@@ -326,10 +326,10 @@ pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
 }
 
 /// A sentence of its own, or one about the diff to blame.
-fn blame(diff_id: &Option<String>, sentence: &str) -> String {
+fn blame(diff_id: Option<&str>, sentence: &str) -> String {
     let mut rest = sentence.chars();
     let first = rest.next().into_iter();
-    match diff_id.as_deref() {
+    match diff_id {
         Some(id) => {
             let sentence: String = first.flat_map(char::to_lowercase).chain(rest).collect();
             format!("{}: {sentence}", name(Some(id)))
