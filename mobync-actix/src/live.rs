@@ -54,7 +54,7 @@ use crate::{Credentials, payload, response};
 pub fn live<D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> LiveService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + 'static,
 {
@@ -113,7 +113,7 @@ impl<D, R, A> LiveService<D, R, A> {
 impl<D, R, A, Fut> HttpServiceFactory for LiveService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + 'static,
 {
@@ -131,7 +131,7 @@ where
 impl<D, R, A, Fut> LiveService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut,
     Fut: Future<Output = Result<Owner, AuthError>>,
 {

@@ -62,7 +62,7 @@ use crate::{
 pub fn service<D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> SyncService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + 'static,
 {
@@ -119,7 +119,7 @@ impl<D, R, A> SyncService<D, R, A> {
 impl<D, R, A, Fut> HttpServiceFactory for SyncService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + 'static,
 {
@@ -137,7 +137,7 @@ where
 impl<D, R, A, Fut> SyncService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut,
     Fut: Future<Output = Result<Owner, AuthError>>,
 {

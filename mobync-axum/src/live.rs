@@ -45,7 +45,7 @@ pub fn live<S, D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + Send + 'static,
 {
@@ -70,7 +70,7 @@ pub fn live_route<S, D, R, A>(endpoint: LiveEndpoint<D, R, A>) -> MethodRouter<S
 where
     S: Clone,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     any_service(endpoint)

@@ -49,7 +49,7 @@ pub fn router<S, D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Fn(Credentials) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + Send + 'static,
 {
@@ -76,7 +76,7 @@ pub fn route<S, D, R, A>(endpoint: Endpoint<D, R, A>) -> MethodRouter<S>
 where
     S: Clone,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     any_service(endpoint)

@@ -1,8 +1,8 @@
 //! The application's own rules on top of a database.
 
-use std::{borrow::Cow, future::Future};
+use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
-use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine::Flush};
+use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, record::Record};
 
 /// What an application allows, diff by diff.
 ///
@@ -11,26 +11,54 @@ use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine
 /// sentence. Each method allows everything unless it is written. Seldom, a diff is asked about twice,
 /// so answer by what is there and count nothing.
 ///
+/// One function is enough for rules without a state of their own: it is asked about every diff.
+///
 /// ```
-/// use mobync::{Diff, Owner, ReadFilter, Refusal, Rules, Synchronizer, View};
+/// use mobync::{Diff, Mobync, Operation, Owner, Refusal, View, memory::MemoryDatabase};
 ///
-/// struct AtMostAHundredTasks;
+/// let mobync = Mobync::new(MemoryDatabase::new()).rules(
+///     async |_: &Owner, diff: &Diff, view: &mut View<'_>| -> Result<(), Refusal> {
+///         if diff.operation == Operation::Delete && view.find("locked", &diff.object_id()?).await?.is_some() {
+///             return Err(Refusal::because("This is locked."));
+///         }
+///         Ok(())
+///     },
+/// );
+/// # let _ = mobync;
+/// ```
 ///
-/// impl<S: Synchronizer> Rules<S> for AtMostAHundredTasks {
+/// It is an `async fn`, or an `async` closure that captures nothing and has the types of its parameters
+/// written out. (Rust cannot say yet that the future of a closure which borrows from itself may be sent
+/// to another thread.) Rules with a state, such as a limit from a configuration, are a type:
+///
+/// ```
+/// use mobync::{Diff, Owner, Refusal, Rules, View};
+///
+/// struct AtMost(usize);
+///
+/// impl Rules for AtMost {
 ///     async fn create(
 ///         &self,
 ///         _owner: &Owner,
 ///         diff: &Diff,
-///         view: &mut View<'_, S>,
+///         view: &mut View<'_>,
 ///     ) -> Result<(), Refusal> {
-///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= 100 {
-///             return Err(Refusal::because("You can have 100 tasks; delete one first."));
+///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= self.0 {
+///             return Err(Refusal::because("You have too many tasks; delete one first."));
 ///         }
 ///         Ok(())
 ///     }
 /// }
 /// ```
-pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
+///
+/// An `Option` of rules is rules, too: none allows everything.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no rules for diffs",
+    label = "neither implements `Rules`, nor is it `async fn(&Owner, &Diff, &mut View<'_>) -> Result<(), Refusal>`",
+    note = "implement `mobync::Rules`; each of its methods allows everything unless it is written",
+    note = "a closure must be `async |owner: &Owner, diff: &Diff, view: &mut View<'_>|` and capture nothing"
+)]
+pub trait Rules: Send + Sync + 'static {
     /// Whether the owner may make this create.
     ///
     /// # Errors
@@ -39,7 +67,7 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
         &self,
         owner: &Owner,
         diff: &Diff,
-        view: &mut View<'_, S>,
+        view: &mut View<'_>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
         let _ = (owner, diff, view);
         async { Ok(()) }
@@ -53,7 +81,7 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
         &self,
         owner: &Owner,
         diff: &Diff,
-        view: &mut View<'_, S>,
+        view: &mut View<'_>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
         let _ = (owner, diff, view);
         async { Ok(()) }
@@ -67,7 +95,7 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
         &self,
         owner: &Owner,
         diff: &Diff,
-        view: &mut View<'_, S>,
+        view: &mut View<'_>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
         let _ = (owner, diff, view);
         async { Ok(()) }
@@ -78,7 +106,64 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoRules;
 
-impl<S: Synchronizer> Rules<S> for NoRules {}
+impl Rules for NoRules {}
+
+impl<R: Rules> Rules for Option<R> {
+    async fn create(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.create(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn update(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.update(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.delete(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// An async function or closure that is asked about every diff. Its future may borrow from the
+/// parameters, and be sent to another thread.
+pub trait Rule<'a>:
+    Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> <Self as Rule<'a>>::Verdict
+{
+    /// What it becomes.
+    type Verdict: Future<Output = Result<(), Refusal>> + Send + 'a;
+}
+
+impl<'a, F, V> Rule<'a> for F
+where
+    F: Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> V,
+    V: Future<Output = Result<(), Refusal>> + Send + 'a,
+{
+    type Verdict = V;
+}
+
+impl<F> Rules for F
+where
+    F: for<'a> Rule<'a> + Send + Sync + 'static,
+{
+    async fn create(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+
+    async fn update(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+}
 
 /// Why a rule does not let a diff pass.
 #[derive(Debug)]
@@ -86,7 +171,8 @@ impl<S: Synchronizer> Rules<S> for NoRules {}
 pub enum Refusal {
     /// The rule forbids it; the person reads the sentence.
     Forbidden(Cow<'static, str>),
-    /// The rule could not tell, for the database failed; so does the sync.
+    /// A database's error. One that [rejects](DatabaseError::is_rejection) a value refuses the diff with
+    /// it; behind any other the rule cannot tell, and the sync fails.
     Failed(DatabaseError),
 }
 
@@ -105,14 +191,21 @@ impl From<DatabaseError> for Refusal {
 
 /// The owner's part of the database as a rule sees it: in the sync's own unit of work, with the
 /// request's earlier diffs done.
-#[derive(Debug)]
-pub struct View<'v, S> {
-    pub(crate) unit: &'v mut S,
-    pub(crate) owner: &'v Owner,
-    pub(crate) pending: &'v mut (dyn Flush<S> + 'v),
+pub struct View<'v>(&'v mut (dyn Look + 'v));
+
+/// How a view looks at the database. Boxed, so that rules do not depend on which one it is.
+pub(crate) trait Look: Send {
+    fn read<'l>(&'l mut self, model: &'l str, filters: &'l [ReadFilter]) -> Looked<'l>;
 }
 
-impl<S: Synchronizer> View<'_, S> {
+pub(crate) type Looked<'l> =
+    Pin<Box<dyn Future<Output = Result<Vec<Record>, DatabaseError>> + Send + 'l>>;
+
+impl<'v> View<'v> {
+    pub(crate) fn new(look: &'v mut (dyn Look + 'v)) -> Self {
+        Self(look)
+    }
+
     /// The owner's records of the model that meet all of the filters, in any order.
     ///
     /// # Errors
@@ -122,9 +215,7 @@ impl<S: Synchronizer> View<'_, S> {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        // Writes wait to go out together until somebody looks.
-        self.pending.flush(self.unit, self.owner).await?;
-        self.unit.read(self.owner, model, filters).await.map_err(Into::into)
+        self.0.read(model, filters).await
     }
 
     /// The owner's record of that id, if it is there.
@@ -133,5 +224,11 @@ impl<S: Synchronizer> View<'_, S> {
     /// Those of the database; pass them on with `?`.
     pub async fn find(&mut self, model: &str, id: &str) -> Result<Option<Record>, DatabaseError> {
         Ok(self.read(model, &[ReadFilter::equal("id", id)]).await?.pop())
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View")
     }
 }

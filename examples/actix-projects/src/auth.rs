@@ -15,12 +15,11 @@ pub(crate) async fn project_of_member(credentials: Credentials) -> Result<Owner,
     let project = Owner::new(project)?;
     let projects = credentials.request.app_data::<Data<Projects>>();
     let projects = projects.ok_or_else(|| AuthError::failed("there are no projects"))?;
-    match projects::is_member(projects, &project, user).await {
-        Ok(true) => Ok(project),
+    if !projects::is_member(projects, &project, user).await? {
         // The same for a project that is not there: nobody learns which ones are.
-        Ok(false) => Err(AuthError::forbidden("You are not a member of this project.")),
-        Err(error) => Err(AuthError::failed(error)),
+        return Err(AuthError::forbidden("You are not a member of this project."));
     }
+    Ok(project)
 }
 
 /// The user of any other request.

@@ -4,8 +4,8 @@ use std::error::Error;
 
 use actix_web::web::{Data, Json};
 use mobync::{
-    Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, Synchronizer,
-    http::AuthError, postgres::PostgresDatabase, sql::Table,
+    Change, Mobync, Owner, ReadFilter, Record, http::AuthError, postgres::PostgresDatabase,
+    sql::Table,
 };
 use mobync_actix::SyncError;
 use serde_json::{Value, json};
@@ -51,8 +51,7 @@ pub(crate) async fn is_member(
     projects: &Projects,
     project: &Owner,
     user: &str,
-) -> Result<bool, DatabaseError> {
-    let mut unit = projects.database().open(project, Access::Read).await?;
-    let members = unit.read(project, "members", &[ReadFilter::equal("id", user)]).await?;
+) -> Result<bool, mobync::Error> {
+    let members = projects.read(project, "members", &[ReadFilter::equal("id", user)]).await?;
     Ok(!members.is_empty())
 }

@@ -2,10 +2,7 @@
 
 use std::error::Error;
 
-use mobync::{
-    Access, Database as _, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules,
-    Synchronizer, View, sqlite::SqliteDatabase,
-};
+use mobync::{Diff, Mobync, Owner, Record, Refusal, Rules, View, sqlite::SqliteDatabase};
 use mobync_rocket::SyncError;
 use rocket::{State, get, serde::json::Json};
 use sqlx::{
@@ -35,11 +32,7 @@ pub(crate) async fn open(file: &str) -> Result<Notes, Box<dyn Error>> {
 /// What the server has of the user's notes.
 #[get("/notes")]
 pub(crate) async fn list(user: User, notes: &State<Notes>) -> Result<Json<Vec<Record>>, SyncError> {
-    Ok(Json(read(&user.0, notes).await.map_err(|error| mobync::Error::Internal(error.into()))?))
-}
-
-async fn read(owner: &Owner, notes: &Notes) -> Result<Vec<Record>, DatabaseError> {
-    notes.database().open(owner, Access::Read).await?.read(owner, "notes", &[]).await
+    Ok(Json(notes.read(&user.0, "notes", &[]).await?))
 }
 
 /// Refuses a note that is longer than a page. The diff alone is refused, and undone on its device.
@@ -54,12 +47,12 @@ impl NotesAreShort {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for NotesAreShort {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for NotesAreShort {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 }

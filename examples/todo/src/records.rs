@@ -6,19 +6,17 @@ use axum::{
     http::HeaderMap,
     routing::get,
 };
-use mobync::{
-    Access, Database, DatabaseError, Error, Mobync, Record, Rules, Synchronizer, http::AuthError,
-};
+use mobync::{Database, Mobync, Record, Rules, http::AuthError};
 use mobync_axum::SyncError;
 
 use crate::auth;
 
 /// The route; of the model `diffs` it shows the log.
-pub(crate) fn router<D: Database, R: Rules<D::Unit>>(mobync: Mobync<D, R>) -> Router {
+pub(crate) fn router<D: Database, R: Rules>(mobync: Mobync<D, R>) -> Router {
     Router::new().route("/records/{model}", get(list::<D, R>)).with_state(mobync)
 }
 
-async fn list<D: Database, R: Rules<D::Unit>>(
+async fn list<D: Database, R: Rules>(
     State(mobync): State<Mobync<D, R>>,
     Path(model): Path<String>,
     headers: HeaderMap,
@@ -27,15 +25,5 @@ async fn list<D: Database, R: Rules<D::Unit>>(
     let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
     let unknown = || AuthError::unauthenticated("Say who you are: Authorization: Bearer ada.");
     let owner = auth::owner_named(token.ok_or_else(unknown)?)?;
-    let read = async {
-        let mut unit = mobync.database().open(&owner, Access::Read).await?;
-        unit.read(&owner, &model, &[]).await.map_err(Into::into)
-    };
-    match read.await {
-        Ok(records) => Ok(Json(records)),
-        Err(error @ DatabaseError::UnknownModel { .. }) => {
-            Err(SyncError(Error::InvalidRequest(error.to_string())))
-        }
-        Err(error) => Err(SyncError(Error::Internal(error.into()))),
-    }
+    Ok(Json(mobync.read(&owner, &model, &[]).await?))
 }

@@ -4,7 +4,10 @@ use std::{borrow::Cow, fmt, future::Future, pin::Pin, sync::Arc};
 
 use http::{Extensions, HeaderMap, Method, Uri, request::Parts};
 
-use crate::{Error, InvalidOwner, Owner, error::BoxError};
+use crate::{
+    error::{BoxError, DatabaseError, Error},
+    owner::{InvalidOwner, NOBODY, Owner},
+};
 
 /// What an auth closure decides by.
 ///
@@ -132,7 +135,8 @@ pub enum AuthError {
     Unauthenticated(Cow<'static, str>),
     /// Who is asking may not sync here: 403.
     Forbidden(Cow<'static, str>),
-    /// It could not be found out: 500. The cause is logged, and not told.
+    /// It could not be found out: 500, or 503 if the cause is a database that is busy. The cause is
+    /// logged, and not told.
     Failed(Box<dyn std::error::Error + Send + Sync>),
 }
 
@@ -155,22 +159,51 @@ impl AuthError {
 
 impl From<InvalidOwner> for AuthError {
     fn from(_: InvalidOwner) -> Self {
-        Self::unauthenticated("The token names nobody who could own data here.")
+        Self::unauthenticated(NOBODY)
     }
 }
 
+/// A database that was asked who somebody is, and failed.
+impl From<DatabaseError> for AuthError {
+    fn from(error: DatabaseError) -> Self {
+        Self::failed(error)
+    }
+}
+
+/// A [`read`](crate::Mobync::read) that was to tell who somebody is, and failed.
+impl From<Error> for AuthError {
+    fn from(error: Error) -> Self {
+        Self::failed(error)
+    }
+}
+
+/// What failed for it is busy is busy: 503.
 impl From<AuthError> for Error {
     fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Unauthenticated(sentence) => Self::Unauthenticated(sentence),
-            AuthError::Forbidden(reason) => Self::Forbidden { diff_id: None, reason },
-            AuthError::Failed(cause) => Self::Internal(cause),
+        let cause = match error {
+            AuthError::Unauthenticated(sentence) => return Self::Unauthenticated(sentence),
+            AuthError::Forbidden(reason) => return Self::Forbidden { diff_id: None, reason },
+            AuthError::Failed(cause) => cause,
+        };
+        let cause = match cause.downcast::<Self>() {
+            Ok(error) if matches!(*error, Self::Busy { .. }) => return *error,
+            Ok(other) => return Self::Internal(other),
+            Err(cause) => cause,
+        };
+        match cause.downcast::<DatabaseError>() {
+            Ok(error) => Self::of_database(*error),
+            Err(cause) => Self::Internal(cause),
         }
     }
 }
 
 /// Turns credentials into an owner: any `async` closure or function from [`Credentials`] to
 /// `Result<Owner, AuthError>`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot say who is asking",
+    label = "not `async fn(Credentials) -> Result<Owner, AuthError>`",
+    note = "its future must end in `Result<Owner, AuthError>`, and be one that can be sent to another thread"
+)]
 pub trait Auth: Send + Sync + 'static {
     /// The owner of those credentials.
     ///

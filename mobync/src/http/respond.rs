@@ -4,7 +4,10 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{Error, SyncResponse, protocol::Failure};
+use crate::{
+    error::Error,
+    protocol::{Failure, SyncResponse},
+};
 
 /// The response that says how a sync went, with all its headers.
 ///

@@ -27,13 +27,15 @@ mod settle;
 mod snapshot;
 mod step;
 mod time;
+mod window;
+mod write;
 
 pub(crate) use self::arena::Arena;
 #[cfg(feature = "memory")]
 pub(crate) use self::entry::encode;
 pub(crate) use self::entry::{Entry, Field, Fields};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::entry::{object_in, object_of, push_string};
+pub(crate) use self::entry::{object_of, push_string};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{
@@ -42,6 +44,8 @@ pub use self::{
     request::Request,
     snapshot::Snapshot,
     step::Step,
+    window::Window,
+    write::Write,
 };
 use self::{
     life::{Origin, Stamp},
@@ -50,7 +54,8 @@ use self::{
     time::{Millis, Tick},
 };
 use crate::{
-    DatabaseError, Operation, Window,
+    diff::Operation,
+    error::DatabaseError,
     hash::{HashMap, HashSet},
 };
 

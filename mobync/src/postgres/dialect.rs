@@ -18,12 +18,16 @@ use super::{
     writer::Transaction,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
-    merge::{LogEntry, push_string},
+    database::Turns,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    merge::{LogEntry, Snapshot, push_string},
+    owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, SchemaError, Table, Writer,
         null_in_log, quote, run_statements,
     },
+    unit::Rejection,
 };
 
 /// The name of PostgreSQL among the types of this crate.
@@ -142,13 +146,14 @@ impl Dialect for Postgres {
         .await
     }
 
+    // `IF NOT EXISTS` alone fails where two processes come at once.
+    const BEGIN_SET_UP: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462)";
+
     fn set_up(log: &str) -> Vec<String> {
         let (table, owners) = (quote(log), owners_of(log));
         let index = quote(&format!("{log}_owner_logical_clock"));
         let creates = quote(&format!("{log}_creates"));
         vec![
-            // `IF NOT EXISTS` alone fails where two processes come at once.
-            "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
                  logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use sqlx::Pool;
 
 use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
-use crate::{Access, Database, DatabaseError, Owner, Turns};
+use crate::{
+    database::{Access, Database, Turns},
+    error::DatabaseError,
+    owner::Owner,
+};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
@@ -57,7 +61,7 @@ impl<D: Dialect> SqlDatabase<D> {
         &self,
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<(), sqlx::Error> {
-        D::command(connection, "BEGIN").await?;
+        D::command(connection, D::BEGIN_SET_UP).await?;
         for statement in D::set_up(&self.schema.log.name) {
             D::execute(connection, &statement, &[]).await?;
         }

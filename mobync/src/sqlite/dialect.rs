@@ -21,12 +21,16 @@ use super::{
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
-    merge::push_string,
+    database::Turns,
+    diff::Diff,
+    error::DatabaseError,
+    merge::{Snapshot, push_string},
+    owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, null_in_log,
         quote, run_statements,
     },
+    unit::Rejection,
 };
 
 /// The name of SQLite among the types of this crate.
@@ -146,6 +150,8 @@ impl Dialect for Sqlite {
         };
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
+
+    const BEGIN_SET_UP: &'static str = "BEGIN IMMEDIATE";
 
     fn set_up(log: &str) -> Vec<String> {
         let table = quote(log);

@@ -1,10 +1,9 @@
 //! What all servers under test have in common: the users, the rule, and a database with moods.
 
 use mobync::{
-    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, Synchronizer, View,
-    http::AuthError, memory::MemoryDatabase,
+    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, View, http::AuthError,
+    memory::MemoryDatabase,
 };
-use serde_json::Value;
 
 use super::Gate;
 
@@ -46,8 +45,7 @@ pub struct NoForbiddenNames;
 impl NoForbiddenNames {
     #[expect(clippy::panic, reason = "what it is for")]
     fn judge(diff: &Diff) -> Result<(), Refusal> {
-        let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
-        match data.get("name") {
+        match diff.record()?.get("name") {
             Some(name) if name == "panicking" => panic!("the rule panics"),
             Some(name) if name == "forbidden" => Err(Refusal::because("That name is forbidden.")),
             _ => Ok(()),
@@ -55,12 +53,12 @@ impl NoForbiddenNames {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for NoForbiddenNames {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for NoForbiddenNames {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::judge(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::judge(diff)
     }
 }
