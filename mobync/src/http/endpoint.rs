@@ -163,8 +163,8 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         limits: &Limits,
         admitted: Admitted,
     ) -> Result<Response<AnswerBody>, Error> {
-        // The share is held until there is an answer.
-        let Admitted { owner, request, share: _share } = admitted;
+        // What is left of the request is dropped when there is an answer: until then it counts as held.
+        let Admitted { owner, request } = admitted;
         let SyncRequest { logical_clock, diffs, .. } = request;
         let answer = self.mobync.apply_to(logical_clock, &diffs, &owner).await?;
         let Some(size) = large(&answer) else {

@@ -25,6 +25,7 @@ mod respond;
 mod service;
 mod token;
 
+pub(crate) use self::budget::Held;
 pub use self::{
     auth::{Auth, Credentials, SharedAuth},
     body::{AnswerBody, Unread},
