@@ -37,6 +37,6 @@ pub use self::{
     read::OverLimit,
     receive::{authenticate, identify, receive},
     refusal::AuthError,
-    respond::respond,
+    respond::{failed, respond},
     token::Token,
 };
