@@ -18,7 +18,7 @@ use mobync_actix::{
     AuthenticatedOwner, BearerToken, Credentials, SharedAuth, SyncError, from_extractor,
 };
 
-use self::support::{Seen, mobync, nothing, post, send};
+use self::support::{Seen, auth, mobync, nothing, post, send};
 
 /// What a middleware leaves in the request.
 struct Tenant(&'static str);
@@ -49,7 +49,9 @@ async fn the_closure_sees_the_request_of_a_handler_without_a_body() {
     assert_eq!(by_ada.body, "acme/ada/me");
     let refused = send(&app, get()).await;
     assert_eq!((refused.status, &*refused.code()), (401, "unauthenticated"));
-    assert_eq!(refused.header("www-authenticate"), "Bearer");
+    let service = init_service(App::new().service(mobync_actix::service(mobync(), auth))).await;
+    let nobody = post("/sync", nothing().replace("ada", ""));
+    assert_eq!(refused, send(&service, nobody).await, "to the byte");
 }
 
 #[actix_web::test]

@@ -65,7 +65,7 @@ impl std::fmt::Debug for SyncRequest {
             .field("auth_token", &self.auth_token.as_ref().map(|_| "…"))
             .field("logical_clock", &self.logical_clock)
             .field("diffs", &self.diffs)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
