@@ -138,7 +138,7 @@ fn what_postgresql_says_is_logged_in_one_line_and_without_contents() {
     });
     for (code, level) in [("53100", "WARN"), ("58030", "ERROR"), ("40001", "WARN")] {
         let sent = diffs([create("t1", json!({"name": format!("ill {code} private")}))]);
-        let log = log_in(&runtime, mobync.apply(0, sent, &ada()));
+        let log = log_in(&runtime, mobync.apply(&ada(), 0, sent));
         // What sqlx logs of its statements is for the application to say.
         let ours = log.lines().filter(|line| !line.contains("sqlx"));
         let ours: Vec<&str> = ours.filter(|line| line.contains("sync failed")).collect();
@@ -149,6 +149,6 @@ fn what_postgresql_says_is_logged_in_one_line_and_without_contents() {
     }
     // What no diff can bring about, and all of them cause, has no contents either.
     let sent = diffs([create("t1", json!({"name": "ill 22000 private"}))]);
-    let log = log_in(&runtime, mobync.apply(0, sent, &ada()));
+    let log = log_in(&runtime, mobync.apply(&ada(), 0, sent));
     assert!(!log.contains("sync failed") && !log.contains("private"), "{log}");
 }

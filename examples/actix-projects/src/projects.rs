@@ -4,7 +4,7 @@ use std::error::Error;
 
 use actix_web::web::{Data, Json};
 use mobync::{
-    Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, Synchronizer,
+    Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, UnitOfWork,
     postgres::PostgresDatabase, sql::Table,
 };
 use mobync_actix::{BearerToken, SyncError};

@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use mobync::{Access, Database as _, Record, Synchronizer};
+use mobync::{Access, Database as _, Record, UnitOfWork};
 use mobync_axum::{AuthenticatedOwner, SyncError};
 
 use crate::App;

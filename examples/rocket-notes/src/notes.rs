@@ -3,7 +3,7 @@
 use std::error::Error;
 
 use mobync::{
-    Access, Database as _, Diff, Mobync, Owner, Record, Refusal, Rules, Synchronizer, View,
+    Access, Database as _, Diff, Mobync, Owner, Record, Refusal, Rules, UnitOfWork, View,
     sqlite::SqliteDatabase,
 };
 use mobync_rocket::{AuthenticatedOwner, SyncError};
@@ -53,12 +53,12 @@ impl NotesAreShort {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for NotesAreShort {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for NotesAreShort {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 }

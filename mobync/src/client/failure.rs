@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::DeviceError;
-use crate::{Diff, error::BoxError};
+use crate::{diff::Diff, error::BoxError};
 
 /// Why a sync has not come to its end. Nothing is lost by it: what is pending stays so.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
-use crate::Access;
+use crate::database::Access;
 
 /// A device's store in memory. Everything is gone with the process; cheap to clone, and all clones
 /// are one.

@@ -12,7 +12,7 @@ use sqlx::{
 
 use self::connection::{Kept, Lent};
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
-use crate::{Access, Record};
+use crate::{database::Access, record::Record};
 
 /// What stands in place of an acknowledged record that is the same as the current one.
 const SAME: &str = "";

@@ -21,8 +21,13 @@ use super::{
     respond::{respond, response},
 };
 use crate::{
-    Database, Diff, Error, Mobync, Owner, Rules, SyncRequest, SyncResponse, engine::log_failure,
-    error::BoxError,
+    database::Database,
+    diff::Diff,
+    engine::{Mobync, log_failure},
+    error::{BoxError, Error},
+    owner::Owner,
+    protocol::{SyncRequest, SyncResponse},
+    rules::Rules,
 };
 
 /// The sync route of a [`Mobync`]: a request in, a response out. Cheap to clone.
@@ -87,7 +92,7 @@ impl<D, R, A> Endpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
+impl<D: Database, R: Rules, A: Auth> Endpoint<D, R, A> {
     /// Answers a request. Whatever it is, there is an answer, as the protocol has it.
     ///
     /// The answer is there at once, and so counts as read. Over a network, [`serve`](Self::serve).
@@ -115,7 +120,7 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
+impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
     /// Answers a request as [`serve`](Self::serve) does, but within these limits, and by an auth closure
     /// of its own, which may borrow from the request or not be `Send`.
     ///
@@ -166,7 +171,7 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         // What is left of the request is dropped when there is an answer: until then it counts as held.
         let Admitted { owner, request } = admitted;
         let SyncRequest { logical_clock, diffs, .. } = request;
-        let answer = self.mobync.apply_to(logical_clock, &diffs, &owner).await?;
+        let answer = self.mobync.apply_to(&owner, logical_clock, &diffs).await?;
         let Some(size) = large(&answer) else {
             return Ok(respond(Ok(&answer)).map(AnswerBody::from));
         };
@@ -193,7 +198,7 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         let room = timeout(limits.patience, limits.answers.take(size)).await;
         let room = room.map_err(|_| Error::busy("large answers are not read"));
         let room = room.inspect_err(log_failure)?;
-        let anew = self.mobync.apply_to(logical_clock, diffs, owner).await?;
+        let anew = self.mobync.apply_to(owner, logical_clock, diffs).await?;
         // What was refused is told once, and that was the first time.
         let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
         Ok(held(limits, &answer, room))

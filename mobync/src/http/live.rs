@@ -16,7 +16,13 @@ use super::{
     Auth, AuthError, Credentials, Events, Head, Token, panic::caught, receive::identify, respond,
     respond::not_get,
 };
-use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
+use crate::{
+    database::Database,
+    engine::{Mobync, log_failure},
+    error::Error,
+    owner::Owner,
+    rules::Rules,
+};
 
 /// The live route of a [`Mobync`]: a device that listens here is told when to sync.
 ///
@@ -109,7 +115,7 @@ impl<D, R, A> LiveEndpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
+impl<D: Database, R: Rules, A: Auth> LiveEndpoint<D, R, A> {
     /// Answers a request: with a stream, or with a failure as a sync's.
     ///
     /// A method other than GET or HEAD is 405 `method_not_allowed`; then come what the auth closure
@@ -130,7 +136,7 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
+impl<D: Database, R: Rules, A> LiveEndpoint<D, R, A> {
     /// Answers a request as [`handle`](Self::handle) does, by an auth closure of its own, which may
     /// borrow from the request or not be `Send`.
     ///

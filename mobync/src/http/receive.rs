@@ -12,7 +12,12 @@ use super::{
     panic::caught,
     read::{Reader, too_large},
 };
-use crate::{Error, Owner, SyncRequest, engine::log_failure, error::BoxError, protocol::Envelope};
+use crate::{
+    engine::log_failure,
+    error::{BoxError, Error},
+    owner::Owner,
+    protocol::{Envelope, SyncRequest},
+};
 
 /// Reads a request, for a handler that finds the owner by itself.
 ///

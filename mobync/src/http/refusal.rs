@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::{DatabaseError, Error, InvalidOwner, error::BoxError};
+use crate::{
+    error::{BoxError, DatabaseError, Error},
+    owner::InvalidOwner,
+};
 
 /// Why an auth closure does not name an owner.
 ///

@@ -4,7 +4,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{Error, SyncResponse, engine::log_failure, protocol::Failure};
+use crate::{
+    engine::log_failure,
+    error::Error,
+    protocol::{Failure, SyncResponse},
+};
 
 /// The response that says how a sync went, with all its headers.
 ///

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::{DatabaseError, sql::Model};
+use crate::{error::DatabaseError, sql::Model};
 
 /// What an error says, by its SQLSTATE.
 ///

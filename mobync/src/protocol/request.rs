@@ -7,7 +7,8 @@ use serde::{
 
 use super::check::Members;
 use crate::{
-    Diff, Error,
+    diff::Diff,
+    error::Error,
     http::Held,
     json::{self, FromJson, Json, Names, Text, Value},
 };

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{Arg, Column, Dialect, Model, schema::Schema};
-use crate::{DatabaseError, Operation, Owner, Write};
+use crate::{diff::Operation, error::DatabaseError, merge::Write, owner::Owner};
 
 /// Neighbouring writes that differ in nothing but their values.
 #[derive(Clone, Debug)]

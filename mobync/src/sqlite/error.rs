@@ -1,6 +1,6 @@
 //! What an error of SQLite means: that the database is ill, or that it does not take a change.
 
-use crate::{DatabaseError, sql::Model};
+use crate::{error::DatabaseError, sql::Model};
 
 /// What an error says, by its extended result code.
 ///

@@ -2,9 +2,11 @@
 //! in it.
 
 use crate::{
-    DatabaseError, Diff, Operation, Owner,
+    diff::{Diff, Operation},
+    error::DatabaseError,
     json::Text,
     merge::LogEntry,
+    owner::Owner,
     sql::{ENTRY, Model},
 };
 

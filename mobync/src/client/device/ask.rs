@@ -5,9 +5,11 @@ use super::{
     sendable::{set_aside, size_of, unsendable},
 };
 use crate::{
-    Diff, Operation, Record, SyncRequest,
     client::{Changes, DeviceError, LocalUnit, Pending, Request},
+    diff::{Diff, Operation},
     engine::mint,
+    protocol::SyncRequest,
+    record::Record,
 };
 
 /// Behind how many answers as if nothing new had arrived a request asks whether they are of long ago.

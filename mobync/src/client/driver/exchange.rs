@@ -2,12 +2,13 @@
 
 use super::{Client, pace::Pace};
 use crate::{
-    Diff, SyncResponse,
     client::{
         Changes, LocalStore, NoAnswer, Request, SyncFailure, Transport,
         device::{Limits, size_of},
         transport::Heard,
     },
+    diff::Diff,
+    protocol::SyncResponse,
 };
 
 /// What is smaller than this, in bytes, no limit that was meant so keeps out.
