@@ -58,13 +58,13 @@ impl From<AuthError> for SyncError {
 
 impl From<DatabaseError> for SyncError {
     fn from(error: DatabaseError) -> Self {
-        Self(failed(AuthError::from(error)))
+        Self(failed(error))
     }
 }
 
 impl From<InvalidOwner> for SyncError {
     fn from(error: InvalidOwner) -> Self {
-        Self(AuthError::from(error).into())
+        Self(error.into())
     }
 }
 

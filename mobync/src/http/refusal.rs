@@ -89,6 +89,25 @@ impl From<DatabaseError> for AuthError {
     }
 }
 
+/// What a database says to a handler's own look into it.
+impl From<DatabaseError> for Error {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::UnknownModel { .. } | DatabaseError::UnknownField { .. } => {
+                Self::InvalidRequest(error.to_string())
+            }
+            error => AuthError::from(error).into(),
+        }
+    }
+}
+
+/// A name that a handler was to take for an owner's.
+impl From<InvalidOwner> for Error {
+    fn from(error: InvalidOwner) -> Self {
+        AuthError::from(error).into()
+    }
+}
+
 impl From<Error> for AuthError {
     fn from(error: Error) -> Self {
         match error {
