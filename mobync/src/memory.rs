@@ -24,6 +24,9 @@ use crate::{
 ///
 /// A unit of work that is dropped leaves nothing behind, and owners do not see each other.
 ///
+/// It does not check values: a field takes any JSON, whatever type a table would give it, and there are no
+/// constraints but the key. What a real database would refuse is accepted here.
+///
 /// ```
 /// use mobync::memory::MemoryDatabase;
 ///

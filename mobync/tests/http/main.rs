@@ -309,14 +309,19 @@ fn every_error_has_the_status_and_code_of_the_table() {
         (Error::ClockAhead { device: 2, server: 1 }, 409, "clock_ahead"),
         (Error::PayloadTooLarge(text()), 413, "payload_too_large"),
         (Error::UnsupportedMediaType("x"), 415, "unsupported_media_type"),
-        (Error::UnknownModel { diff_id: text(), model: text() }, 422, "unknown_model"),
+        (Error::UnknownModel { diff_id: Some(text()), model: text() }, 422, "unknown_model"),
         (
-            Error::UnknownField { diff_id: text(), model: text(), field: text(), known: vec![] },
+            Error::UnknownField {
+                diff_id: Some(text()),
+                model: text(),
+                field: text(),
+                known: vec![],
+            },
             422,
             "unknown_field",
         ),
-        (Error::InvalidValue { diff_id: text(), reason: text() }, 422, "invalid_value"),
-        (Error::Constraint { diff_id: text(), reason: text() }, 422, "constraint"),
+        (Error::InvalidValue { diff_id: Some(text()), reason: text() }, 422, "invalid_value"),
+        (Error::Constraint { diff_id: Some(text()), reason: text() }, 422, "constraint"),
         (Error::TooManyListeners { most: 9 }, 429, "too_many_listeners"),
         (Error::Internal("secret".into()), 500, "internal"),
         (
