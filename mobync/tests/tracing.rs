@@ -12,7 +12,9 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use mobync::{
-    Change, Database, Mobync, Owner, Record, http::Endpoint, memory::MemoryDatabase,
+    Change, Database, DatabaseError, Mobync, Owner, Record,
+    http::{AuthError, Endpoint, failed},
+    memory::MemoryDatabase,
     postgres::PostgresDatabase,
 };
 use serde_json::json;
@@ -99,6 +101,16 @@ fn a_failure_is_logged_with_its_cause_at_the_level_it_deserves() {
     let refused = logged(MemoryDatabase::new().model("notes", ["text"]), sent());
     assert!(refused.contains("INFO") && refused.contains("unknown_model"), "{refused}");
     assert!(!refused.contains("private") && !refused.contains("secret"), "{refused}");
+}
+
+#[test]
+fn what_a_handler_fails_with_is_logged_where_the_client_hears_nothing_of_it() {
+    let log = |error: fn() -> AuthError| log_of(async move { failed(error()) });
+    let lost = log(|| DatabaseError::failed("the disk is on fire").into());
+    assert!(lost.contains("ERROR") && lost.contains("the disk is on fire"), "{lost}");
+    let busy = log(|| DatabaseError::busy("all connections are in use").into());
+    assert!(busy.contains("WARN") && busy.contains("all connections are in use"), "{busy}");
+    assert_eq!(log(|| AuthError::forbidden("Not you.")), "");
 }
 
 #[test]

@@ -3,14 +3,12 @@
 use std::error::Error;
 
 use mobync::{Diff, Mobync, Owner, Record, Refusal, Rules, View, sqlite::SqliteDatabase};
-use mobync_rocket::SyncError;
+use mobync_rocket::{AuthenticatedOwner, SyncError};
 use rocket::{State, get, serde::json::Json};
 use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
-
-use crate::session::User;
 
 pub(crate) type Notes = Mobync<SqliteDatabase, NotesAreShort>;
 
@@ -31,8 +29,12 @@ pub(crate) async fn open(file: &str) -> Result<Notes, Box<dyn Error>> {
 
 /// What the server has of the user's notes.
 #[get("/notes")]
-pub(crate) async fn list(user: User, notes: &State<Notes>) -> Result<Json<Vec<Record>>, SyncError> {
-    Ok(Json(notes.read(&user.0, "notes", &[]).await?))
+pub(crate) async fn list(
+    owner: Result<AuthenticatedOwner, SyncError>,
+    notes: &State<Notes>,
+) -> Result<Json<Vec<Record>>, SyncError> {
+    let AuthenticatedOwner(owner) = owner?;
+    Ok(Json(notes.read(&owner, "notes", &[]).await?))
 }
 
 /// Refuses a note that is longer than a page. The diff alone is refused, and undone on its device.

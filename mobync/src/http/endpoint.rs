@@ -42,7 +42,7 @@ use crate::{
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 ///
@@ -61,11 +61,7 @@ pub struct Endpoint<D, R, A> {
     limits: Arc<Limits>,
 }
 
-impl<D, R, A, Fut> Endpoint<D, R, A>
-where
-    A: Fn(Credentials) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + Send,
-{
+impl<D, R, A: Auth> Endpoint<D, R, A> {
     /// The route that syncs with `mobync`, for the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
         Self { mobync, auth: Arc::new(auth), limits: Arc::default() }
@@ -115,7 +111,7 @@ impl<D: Database, R: Rules, A: Auth> Endpoint<D, R, A> {
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let announced = Announced::new(Head::from(&parts), &self.limits);
-        let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
+        let auth = |token| (self.auth)(Credentials::new(parts, token));
         let mut response = self.respond(&self.limits, announced, body, auth).await;
         if is_head {
             *response.body_mut() = Bytes::new().into();
@@ -172,8 +168,8 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         limits: &Limits,
         admitted: Admitted,
     ) -> Result<Response<AnswerBody>, Error> {
-        // The share is held until there is an answer.
-        let Admitted { owner, request, share: _share } = admitted;
+        // What is left of the request is dropped when there is an answer: until then it counts as held.
+        let Admitted { owner, request } = admitted;
         let SyncRequest { logical_clock, diffs, .. } = request;
         let answer = self.mobync.apply_to(&owner, logical_clock, &diffs).await?;
         let Some(size) = large(&answer) else {
