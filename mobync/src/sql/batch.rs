@@ -1,7 +1,5 @@
 //! Writes that go out as one statement: neighbours of one kind, table and set of fields.
 
-use std::ops::Range;
-
 use super::{Arg, Column, Dialect, Model, schema::Schema};
 use crate::{DatabaseError, Operation, Owner, Write};
 
@@ -50,7 +48,8 @@ impl<'b> Batch<'b, '_> {
     }
 
     /// Some of its writes.
-    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Self {
         let first = self.first + range.start;
         Self { first, writes: self.writes.get(range).unwrap_or_default(), ..self.clone() }
     }
