@@ -8,7 +8,7 @@ use actix_web::{
 use http_body::Body;
 use http_body_util::BodyExt;
 use mobync::{
-    Error, SyncResponse,
+    DatabaseError, Error, InvalidOwner, SyncResponse,
     http::{AnswerBody, AuthError, respond},
 };
 
@@ -34,7 +34,8 @@ impl Responder for Answer {
     }
 }
 
-/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`.
 ///
 /// ```
 /// use actix_web::ResponseError;
@@ -51,6 +52,18 @@ pub struct SyncError(#[from] pub Error);
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
         Self(error.into())
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self(AuthError::from(error).into())
+    }
+}
+
+impl From<InvalidOwner> for SyncError {
+    fn from(error: InvalidOwner) -> Self {
+        Self(AuthError::from(error).into())
     }
 }
 

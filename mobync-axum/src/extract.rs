@@ -3,7 +3,7 @@
 use axum::extract::{FromRef, FromRequest, Request};
 use mobync::{
     Owner, SyncRequest,
-    http::{Auth, Credentials, Head, Limits, SharedAuth, authenticate, receive},
+    http::{Credentials, Head, Limits, SharedAuth, authenticate, receive},
 };
 
 use crate::{SyncError, body::Limited};
@@ -36,7 +36,7 @@ use crate::{SyncError, body::Limited};
 ///
 /// let app = App {
 ///     mobync: Mobync::new(MemoryDatabase::new()),
-///     auth: SharedAuth::new(|credentials| async move { Ok(Owner::new(credentials.token()?)?) }),
+///     auth: SharedAuth::new(async |credentials| Ok(Owner::new(credentials.token()?)?)),
 /// };
 /// let router: Router = Router::new().route("/sync", any(sync)).with_state(app);
 /// ```

@@ -5,7 +5,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mobync::{
-    Error, SyncResponse,
+    DatabaseError, Error, InvalidOwner, SyncResponse,
     http::{AuthError, respond},
 };
 
@@ -28,7 +28,8 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`.
 ///
 /// ```
 /// use axum::response::IntoResponse;
@@ -45,6 +46,18 @@ pub struct SyncError(#[from] pub Error);
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
         Self(error.into())
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self(AuthError::from(error).into())
+    }
+}
+
+impl From<InvalidOwner> for SyncError {
+    fn from(error: InvalidOwner) -> Self {
+        Self(AuthError::from(error).into())
     }
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::header;
 use http_body::Body;
 use mobync::{
-    Error, SyncResponse,
+    DatabaseError, Error, InvalidOwner, SyncResponse,
     http::{AnswerBody, AuthError, respond},
 };
 use rocket::{
@@ -30,7 +30,8 @@ impl<'r> Responder<'r, 'static> for Answer {
     }
 }
 
-/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`.
 ///
 /// It is a response like any other: no catcher is asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +41,18 @@ pub struct SyncError(#[from] pub Error);
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
         Self(error.into())
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self(AuthError::from(error).into())
+    }
+}
+
+impl From<InvalidOwner> for SyncError {
+    fn from(error: InvalidOwner) -> Self {
+        Self(AuthError::from(error).into())
     }
 }
 

@@ -37,7 +37,7 @@ use crate::{
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 ///
@@ -56,11 +56,7 @@ pub struct Endpoint<D, R, A> {
     limits: Arc<Limits>,
 }
 
-impl<D, R, A, Fut> Endpoint<D, R, A>
-where
-    A: Fn(Credentials) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + Send,
-{
+impl<D, R, A: Auth> Endpoint<D, R, A> {
     /// The route that syncs with `mobync`, for the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
         Self { mobync, auth: Arc::new(auth), limits: Arc::default() }
@@ -110,7 +106,7 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let announced = Announced::new(Head::from(&parts), &self.limits);
-        let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
+        let auth = |token| (self.auth)(Credentials::new(parts, token));
         let mut response = self.respond(&self.limits, announced, body, auth).await;
         if is_head {
             *response.body_mut() = Bytes::new().into();

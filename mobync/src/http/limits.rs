@@ -25,7 +25,7 @@ const AT_ONCE: usize = 256 * 1024 * 1024;
 ///     .max_body_bytes(4 * 1024 * 1024)
 ///     .body_bytes_at_once(64 * 1024 * 1024)
 ///     .silence(Duration::from_mins(1));
-/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let endpoint = endpoint.limits(limits);

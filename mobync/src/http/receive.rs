@@ -127,7 +127,7 @@ where
     let admitted = async {
         verdict?;
         let (owner, auth) = if token.is_there() {
-            (Some(ask(auth, token).await?), None)
+            (Some(identify(token, auth).await?), None)
         } else {
             (None, Some(auth))
         };
@@ -135,7 +135,7 @@ where
         let (body, share) = reader.read(limits, owner.is_some()).await?;
         let envelope = Envelope::from_slice(&body)?;
         let owner = match (owner, auth) {
-            (None, Some(auth)) => ask(auth, Token::of_body(envelope.auth_token())).await?,
+            (None, Some(auth)) => identify(Token::of_body(envelope.auth_token()), auth).await?,
             (Some(owner), _) => owner,
             (None, None) => return Err(Error::Internal("nobody was asked".into())),
         };
@@ -148,8 +148,33 @@ where
     admitted
 }
 
-/// Asks the application whose request it is.
-pub(super) async fn ask<Fut>(auth: impl FnOnce(Token) -> Fut, token: Token) -> Result<Owner, Error>
+/// Finds out whose request it is, by its head alone: for routes other than the sync, such as one that
+/// reads records.
+///
+/// `auth` is called once. What it refuses is logged where an operator should know; a panic in it is an
+/// [`Error::Internal`].
+///
+/// ```
+/// use http::Request;
+/// use mobync::{Owner, http::{Token, identify, respond}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let auth = async |token: Token| Ok(Owner::new(token.as_str()?)?);
+///
+/// let request = Request::get("/records").header("authorization", "Bearer ada").body(())?;
+/// assert_eq!(identify(Token::from(request.headers()), auth).await?.as_str(), "ada");
+///
+/// let request = Request::get("/records").body(())?;
+/// let error = identify(Token::from(request.headers()), auth).await.unwrap_err();
+/// assert_eq!(respond(Err(&error)).status(), 401);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`AuthError`].
+pub async fn identify<Fut>(token: Token, auth: impl FnOnce(Token) -> Fut) -> Result<Owner, Error>
 where
     Fut: Future<Output = Result<Owner, AuthError>>,
 {
