@@ -27,7 +27,7 @@ use crate::{
 
 /// The sync route of a [`Mobync`]: a request in, a response out. Cheap to clone.
 ///
-/// With feature `tower` it is a `tower::Service`, for axum, hyper and whatever else speaks that.
+/// With the feature `tower` it is a `tower::Service`, for axum, hyper and others.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -57,29 +57,29 @@ pub struct Endpoint<D, R, A> {
 }
 
 impl<D, R, A: Auth> Endpoint<D, R, A> {
-    /// The route that syncs with `mobync`, for the owners that `auth` names.
+    /// The route that syncs with `mobync`. `auth` names the owner of each request.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
         Self { mobync, auth: Arc::new(auth), limits: Arc::default() }
     }
 }
 
 impl<D, R> Endpoint<D, R, ()> {
-    /// The route for an auth closure of another shape, which each request is then
-    /// [answered](Self::answer) with.
+    /// The route for auth closures of another type, which are passed to [`answer`](Self::answer) with
+    /// each request.
     pub fn without_auth(mobync: Mobync<D, R>) -> Self {
         Self { mobync, auth: Arc::new(()), limits: Arc::default() }
     }
 }
 
 impl<D, R, A> Endpoint<D, R, A> {
-    /// What requests and answers may take; [`Limits::default`] unless set.
+    /// Sets the limits on requests and answers. The default is [`Limits::default`].
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Arc::new(limits);
         self
     }
 
-    /// The greatest size of a request's body, in bytes, as [`Limits::max_body_bytes`].
+    /// Sets the greatest size of a request's body, in bytes, like [`Limits::max_body_bytes`].
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         Arc::make_mut(&mut self.limits).max_body_bytes = bytes;
@@ -88,9 +88,9 @@ impl<D, R, A> Endpoint<D, R, A> {
 }
 
 impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
-    /// Answers a request. Whatever it is, there is an answer, as the protocol has it.
+    /// Answers a request. Every request gets an answer of the protocol.
     ///
-    /// The answer is there at once, and so counts as read. Over a network, [`serve`](Self::serve).
+    /// The whole body is in memory, and counts as read. For a network, use [`serve`](Self::serve).
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Bytes>
     where
         B: Body<Error: Into<BoxError>>,
@@ -98,7 +98,7 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
         self.serve(request).await.map(AnswerBody::into_bytes)
     }
 
-    /// Answers a request as [`handle`](Self::handle) does, with a body to be written to a network.
+    /// Answers a request like [`handle`](Self::handle), with a body to be written to a network.
     pub async fn serve<B>(&self, request: Request<B>) -> Response<AnswerBody>
     where
         B: Body<Error: Into<BoxError>>,
@@ -116,10 +116,10 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
 }
 
 impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
-    /// Answers a request as [`serve`](Self::serve) does, but within these limits, and by an auth closure
-    /// of its own, which may borrow from the request or not be `Send`.
+    /// Answers a request like [`serve`](Self::serve), with these limits and this auth closure, which
+    /// may borrow from the request and need not be `Send`.
     ///
-    /// The answer to a HEAD request has its body, which HTTP servers leave out by themselves.
+    /// The answer to a HEAD request has a body, which HTTP servers omit by themselves.
     pub async fn answer<B, F, Fut>(
         &self,
         head: Head<'_>,
@@ -163,7 +163,7 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         limits: &Limits,
         admitted: Admitted,
     ) -> Result<Response<AnswerBody>, Error> {
-        // The share is held until there is an answer.
+        // The share is kept until there is an answer.
         let Admitted { owner, request, share: _share } = admitted;
         let SyncRequest { logical_clock, diffs, .. } = request;
         let answer = self.mobync.apply_to(logical_clock, &diffs, &owner).await?;
@@ -181,8 +181,8 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         }
     }
 
-    /// Waits until others have read their large answers. Whoever waits holds none, but reads it anew:
-    /// what the device sent is known by then, and does nothing again.
+    /// Waits until other clients have read their large answers. The answer is not kept while it waits,
+    /// but computed again: by then the device's diffs are known, and have no further effect.
     async fn answer_later(
         &self,
         limits: &Limits,
@@ -194,7 +194,7 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         let room = room.map_err(|_| Error::busy("large answers are not read"));
         let room = room.inspect_err(log_failure)?;
         let anew = self.mobync.apply_to(logical_clock, diffs, owner).await?;
-        // What was refused is told once, and that was the first time.
+        // Refused diffs are listed once, and the first answer had them.
         let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
         Ok(held(limits, &answer, room))
     }
