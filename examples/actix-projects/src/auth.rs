@@ -17,7 +17,7 @@ pub(crate) async fn project_of_member(credentials: Credentials) -> Result<Owner,
     let projects = projects.ok_or_else(|| AuthError::failed("there are no projects"))?;
     match projects::is_member(projects, &project, user).await {
         Ok(true) => Ok(project),
-        // The same for a project that is not there: nobody learns which ones are.
+        // The same for a project that does not exist, so that nobody learns which projects exist.
         Ok(false) => Err(AuthError::forbidden("You are not a member of this project.")),
         Err(error) => Err(AuthError::failed(error)),
     }

@@ -1,4 +1,4 @@
-//! The projects: an owner each, with the models `members` and `tasks`.
+//! The projects: each is an owner, with the models `members` and `tasks`.
 
 use std::error::Error;
 
@@ -16,7 +16,7 @@ use crate::{auth::User, rules::MembersOnly};
 
 pub(crate) type Projects = Mobync<PostgresDatabase, MembersOnly>;
 
-/// The application's own tables; who is given a task is one of its project's members.
+/// The application's own tables; a task is assigned to a member of its project.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS members (project text, id text, since date, PRIMARY KEY (project, id));
     CREATE TABLE IF NOT EXISTS tasks (
@@ -37,7 +37,7 @@ pub(crate) async fn open(url: &str) -> Result<Projects, Box<dyn Error>> {
     Ok(Mobync::new(database).rules(MembersOnly))
 }
 
-/// `POST /projects`: a new project, with whoever asks for it as its first member.
+/// `POST /projects`: a new project, with the user as its first member.
 pub(crate) async fn found(user: User, projects: Data<Projects>) -> Result<Json<Value>, SyncError> {
     let project = Uuid::now_v7().to_string();
     let owner = Owner::new(&project).map_err(AuthError::from)?;

@@ -1,9 +1,10 @@
-//! What members may do: a task is given to members only, and a project keeps its last member.
+//! What members may do: a task is assigned to members only, and the last member of a project cannot be
+//! removed.
 
 use mobync::{Diff, Owner, Refusal, Rules, Synchronizer, View};
 use serde_json::Value;
 
-/// Refuses a diff alone; it is undone on its device, where the person reads the sentence.
+/// Refuses single diffs. The device undoes them and shows the message.
 pub(crate) struct MembersOnly;
 
 impl<S: Synchronizer> Rules<S> for MembersOnly {
@@ -27,7 +28,7 @@ async fn check_assignee<S: Synchronizer>(
     diff: &Diff,
     view: &mut View<'_, S>,
 ) -> Result<(), Refusal> {
-    // The library has checked that json_data is an object; nobody may be named in it.
+    // The library has checked that json_data is an object. The assignee may be missing.
     let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
     let assignee = data.get("assignee").and_then(Value::as_str);
     match assignee {

@@ -1,4 +1,4 @@
-//! `GET /records/{model}`: what the server has of an owner, to be looked at in a browser.
+//! `GET /records/{model}`: the server's records of an owner, to view in a browser.
 
 use axum::{
     Json,
@@ -30,7 +30,7 @@ pub(crate) async fn list(
     Ok(Json(database.read(&owner, &model, &[]).await?))
 }
 
-/// Why there is nothing to see, in the same JSON as a sync's failures.
+/// Why there is no record to show, in the same JSON as a sync's failures.
 pub(crate) enum Failure {
     Auth(AuthError),
     Database(DatabaseError),
