@@ -62,7 +62,7 @@ struct Server {
 
 impl Server {
     fn start(program: &str) -> Self {
-        let patience = Instant::now() + Duration::from_secs(60);
+        let patience = Instant::now() + Duration::from_mins(1);
         loop {
             // Somebody else may take the port before the program does: then it ends, and another is tried.
             let port =
