@@ -51,7 +51,7 @@ use crate::{Auth, Credentials, payload, response};
 pub fn live<D, R, A>(mobync: Mobync<D, R>, auth: A) -> LiveService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     let endpoint = LiveEndpoint::without_auth(mobync);
@@ -109,7 +109,7 @@ impl<D, R, A> LiveService<D, R, A> {
 impl<D, R, A> HttpServiceFactory for LiveService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     fn register(self, config: &mut AppService) {
@@ -126,7 +126,7 @@ where
 impl<D, R, A> LiveService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     async fn answer(&self, request: HttpRequest) -> HttpResponse {

@@ -9,7 +9,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use mobync::{
     DatabaseError, Error, InvalidOwner, SyncResponse,
-    http::{AnswerBody, AuthError, respond},
+    http::{AnswerBody, AuthError, failed, respond},
 };
 
 /// The answer to a sync that went well, as a response.
@@ -35,7 +35,8 @@ impl Responder for Answer {
 }
 
 /// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
-/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`.
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
+/// nothing of a database's cause, which is logged.
 ///
 /// ```
 /// use actix_web::ResponseError;
@@ -51,19 +52,19 @@ pub struct SyncError(#[from] pub Error);
 
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
-        Self(error.into())
+        Self(failed(error))
     }
 }
 
 impl From<DatabaseError> for SyncError {
     fn from(error: DatabaseError) -> Self {
-        Self(AuthError::from(error).into())
+        Self(failed(error))
     }
 }
 
 impl From<InvalidOwner> for SyncError {
     fn from(error: InvalidOwner) -> Self {
-        Self(AuthError::from(error).into())
+        Self(error.into())
     }
 }
 

@@ -63,7 +63,7 @@ use crate::{
 pub fn service<D, R, A>(mobync: Mobync<D, R>, auth: A) -> SyncService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     let endpoint = Endpoint::without_auth(mobync);
@@ -119,7 +119,7 @@ impl<D, R, A> SyncService<D, R, A> {
 impl<D, R, A> HttpServiceFactory for SyncService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     fn register(self, config: &mut AppService) {
@@ -136,7 +136,7 @@ where
 impl<D, R, A> SyncService<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     async fn answer(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {

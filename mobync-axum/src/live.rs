@@ -43,7 +43,7 @@ pub fn live<S, D, R, A>(mobync: Mobync<D, R>, auth: A) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     Router::new().route("/sync/live", live_route(LiveEndpoint::new(mobync, auth)))
@@ -67,7 +67,7 @@ pub fn live_route<S, D, R, A>(endpoint: LiveEndpoint<D, R, A>) -> MethodRouter<S
 where
     S: Clone,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     any_service(endpoint)

@@ -6,7 +6,7 @@ use axum::{
 };
 use mobync::{
     DatabaseError, Error, InvalidOwner, SyncResponse,
-    http::{AuthError, respond},
+    http::{AuthError, failed, respond},
 };
 
 /// The answer to a sync that went well, as a response.
@@ -29,7 +29,8 @@ impl IntoResponse for Answer {
 }
 
 /// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
-/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`.
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
+/// nothing of a database's cause, which is logged.
 ///
 /// ```
 /// use axum::response::IntoResponse;
@@ -45,19 +46,19 @@ pub struct SyncError(#[from] pub Error);
 
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
-        Self(error.into())
+        Self(failed(error))
     }
 }
 
 impl From<DatabaseError> for SyncError {
     fn from(error: DatabaseError) -> Self {
-        Self(AuthError::from(error).into())
+        Self(failed(error))
     }
 }
 
 impl From<InvalidOwner> for SyncError {
     fn from(error: InvalidOwner) -> Self {
-        Self(AuthError::from(error).into())
+        Self(error.into())
     }
 }
 

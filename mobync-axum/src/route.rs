@@ -48,7 +48,7 @@ pub fn router<S, D, R, A>(mobync: Mobync<D, R>, auth: A) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     Router::new().route("/sync", route(Endpoint::new(mobync, auth)))
@@ -74,7 +74,7 @@ pub fn route<S, D, R, A>(endpoint: Endpoint<D, R, A>) -> MethodRouter<S>
 where
     S: Clone,
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     any_service(endpoint)

@@ -19,7 +19,7 @@ use mobync_axum::{
     AuthenticatedOwner, BearerToken, SyncError, from_extractor, from_extractor_with_state,
 };
 
-use self::support::{Seen, mobync, nothing, post, send};
+use self::support::{Seen, auth, mobync, nothing, post, send};
 
 fn asking(path: &str, header: (&str, &str)) -> Request<Body> {
     Request::get(path).header(header.0, header.1).body(Body::empty()).unwrap()
@@ -52,7 +52,9 @@ async fn the_closure_sees_the_request_of_a_handler_without_a_body() {
     );
     let refused = send(&app, asking("/me", ("x-user", "ada"))).await;
     assert_eq!((refused.status.as_u16(), &*refused.code()), (401, "unauthenticated"));
-    assert_eq!(refused.headers["www-authenticate"], "Bearer");
+    let route: Router = mobync_axum::router(mobync(), auth);
+    let nobody = post("/sync", nothing().replace("ada", ""));
+    assert_eq!(refused, send(&route, nobody).await, "to the byte");
 }
 
 #[tokio::test]

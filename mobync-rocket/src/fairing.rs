@@ -71,7 +71,7 @@ use crate::{
 pub fn fairing<D, R, A>(mobync: Mobync<D, R>, auth: A) -> impl Fairing
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     SyncRoutes::new(mobync, auth)
@@ -91,7 +91,7 @@ impl Default for Config {
 }
 
 #[rocket::async_trait]
-impl<D: Database, R: Rules<D::Unit>> Fairing for SyncRoutes<D, R> {
+impl<D: Database, R: Rules> Fairing for SyncRoutes<D, R> {
     fn info(&self) -> Info {
         Info { name: "mobync", kind: Kind::Ignite }
     }

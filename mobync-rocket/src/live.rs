@@ -42,7 +42,7 @@ use crate::{
 pub fn live<D, R, A>(mobync: Mobync<D, R>, auth: A) -> LiveFairing<D, R>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     LiveFairing {
@@ -106,7 +106,7 @@ impl<D, R> LiveFairing<D, R> {
 }
 
 #[rocket::async_trait]
-impl<D: Database, R: Rules<D::Unit>> Fairing for LiveFairing<D, R> {
+impl<D: Database, R: Rules> Fairing for LiveFairing<D, R> {
     fn info(&self) -> Info {
         Info { name: "mobync live", kind: Kind::Ignite | Kind::Shutdown }
     }
@@ -127,7 +127,7 @@ impl<D: Database, R: Rules<D::Unit>> Fairing for LiveFairing<D, R> {
 }
 
 #[rocket::async_trait]
-impl<D: Database, R: Rules<D::Unit>> Handler for LiveFairing<D, R> {
+impl<D: Database, R: Rules> Handler for LiveFairing<D, R> {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         if !is_exact(request) {
             return Outcome::forward(data, Status::NotFound);

@@ -11,7 +11,7 @@ use http::header;
 use http_body::Body;
 use mobync::{
     DatabaseError, Error, InvalidOwner, SyncResponse,
-    http::{AnswerBody, AuthError, respond},
+    http::{AnswerBody, AuthError, failed, respond},
 };
 use rocket::{
     Request, Response,
@@ -31,7 +31,8 @@ impl<'r> Responder<'r, 'static> for Answer {
 }
 
 /// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
-/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`.
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
+/// nothing of a database's cause, which is logged.
 ///
 /// It is a response like any other: no catcher is asked.
 #[derive(Debug, thiserror::Error)]
@@ -40,19 +41,19 @@ pub struct SyncError(#[from] pub Error);
 
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
-        Self(error.into())
+        Self(failed(error))
     }
 }
 
 impl From<DatabaseError> for SyncError {
     fn from(error: DatabaseError) -> Self {
-        Self(AuthError::from(error).into())
+        Self(failed(error))
     }
 }
 
 impl From<InvalidOwner> for SyncError {
     fn from(error: InvalidOwner) -> Self {
-        Self(AuthError::from(error).into())
+        Self(error.into())
     }
 }
 

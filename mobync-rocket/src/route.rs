@@ -49,7 +49,7 @@ const METHODS: [Method; 8] = [
 pub fn routes<D, R, A>(mobync: Mobync<D, R>, auth: A) -> Vec<Route>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
 {
     routes_of(&SyncRoutes::new(mobync, auth), Method::Post)
@@ -80,7 +80,7 @@ pub(crate) struct SyncRoutes<D, R> {
     auth: SharedAuth,
 }
 
-impl<D: Database, R: Rules<D::Unit>> SyncRoutes<D, R> {
+impl<D: Database, R: Rules> SyncRoutes<D, R> {
     pub(crate) fn new<A>(mobync: Mobync<D, R>, auth: A) -> Self
     where
         A: Auth,
@@ -90,7 +90,7 @@ impl<D: Database, R: Rules<D::Unit>> SyncRoutes<D, R> {
 }
 
 #[rocket::async_trait]
-impl<D: Database, R: Rules<D::Unit>> Handler for SyncRoutes<D, R> {
+impl<D: Database, R: Rules> Handler for SyncRoutes<D, R> {
     async fn handle<'r>(&self, request: &'r Request<'_>, data: Data<'r>) -> Outcome<'r> {
         if !is_exact(request) {
             return Outcome::forward(data, Status::NotFound);

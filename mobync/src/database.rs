@@ -2,12 +2,12 @@
 
 use std::{future::Future, time::Duration};
 
-use crate::{DatabaseError, Owner, Synchronizer};
+use crate::{error::DatabaseError, owner::Owner, unit::UnitOfWork};
 
 /// A database that syncs can run on: it opens a unit of work for an owner.
 ///
 /// Ready-made databases implement it with real transactions. Whoever implements only a cloneable
-/// [`Synchronizer`] has it already: each unit of work is a clone, and [`Mobync`](crate::Mobync) sees to
+/// [`Synchronizer`](crate::Synchronizer) has it already: each unit of work is a clone, and [`Mobync`](crate::Mobync) sees to
 /// it that those of one owner do not overlap (make one `Mobync` and clone it).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no database that mobync can sync with",
@@ -15,7 +15,7 @@ use crate::{DatabaseError, Owner, Synchronizer};
 )]
 pub trait Database: Send + Sync + 'static {
     /// The unit of work.
-    type Unit: Synchronizer;
+    type Unit: UnitOfWork;
 
     /// Opens a unit of work for the owner.
     ///
@@ -83,13 +83,13 @@ pub enum Access {
     Write,
 }
 
-impl<S> Database for S
+impl<U> Database for U
 where
-    S: Synchronizer + Clone + Sync + 'static,
+    U: UnitOfWork + Clone + Sync + 'static,
 {
-    type Unit = S;
+    type Unit = U;
 
-    async fn open(&self, _: &Owner, _: Access) -> Result<S, DatabaseError> {
+    async fn open(&self, _: &Owner, _: Access) -> Result<U, DatabaseError> {
         Ok(self.clone())
     }
 

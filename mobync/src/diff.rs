@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DatabaseError, Record};
+use crate::{error::DatabaseError, record::Record};
 
 /// Ids, models and owners are keys of tables; an index of PostgreSQL holds two of this size.
 const MAX_NAME_BYTES: usize = 1024;
@@ -81,6 +81,16 @@ impl Diff {
     /// The place of the entry in the order in which a log is read: tick, timestamp, id.
     pub fn order(&self) -> (i64, i64, &str) {
         (self.logical_clock, self.utc_timestamp, &self.id)
+    }
+
+    /// What the diff says of its object: the whole record of a create, the id and the changed fields of
+    /// an update, the id of a delete.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if `json_data` is no JSON object with an id, which no diff of a device is
+    /// by the time that rules and databases see it.
+    pub fn record(&self) -> Result<Record, DatabaseError> {
+        serde_json::from_str(&self.json_data).map_err(DatabaseError::failed)
     }
 
     /// The diff as a record of the diffs model, with the seven columns.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod change;
 #[cfg(feature = "client")]
 pub mod client;
 mod database;
@@ -27,21 +28,24 @@ pub mod sql;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod synchronizer;
+mod unit;
 
 #[doc = include_str!("../PERFORMANCE.md")]
 pub mod performance {}
 
 pub use self::{
+    change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},
     engine::Mobync,
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
     live::Live,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
-    synchronizer::{Change, Rejection, Synchronizer, Window, WindowQuery, Write},
+    synchronizer::Synchronizer,
+    unit::{Rejection, UnitOfWork, WindowQuery},
 };

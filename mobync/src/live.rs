@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{Error, Owner};
+use crate::{error::Error, owner::Owner};
 
 /// The devices that listen, in this process, for the clocks of their owners.
 ///

@@ -1,8 +1,8 @@
 //! The application's own rules on top of a database.
 
-use std::{borrow::Cow, future::Future};
+use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
-use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine::Flush};
+use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, record::Record};
 
 /// What an application allows, diff by diff.
 ///
@@ -12,16 +12,16 @@ use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine
 /// so answer by what is there and count nothing.
 ///
 /// ```
-/// use mobync::{Diff, Owner, ReadFilter, Refusal, Rules, Synchronizer, View};
+/// use mobync::{Diff, Owner, Refusal, Rules, View};
 ///
 /// struct AtMostAHundredTasks;
 ///
-/// impl<S: Synchronizer> Rules<S> for AtMostAHundredTasks {
+/// impl Rules for AtMostAHundredTasks {
 ///     async fn create(
 ///         &self,
 ///         _owner: &Owner,
 ///         diff: &Diff,
-///         view: &mut View<'_, S>,
+///         view: &mut View<'_>,
 ///     ) -> Result<(), Refusal> {
 ///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= 100 {
 ///             return Err(Refusal::because("You can have 100 tasks; delete one first."));
@@ -30,7 +30,11 @@ use crate::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer, engine
 ///     }
 /// }
 /// ```
-pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no rules for diffs",
+    note = "implement `mobync::Rules`; each of its methods allows everything unless it is written"
+)]
+pub trait Rules: Send + Sync + 'static {
     /// Whether the owner may make this create.
     ///
     /// # Errors
@@ -39,7 +43,7 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
         &self,
         owner: &Owner,
         diff: &Diff,
-        view: &mut View<'_, S>,
+        view: &mut View<'_>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
         let _ = (owner, diff, view);
         async { Ok(()) }
@@ -53,7 +57,7 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
         &self,
         owner: &Owner,
         diff: &Diff,
-        view: &mut View<'_, S>,
+        view: &mut View<'_>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
         let _ = (owner, diff, view);
         async { Ok(()) }
@@ -67,7 +71,7 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
         &self,
         owner: &Owner,
         diff: &Diff,
-        view: &mut View<'_, S>,
+        view: &mut View<'_>,
     ) -> impl Future<Output = Result<(), Refusal>> + Send {
         let _ = (owner, diff, view);
         async { Ok(()) }
@@ -78,7 +82,7 @@ pub trait Rules<S: Synchronizer>: Send + Sync + 'static {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoRules;
 
-impl<S: Synchronizer> Rules<S> for NoRules {}
+impl Rules for NoRules {}
 
 /// Why a rule does not let a diff pass.
 #[derive(Debug)]
@@ -105,14 +109,21 @@ impl From<DatabaseError> for Refusal {
 
 /// The owner's part of the database as a rule sees it: in the sync's own unit of work, with the
 /// request's earlier diffs done.
-#[derive(Debug)]
-pub struct View<'v, S> {
-    pub(crate) unit: &'v mut S,
-    pub(crate) owner: &'v Owner,
-    pub(crate) pending: &'v mut (dyn Flush<S> + 'v),
+pub struct View<'v>(&'v mut (dyn Look + 'v));
+
+/// How a view looks at the database. Boxed, so that rules do not depend on which one it is.
+pub(crate) trait Look: Send {
+    fn read<'l>(&'l mut self, model: &'l str, filters: &'l [ReadFilter]) -> Looked<'l>;
 }
 
-impl<S: Synchronizer> View<'_, S> {
+pub(crate) type Looked<'l> =
+    Pin<Box<dyn Future<Output = Result<Vec<Record>, DatabaseError>> + Send + 'l>>;
+
+impl<'v> View<'v> {
+    pub(crate) fn new(look: &'v mut (dyn Look + 'v)) -> Self {
+        Self(look)
+    }
+
     /// The owner's records of the model that meet all of the filters, in any order.
     ///
     /// # Errors
@@ -122,9 +133,7 @@ impl<S: Synchronizer> View<'_, S> {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        // Writes wait to go out together until somebody looks.
-        self.pending.flush(self.unit, self.owner).await?;
-        self.unit.read(self.owner, model, filters).await.map_err(Into::into)
+        self.0.read(model, filters).await
     }
 
     /// The owner's record of that id, if it is there.
@@ -133,5 +142,11 @@ impl<S: Synchronizer> View<'_, S> {
     /// Those of the database; pass them on with `?`.
     pub async fn find(&mut self, model: &str, id: &str) -> Result<Option<Record>, DatabaseError> {
         Ok(self.read(model, &[ReadFilter::equal("id", id)]).await?.pop())
+    }
+}
+
+impl fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("View")
     }
 }

@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 
 use mobync::{
     Access, Change, Database, Diff, Error, Operation, Owner, ReadFilter, Record, Refusal, Rules,
-    Synchronizer, View, WindowQuery, postgres::PostgresDatabase, sqlite::SqliteDatabase,
+    UnitOfWork, View, WindowQuery, postgres::PostgresDatabase, sqlite::SqliteDatabase,
 };
 use serde_json::json;
 use support::{
     Server, ada, create,
     databases::{self, on_every_database},
-    delete, diffs, lines, owner, update,
+    delete, diffs, lines, make, owner, update,
 };
 use tokio::{sync::Notify, task::JoinSet, time::timeout};
 
@@ -35,12 +35,12 @@ on_every_database! {
 async fn owners_do_not_see_each_other_even_with_equal_ids(server: Server<impl Database>) {
     let bob = owner("bob");
     let made = |a: &str| diffs([create("t1", json!({"a": a})).id("d1")]);
-    server.mobync.apply(0, made("ada's"), &ada()).await.unwrap();
-    let bobs = server.mobync.apply(0, made("bob's"), &bob).await.unwrap();
+    server.mobync.apply(&ada(), 0, made("ada's")).await.unwrap();
+    let bobs = server.mobync.apply(&bob, 0, made("bob's")).await.unwrap();
     assert_eq!((bobs.logical_clock, bobs.diffs.len()), (1, 0));
     let changed = diffs([update("t1", json!({"a": "changed"})).at(1).id("d2")]);
-    server.mobync.apply(1, changed, &bob).await.unwrap();
-    server.mobync.apply(2, diffs([delete("t1").at(5).id("d3")]), &bob).await.unwrap();
+    server.mobync.apply(&bob, 1, changed).await.unwrap();
+    server.mobync.apply(&bob, 2, diffs([delete("t1").at(5).id("d3")])).await.unwrap();
     assert_eq!(server.rows().await, [r#"t1 {"a":"ada's"}"#]);
     assert!(server.back(1, []).await.is_empty());
     assert_eq!(server.log().await.len(), 1);
@@ -87,11 +87,11 @@ async fn a_unit_of_work_that_is_dropped_leaves_nothing_behind(server: Server<imp
     server.sync(0, [create("t1", json!({"a": 1}))]).await;
     let mut unit = server.mobync.database().open(&ada(), Access::Write).await.unwrap();
     let done = async {
-        unit.create(&ada(), "tasks", Record::new("t2").with("a", 2)).await?;
-        unit.update(&ada(), "tasks", Record::new("t1").with("a", 2)).await?;
-        unit.delete(&ada(), "tasks", "t1").await
+        make(&mut unit, Change::create("tasks", Record::new("t2").with("a", 2))).await?;
+        make(&mut unit, Change::update("tasks", Record::new("t1").with("a", 2))).await?;
+        make(&mut unit, Change::delete("tasks", "t1")).await
     };
-    done.await.map_err(Into::into).unwrap();
+    done.await.unwrap();
     drop(unit);
     assert_eq!(server.rows().await, [r#"t1 {"a":1}"#]);
     server.sync(1, [update("t1", json!({"a": 3})).at(1)]).await;
@@ -101,13 +101,13 @@ async fn a_unit_of_work_sees_what_it_wrote(server: Server<impl Database>) {
     server.sync(0, [create("t1", json!({"a": 1})), create("t2", json!({"a": 2}))]).await;
     let mut unit = server.mobync.database().open(&ada(), Access::Write).await.unwrap();
     let read = async {
-        unit.create(&ada(), "tasks", Record::new("t3").with("a", 3)).await?;
-        unit.update(&ada(), "tasks", Record::new("t1").with("a", 9)).await?;
-        unit.delete(&ada(), "tasks", "t2").await?;
+        make(&mut unit, Change::create("tasks", Record::new("t3").with("a", 3))).await?;
+        make(&mut unit, Change::update("tasks", Record::new("t1").with("a", 9))).await?;
+        make(&mut unit, Change::delete("tasks", "t2")).await?;
         let some = [ReadFilter::any_of("id", ["t1", "t2", "t3"])];
         unit.read(&ada(), "tasks", &some).await
     };
-    let mut read = read.await.map_err(Into::into).unwrap();
+    let mut read = read.await.unwrap();
     read.sort_by(|left, right| left.id().cmp(right.id()));
     let read: Vec<_> =
         read.iter().map(|record| (record.id(), record.get("a").cloned().unwrap())).collect();
@@ -156,7 +156,7 @@ async fn what_append_writes_is_what_the_log_gives_back(server: Server<impl Datab
     for part in log.chunks(5) {
         unit.append(&ada(), "diffs", part.to_vec()).await.unwrap();
     }
-    unit.commit().await.map_err(Into::into).unwrap();
+    unit.commit().await.unwrap();
     assert_eq!(server.log().await, log);
 
     let mut unit = server.mobync.database().open(&ada(), Access::Read).await.unwrap();
@@ -172,8 +172,8 @@ async fn what_append_writes_is_what_the_log_gives_back(server: Server<impl Datab
 #[derive(Debug)]
 struct MembersOnly;
 
-impl<S: Synchronizer> Rules<S> for MembersOnly {
-    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for MembersOnly {
+    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         if diff.model == "tasks" && view.find("members", "m1").await?.is_none() {
             return Err(Refusal::because("Join first."));
         }
@@ -185,7 +185,7 @@ async fn a_rule_sees_the_owners_rows_with_the_requests_earlier_diffs_done(
     server: Server<impl Database>,
 ) {
     let bobs = diffs([create("m1", json!({})).model("members")]);
-    server.mobync.apply(0, bobs, &owner("bob")).await.unwrap();
+    server.mobync.apply(&owner("bob"), 0, bobs).await.unwrap();
     let server = Server { mobync: server.mobync.rules(MembersOnly) };
     let sent = [
         create("t0", json!({})).id("early"),
@@ -204,8 +204,8 @@ async fn a_rule_sees_the_owners_rows_with_the_requests_earlier_diffs_done(
 #[derive(Debug)]
 struct Waits(Arc<Notify>);
 
-impl<S: Synchronizer> Rules<S> for Waits {
-    async fn delete(&self, _: &Owner, _: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for Waits {
+    async fn delete(&self, _: &Owner, _: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         view.read("tasks", &[]).await?;
         self.0.notify_one();
         std::future::pending().await
@@ -219,7 +219,7 @@ async fn a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody(
     let waiting = server.mobync.clone().rules(Waits(Arc::clone(&reached)));
     let sync = tokio::spawn(async move {
         let sent = diffs([create("t1", json!({"a": 1})), delete("t1").at(1)]);
-        waiting.apply(0, sent, &ada()).await
+        waiting.apply(&ada(), 0, sent).await
     });
     reached.notified().await;
     sync.abort();
@@ -283,7 +283,7 @@ async fn hold<D: Database>(server: &Server<D>) -> tokio::task::JoinHandle<()> {
     let reached = Arc::new(Notify::new());
     let waiting = server.mobync.clone().rules(Waits(Arc::clone(&reached)));
     let held = tokio::spawn(async move {
-        let _ = waiting.apply(0, diffs([delete("t1")]), &ada()).await;
+        let _ = waiting.apply(&ada(), 0, diffs([delete("t1")])).await;
     });
     reached.notified().await;
     held
@@ -295,9 +295,9 @@ async fn owners_do_not_wait_for_each_other() {
         let held = hold(&server).await;
         let sent = diffs([create("t1", json!({}))]);
         let bob = owner("bob");
-        let sync = server.mobync.apply(0, sent, &bob);
+        let sync = server.mobync.apply(&bob, 0, sent);
         assert_eq!(timeout(Duration::from_mins(1), sync).await.unwrap().unwrap().logical_clock, 1);
-        let idle = server.mobync.apply(0, Vec::new(), &bob);
+        let idle = server.mobync.apply(&bob, 0, Vec::new());
         assert_eq!(timeout(Duration::from_mins(1), idle).await.unwrap().unwrap().diffs.len(), 1);
         held.abort();
     }

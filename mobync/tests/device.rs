@@ -81,15 +81,15 @@ fn record(id: &str, fields: Value) -> Record {
         .fold(Record::new(id), |record, (name, value)| record.with(name, value.clone()))
 }
 
-async fn answer<D: Database, R: Rules<D::Unit>>(
+async fn answer<D: Database, R: Rules>(
     server: &Server<D, R>,
     request: &Request,
 ) -> Result<SyncResponse, Error> {
     let body = request.body().clone();
-    server.mobync.apply(body.logical_clock, body.diffs, &ada()).await
+    server.mobync.apply(&ada(), body.logical_clock, body.diffs).await
 }
 
-async fn sync<S: LocalStore, D: Database, R: Rules<D::Unit>>(
+async fn sync<S: LocalStore, D: Database, R: Rules>(
     device: &Device<S>,
     server: &Server<D, R>,
 ) -> Taken {

@@ -13,8 +13,8 @@ use std::{
 };
 
 use mobync::{
-    Change, Database, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules, Synchronizer,
-    View, memory::MemoryDatabase,
+    Change, Database, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules, View,
+    memory::MemoryDatabase,
 };
 use serde_json::json;
 use support::{
@@ -201,7 +201,7 @@ async fn a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody() {
         let server = Server::new(MemoryDatabase::new());
         let waiting = server.mobync.clone().rules(WaitsAt(diff, AtomicUsize::new(0)));
         let owner = ada();
-        let sync = waiting.apply(0, diffs(request()), &owner);
+        let sync = waiting.apply(&owner, 0, diffs(request()));
         assert!(tokio::time::timeout(Duration::from_secs(9), sync).await.is_err(), "{diff}");
         assert!(server.log().await.is_empty() && server.rows().await.is_empty(), "{diff}");
         assert_eq!(server.sync(0, request()).await.logical_clock, 1);
@@ -213,7 +213,7 @@ async fn a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody() {
 struct WaitsAt(usize, AtomicUsize);
 
 impl WaitsAt {
-    async fn ask<S: Synchronizer>(&self, view: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn ask(&self, view: &mut View<'_>) -> Result<(), Refusal> {
         view.read("tasks", &[]).await?;
         if self.1.fetch_add(1, Ordering::SeqCst) == self.0 {
             std::future::pending::<()>().await;
@@ -222,16 +222,16 @@ impl WaitsAt {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for WaitsAt {
-    async fn create(&self, _: &Owner, _: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for WaitsAt {
+    async fn create(&self, _: &Owner, _: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         self.ask(view).await
     }
 
-    async fn update(&self, _: &Owner, _: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, _: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         self.ask(view).await
     }
 
-    async fn delete(&self, _: &Owner, _: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn delete(&self, _: &Owner, _: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         self.ask(view).await
     }
 }
@@ -326,8 +326,8 @@ async fn all_rejections_of_seven_methods_are_learned_at_once_where_they_go_on_be
 #[derive(Debug, Default)]
 struct Fickle(Arc<AtomicUsize>);
 
-impl<S: Synchronizer> Rules<S> for Fickle {
-    async fn delete(&self, _: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for Fickle {
+    async fn delete(&self, _: &Owner, _: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         if self.0.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             return Err(Refusal::because("not now"));
         }
@@ -350,7 +350,7 @@ async fn a_rule_that_changes_its_mind_is_asked_a_few_times_for_each_diff() {
             [create(&id, json!({"a": 1})).at(1), delete(&id).at(2)]
         })
         .collect();
-    let answer = fickle.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = fickle.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert_eq!(answer.logical_clock, 2);
     let asked = asked.load(Ordering::SeqCst);
     assert!(asked <= 10 * objects, "{asked} questions for {objects} deletes");

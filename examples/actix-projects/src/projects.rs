@@ -1,22 +1,22 @@
-//! The projects: each is an owner, with the models `members` and `tasks`.
+//! The projects: an owner each, with the models `members` and `tasks`.
 
 use std::error::Error;
 
 use actix_web::web::{Data, Json};
 use mobync::{
-    Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, Synchronizer,
-    http::AuthError, postgres::PostgresDatabase, sql::Table,
+    Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, UnitOfWork,
+    postgres::PostgresDatabase, sql::Table,
 };
-use mobync_actix::SyncError;
+use mobync_actix::{BearerToken, SyncError};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::{auth::User, rules::MembersOnly};
+use crate::rules::MembersOnly;
 
 pub(crate) type Projects = Mobync<PostgresDatabase, MembersOnly>;
 
-/// The application's own tables; a task is assigned to a member of its project.
+/// The application's own tables; who is given a task is one of its project's members.
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS members (project text, id text, since date, PRIMARY KEY (project, id));
     CREATE TABLE IF NOT EXISTS tasks (
@@ -37,12 +37,15 @@ pub(crate) async fn open(url: &str) -> Result<Projects, Box<dyn Error>> {
     Ok(Mobync::new(database).rules(MembersOnly))
 }
 
-/// `POST /projects`: a new project, with the user as its first member.
-pub(crate) async fn found(user: User, projects: Data<Projects>) -> Result<Json<Value>, SyncError> {
+/// `POST /projects`: a new project, with whoever asks for it as its first member.
+pub(crate) async fn found(
+    BearerToken(user): BearerToken,
+    projects: Data<Projects>,
+) -> Result<Json<Value>, SyncError> {
     let project = Uuid::now_v7().to_string();
-    let owner = Owner::new(&project).map_err(AuthError::from)?;
+    let owner = Owner::new(&project)?;
     // Members are synced like tasks, so a device of a member can add the others.
-    projects.write(&owner, [Change::create("members", Record::new(user.0))]).await?;
+    projects.write(&owner, [Change::create("members", Record::new(user))]).await?;
     Ok(Json(json!({"project": project})))
 }
 

@@ -1,22 +1,21 @@
-//! What members may do: a task is assigned to members only, and the last member of a project cannot be
-//! removed.
+//! What members may do: a task is given to members only, and a project keeps its last member.
 
-use mobync::{Diff, Owner, Refusal, Rules, Synchronizer, View};
+use mobync::{Diff, Owner, Refusal, Rules, View};
 use serde_json::Value;
 
-/// Refuses single diffs. The device undoes them and shows the message.
+/// Refuses a diff alone; it is undone on its device, where the person reads the sentence.
 pub(crate) struct MembersOnly;
 
-impl<S: Synchronizer> Rules<S> for MembersOnly {
-    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for MembersOnly {
+    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         check_assignee(diff, view).await
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         check_assignee(diff, view).await
     }
 
-    async fn delete(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn delete(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         if diff.model == "members" && view.read("members", &[]).await?.len() < 2 {
             return Err(Refusal::because("A project needs a member."));
         }
@@ -24,11 +23,8 @@ impl<S: Synchronizer> Rules<S> for MembersOnly {
     }
 }
 
-async fn check_assignee<S: Synchronizer>(
-    diff: &Diff,
-    view: &mut View<'_, S>,
-) -> Result<(), Refusal> {
-    // The library has checked that json_data is an object. The assignee may be missing.
+async fn check_assignee(diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+    // The library has checked that json_data is an object; nobody may be named in it.
     let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
     let assignee = data.get("assignee").and_then(Value::as_str);
     match assignee {

@@ -89,13 +89,16 @@ impl Synchronizer for Database {
         Ok(())
     }
 
-    // Everybody may do everything with what is theirs; what a change must say is for the rules.
+    // Everybody may do everything with what is theirs, as far as there are such fields; what a change
+    // must say is for the rules.
 
-    async fn validate_create(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
+    async fn validate_create(&mut self, _: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        models::check_fields(&diff.model, &diff.record()?)?;
         Ok(true)
     }
 
-    async fn validate_update(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
+    async fn validate_update(&mut self, _: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        models::check_fields(&diff.model, &diff.record()?)?;
         Ok(true)
     }
 
@@ -106,10 +109,6 @@ impl Synchronizer for Database {
     async fn commit(self) -> Result<(), DatabaseError> {
         lock(&self.committed).extend(self.working);
         Ok(())
-    }
-
-    fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
-        models::check_fields(model, fields)
     }
 }
 

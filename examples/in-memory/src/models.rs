@@ -13,11 +13,11 @@ pub(crate) fn fields(model: &str) -> Result<&'static [&'static str], DatabaseErr
     }
 }
 
-/// Whether the model has these fields.
-pub(crate) fn check_fields(model: &str, asked: &[&str]) -> Result<(), DatabaseError> {
+/// Whether the model has the fields of this record.
+pub(crate) fn check_fields(model: &str, record: &Record) -> Result<(), DatabaseError> {
     let known = fields(model)?;
-    match asked.iter().find(|field| !known.contains(field)) {
-        Some(field) => Err(DatabaseError::unknown_field(model, *field, known.iter().copied())),
+    match record.fields().keys().find(|field| !known.contains(&field.as_str())) {
+        Some(field) => Err(DatabaseError::unknown_field(model, field, known.iter().copied())),
         None => Ok(()),
     }
 }

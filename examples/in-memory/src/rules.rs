@@ -1,18 +1,18 @@
 //! What the application allows, diff by diff: a task must not lose its name.
 
-use mobync::{Diff, Owner, Refusal, Rules, Synchronizer, View};
+use mobync::{Diff, Owner, Refusal, Rules, View};
 use serde_json::Value;
 
 /// Refuses a task whose name is blank. Only this diff is refused. The device undoes it and shows the
 /// message.
 pub(crate) struct TasksHaveNames;
 
-impl<S: Synchronizer> Rules<S> for TasksHaveNames {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for TasksHaveNames {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         check_name(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         check_name(diff)
     }
 }

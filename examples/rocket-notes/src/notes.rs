@@ -3,17 +3,15 @@
 use std::error::Error;
 
 use mobync::{
-    Access, Database as _, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules,
-    Synchronizer, View, sqlite::SqliteDatabase,
+    Access, Database as _, Diff, Mobync, Owner, Record, Refusal, Rules, UnitOfWork, View,
+    sqlite::SqliteDatabase,
 };
-use mobync_rocket::SyncError;
+use mobync_rocket::{AuthenticatedOwner, SyncError};
 use rocket::{State, get, serde::json::Json};
 use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
-
-use crate::session::User;
 
 pub(crate) type Notes = Mobync<SqliteDatabase, NotesAreShort>;
 
@@ -34,12 +32,13 @@ pub(crate) async fn open(file: &str) -> Result<Notes, Box<dyn Error>> {
 
 /// The user's notes on the server.
 #[get("/notes")]
-pub(crate) async fn list(user: User, notes: &State<Notes>) -> Result<Json<Vec<Record>>, SyncError> {
-    Ok(Json(read(&user.0, notes).await.map_err(|error| mobync::Error::Internal(error.into()))?))
-}
-
-async fn read(owner: &Owner, notes: &Notes) -> Result<Vec<Record>, DatabaseError> {
-    notes.database().open(owner, Access::Read).await?.read(owner, "notes", &[]).await
+pub(crate) async fn list(
+    owner: Result<AuthenticatedOwner, SyncError>,
+    notes: &State<Notes>,
+) -> Result<Json<Vec<Record>>, SyncError> {
+    let AuthenticatedOwner(owner) = owner?;
+    let mut unit = notes.database().open(&owner, Access::Read).await?;
+    Ok(Json(unit.read(&owner, "notes", &[]).await?))
 }
 
 /// Refuses a note that is longer than a page. Only this diff is refused, and the device undoes it.
@@ -54,12 +53,12 @@ impl NotesAreShort {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for NotesAreShort {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for NotesAreShort {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::check(diff)
     }
 }

@@ -1,18 +1,18 @@
 //! What the application allows, diff by diff: a task has a name.
 
-use mobync::{Diff, Owner, Refusal, Rules, Synchronizer, View};
+use mobync::{Diff, Owner, Refusal, Rules, View};
 use serde_json::Value;
 
 /// Refuses a task that has no name, or would lose it. The diff alone is refused, and undone on its
 /// device, where the person reads the sentence.
 pub(crate) struct TasksHaveNames;
 
-impl<S: Synchronizer> Rules<S> for TasksHaveNames {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for TasksHaveNames {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         check(diff.model != "tasks" || name_of(diff).is_some_and(|name| is_name(&name)))
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         check(diff.model != "tasks" || name_of(diff).is_none_or(|name| is_name(&name)))
     }
 }

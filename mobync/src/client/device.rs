@@ -18,7 +18,9 @@ use super::{
     Changes, DeviceError, LocalStore, LocalUnit, Pending, RefusedDiff, Request, Taken,
     settle::Decoded,
 };
-use crate::{Access, Change, Record, SyncResponse, engine::Time};
+use crate::{
+    change::Change, database::Access, engine::Time, protocol::SyncResponse, record::Record,
+};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 256;
@@ -47,7 +49,7 @@ const MOST_CHANGE_BYTES: usize = 16 * 1024 * 1024 - 4096;
 /// let server = Mobync::new(MemoryDatabase::new());
 /// let request = phone.request(1000).await?;
 /// let body = request.body().clone();
-/// let answer = server.apply(body.logical_clock, body.diffs, &Owner::new("ada")?).await?;
+/// let answer = server.apply(&Owner::new("ada")?, body.logical_clock, body.diffs).await?;
 /// phone.take(&request, &answer).await?;
 /// assert!(phone.pending().await?.is_empty());
 /// # Ok(())

@@ -19,7 +19,7 @@ use super::{
     Changes, Device, DeviceError, LocalStore, Request, SyncFailure, Taken, Transport,
     device::Limits,
 };
-use crate::SyncResponse;
+use crate::protocol::SyncResponse;
 
 /// A device that syncs over a transport, one sync at a time. Cheap to clone.
 ///

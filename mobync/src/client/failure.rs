@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::DeviceError;
-use crate::{Diff, error::BoxError};
+use crate::{diff::Diff, error::BoxError};
 
 /// Why a sync has failed. Nothing is lost: pending changes stay pending.
 #[derive(Debug, thiserror::Error)]

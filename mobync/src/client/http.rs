@@ -17,7 +17,7 @@ use self::{
     transfer::{Progress, Upload},
 };
 use super::{NoAnswer, Reply, Transport};
-use crate::{SyncRequest, error::BoxError};
+use crate::{error::BoxError, protocol::SyncRequest};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_mins(1);

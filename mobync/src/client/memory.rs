@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
-use crate::Access;
+use crate::database::Access;
 
 /// A device's store in memory. The data is lost when the process ends. Cheap to clone; all clones share
 /// their data.

@@ -1,7 +1,11 @@
 //! What a device sends, and the result of the answer.
 
 use super::RefusedDiff;
-use crate::{Diff, Operation, Record, SyncRequest};
+use crate::{
+    diff::{Diff, Operation},
+    protocol::SyncRequest,
+    record::Record,
+};
 
 /// A request that a device has created.
 #[derive(Clone, Debug)]

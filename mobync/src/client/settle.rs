@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::{Diff, Operation, Record};
+use crate::{
+    diff::{Diff, Operation},
+    record::Record,
+};
 
 /// A diff with its json_data read.
 #[derive(Clone, Debug)]

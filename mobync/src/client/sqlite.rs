@@ -12,7 +12,7 @@ use sqlx::{
 
 use self::connection::{Kept, Lent};
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
-use crate::{Access, Record};
+use crate::{database::Access, record::Record};
 
 /// Stands for an acknowledged record that equals the current one.
 const SAME: &str = "";

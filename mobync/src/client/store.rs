@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::{Access, Diff, Record};
+use crate::{database::Access, diff::Diff, record::Record};
 
 /// A device's local database: it opens units of work.
 ///

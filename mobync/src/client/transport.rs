@@ -6,7 +6,10 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{Request, SyncFailure};
-use crate::{SyncRequest, SyncResponse, error::BoxError};
+use crate::{
+    error::BoxError,
+    protocol::{SyncRequest, SyncResponse},
+};
 
 /// Sends requests to a server: over HTTP (`HttpTransport`, with the feature `client-http`), or in
 /// another way.

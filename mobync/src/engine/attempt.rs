@@ -2,9 +2,14 @@
 
 use super::{Settings, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
-    DatabaseError, Diff, Error, Owner, Rules, SyncResponse, Synchronizer, Window, WindowQuery,
+    diff::Diff,
+    error::{DatabaseError, Error},
     hash::HashSet,
-    merge::{Merge, Now, Request},
+    merge::{Merge, Now, Request, Window},
+    owner::Owner,
+    protocol::SyncResponse,
+    rules::Rules,
+    unit::{UnitOfWork, WindowQuery},
 };
 
 /// Who makes the changes.
@@ -40,10 +45,10 @@ pub(super) struct Attempt<'a, R> {
 impl<R> Attempt<'_, R> {
     /// The answer; or none, if the attempt has found out something on a diff that it should have
     /// known before, so that it must be repeated in a new unit of work.
-    pub(super) async fn run<S>(self, mut unit: S) -> Result<Option<SyncResponse>, Error>
+    pub(super) async fn run<U>(self, mut unit: U) -> Result<Option<SyncResponse>, Error>
     where
-        S: Synchronizer,
-        R: Rules<S>,
+        U: UnitOfWork,
+        R: Rules,
     {
         let Self { owner, request, .. } = self;
         let log = &*self.settings.diffs_model;
@@ -74,16 +79,16 @@ impl<R> Attempt<'_, R> {
         Box::pin(self.merge(unit, since, &objects, &window)).await
     }
 
-    async fn merge<S>(
+    async fn merge<U>(
         self,
-        unit: S,
+        unit: U,
         since: i64,
         objects: &[(&str, &str)],
         window: &Window,
     ) -> Result<Option<SyncResponse>, Error>
     where
-        S: Synchronizer,
-        R: Rules<S>,
+        U: UnitOfWork,
+        R: Rules,
     {
         let Self { request, settings, .. } = self;
         let now = Now { utc: settings.now(), drift: settings.allowed_drift };
@@ -92,9 +97,9 @@ impl<R> Attempt<'_, R> {
         Walk::new(self, unit, merge).run().await
     }
 
-    async fn window<S: Synchronizer>(
+    async fn window<U: UnitOfWork>(
         &self,
-        unit: &mut S,
+        unit: &mut U,
         since: i64,
         objects: &[(&str, &str)],
     ) -> Result<Window, Error> {
@@ -110,9 +115,9 @@ impl<R> Attempt<'_, R> {
     }
 
     /// Device and server must agree about the models and fields of all new diffs.
-    fn check_schema<S: Synchronizer>(
+    fn check_schema<U: UnitOfWork>(
         &self,
-        unit: &S,
+        unit: &U,
         merge: &Merge<'_>,
         window: &Window,
     ) -> Result<(), Error> {
@@ -136,8 +141,8 @@ impl<R> Attempt<'_, R> {
 }
 
 /// What a new device gets, if the log has all of it.
-async fn first_sync<S: Synchronizer>(
-    unit: &mut S,
+async fn first_sync<U: UnitOfWork>(
+    unit: &mut U,
     owner: &Owner,
     log: &str,
 ) -> Result<Option<SyncResponse>, Error> {

@@ -1,7 +1,12 @@
 //! What the attempts at a sync have found out, so that the next one need not ask again.
 
 use super::verdict::Verdict;
-use crate::{DatabaseError, Error, Synchronizer, hash::HashMap, merge::DiffPlace};
+use crate::{
+    error::{DatabaseError, Error},
+    hash::HashMap,
+    merge::DiffPlace,
+    unit::UnitOfWork,
+};
 
 /// How often a rule may change its mind on a delete that it was asked about before its turn.
 const MOST_CHANGES_OF_MIND: usize = 3;
@@ -33,7 +38,7 @@ enum Checks {
 
 impl Learned {
     /// Tells a unit of work how closely to look.
-    pub(super) async fn prepare<S: Synchronizer>(&self, unit: &mut S) -> Result<(), DatabaseError> {
+    pub(super) async fn prepare<U: UnitOfWork>(&self, unit: &mut U) -> Result<(), DatabaseError> {
         if self.checks >= Checks::Each {
             unit.check_each_change().await?;
         }

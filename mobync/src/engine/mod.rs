@@ -19,7 +19,6 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
-pub(crate) use self::pending::Flush;
 pub(crate) use self::settings::Settings;
 #[cfg(feature = "client")]
 pub(crate) use self::settings::Time;
@@ -29,11 +28,18 @@ use self::{
     phase::Phase,
 };
 use crate::{
-    Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
-    SyncResponse, Synchronizer,
+    change::Change,
+    database::{Access, Database},
+    diff::{Diff, Operation},
+    error::Error,
+    live::Live,
     locks::{OwnerGuard, OwnerLocks},
     merge::Request,
-    protocol::check_count,
+    owner::Owner,
+    protocol::{SyncResponse, check_count},
+    record::Record,
+    rules::{NoRules, Rules},
+    unit::UnitOfWork,
 };
 
 /// How often a sync is repeated because its unit of work collided with another one.
@@ -59,7 +65,7 @@ const MOST_CONFLICTS: usize = 5;
 ///     model: "tasks".to_owned(),
 ///     json_data: r#"{"id": "t1", "name": "Milk"}"#.to_owned(),
 /// };
-/// let answer = mobync.apply(0, vec![create], &Owner::new("ada")?).await?;
+/// let answer = mobync.apply(&Owner::new("ada")?, 0, vec![create]).await?;
 /// assert_eq!((answer.logical_clock, answer.diffs.len()), (1, 0));
 /// # Ok(())
 /// # }
@@ -102,7 +108,7 @@ impl<D: Database> Mobync<D> {
 impl<D: Database, R> Mobync<D, R> {
     /// Has the application's rules asked about every new diff of a device.
     #[must_use]
-    pub fn rules<N: Rules<D::Unit>>(self, rules: N) -> Mobync<D, N> {
+    pub fn rules<N: Rules>(self, rules: N) -> Mobync<D, N> {
         let Self { database, settings, locks, live, .. } = self;
         Mobync { database, rules: Arc::new(rules), settings, locks, live }
     }
@@ -182,7 +188,7 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
+impl<D: Database, R: Rules> Mobync<D, R> {
     /// Applies a device's pending diffs, and returns what the device has not seen.
     ///
     /// `logical_clock` is the clock of the device's last successful sync, in ticks (0 on a new
@@ -197,21 +203,21 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
     /// [`Error::Forbidden`], [`Error::InvalidValue`] and [`Error::Constraint`].
     pub async fn apply(
         &self,
+        owner: &Owner,
         logical_clock: i64,
         diffs: Vec<Diff>,
-        owner: &Owner,
     ) -> Result<SyncResponse, Error> {
-        self.apply_to(logical_clock, &diffs, owner).await
+        self.apply_to(owner, logical_clock, &diffs).await
     }
 
     /// As [`apply`](Self::apply), for who needs the diffs afterwards.
     pub(crate) async fn apply_to(
         &self,
+        owner: &Owner,
         logical_clock: i64,
         diffs: &[Diff],
-        owner: &Owner,
     ) -> Result<SyncResponse, Error> {
-        self.sync(Source::Device { since: logical_clock }, diffs, owner).await
+        self.sync(owner, Source::Device { since: logical_clock }, diffs).await
     }
 
     /// Makes changes on behalf of the backend, which all of the owner's devices receive.
@@ -235,7 +241,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
     /// let welcome = Record::new("t1").with("name", "Welcome!").with("done", false);
     /// mobync.write(&ada, [Change::create("tasks", welcome)]).await?;
     ///
-    /// let new_device = mobync.apply(0, Vec::new(), &ada).await?;
+    /// let new_device = mobync.apply(&ada, 0, Vec::new()).await?;
     /// assert_eq!(new_device.diffs[0].model, "tasks");
     /// # Ok(())
     /// # }
@@ -248,7 +254,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let now = self.settings.now();
         let diffs: Vec<Diff> =
             changes.into_iter().map(|change| diff_of(change, owner.as_str(), now)).collect();
-        self.sync(Source::Server, &diffs, owner).await
+        self.sync(owner, Source::Server, &diffs).await
     }
 
     /// The owner's clock, in ticks: how many syncs have brought something new.
@@ -263,9 +269,9 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
     /// Runs a sync in its span, and logs how it went.
     async fn sync(
         &self,
+        owner: &Owner,
         source: Source,
         diffs: &[Diff],
-        owner: &Owner,
     ) -> Result<SyncResponse, Error> {
         let span = tracing::info_span!(
             "sync",
@@ -281,7 +287,7 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
         let started = Instant::now();
         // To move it would cost more than the span.
         let phase = Phase::default();
-        let attempt = pin!(self.attempt(source, diffs, owner, &phase));
+        let attempt = pin!(self.attempt(owner, source, diffs, &phase));
         let attempt = attempt.instrument(span.clone());
         let answer = match self.settings.time_limit.or(self.database.time_limit()) {
             None => attempt.await,
@@ -303,9 +309,9 @@ impl<D: Database, R: Rules<D::Unit>> Mobync<D, R> {
     /// Attempts a sync until it comes to an end.
     async fn attempt(
         &self,
+        owner: &Owner,
         source: Source,
         diffs: &[Diff],
-        owner: &Owner,
         phase: &Phase,
     ) -> Result<SyncResponse, Error> {
         if let Some(since) = source.since() {

@@ -1,12 +1,17 @@
 //! Writes that wait to go out together.
 
-use std::{borrow::Cow, collections::BTreeMap, fmt, future::Future, pin::Pin};
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 
 use crate::{
-    DatabaseError, Operation, Owner, Synchronizer, Write,
-    merge::{DiffPlace, Field, Step},
+    diff::Operation,
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{DiffPlace, Field, Step, Write},
+    owner::Owner,
+    rules::{Look, Looked},
+    unit::UnitOfWork,
 };
 
 /// How many changes or entries a database gets at once, so that a large push needs no memory for all
@@ -15,7 +20,7 @@ pub(super) const MOST_AT_ONCE: usize = 1_000;
 
 /// Writes in the order made, until somebody looks at the database or there are no more.
 #[derive(Debug, Default)]
-pub(crate) struct Pending<'a> {
+pub(super) struct Pending<'a> {
     writes: Vec<Write<'a>>,
     /// What these are of.
     steps: Vec<Steps<'a>>,
@@ -69,9 +74,9 @@ impl<'a> Pending<'a> {
 
     /// Whether an update with these fields can go out with a write that waits: only if both are surely
     /// taken, for one that is not must be known by itself.
-    pub(super) fn can_join<S: Synchronizer>(
+    pub(super) fn can_join<U: UnitOfWork>(
         &self,
-        unit: &S,
+        unit: &U,
         place: usize,
         fields: &[Field<'_>],
     ) -> bool {
@@ -108,9 +113,9 @@ impl<'a> Pending<'a> {
     ///
     /// # Errors
     /// If the database failed, or a rejection has left the unit of work unusable.
-    pub(super) async fn flush<S: Synchronizer>(
+    pub(super) async fn flush<U: UnitOfWork>(
         &mut self,
-        unit: &mut S,
+        unit: &mut U,
         owner: &Owner,
     ) -> Result<(), DatabaseError> {
         if !self.writes.is_empty() && !self.broken {
@@ -164,21 +169,18 @@ impl<'a> Pending<'a> {
     }
 }
 
-/// What a rule's view knows of the writes that wait: that they must go out before it looks.
-pub(crate) trait Flush<S>: Send {
-    fn flush<'f>(&'f mut self, unit: &'f mut S, owner: &'f Owner) -> Flushed<'f>;
+/// What a rule's view looks through: writes wait to go out together until somebody looks.
+pub(super) struct Looking<'l, 'a, U> {
+    pub(super) unit: &'l mut U,
+    pub(super) owner: &'l Owner,
+    pub(super) pending: &'l mut Pending<'a>,
 }
 
-type Flushed<'f> = Pin<Box<dyn Future<Output = Result<(), DatabaseError>> + Send + 'f>>;
-
-impl<S: Synchronizer> Flush<S> for Pending<'_> {
-    fn flush<'f>(&'f mut self, unit: &'f mut S, owner: &'f Owner) -> Flushed<'f> {
-        Box::pin(Pending::flush(self, unit, owner))
-    }
-}
-
-impl<S> fmt::Debug for dyn Flush<S> + '_ {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pending")
+impl<U: UnitOfWork> Look for Looking<'_, '_, U> {
+    fn read<'l>(&'l mut self, model: &'l str, filters: &'l [ReadFilter]) -> Looked<'l> {
+        Box::pin(async move {
+            self.pending.flush(self.unit, self.owner).await?;
+            self.unit.read(self.owner, model, filters).await
+        })
     }
 }

@@ -1,6 +1,6 @@
 //! Whether a diff may be done; if not, why.
 
-use crate::DatabaseError;
+use crate::error::DatabaseError;
 
 /// Whether a diff may be done; if not, why.
 pub(super) type Verdict = Result<(), Reason>;

@@ -5,21 +5,25 @@ use std::collections::BTreeMap;
 use super::{
     attempt::{Attempt, Source},
     mint,
-    pending::{MOST_AT_ONCE, Pending},
+    pending::{Looking, MOST_AT_ONCE, Pending},
     postponed::Postponed,
     verdict::{Reason, Verdict},
 };
 use crate::{
-    DatabaseError, Diff, Error, Operation, ReadFilter, Refusal, Refused, Rules, SyncResponse,
-    Synchronizer, View,
+    diff::{Diff, Operation},
+    error::{DatabaseError, Error},
+    filter::ReadFilter,
     hash::HashMap,
     merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step},
+    protocol::{Refused, SyncResponse},
+    rules::{Refusal, Rules, View},
+    unit::UnitOfWork,
 };
 
 /// A sync under way.
-pub(super) struct Walk<'a, S, R> {
+pub(super) struct Walk<'a, U, R> {
     attempt: Attempt<'a, R>,
-    unit: S,
+    unit: U,
     merge: Merge<'a>,
     pending: Pending<'a>,
     /// Of which of the merge's objects a change is pending, and where it stands there.
@@ -41,8 +45,8 @@ enum Walked {
     Again,
 }
 
-impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
-    pub(super) fn new(attempt: Attempt<'a, R>, unit: S, merge: Merge<'a>) -> Self {
+impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
+    pub(super) fn new(attempt: Attempt<'a, R>, unit: U, merge: Merge<'a>) -> Self {
         Self {
             pending: Pending::with_capacity(merge.new_diffs().count()),
             waiting: merge.for_objects(None),
@@ -199,7 +203,8 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
             if self.flush().await? == Walked::Again {
                 return Ok(None);
             }
-            if !self.validate(diff).await? {
+            let allowed = self.unit.validate(self.attempt.owner, diff).await;
+            if !allowed.map_err(|error| Error::of_diff(&diff.id, error))? {
                 return Ok(Some(Err(Reason::forbidden(format!(
                     "You are not allowed to {} this in {}.",
                     diff.operation, diff.model
@@ -225,19 +230,10 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
         }
     }
 
-    async fn validate(&mut self, diff: &Diff) -> Result<bool, Error> {
-        let owner = self.attempt.owner;
-        let allowed = match diff.operation {
-            Operation::Create => self.unit.validate_create(owner, diff).await,
-            Operation::Update => self.unit.validate_update(owner, diff).await,
-            Operation::Delete => self.unit.validate_delete(owner, diff).await,
-        };
-        allowed.map_err(|error| Error::of_diff(&diff.id, error.into()))
-    }
-
     async fn ask_rules(&mut self, diff: &Diff) -> Result<(), Refusal> {
         let Attempt { rules, owner, .. } = &self.attempt;
-        let view = &mut View { unit: &mut self.unit, owner, pending: &mut self.pending };
+        let looking = &mut Looking { unit: &mut self.unit, owner, pending: &mut self.pending };
+        let view = &mut View::new(looking);
         match diff.operation {
             Operation::Create => rules.create(owner, diff, view).await,
             Operation::Update => rules.update(owner, diff, view).await,
@@ -331,7 +327,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
         // Also where nothing is new: what makes it known may have been written, but not yet committed,
         // by somebody whom this unit shares its commit with.
         if !attempt.request.is_empty() {
-            match unit.commit().await.map_err(Into::into) {
+            match unit.commit().await {
                 Ok(()) => {}
                 Err(rejection) if rejection.is_rejection() => {
                     attempt.learned.look_closer(rejection, true)?;
@@ -368,7 +364,7 @@ impl<'a, S: Synchronizer, R: Rules<S>> Walk<'a, S, R> {
         for (model, ids) in ids {
             let filters = [ReadFilter::any_of("id", ids)];
             let records = self.unit.read(self.attempt.owner, model, &filters).await;
-            for record in records.map_err(Into::into)? {
+            for record in records? {
                 rows.insert((model.to_owned(), record.id().to_owned()), record);
             }
         }

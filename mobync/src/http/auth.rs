@@ -5,7 +5,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version, request::Parts};
 
 use super::{AuthError, Token};
-use crate::Owner;
+use crate::owner::Owner;
 
 /// What an auth closure decides by.
 ///

@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Share};
-use crate::SyncResponse;
+use crate::protocol::SyncResponse;
 
 /// From this size on, in bytes, an answer is large.
 const LARGE: usize = 256 * 1024;

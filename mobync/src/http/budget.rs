@@ -18,6 +18,25 @@ pub(super) struct Budget {
 #[derive(Debug, Default)]
 pub(super) struct Share(Option<OwnedSemaphorePermit>);
 
+/// What a request that has been read has of it, until the last clone is dropped. It says nothing of the
+/// request itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held(#[expect(dead_code, reason = "to be dropped")] Option<Arc<Share>>);
+
+impl From<Share> for Held {
+    fn from(share: Share) -> Self {
+        Self(Some(Arc::new(share)))
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Held {}
+
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
         let most = u32::try_from(bytes / UNIT).unwrap_or(u32::MAX).max(1);

@@ -21,13 +21,18 @@ use super::{
     respond::{respond, response},
 };
 use crate::{
-    Database, Diff, Error, Mobync, Owner, Rules, SyncRequest, SyncResponse, engine::log_failure,
-    error::BoxError,
+    database::Database,
+    diff::Diff,
+    engine::{Mobync, log_failure},
+    error::{BoxError, Error},
+    owner::Owner,
+    protocol::{SyncRequest, SyncResponse},
+    rules::Rules,
 };
 
 /// The sync route of a [`Mobync`]: a request in, a response out. Cheap to clone.
 ///
-/// With the feature `tower` it is a `tower::Service`, for axum, hyper and others.
+/// With feature `tower` it is a `tower::Service`, for axum, hyper and whatever else speaks that.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -57,29 +62,29 @@ pub struct Endpoint<D, R, A> {
 }
 
 impl<D, R, A: Auth> Endpoint<D, R, A> {
-    /// The route that syncs with `mobync`. `auth` names the owner of each request.
+    /// The route that syncs with `mobync`, for the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
         Self { mobync, auth: Arc::new(auth), limits: Arc::default() }
     }
 }
 
 impl<D, R> Endpoint<D, R, ()> {
-    /// The route for auth closures of another type, which are passed to [`answer`](Self::answer) with
-    /// each request.
+    /// The route for an auth closure of another shape, which each request is then
+    /// [answered](Self::answer) with.
     pub fn without_auth(mobync: Mobync<D, R>) -> Self {
         Self { mobync, auth: Arc::new(()), limits: Arc::default() }
     }
 }
 
 impl<D, R, A> Endpoint<D, R, A> {
-    /// Sets the limits on requests and answers. The default is [`Limits::default`].
+    /// What requests and answers may take; [`Limits::default`] unless set.
     #[must_use]
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Arc::new(limits);
         self
     }
 
-    /// Sets the greatest size of a request's body, in bytes, like [`Limits::max_body_bytes`].
+    /// The greatest size of a request's body, in bytes, as [`Limits::max_body_bytes`].
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         Arc::make_mut(&mut self.limits).max_body_bytes = bytes;
@@ -87,10 +92,10 @@ impl<D, R, A> Endpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
-    /// Answers a request. Every request gets an answer of the protocol.
+impl<D: Database, R: Rules, A: Auth> Endpoint<D, R, A> {
+    /// Answers a request. Whatever it is, there is an answer, as the protocol has it.
     ///
-    /// The whole body is in memory, and counts as read. For a network, use [`serve`](Self::serve).
+    /// The answer is there at once, and so counts as read. Over a network, [`serve`](Self::serve).
     pub async fn handle<B>(&self, request: Request<B>) -> Response<Bytes>
     where
         B: Body<Error: Into<BoxError>>,
@@ -98,7 +103,7 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
         self.serve(request).await.map(AnswerBody::into_bytes)
     }
 
-    /// Answers a request like [`handle`](Self::handle), with a body to be written to a network.
+    /// Answers a request as [`handle`](Self::handle) does, with a body to be written to a network.
     pub async fn serve<B>(&self, request: Request<B>) -> Response<AnswerBody>
     where
         B: Body<Error: Into<BoxError>>,
@@ -115,11 +120,11 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> Endpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
-    /// Answers a request like [`serve`](Self::serve), with these limits and this auth closure, which
-    /// may borrow from the request and need not be `Send`.
+impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
+    /// Answers a request as [`serve`](Self::serve) does, but within these limits, and by an auth closure
+    /// of its own, which may borrow from the request or not be `Send`.
     ///
-    /// The answer to a HEAD request has a body, which HTTP servers omit by themselves.
+    /// The answer to a HEAD request has its body, which HTTP servers leave out by themselves.
     pub async fn answer<B, F, Fut>(
         &self,
         head: Head<'_>,
@@ -163,10 +168,10 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         limits: &Limits,
         admitted: Admitted,
     ) -> Result<Response<AnswerBody>, Error> {
-        // The share is kept until there is an answer.
-        let Admitted { owner, request, share: _share } = admitted;
+        // What is left of the request is dropped when there is an answer: until then it counts as held.
+        let Admitted { owner, request } = admitted;
         let SyncRequest { logical_clock, diffs, .. } = request;
-        let answer = self.mobync.apply_to(logical_clock, &diffs, &owner).await?;
+        let answer = self.mobync.apply_to(&owner, logical_clock, &diffs).await?;
         let Some(size) = large(&answer) else {
             return Ok(respond(Ok(&answer)).map(AnswerBody::from));
         };
@@ -181,8 +186,8 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         }
     }
 
-    /// Waits until other clients have read their large answers. The answer is not kept while it waits,
-    /// but computed again: by then the device's diffs are known, and have no further effect.
+    /// Waits until others have read their large answers. Whoever waits holds none, but reads it anew:
+    /// what the device sent is known by then, and does nothing again.
     async fn answer_later(
         &self,
         limits: &Limits,
@@ -193,8 +198,8 @@ impl<D: Database, R: Rules<D::Unit>, A> Endpoint<D, R, A> {
         let room = timeout(limits.patience, limits.answers.take(size)).await;
         let room = room.map_err(|_| Error::busy("large answers are not read"));
         let room = room.inspect_err(log_failure)?;
-        let anew = self.mobync.apply_to(logical_clock, diffs, owner).await?;
-        // Refused diffs are listed once, and the first answer had them.
+        let anew = self.mobync.apply_to(owner, logical_clock, diffs).await?;
+        // What was refused is told once, and that was the first time.
         let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
         Ok(held(limits, &answer, room))
     }

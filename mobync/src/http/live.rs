@@ -16,17 +16,24 @@ use super::{
     Auth, AuthError, Credentials, Events, Head, Token, panic::caught, receive::identify, respond,
     respond::not_get,
 };
-use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
+use crate::{
+    database::Database,
+    engine::{Mobync, log_failure},
+    error::Error,
+    owner::Owner,
+    rules::Rules,
+};
 
-/// The live route of a [`Mobync`], which tells listening devices when to sync.
+/// The live route of a [`Mobync`]: a device that listens here is told when to sync.
 ///
-/// The answer to a `GET` is a stream of Server-Sent Events: an event `clock` with the owner's clock, at
-/// the beginning and after each sync that brought something new. It contains no data. A device with a
+/// The answer to a `GET` is a stream of Server-Sent Events: at first, and after each sync that
+/// brought something new, an event `clock` with the owner's clock. It names no data; a device with a
 /// lesser clock syncs. The [`Credentials`] are those of a sync, except that there is no body to have a
 /// token in it. Cheap to clone; with feature `tower` it is a `tower::Service`.
 ///
-/// All streams of an owner share one number in memory, however slowly they are read. They need a tokio
-/// runtime with its time driver enabled. [Close](crate::Live::close) them for a graceful shutdown.
+/// The streams of an owner hold one number in memory between them, however slow they are read. They
+/// need a tokio runtime with its time enabled, and have to be [closed](crate::Live::close) for a
+/// graceful shutdown.
 ///
 /// ```
 /// use http::Request;
@@ -55,19 +62,19 @@ pub struct LiveEndpoint<D, R, A> {
     max_listeners: usize,
 }
 
-/// The body of a [`LiveEndpoint`]'s answer: events, or a failure as JSON.
+/// The body of what a [`LiveEndpoint`] answers: events, or a failure as JSON.
 pub type LiveBody = Either<Events, Full<Bytes>>;
 
 impl<D, R, A: Auth> LiveEndpoint<D, R, A> {
-    /// The route that reports the clocks of `mobync`. `auth` names the owner of each request.
+    /// The route that tells of the clocks of `mobync` to the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
         Self::with(mobync, auth)
     }
 }
 
 impl<D, R> LiveEndpoint<D, R, ()> {
-    /// The route for auth closures of another type, which are passed to [`answer`](Self::answer) with
-    /// each request.
+    /// The route for an auth closure of another shape, which each request is then
+    /// [answered](Self::answer) with.
     pub fn without_auth(mobync: Mobync<D, R>) -> Self {
         Self::with(mobync, ())
     }
@@ -84,23 +91,23 @@ impl<D, R, A> LiveEndpoint<D, R, A> {
         }
     }
 
-    /// Sets after how long without an event a comment is sent, so that proxies keep the connection, and
-    /// the server detects devices that are gone. The default is 15 seconds.
+    /// After how long without an event a comment is sent, so that no proxy takes the connection for
+    /// dead, and the server finds out about devices that are gone; 15 seconds unless set.
     #[must_use]
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.heartbeat = interval;
         self
     }
 
-    /// Sets the greatest age of a stream. After that a device must authenticate again. The default is
-    /// one hour.
+    /// When a stream ends at the latest, so that a device must show its credentials again; an hour
+    /// unless set.
     #[must_use]
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = age;
         self
     }
 
-    /// Sets the greatest number of streams of one owner at the same time. The default is 256.
+    /// The greatest number of streams of one owner at a time; 256 unless set.
     #[must_use]
     pub fn max_listeners(mut self, most: usize) -> Self {
         self.max_listeners = most;
@@ -108,11 +115,11 @@ impl<D, R, A> LiveEndpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
-    /// Answers a request with a stream, or with a failure like those of a sync.
+impl<D: Database, R: Rules, A: Auth> LiveEndpoint<D, R, A> {
+    /// Answers a request: with a stream, or with a failure as a sync's.
     ///
-    /// In this order: 405 `method_not_allowed` for a method other than GET or HEAD; the failure of the
-    /// auth closure; 429 `too_many_listeners`; 500 or 503 if the database fails.
+    /// A method other than GET or HEAD is 405 `method_not_allowed`; then come what the auth closure
+    /// says, 429 `too_many_listeners`, and 500 or 503 if the database fails.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<LiveBody> {
         let (parts, _) = request.into_parts();
         let method = parts.method.clone();
@@ -129,11 +136,11 @@ impl<D: Database, R: Rules<D::Unit>, A: Auth> LiveEndpoint<D, R, A> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
-    /// Answers a request like [`handle`](Self::handle), with this auth closure, which may borrow from
-    /// the request and need not be `Send`.
+impl<D: Database, R: Rules, A> LiveEndpoint<D, R, A> {
+    /// Answers a request as [`handle`](Self::handle) does, by an auth closure of its own, which may
+    /// borrow from the request or not be `Send`.
     ///
-    /// A failure of a HEAD request has a body, which HTTP servers omit by themselves.
+    /// A failure of a HEAD request has its body, which HTTP servers leave out by themselves.
     pub async fn answer<F, Fut>(&self, head: Head<'_>, auth: F) -> Response<LiveBody>
     where
         F: FnOnce(Token) -> Fut,
@@ -156,13 +163,13 @@ impl<D: Database, R: Rules<D::Unit>, A> LiveEndpoint<D, R, A> {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        // Without this header nginx and similar proxies buffer the events.
+        // nginx, and what has learnt from it, would hold events back otherwise.
         headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
         response
     }
 
     async fn listen(&self, owner: Owner) -> Result<Events, Error> {
-        // First listen, then read the clock, so that no change between the two is missed.
+        // Listen first and look then, so that nothing falls between the two.
         let listener = self.mobync.live().listen(&owner, self.max_listeners);
         let listener = listener.inspect_err(log_failure)?;
         let mut asked = pin!(self.mobync.clock(&owner));

@@ -26,6 +26,7 @@ mod respond;
 mod service;
 mod token;
 
+pub(crate) use self::budget::Held;
 pub use self::{
     auth::{Auth, Credentials, SharedAuth},
     body::{AnswerBody, Unread},
@@ -37,6 +38,6 @@ pub use self::{
     read::OverLimit,
     receive::{authenticate, identify, receive},
     refusal::AuthError,
-    respond::respond,
+    respond::{failed, respond},
     token::Token,
 };

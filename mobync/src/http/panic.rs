@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{Error, engine::log_failure};
+use crate::{engine::log_failure, error::Error};
 
 /// Polls a future that calls the application's code; a panic in it is an [`Error::Internal`].
 ///

@@ -13,7 +13,10 @@ use http_body_util::LengthLimitError;
 use tokio::time::{Instant, timeout};
 
 use super::{Limits, budget::Share};
-use crate::{Error, engine::log_failure, error::BoxError};
+use crate::{
+    engine::log_failure,
+    error::{BoxError, Error},
+};
 
 /// How much of a refused body is still read: in bytes, in total time, and in time without a byte. A
 /// client that is cut off while it sends does not receive the answer.

@@ -9,13 +9,19 @@ use http_body::Body;
 
 use super::{
     AuthError, Head, Limits, Token,
-    budget::Share,
     panic::caught,
     read::{Reader, too_large},
 };
-use crate::{Error, Owner, SyncRequest, engine::log_failure, error::BoxError, protocol::Envelope};
+use crate::{
+    engine::log_failure,
+    error::{BoxError, Error},
+    owner::Owner,
+    protocol::{Envelope, SyncRequest},
+};
 
 /// Reads a request, for a handler that finds the owner by itself.
+///
+/// What it has read counts as [held](Limits::body_bytes_at_once) until the request is dropped.
 ///
 /// `body` is not polled unless the head is right; of one that is refused a little is read, so that the
 /// client hears why. Its error may be [`OverLimit`](super::OverLimit) or
@@ -55,7 +61,7 @@ where
     }
     // The application has looked at who sends it, or will do so.
     match reader.read(limits, true).await {
-        Ok((body, _)) => SyncRequest::from_slice(&body),
+        Ok((body, share)) => Ok(SyncRequest::from_slice(&body)?.holding(share)),
         Err(error) => {
             refuse(&mut reader, false, limits).await;
             Err(error)
@@ -105,8 +111,6 @@ impl Announced {
 pub(super) struct Admitted {
     pub(super) owner: Owner,
     pub(super) request: SyncRequest,
-    /// What it has of the bytes that are held at once.
-    pub(super) share: Share,
 }
 
 /// Reads a request, and finds out whose it is.
@@ -139,7 +143,7 @@ where
             (Some(owner), _) => owner,
             (None, None) => return Err(Error::Internal("nobody was asked".into())),
         };
-        Ok(Admitted { owner, request: envelope.into_request(max_diffs)?, share })
+        Ok(Admitted { owner, request: envelope.into_request(max_diffs)?.holding(share) })
     };
     let admitted = admitted.await;
     if admitted.is_err() {

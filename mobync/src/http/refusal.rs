@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::{DatabaseError, Error, InvalidOwner, error::BoxError};
+use crate::{
+    error::{BoxError, DatabaseError, Error},
+    owner::InvalidOwner,
+};
 
 /// Why an auth closure does not name an owner.
 ///
@@ -83,6 +86,25 @@ impl From<DatabaseError> for AuthError {
             DatabaseError::Busy(_) | DatabaseError::Conflict(_) => Self::busy(error),
             error => Self::failed(error),
         }
+    }
+}
+
+/// What a database says to a handler's own look into it.
+impl From<DatabaseError> for Error {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::UnknownModel { .. } | DatabaseError::UnknownField { .. } => {
+                Self::InvalidRequest(error.to_string())
+            }
+            error => AuthError::from(error).into(),
+        }
+    }
+}
+
+/// A name that a handler was to take for an owner's.
+impl From<InvalidOwner> for Error {
+    fn from(error: InvalidOwner) -> Self {
+        AuthError::from(error).into()
     }
 }
 

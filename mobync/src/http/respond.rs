@@ -4,7 +4,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{Error, SyncResponse, protocol::Failure};
+use crate::{
+    engine::log_failure,
+    error::Error,
+    protocol::{Failure, SyncResponse},
+};
 
 /// The response with the result of a sync, with all its headers.
 ///
@@ -20,6 +24,23 @@ pub fn respond(outcome: Result<&SyncResponse, &Error>) -> Response<Bytes> {
         Ok(answer) => json(StatusCode::OK, answer),
         Err(error) => failure(error),
     }
+}
+
+/// The error that a handler's own work failed with, such as a look into the database. Where the client hears
+/// nothing of the cause, it is logged, as that of a sync is.
+///
+/// ```
+/// use mobync::http::{AuthError, failed, respond};
+///
+/// let error = failed(AuthError::failed("the table of users is gone"));
+/// assert_eq!(respond(Err(&error)).status(), 500);
+/// ```
+pub fn failed(error: impl Into<Error>) -> Error {
+    let error = error.into();
+    if error.status().is_server_error() {
+        log_failure(&error);
+    }
+    error
 }
 
 fn failure(error: &Error) -> Response<Bytes> {

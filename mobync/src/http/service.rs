@@ -12,12 +12,12 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{AnswerBody, Auth, Endpoint, LiveBody, LiveEndpoint};
-use crate::{Database, Rules, error::BoxError};
+use crate::{database::Database, error::BoxError, rules::Rules};
 
 impl<D, R, A, B> Service<Request<B>> for Endpoint<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
     B: Body + Send + 'static,
     B::Data: Send,
@@ -40,7 +40,7 @@ where
 impl<D, R, A, B> Service<Request<B>> for LiveEndpoint<D, R, A>
 where
     D: Database,
-    R: Rules<D::Unit>,
+    R: Rules,
     A: Auth,
     B: Send + 'static,
 {

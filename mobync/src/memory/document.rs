@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::{DatabaseError, Record, Write, merge::encode};
+use crate::{
+    error::DatabaseError,
+    merge::{Write, encode},
+    record::Record,
+};
 
 /// The JSON text of a record, with all digits of its numbers: smaller than the values, and made with
 /// less work.
@@ -12,10 +16,6 @@ use crate::{DatabaseError, Record, Write, merge::encode};
 pub(super) struct Document(Box<str>);
 
 impl Document {
-    pub(super) fn of_record(record: Record) -> Self {
-        Self(serde_json::Value::from(record).to_string().into())
-    }
-
     /// What a create writes.
     pub(super) fn of_write(write: &Write<'_>) -> Self {
         match write.whole {

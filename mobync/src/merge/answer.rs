@@ -10,7 +10,11 @@ use super::{
     settle::{Logged, Writer},
     time::{Millis, Tick},
 };
-use crate::{Diff, Operation, Owner, Record};
+use crate::{
+    diff::{Diff, Operation},
+    owner::Owner,
+    record::Record,
+};
 
 /// Rows of objects whose life is older than the window, by model and id.
 pub type Rows = HashMap<(String, String), Record>;

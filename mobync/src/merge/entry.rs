@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::time::{Millis, Tick};
 use crate::{
-    DatabaseError, Diff, Operation,
-    diff::check_name,
+    diff::{Diff, Operation, check_name},
+    error::DatabaseError,
     json::{self, Text},
 };
 

@@ -27,6 +27,8 @@ mod settle;
 mod snapshot;
 mod step;
 mod time;
+mod window;
+mod write;
 
 pub(crate) use self::arena::Arena;
 #[cfg(feature = "memory")]
@@ -42,6 +44,8 @@ pub use self::{
     request::Request,
     snapshot::Snapshot,
     step::Step,
+    window::Window,
+    write::Write,
 };
 use self::{
     life::{Origin, Stamp},
@@ -50,7 +54,8 @@ use self::{
     time::{Millis, Tick},
 };
 use crate::{
-    DatabaseError, Operation, Window,
+    diff::Operation,
+    error::DatabaseError,
     hash::{HashMap, HashSet},
 };
 

@@ -6,11 +6,13 @@ use std::{
 };
 
 use super::{
+    Window,
     arena::{Arena, DiffPlace, ObjectPlace},
     entry::{Entry, Field, object_of},
 };
 use crate::{
-    DatabaseError, Diff, Error, Window,
+    diff::Diff,
+    error::{DatabaseError, Error},
     hash::{HashMap, HashSet},
     protocol::check_diff,
 };

@@ -6,7 +6,12 @@ use std::{
 };
 
 use super::entry::{Field, broken, encode, object_in, read_members};
-use crate::{DatabaseError, Diff, Operation, Owner, hash::HashMap};
+use crate::{
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    hash::HashMap,
+    owner::Owner,
+};
 
 /// How many changed fields of an object wait at most, to be written into its JSON together.
 const MOST_CHANGES: usize = 1_000;

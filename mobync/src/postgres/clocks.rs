@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Postgres;
 use crate::{
-    Live, Owner,
+    live::Live,
+    owner::Owner,
     sql::{Model, SqlDatabase},
 };
 

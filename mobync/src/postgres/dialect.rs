@@ -18,12 +18,16 @@ use super::{
     writer::Transaction,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, Rejection, Snapshot, Turns,
-    merge::{LogEntry, push_string},
+    database::Turns,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    merge::{LogEntry, Snapshot, push_string},
+    owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, ENTRY, Found, Kind, LogRow, Model, SchemaError, Table, Writer,
         null_in_log, quote, run_statements,
     },
+    unit::Rejection,
 };
 
 /// The name of PostgreSQL among the types of this crate.

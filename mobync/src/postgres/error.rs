@@ -2,7 +2,7 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::{DatabaseError, sql::Model};
+use crate::{error::DatabaseError, sql::Model};
 
 /// The meaning of an error, by its SQLSTATE.
 ///

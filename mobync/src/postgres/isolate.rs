@@ -13,8 +13,11 @@ use super::{
     error::{ILL, LEFT_OUT, MEANT, Report, explain},
 };
 use crate::{
-    DatabaseError, Operation, Owner, Rejection,
+    diff::Operation,
+    error::DatabaseError,
+    owner::Owner,
     sql::{Arg, Batch, Column, Dialect, Kind, with_parameters},
+    unit::Rejection,
 };
 
 /// How many rows a try has at first, and at most.

@@ -4,7 +4,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, pool::PoolConnection};
 
 use super::error::explain;
 use crate::{
-    DatabaseError,
+    error::DatabaseError,
     sql::{Model, Writer},
 };
 

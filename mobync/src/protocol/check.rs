@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::de::MapAccess;
 
 use crate::{
-    Diff, Error, Operation,
-    diff::check_name,
-    error::shorten,
+    diff::{Diff, Operation, check_name},
+    error::{Error, shorten},
     json::{self, FromJson, Json, Names, Text, Value},
     merge::Entry,
 };

@@ -1,7 +1,7 @@
 //! Writes that are one statement: neighbours of the same kind, table and set of fields.
 
 use super::{Arg, Column, Dialect, Model, schema::Schema};
-use crate::{DatabaseError, Operation, Owner, Write};
+use crate::{diff::Operation, error::DatabaseError, merge::Write, owner::Owner};
 
 /// Neighbouring writes that differ only in their values.
 #[derive(Clone, Debug)]

@@ -5,7 +5,11 @@ use std::{sync::Arc, time::Duration};
 use sqlx::Pool;
 
 use super::{Builder, Dialect, SqlUnit, schema::Schema, session::Session};
-use crate::{Access, Database, DatabaseError, Owner, Turns};
+use crate::{
+    database::{Access, Database, Turns},
+    error::DatabaseError,
+    owner::Owner,
+};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///

@@ -6,7 +6,10 @@ use serde_json::Value;
 use sqlx::{Database, Pool};
 
 use super::{Batch, Column, Found, Model, SchemaError, Table};
-use crate::{DatabaseError, Diff, Owner, Rejection, Snapshot, Turns};
+use crate::{
+    database::Turns, diff::Diff, error::DatabaseError, merge::Snapshot, owner::Owner,
+    unit::Rejection,
+};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 

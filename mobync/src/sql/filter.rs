@@ -6,7 +6,10 @@ use super::{
     Arg, Column, Dialect, Kind, Model,
     value::{in_range, integer},
 };
-use crate::{DatabaseError, FilterType, ReadFilter};
+use crate::{
+    error::DatabaseError,
+    filter::{FilterType, ReadFilter},
+};
 
 /// The conditions of a read, with their parameters from `$2` on.
 #[derive(Debug, Default)]

@@ -4,11 +4,14 @@ use std::collections::HashSet;
 
 use super::{Arg, Column, Dialect, Model, SkippedRow, SqlDatabase, SqlUnit};
 use crate::{
-    Access, Database, DatabaseError, Diff, Operation, Owner, Synchronizer, WindowQuery,
-    diff::check_name,
+    database::{Access, Database},
+    diff::{Diff, Operation, check_name},
     engine::{Settings, mint},
+    error::DatabaseError,
     json,
     merge::{object_in, object_of},
+    owner::Owner,
+    unit::{UnitOfWork, WindowQuery},
 };
 
 /// How many rows are added with one tick of their owner's clock.

@@ -131,7 +131,9 @@ pub(super) fn log_model<D: Dialect>(
         return Err(folded::<D>(name, &in_sql, column.name.as_deref().unwrap_or_default()));
     }
     let id = take(name, &mut columns, "id", advice)?.column;
-    let owner = Some(take(name, &mut columns, "owner", advice)?.column);
+    // Of rows the owner is the one who asks; a diff has it as a member.
+    let owner = columns.iter().find(|found| found.column.name == "owner");
+    let owner = owner.map(|found| found.column.clone());
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     let columns = columns.into();
     let (name, hidden) = (name.clone(), Vec::new());

@@ -8,7 +8,7 @@ use super::{
     columns::Columns,
     value::{in_range, integer, is_decimal, is_uuid},
 };
-use crate::{DatabaseError, Owner};
+use crate::{error::DatabaseError, owner::Owner};
 
 /// The synced tables by their models' names, and the log among them.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use sqlx::{Database, Pool, pool::PoolConnection};
 
 use super::{Arg, Dialect, LogRow, Model, Writer};
-use crate::{DatabaseError, Owner, Snapshot};
+use crate::{error::DatabaseError, merge::Snapshot, owner::Owner};
 
 const SAVEPOINT: &str = "SAVEPOINT mobync_statement";
 const RELEASE: &str = "RELEASE SAVEPOINT mobync_statement";

@@ -12,8 +12,13 @@ use super::{
     window::Statement,
 };
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, Synchronizer,
-    Window, WindowQuery, Write,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{Snapshot, Window, Write},
+    owner::Owner,
+    record::Record,
+    unit::{Rejection, UnitOfWork, WindowQuery},
 };
 
 // The futures of statements are boxed. Otherwise applications that nest them would get types too deep
@@ -75,9 +80,7 @@ impl<D: Dialect> SqlUnit<D> {
     }
 }
 
-impl<D: Dialect> Synchronizer for SqlUnit<D> {
-    type Error = DatabaseError;
-
+impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     async fn read(
         &mut self,
         owner: &Owner,
@@ -114,40 +117,6 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
         texts.iter().map(|text| record(text)).collect()
     }
 
-    async fn create(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        record: Record,
-    ) -> Result<(), DatabaseError> {
-        self.write_one(owner, Operation::Create, model, record).await
-    }
-
-    async fn update(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        changes: Record,
-    ) -> Result<(), DatabaseError> {
-        self.write_one(owner, Operation::Update, model, changes).await
-    }
-
-    async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        self.write_one(owner, Operation::Delete, model, Record::new(id)).await
-    }
-
-    async fn validate_create(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_update(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_delete(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
     async fn commit(self) -> Result<(), DatabaseError> {
         match self.session {
             Session::Writing(writer) => Box::pin(writer.commit(&self.schema.log)).await,
@@ -157,10 +126,6 @@ impl<D: Dialect> Synchronizer for SqlUnit<D> {
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
         self.schema.model(model)?.check_fields(fields)
-    }
-
-    fn validates(&self) -> bool {
-        false
     }
 
     fn survives_rejection(&self) -> bool {
@@ -277,27 +242,5 @@ impl<D: Dialect> SqlUnit<D> {
         let rows = Box::pin(self.session.log_rows(&statement.sql, &statement.args)).await;
         let rows = rows.map_err(|error| D::explain(&schema.log, error))?;
         statement.read::<D>(owner, rows)
-    }
-
-    /// Writes outside of a sync's own batches.
-    async fn write_one(
-        &mut self,
-        owner: &Owner,
-        operation: Operation,
-        model: &str,
-        record: Record,
-    ) -> Result<(), DatabaseError> {
-        let (id, fields) = record.into_parts();
-        let values: Result<Vec<_>, _> = fields
-            .iter()
-            .map(|(name, value)| Ok((name, serde_json::value::to_raw_value(value)?)))
-            .collect();
-        let values = values.map_err(|error: serde_json::Error| DatabaseError::failed(error))?;
-        let fields = values.iter().map(|(name, value)| (name.as_str().into(), &**value)).collect();
-        let write = Write { operation, model, id: id.into(), fields, whole: None };
-        match self.write(owner, std::slice::from_ref(&write)).await?.pop() {
-            Some(rejection) => Err(rejection.error),
-            None => Ok(()),
-        }
     }
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Column, Kind};
-use crate::{DatabaseError, Record, json::has_long_number};
+use crate::{error::DatabaseError, json::has_long_number, record::Record};
 
 /// The greatest integer that every JSON parser reads exactly.
 const MOST_SAFE: u64 = (1 << 53) - 1;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Arg, Dialect, LogRow, schema::Schema};
-use crate::{DatabaseError, Owner, Window, WindowQuery};
+use crate::{error::DatabaseError, merge::Window, owner::Owner, unit::WindowQuery};
 
 /// The kind of window rows that have entries of the log.
 pub(crate) const ENTRY: i64 = 0;

@@ -21,12 +21,16 @@ use super::{
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Owner, Rejection, Snapshot, Turns,
-    merge::push_string,
+    database::Turns,
+    diff::Diff,
+    error::DatabaseError,
+    merge::{Snapshot, push_string},
+    owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Found, Kind, LogRow, Model, SchemaError, Table, null_in_log,
         quote, run_statements,
     },
+    unit::Rejection,
 };
 
 /// The name of SQLite among the types of this crate.

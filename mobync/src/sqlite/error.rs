@@ -1,6 +1,6 @@
 //! What an error of SQLite means: a failure of the database, or the rejection of a change.
 
-use crate::{DatabaseError, sql::Model};
+use crate::{error::DatabaseError, sql::Model};
 
 /// The meaning of an error, by its extended result code.
 ///

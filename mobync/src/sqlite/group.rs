@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{error::explain, transaction::Transaction};
 use crate::{
-    DatabaseError,
+    error::DatabaseError,
     sql::{Model, Writer},
 };
 

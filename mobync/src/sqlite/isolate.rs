@@ -14,8 +14,11 @@ use super::{
     keys::ForeignKeys,
 };
 use crate::{
-    DatabaseError, Operation, Owner, Rejection,
+    diff::Operation,
+    error::DatabaseError,
+    owner::Owner,
     sql::{Arg, Batch, Column, Dialect, Writer, with_parameters},
+    unit::Rejection,
 };
 
 /// How many rows a try has at first, and at most.

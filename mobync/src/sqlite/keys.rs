@@ -5,7 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::Sqlite;
 use crate::{
-    Operation,
+    diff::Operation,
     sql::{Arg, Batch, Dialect, quote},
 };
 

@@ -2,9 +2,11 @@
 //! costs more than reading its contents.
 
 use crate::{
-    DatabaseError, Diff, Operation, Owner,
+    diff::{Diff, Operation},
+    error::DatabaseError,
     json::Text,
     merge::LogEntry,
+    owner::Owner,
     sql::{ENTRY, Model},
 };
 

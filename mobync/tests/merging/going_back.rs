@@ -1,10 +1,10 @@
 //! What goes back to a device: to a new one, and to one that has missed or lost something.
 
-use mobync::{Access, Database, Diff, Operation, Record, Synchronizer};
+use mobync::{Access, Change, Database, Diff, Operation, Record, UnitOfWork};
 use serde_json::{Value, json};
 
 use super::support::{
-    self, Sent, Server, T0, ada, create, databases::on_every_database, delete, line, update,
+    self, Sent, Server, T0, ada, create, databases::on_every_database, delete, line, make, update,
 };
 
 on_every_database! {
@@ -34,8 +34,8 @@ async fn a_new_device_that_changes_a_row_older_than_the_log_gets_all_of_it(
 ) {
     let mut unit = server.mobync.database().open(&ada(), Access::Write).await.unwrap();
     let row = Record::new("t1").with("a", 1).with("b", 1);
-    unit.create(&ada(), "tasks", row).await.map_err(Into::into).unwrap();
-    unit.commit().await.map_err(Into::into).unwrap();
+    make(&mut unit, Change::create("tasks", row)).await.unwrap();
+    unit.commit().await.unwrap();
     let back = server.sync(0, [update("t1", json!({"b": 2}))]).await.diffs;
     let data: Value = serde_json::from_str(&back[0].json_data).unwrap();
     assert_eq!((back[0].operation, back.len()), (Operation::Create, 1));
@@ -57,12 +57,12 @@ async fn a_new_device_gets_what_the_last_entry_in_the_logs_order_wrote(
         entry(update("t1", json!({"b": 3})).id("late").at(1), 2),
     ];
     let mut unit = server.mobync.database().open(&ada(), Access::Write).await.unwrap();
-    unit.create(&ada(), "tasks", Record::new("t1")).await.map_err(Into::into).unwrap();
+    make(&mut unit, Change::create("tasks", Record::new("t1"))).await.unwrap();
     let (first, behind): (Vec<_>, Vec<_>) =
         log.into_iter().partition(|entry| entry.logical_clock == 0);
     unit.append(&ada(), "diffs", first).await.unwrap();
     unit.append(&ada(), "diffs", behind).await.unwrap();
-    unit.commit().await.map_err(Into::into).unwrap();
+    unit.commit().await.unwrap();
     assert_eq!(server.back(0, []).await, [r#"create t1 {"a":"b","b":3}"#]);
 }
 

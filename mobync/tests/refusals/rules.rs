@@ -14,8 +14,8 @@ use super::{
 #[derive(Debug)]
 struct MembersOnly;
 
-impl<S: Synchronizer> Rules<S> for MembersOnly {
-    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for MembersOnly {
+    async fn create(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         if diff.model == "members" {
             return Ok(());
         }
@@ -28,7 +28,7 @@ impl<S: Synchronizer> Rules<S> for MembersOnly {
         Ok(())
     }
 
-    async fn delete(&self, _: &Owner, diff: &Diff, view: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn delete(&self, _: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         match diff.model.as_str() {
             "tasks" if view.find("members", "m1").await?.is_none() => {
                 Err(Refusal::because("Join first."))
@@ -50,7 +50,7 @@ async fn a_rule_sees_the_requests_earlier_diffs_done() {
         delete("m1").model("members").at(9),
         create("t4", json!({})),
     ];
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     let said: Vec<_> = answer.refused.iter().map(|refused| &*refused.message).collect();
     assert_eq!(said, ["Join first.", "Two tasks are enough.", "Join first."]);
     assert_eq!(mobync.database().records(&ada(), "tasks").len(), 2);
@@ -59,13 +59,8 @@ async fn a_rule_sees_the_requests_earlier_diffs_done() {
 /// Its rule on deletes alone.
 struct OnDelete;
 
-impl<S: Synchronizer> Rules<S> for OnDelete {
-    async fn delete(
-        &self,
-        owner: &Owner,
-        diff: &Diff,
-        view: &mut View<'_, S>,
-    ) -> Result<(), Refusal> {
+impl Rules for OnDelete {
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
         MembersOnly.delete(owner, diff, view).await
     }
 }
@@ -73,7 +68,7 @@ impl<S: Synchronizer> Rules<S> for OnDelete {
 #[tokio::test]
 async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
     let mobync = Mobync::new(MemoryDatabase::new());
-    mobync.apply(0, diffs([create("t1", json!({"a": 1}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({"a": 1}))])).await.unwrap();
     let mobync = mobync.rules(MembersOnly);
     // Before its turn the delete looks forbidden; in its turn it is allowed: a life apart.
     let sent = [
@@ -82,19 +77,19 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
         create("m1", json!({})).model("members"),
         delete("t1").at(2),
     ];
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert_eq!(answer.refused.len(), 1, "the create came before the joining: {:?}", answer.refused);
 
     // The same with a create that is allowed, for the rule on creates is off.
     let mobync = Mobync::new(MemoryDatabase::new());
-    mobync.apply(0, diffs([create("t1", json!({"a": 1}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({"a": 1}))])).await.unwrap();
     let mobync = mobync.rules(OnDelete);
     let sent = [
         create("t1", json!({"a": 2})).at(1),
         create("m1", json!({})).model("members"),
         delete("t1").at(2),
     ];
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert!(answer.refused.is_empty(), "{:?}", answer.refused);
     assert_eq!(answer.diffs.iter().map(line).collect::<Vec<_>>(), [r#"create t1 {"a":1}"#]);
     let task = mobync.database().records(&ada(), "tasks");
@@ -102,13 +97,13 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
 
     // And the other way round: allowed before its turn, refused in its turn.
     let clock = answer.logical_clock;
-    mobync.apply(clock, diffs([create("t2", json!({"a": 1}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), clock, diffs([create("t2", json!({"a": 1}))])).await.unwrap();
     let sent = [
         create("t2", json!({"a": 3})).at(1),
         delete("m1").model("members"),
         delete("t2").at(2).id("d2"),
     ];
-    let answer = mobync.apply(clock, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), clock, diffs(sent)).await.unwrap();
     let told: Vec<_> = answer.refused.iter().map(|refused| &*refused.diff_id).collect();
     assert_eq!(told, ["d2"]);
     let task = mobync.database().records(&ada(), "tasks");
@@ -118,13 +113,13 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
 #[tokio::test]
 async fn a_failing_rule_fails_the_sync() {
     struct Failing;
-    impl<S: Synchronizer> Rules<S> for Failing {
-        async fn create(&self, _: &Owner, _: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    impl Rules for Failing {
+        async fn create(&self, _: &Owner, _: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
             Err(mobync::DatabaseError::failed("no such table: members").into())
         }
     }
     let mobync = Mobync::new(MemoryDatabase::new()).rules(Failing);
-    let error = mobync.apply(0, diffs([create("t1", json!({}))]), &ada()).await.unwrap_err();
+    let error = mobync.apply(&ada(), 0, diffs([create("t1", json!({}))])).await.unwrap_err();
     assert!(matches!(error, Error::Internal(_)));
 }
 

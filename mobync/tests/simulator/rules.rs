@@ -1,6 +1,6 @@
 //! What the application forbids, and its database does not take.
 
-use mobync::{Diff, Owner, Refusal, Rules, Synchronizer, View};
+use mobync::{Diff, Owner, Refusal, Rules, View};
 
 use super::{
     convert,
@@ -51,16 +51,16 @@ impl NoNo {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for NoNo {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for NoNo {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         self.judge(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         self.judge(diff)
     }
 
-    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         self.judge(diff)
     }
 }

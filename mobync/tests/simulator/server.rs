@@ -8,9 +8,7 @@ use std::{
     },
 };
 
-use mobync::{
-    Access, Database, Diff, Error, Mobync, Owner, SyncResponse, Synchronizer, WindowQuery,
-};
+use mobync::{Access, Database, Diff, Error, Mobync, Owner, SyncResponse, UnitOfWork, WindowQuery};
 
 use super::{
     convert,
@@ -118,7 +116,7 @@ impl<D: Database + Clone> Server<D> {
     }
 
     async fn apply(&self, Posted { owner, clock, diffs }: &Posted) -> Outcome {
-        self.mobync.apply(*clock, diffs.clone(), &self.owners[*owner].0).await
+        self.mobync.apply(&self.owners[*owner].0, *clock, diffs.clone()).await
     }
 
     /// Everything is as the text says, if the requests were served in this order.
@@ -235,7 +233,7 @@ impl<D: Database + Clone> Server<D> {
         let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;
         let mut rows = Objects::new();
         for model in ["tasks", "notes"] {
-            let records = unit.read(owner, model, &[]).await.map_err(Into::into);
+            let records = unit.read(owner, model, &[]).await;
             for record in records.map_err(Failure::of)? {
                 let key = (model.to_owned(), record.id().to_owned());
                 rows.insert(key, convert::fields(record));

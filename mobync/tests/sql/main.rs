@@ -65,7 +65,7 @@ impl<D: Dialect> Server<SqlDatabase<D>> {
 
 impl<D: Database> Server<D> {
     async fn sync(&self, clock: i64, sent: impl IntoIterator<Item = Sent>) -> SyncResponse {
-        self.0.apply(clock, diffs(sent), &ada()).await.unwrap()
+        self.0.apply(&ada(), clock, diffs(sent)).await.unwrap()
     }
 
     /// Which diffs are refused, with code and sentence.
@@ -79,10 +79,10 @@ impl<D: Database> Server<D> {
     }
 
     async fn rows(&self, model: &str) -> Vec<Value> {
-        use mobync::{Access, Synchronizer};
+        use mobync::{Access, UnitOfWork};
 
         let mut unit = self.0.database().open(&ada(), Access::Read).await.unwrap();
-        let records = unit.read(&ada(), model, &[]).await.map_err(Into::into).unwrap();
+        let records = unit.read(&ada(), model, &[]).await.unwrap();
         let mut rows: Vec<Value> = records.into_iter().map(Value::from).collect();
         rows.sort_by_key(|row| row["id"].to_string());
         rows

@@ -54,8 +54,8 @@ async fn a_shared_table_is_everybodys() {
     let server =
         Server::new(SqliteDatabase::builder().table(table).pool(pool).await.unwrap()).await;
     let sent = |a: &str| diffs([create("t1", json!({"a": a})).model("ownerless")]);
-    server.0.apply(0, sent("x"), &ada()).await.unwrap();
-    server.0.apply(0, sent("y"), &owner("bob")).await.unwrap();
+    server.0.apply(&ada(), 0, sent("x")).await.unwrap();
+    server.0.apply(&owner("bob"), 0, sent("y")).await.unwrap();
     assert_eq!(server.rows("ownerless").await, [json!({"id": "t1", "a": "y"})]);
 }
 
@@ -125,7 +125,7 @@ async fn set_up_drops_the_index_of_creates_of_earlier_versions() {
                  WHERE type = 'create'";
     sqlx::query(index).execute(&postgres).await.unwrap();
     server.sync(0, [create("t1", json!({"a": "x"}))]).await;
-    server.0.apply(0, diffs(apart.clone()), &ada()).await.unwrap_err();
+    server.0.apply(&ada(), 0, diffs(apart.clone())).await.unwrap_err();
     server.0.database().set_up().await.unwrap();
     server.sync(0, apart.clone()).await;
     let left = "SELECT count(*) FROM pg_indexes WHERE indexname = 'diffs_creates'";
@@ -171,8 +171,8 @@ async fn an_entry_with_a_null_in_it_fails_a_first_sync_whole() {
     let pool = postgres_with(&statements).await;
     let postgres = PostgresDatabase::builder().table("tasks").pool(pool).await.unwrap();
     for answer in [
-        mobync::Mobync::new(sqlite).apply(0, Vec::new(), &ada()).await,
-        mobync::Mobync::new(postgres).apply(0, Vec::new(), &ada()).await,
+        mobync::Mobync::new(sqlite).apply(&ada(), 0, Vec::new()).await,
+        mobync::Mobync::new(postgres).apply(&ada(), 0, Vec::new()).await,
     ] {
         assert_eq!(answer.unwrap_err().code(), "internal");
     }
@@ -186,8 +186,8 @@ async fn a_log_that_is_not_there_is_told_with_what_to_do() {
     let postgres = PostgresDatabase::builder().table("tasks").pool(pool).await.unwrap();
     let sent = || diffs([create("t1", json!({}))]);
     let errors = [
-        mobync::Mobync::new(sqlite).apply(0, sent(), &ada()).await.unwrap_err(),
-        mobync::Mobync::new(postgres).apply(0, sent(), &ada()).await.unwrap_err(),
+        mobync::Mobync::new(sqlite).apply(&ada(), 0, sent()).await.unwrap_err(),
+        mobync::Mobync::new(postgres).apply(&ada(), 0, sent()).await.unwrap_err(),
     ];
     for error in errors {
         let cause = std::error::Error::source(&error).unwrap().to_string();

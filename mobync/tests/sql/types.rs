@@ -1,6 +1,6 @@
 //! JSON to columns and back; what a column cannot hold is refused alone, and named.
 
-use mobync::{Access, Database, ReadFilter, Synchronizer};
+use mobync::{Access, Database, ReadFilter, UnitOfWork};
 use serde_json::{Value, json};
 
 use super::{
@@ -205,7 +205,7 @@ async fn fields_unknown_to_the_table_fail_the_request_or_are_kept_in_the_log() {
     let strict = Server::new(strict.await.unwrap()).await;
     for field in ["b", "owner"] {
         let sent = super::diffs([create("t1", json!({"a": "x", field: "y"}))]);
-        let error = strict.0.apply(0, sent, &ada()).await.unwrap_err();
+        let error = strict.0.apply(&ada(), 0, sent).await.unwrap_err();
         assert_eq!(error.code(), "unknown_field");
         assert!(error.to_string().contains("(it has a)"), "{error}");
     }
@@ -227,9 +227,9 @@ async fn fields_unknown_to_the_table_fail_the_request_or_are_kept_in_the_log() {
 /// The ids of the records that meet a filter.
 pub(crate) async fn ids<D: Database>(server: &Server<D>, filter: ReadFilter) -> Vec<String> {
     let mut unit = server.0.database().open(&ada(), Access::Write).await.unwrap();
-    let records = unit.read(&ada(), "tasks", &[filter]).await.map_err(Into::into).unwrap();
+    let records = unit.read(&ada(), "tasks", &[filter]).await.unwrap();
     // The unit goes on behind a filter that the database could make nothing of.
-    unit.read(&ada(), "tasks", &[]).await.map_err(Into::into).unwrap();
+    unit.read(&ada(), "tasks", &[]).await.unwrap();
     let mut ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
     ids.sort();
     ids

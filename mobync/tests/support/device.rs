@@ -13,7 +13,7 @@ pub struct Device(BTreeMap<String, Map<String, Value>>);
 
 impl Device {
     /// A device that has synced, and holds what the server has.
-    pub async fn of<D: Database, R: Rules<D::Unit>>(server: &Server<D, R>, clock: i64) -> Self {
+    pub async fn of<D: Database, R: Rules>(server: &Server<D, R>, clock: i64) -> Self {
         let answer = server.sync(0, []).await;
         assert_eq!(answer.logical_clock, clock);
         let mut device = Self::default();

@@ -7,7 +7,7 @@ use std::sync::{
 
 use mobync::{
     Access, Change, Database, DatabaseError, Diff, Owner, ReadFilter, Record, Rejection, Snapshot,
-    Synchronizer, Window, WindowQuery, Write,
+    UnitOfWork, Window, WindowQuery, Write,
 };
 
 /// What may go wrong.
@@ -65,9 +65,7 @@ impl<D: Database, H: Hook> Database for Hooked<D, H> {
     }
 }
 
-impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
-    type Error = DatabaseError;
-
+impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
     async fn read(
         &mut self,
         owner: &Owner,
@@ -77,55 +75,12 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
         let is_probe = model == "diffs"
             && matches!(filters, [one] if *one == ReadFilter::equal("id", one.value().clone()));
         pass(&self.hook, if is_probe { "probe" } else { "read" }).await?;
-        self.inner.read(owner, model, filters).await.map_err(Into::into)
-    }
-
-    async fn create(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        record: Record,
-    ) -> Result<(), DatabaseError> {
-        pass(&self.hook, "create").await?;
-        self.hook.change(&Change::create(model, record.clone()))?;
-        self.inner.create(owner, model, record).await.map_err(Into::into)
-    }
-
-    async fn update(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        changes: Record,
-    ) -> Result<(), DatabaseError> {
-        pass(&self.hook, "update").await?;
-        self.hook.change(&Change::update(model, changes.clone()))?;
-        self.inner.update(owner, model, changes).await.map_err(Into::into)
-    }
-
-    async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Result<(), DatabaseError> {
-        pass(&self.hook, "delete").await?;
-        self.hook.change(&Change::delete(model, id))?;
-        self.inner.delete(owner, model, id).await.map_err(Into::into)
-    }
-
-    async fn validate_create(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        pass(&self.hook, "validate_create").await?;
-        self.inner.validate_create(owner, diff).await.map_err(Into::into)
-    }
-
-    async fn validate_update(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        pass(&self.hook, "validate_update").await?;
-        self.inner.validate_update(owner, diff).await.map_err(Into::into)
-    }
-
-    async fn validate_delete(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
-        pass(&self.hook, "validate_delete").await?;
-        self.inner.validate_delete(owner, diff).await.map_err(Into::into)
+        self.inner.read(owner, model, filters).await
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
         pass(&self.hook, "commit").await?;
-        self.inner.commit().await.map_err(Into::into)
+        self.inner.commit().await
     }
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
@@ -134,6 +89,11 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
 
     fn validates(&self) -> bool {
         self.inner.validates()
+    }
+
+    async fn validate(&mut self, owner: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        pass(&self.hook, "validate").await?;
+        self.inner.validate(owner, diff).await
     }
 
     fn survives_rejection(&self) -> bool {
@@ -187,7 +147,7 @@ impl<U: Synchronizer, H: Hook> Synchronizer for HookedUnit<U, H> {
     }
 }
 
-impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
+impl<U: UnitOfWork, H: Hook> HookedUnit<U, H> {
     async fn write_batch(
         &mut self,
         owner: &Owner,
@@ -225,11 +185,7 @@ impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let mut rejections = Vec::new();
         for (place, write) in writes.iter().enumerate() {
-            let done = match write.to_change()? {
-                Change::Create { model, record } => self.create(owner, &model, record).await,
-                Change::Update { model, changes } => self.update(owner, &model, changes).await,
-                Change::Delete { model, id } => self.delete(owner, &model, &id).await,
-            };
+            let done = self.write_one(owner, write).await;
             if let Err(error) = done {
                 rejections.push(Rejection { place, error });
                 if !self.survives_rejection() {
@@ -238,6 +194,13 @@ impl<U: Synchronizer, H: Hook> HookedUnit<U, H> {
             }
         }
         Ok(rejections)
+    }
+
+    async fn write_one(&mut self, owner: &Owner, write: &Write<'_>) -> Result<(), DatabaseError> {
+        pass(&self.hook, write.operation().as_str()).await?;
+        self.hook.change(&write.to_change()?)?;
+        let rejections = self.inner.write(owner, std::slice::from_ref(write)).await?;
+        rejections.into_iter().next().map_or(Ok(()), |rejection| Err(rejection.error))
     }
 }
 

@@ -13,8 +13,8 @@ pub mod postgres;
 pub mod pure;
 mod server;
 
-use mobync::{Diff, Operation, Owner};
-use serde_json::{Map, Value, json};
+use mobync::{Change, DatabaseError, Diff, Operation, Owner, Record, UnitOfWork, Write};
+use serde_json::{Map, Value, json, value::RawValue};
 
 pub use self::{
     device::Device,
@@ -33,6 +33,23 @@ pub fn owner(name: &str) -> Owner {
 
 pub fn ada() -> Owner {
     owner("ada")
+}
+
+/// Has a unit of work make a change to one of Ada's rows, which the log does not hear of.
+pub async fn make(unit: &mut impl UnitOfWork, change: Change) -> Result<(), DatabaseError> {
+    let (operation, model, record) = match change {
+        Change::Create { model, record } => (Operation::Create, model, record),
+        Change::Update { model, changes } => (Operation::Update, model, changes),
+        Change::Delete { model, id } => (Operation::Delete, model, Record::new(id)),
+    };
+    let (id, fields) = record.into_parts();
+    let text = |value: &Value| serde_json::value::to_raw_value(value).unwrap();
+    let fields: Vec<(String, Box<RawValue>)> =
+        fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+    let fields = fields.iter().map(|(name, value)| (&**name, &**value));
+    let write = Write::new(operation, &model, &id, fields);
+    let rejections = unit.write(&ada(), &[write]).await?;
+    rejections.into_iter().next().map_or(Ok(()), |rejection| Err(rejection.error))
 }
 
 /// A change of the object `id` of the model `tasks`.

@@ -2,7 +2,7 @@
 
 use mobync::{
     Access, Database, Diff, Error, Mobync, NoRules, Owner, Refusal, Rules, SyncResponse,
-    Synchronizer, View, WindowQuery,
+    UnitOfWork, View, WindowQuery,
 };
 
 use super::{Sent, T0, ada, diffs, line};
@@ -24,13 +24,13 @@ impl<D: Database> Server<D> {
     }
 }
 
-impl<D: Database, R: Rules<D::Unit>> Server<D, R> {
+impl<D: Database, R: Rules> Server<D, R> {
     pub async fn try_sync(
         &self,
         clock: i64,
         sent: impl IntoIterator<Item = Sent>,
     ) -> Result<SyncResponse, Error> {
-        self.mobync.apply(clock, diffs(sent), &ada()).await
+        self.mobync.apply(&ada(), clock, diffs(sent)).await
     }
 
     pub async fn sync(&self, clock: i64, sent: impl IntoIterator<Item = Sent>) -> SyncResponse {
@@ -60,7 +60,7 @@ impl<D: Database, R: Rules<D::Unit>> Server<D, R> {
     /// The objects of the model `tasks`, a line each; a field that is null is as one that is not there.
     pub async fn rows(&self) -> Vec<String> {
         let mut unit = self.mobync.database().open(&ada(), Access::Read).await.unwrap();
-        let records = unit.read(&ada(), "tasks", &[]).await.map_err(Into::into).unwrap();
+        let records = unit.read(&ada(), "tasks", &[]).await.unwrap();
         let mut rows: Vec<String> = records
             .into_iter()
             .map(|record| {
@@ -87,16 +87,16 @@ impl Forbid {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for Forbid {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for Forbid {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::judge(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::judge(diff)
     }
 
-    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn delete(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::judge(diff)
     }
 }

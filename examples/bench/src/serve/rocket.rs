@@ -46,9 +46,7 @@ fn build() -> Rocket<Build> {
 }
 
 pub(super) fn ours<D: Database>(mobync: Mobync<D>) -> Rocket<Build> {
-    build().attach(mobync_rocket::fairing(mobync, |credentials| {
-        Box::pin(async move { owner(credentials.token()) })
-    }))
+    build().attach(mobync_rocket::fairing(mobync, async |credentials| owner(credentials.token())))
 }
 
 pub(super) fn bare(bare: Bare) -> Rocket<Build> {

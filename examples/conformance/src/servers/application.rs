@@ -1,8 +1,8 @@
 //! What all servers under test have in common: the users, the rule, and a database with moods.
 
 use mobync::{
-    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, Synchronizer, View,
-    http::AuthError, memory::MemoryDatabase,
+    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, View, http::AuthError,
+    memory::MemoryDatabase,
 };
 use serde_json::Value;
 
@@ -55,12 +55,12 @@ impl NoForbiddenNames {
     }
 }
 
-impl<S: Synchronizer> Rules<S> for NoForbiddenNames {
-    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+impl Rules for NoForbiddenNames {
+    async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::judge(diff)
     }
 
-    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_, S>) -> Result<(), Refusal> {
+    async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
         Self::judge(diff)
     }
 }

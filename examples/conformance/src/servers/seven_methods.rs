@@ -72,16 +72,16 @@ impl Synchronizer for SevenMethods {
         Ok(())
     }
 
-    async fn validate_create(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
+    async fn validate_create(&mut self, _: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        check(diff)
     }
 
-    async fn validate_update(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
+    async fn validate_update(&mut self, _: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        check(diff)
     }
 
-    async fn validate_delete(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
+    async fn validate_delete(&mut self, _: &Owner, diff: &Diff) -> Result<bool, DatabaseError> {
+        check(diff)
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
@@ -89,14 +89,15 @@ impl Synchronizer for SevenMethods {
         committed.extend(self.working);
         Ok(())
     }
+}
 
-    fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
-        if model != "tasks" {
-            return Err(DatabaseError::unknown_model(model));
-        }
-        match fields.iter().find(|field| !FIELDS.contains(field)) {
-            Some(field) => Err(DatabaseError::unknown_field(model, *field, FIELDS)),
-            None => Ok(()),
-        }
+/// Whether there are such fields.
+fn check(diff: &Diff) -> Result<bool, DatabaseError> {
+    if diff.model != "tasks" {
+        return Err(DatabaseError::unknown_model(&diff.model));
+    }
+    match diff.record()?.fields().keys().find(|field| !FIELDS.contains(&field.as_str())) {
+        Some(field) => Err(DatabaseError::unknown_field(&diff.model, field, FIELDS)),
+        None => Ok(true),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mobync::{Access, Database, Diff, Owner, Record, Synchronizer, WindowQuery};
+use mobync::{Access, Database, Diff, Owner, Record, UnitOfWork, WindowQuery};
 use uuid::Uuid;
 
 use super::servers::{MODELS, Renewable};

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::{change, decode};
 use crate::{
-    Change, Diff, Operation, SyncResponse,
+    change::Change,
     client::{
         Changes, DeviceError, LocalUnit, Pending, RefusedDiff, Request,
         settle::{Acknowledged, Decoded, Left},
     },
+    diff::{Diff, Operation},
+    protocol::SyncResponse,
 };
 
 /// A parsed answer, with its request.

@@ -5,9 +5,11 @@ use super::{
     sendable::{set_aside, size_of, unsendable},
 };
 use crate::{
-    Diff, Operation, Record, SyncRequest,
     client::{Changes, DeviceError, LocalUnit, Pending, Request},
+    diff::{Diff, Operation},
     engine::mint,
+    protocol::SyncRequest,
+    record::Record,
 };
 
 /// After this many answers that look as if no new diff had arrived, a request checks whether they are

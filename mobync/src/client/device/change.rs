@@ -7,8 +7,9 @@ use super::{
     sendable::{self, size_of},
 };
 use crate::{
-    Change, Operation,
+    change::Change,
     client::{Changes, DeviceError, LocalUnit, Pending, settle::Decoded},
+    diff::Operation,
     engine::diff_of,
 };
 

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 
 use crate::{
-    SyncResponse,
     client::{DeviceError, Request},
+    protocol::SyncResponse,
 };
 
 /// What is wrong with an answer.

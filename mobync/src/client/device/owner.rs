@@ -2,8 +2,11 @@
 
 use super::Device;
 use crate::{
-    Access, Diff, Operation, Owner, SyncRequest, SyncResponse,
     client::{DeviceError, LocalStore, LocalUnit, Request, State, StoreError, store::Mark},
+    database::Access,
+    diff::{Diff, Operation},
+    owner::Owner,
+    protocol::{SyncRequest, SyncResponse},
 };
 
 /// How many creates are remembered to recognise the owner.
@@ -136,7 +139,7 @@ pub(super) async fn mark<U: LocalUnit>(unit: &mut U, request: &Request) -> Resul
     }
     let made = request.changes().filter(|diff| diff.operation == Operation::Create);
     let marks = made.filter_map(|diff| {
-        let record: crate::Record = serde_json::from_str(&diff.json_data).ok()?;
+        let record: crate::record::Record = serde_json::from_str(&diff.json_data).ok()?;
         Some(Mark {
             diff_id: diff.id.clone(),
             model: diff.model.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{change::is_delete, decode};
 use crate::{
-    Change,
+    change::Change,
     client::{DeviceError, LocalUnit, Located, Pending},
     engine::{diff_of, mint},
 };

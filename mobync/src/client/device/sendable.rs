@@ -4,8 +4,9 @@ use std::{collections::BTreeMap, io};
 
 use super::decode;
 use crate::{
-    Diff, Error, Operation,
     client::{Changes, DeviceError, LocalUnit, Pending, RefusedDiff},
+    diff::{Diff, Operation},
+    error::Error,
     protocol::check_diff,
 };
 

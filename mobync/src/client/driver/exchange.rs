@@ -2,12 +2,13 @@
 
 use super::{Client, pace::Pace};
 use crate::{
-    Diff, SyncResponse,
     client::{
         Changes, LocalStore, NoAnswer, Request, SyncFailure, Transport,
         device::{Limits, size_of},
         transport::Heard,
     },
+    diff::Diff,
+    protocol::SyncResponse,
 };
 
 /// No sensible limit refuses a request that is smaller than this, in bytes.

@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::{Change, DatabaseError, Operation, Record, merge::Fields};
+use serde_json::value::RawValue;
+
+use super::Fields;
+use crate::{change::Change, diff::Operation, error::DatabaseError, record::Record};
 
 /// One change that a sync makes to an object, with its values as they came over the wire.
 ///
@@ -17,6 +20,19 @@ pub struct Write<'a> {
     /// Of a create, the whole record as it was sent: the JSON text of an object with the id.
     #[cfg_attr(not(feature = "memory"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) whole: Option<&'a str>,
+}
+
+impl<'a> Write<'a> {
+    /// A write of these fields, `id` apart, each once; none of a delete. For tests of a database.
+    pub fn new(
+        operation: Operation,
+        model: &'a str,
+        id: &'a str,
+        fields: impl IntoIterator<Item = (&'a str, &'a RawValue)>,
+    ) -> Self {
+        let fields = fields.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+        Self { operation, model, id: Cow::Borrowed(id), fields, whole: None }
+    }
 }
 
 impl Write<'_> {

@@ -1,40 +1,18 @@
-//! What a sync asks of the log, by the methods that every database has.
+//! What a sync asks of the log, by the reads that every database has.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::{DatabaseError, Diff, Owner, ReadFilter, Snapshot, Synchronizer};
+use super::{UnitOfWork, WindowQuery};
+use crate::{
+    diff::Diff,
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{Snapshot, Window},
+    owner::Owner,
+};
 
-/// What a sync asks of the log and the objects, all at once so that a database can answer at once.
-#[derive(Clone, Copy, Debug)]
-pub struct WindowQuery<'a> {
-    /// The name of the diffs model.
-    pub log: &'a str,
-    /// The device's clock, in ticks.
-    pub since: i64,
-    /// The ids of the request's diffs.
-    pub ids: &'a [&'a str],
-    /// The objects (model, id) that the request names, each once.
-    pub objects: &'a [(&'a str, &'a str)],
-}
-
-/// What a sync needs of the log, from one snapshot.
-#[derive(Clone, Debug, Default)]
-pub struct Window {
-    /// The owner's clock, in ticks. Where it is less than the query's `since`, any lesser value does.
-    pub clock: i64,
-    /// The query's `since`, or the tick of the first log entry that has one of the query's ids,
-    /// whichever is less.
-    pub start: i64,
-    /// The log's entries from `start` on, in any order.
-    pub entries: Vec<Diff>,
-    /// For each of the query's objects, in that order, whether it is there.
-    pub existing: Vec<bool>,
-    /// Those of the query's models that the database does not have.
-    pub unknown_models: Vec<String>,
-}
-
-pub(super) async fn read_window<S: Synchronizer + ?Sized>(
-    unit: &mut S,
+pub(super) async fn read_window<U: UnitOfWork>(
+    unit: &mut U,
     owner: &Owner,
     query: WindowQuery<'_>,
 ) -> Result<Window, DatabaseError> {
@@ -61,7 +39,7 @@ pub(super) async fn read_window<S: Synchronizer + ?Sized>(
     }
     let mut found: HashMap<&str, HashSet<String>> = HashMap::new();
     for (model, ids) in ids_of {
-        match unit.read(owner, model, &[ReadFilter::any_of("id", ids)]).await.map_err(Into::into) {
+        match unit.read(owner, model, &[ReadFilter::any_of("id", ids)]).await {
             Ok(records) => {
                 found.insert(
                     model,
@@ -78,8 +56,8 @@ pub(super) async fn read_window<S: Synchronizer + ?Sized>(
 }
 
 /// No tick is left out, so the clock is the first one without an entry: doubling, then halving.
-pub(super) async fn probe_clock<S: Synchronizer + ?Sized>(
-    unit: &mut S,
+pub(super) async fn probe_clock<U: UnitOfWork>(
+    unit: &mut U,
     owner: &Owner,
     log: &str,
 ) -> Result<i64, DatabaseError> {
@@ -97,8 +75,8 @@ pub(super) async fn probe_clock<S: Synchronizer + ?Sized>(
     Ok(clock_at_least)
 }
 
-pub(super) async fn fold_log<S: Synchronizer + ?Sized>(
-    unit: &mut S,
+pub(super) async fn fold_log<U: UnitOfWork>(
+    unit: &mut U,
     owner: &Owner,
     log: &str,
 ) -> Result<Snapshot, DatabaseError> {
@@ -109,22 +87,22 @@ pub(super) async fn fold_log<S: Synchronizer + ?Sized>(
     Ok(snapshot)
 }
 
-async fn has_tick<S: Synchronizer + ?Sized>(
-    unit: &mut S,
+async fn has_tick<U: UnitOfWork>(
+    unit: &mut U,
     owner: &Owner,
     log: &str,
     tick: i64,
 ) -> Result<bool, DatabaseError> {
     let filters = [ReadFilter::equal("logical_clock", tick)];
-    Ok(!unit.read(owner, log, &filters).await.map_err(Into::into)?.is_empty())
+    Ok(!unit.read(owner, log, &filters).await?.is_empty())
 }
 
-async fn read_log<S: Synchronizer + ?Sized>(
-    unit: &mut S,
+async fn read_log<U: UnitOfWork>(
+    unit: &mut U,
     owner: &Owner,
     log: &str,
     filters: &[ReadFilter],
 ) -> Result<Vec<Diff>, DatabaseError> {
-    let records = unit.read(owner, log, filters).await.map_err(Into::into)?;
+    let records = unit.read(owner, log, filters).await?;
     records.into_iter().map(Diff::from_record).collect()
 }
