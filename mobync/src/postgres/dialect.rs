@@ -69,7 +69,6 @@ impl Dialect for Postgres {
     type Db = sqlx::Postgres;
     type Writer = Transaction;
     type AtOnce = ();
-    const BEGIN_ALONE: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462)";
 
     /// A second one would hold a connection of the pool while it waits for the first.
     fn turns(&self) -> Turns {

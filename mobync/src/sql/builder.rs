@@ -15,7 +15,6 @@ pub struct Builder<D: Dialect> {
     tables: Vec<Table>,
     log: String,
     across_owners: bool,
-    first: Vec<String>,
 }
 
 impl<D: Dialect> Default for Builder<D> {
@@ -25,7 +24,6 @@ impl<D: Dialect> Default for Builder<D> {
             tables: Vec::new(),
             log: "diffs".to_owned(),
             across_owners: false,
-            first: Vec::new(),
         }
     }
 }
@@ -57,31 +55,6 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// Runs SQL before the tables are read, such as `CREATE TABLE IF NOT EXISTS`.
-    ///
-    /// It may have several statements, and may be called several times. All of it is one transaction,
-    /// and of several processes that start at the same time one runs it after another. For migrations
-    /// with versions, run `sqlx::migrate!` on a pool of your own, and then use [`pool`](Self::pool).
-    ///
-    /// ```no_run
-    /// # #[cfg(feature = "sqlite")]
-    /// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
-    /// use mobync::sqlite::SqliteDatabase;
-    ///
-    /// let database = SqliteDatabase::builder()
-    ///     .run_first("CREATE TABLE IF NOT EXISTS notes (id text, owner text, PRIMARY KEY (owner, id))")
-    ///     .table("notes")
-    ///     .connect("sqlite://app.sqlite")
-    ///     .await?;
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn run_first(mut self, sql: impl Into<String>) -> Self {
-        self.first.push(sql.into());
-        self
-    }
-
     /// Connects with a pool that is configured for sync, and reads the tables from the catalogue.
     ///
     /// # Errors
@@ -96,7 +69,6 @@ impl<D: Dialect> Builder<D> {
     /// # Errors
     /// [`SchemaError`]
     pub async fn pool(mut self, pool: Pool<D::Db>) -> Result<SqlDatabase<D>, SchemaError> {
-        run_first::<D>(&pool, &self.first).await?;
         let mut connection = pool.acquire().await?;
         let connection: &mut <D::Db as Database>::Connection = &mut connection;
         connection.ping().await?;
@@ -131,32 +103,4 @@ impl<D: Dialect> Builder<D> {
         let schema = Schema { log: inspect::log_model::<D>(&log, found)?, models };
         Ok(SqlDatabase::new(self.dialect, pool, schema))
     }
-}
-
-/// Runs the statements in one transaction, which no other process runs at the same time.
-async fn run_first<D: Dialect>(
-    pool: &Pool<D::Db>,
-    statements: &[String],
-) -> Result<(), sqlx::Error> {
-    if statements.is_empty() {
-        return Ok(());
-    }
-    let mut connection = pool.acquire().await?;
-    let done = run_alone::<D>(&mut connection, statements).await;
-    // sqlx does not notice if SQLite has ended the transaction by itself.
-    if done.is_err() && D::command(&mut connection, "ROLLBACK").await.is_err() {
-        connection.close_on_drop();
-    }
-    done
-}
-
-async fn run_alone<D: Dialect>(
-    connection: &mut <D::Db as Database>::Connection,
-    statements: &[String],
-) -> Result<(), sqlx::Error> {
-    D::command(connection, D::BEGIN_ALONE).await?;
-    for sql in statements {
-        D::command(connection, sql).await?;
-    }
-    D::command(connection, "COMMIT").await
 }

@@ -29,8 +29,11 @@ pub enum Arg<'a> {
 /// sqlx's trait bounds wherever a dialect is used.
 macro_rules! run_statements {
     ($connection:ty) => {
-        async fn command(connection: &mut $connection, sql: &str) -> Result<(), sqlx::Error> {
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+        async fn command(
+            connection: &mut $connection,
+            sql: &'static str,
+        ) -> Result<(), sqlx::Error> {
+            sqlx::raw_sql(sql).execute(connection).await.map(drop)
         }
 
         async fn execute(
@@ -86,8 +89,6 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     type Writer: Writer<Self::Db> + Debug;
     /// What the dialect must know to check constraints immediately instead of at the commit.
     type AtOnce: Debug + Send + Sync;
-    /// Begins a transaction in which tables are created, while no other process does the same.
-    const BEGIN_ALONE: &'static str;
 
     fn turns(&self) -> Turns;
 
@@ -199,7 +200,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// Runs statements without parameters, in one round trip.
     fn command(
         connection: &mut Connection<Self>,
-        sql: &str,
+        sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     fn execute(

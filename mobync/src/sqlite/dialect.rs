@@ -58,7 +58,6 @@ impl Dialect for Sqlite {
     type Db = sqlx::Sqlite;
     type Writer = Turn;
     type AtOnce = ForeignKeys;
-    const BEGIN_ALONE: &'static str = "BEGIN IMMEDIATE";
 
     /// They share a commit, but must not be the only ones that wait for the database.
     fn turns(&self) -> Turns {

@@ -77,40 +77,6 @@ async fn set_up_may_be_called_at_once_by_many_and_again() {
 }
 
 #[tokio::test]
-async fn tables_may_be_made_first_by_many_at_once() {
-    const MADE: &str = "CREATE TABLE IF NOT EXISTS made (id text, owner text, PRIMARY KEY (owner, id)); \
-                        CREATE INDEX IF NOT EXISTS made_by_id ON made (id)";
-    let postgres = postgres_with(&[]).await;
-    let (sqlite, _folder) = sqlite_with(&[]).await;
-    let built = (0..8).map(|_| {
-        let postgres =
-            PostgresDatabase::builder().run_first(MADE).table("made").pool(postgres.clone());
-        let sqlite = SqliteDatabase::builder().run_first(MADE).table("made").pool(sqlite.clone());
-        tokio::spawn(async move { (postgres.await.unwrap(), sqlite.await.unwrap()) })
-    });
-    for built in built.collect::<Vec<_>>() {
-        built.await.unwrap();
-    }
-}
-
-#[tokio::test]
-async fn what_is_run_first_is_done_all_or_not_at_all() {
-    const MADE: &str = "CREATE TABLE made (id text, owner text, PRIMARY KEY (owner, id))";
-    let postgres = postgres_with(&[]).await;
-    let (sqlite, _folder) = sqlite_with(&[]).await;
-    for wrong in ["CREATE TABLE", "SELECT 1; INSERT INTO nothing VALUES (1)"] {
-        let builder = PostgresDatabase::builder().run_first(MADE).run_first(wrong).table("made");
-        builder.pool(postgres.clone()).await.unwrap_err();
-        let builder = SqliteDatabase::builder().run_first(MADE).run_first(wrong).table("made");
-        builder.pool(sqlite.clone()).await.unwrap_err();
-    }
-    // Nothing of it is there, and the pools' connections are in no transaction.
-    let builder = PostgresDatabase::builder().run_first(MADE).table("made");
-    builder.pool(postgres).await.unwrap();
-    SqliteDatabase::builder().run_first(MADE).table("made").pool(sqlite).await.unwrap();
-}
-
-#[tokio::test]
 async fn set_up_drops_the_index_of_creates_of_earlier_versions() {
     let postgres = postgres_with(TABLES).await;
     let (sqlite, _folder) = sqlite_with(TABLES).await;
