@@ -24,6 +24,9 @@ use crate::{
 ///
 /// A unit of work that is dropped leaves nothing behind, and owners do not see each other.
 ///
+/// It does not check values: a field accepts any JSON, and there are no constraints except the key. It
+/// accepts changes that another database would refuse.
+///
 /// ```
 /// use mobync::memory::MemoryDatabase;
 ///

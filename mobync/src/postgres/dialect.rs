@@ -147,13 +147,14 @@ impl Dialect for Postgres {
         .await
     }
 
+    // `IF NOT EXISTS` alone fails if two processes run it at the same time.
+    const BEGIN_SET_UP: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462)";
+
     fn set_up(log: &str) -> Vec<String> {
         let (table, owners) = (quote(log), owners_of(log));
         let index = quote(&format!("{log}_owner_logical_clock"));
         let creates = quote(&format!("{log}_creates"));
         vec![
-            // `IF NOT EXISTS` alone fails if two processes run it at the same time.
-            "SELECT pg_advisory_xact_lock(7886762398462)".to_owned(),
             format!(
                 "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
                  logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \

@@ -15,6 +15,7 @@ pub struct Builder<D: Dialect> {
     tables: Vec<Table>,
     log: String,
     across_owners: bool,
+    first: Vec<String>,
 }
 
 impl<D: Dialect> Default for Builder<D> {
@@ -24,6 +25,7 @@ impl<D: Dialect> Default for Builder<D> {
             tables: Vec::new(),
             log: "diffs".to_owned(),
             across_owners: false,
+            first: Vec::new(),
         }
     }
 }
@@ -55,7 +57,47 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
+    /// Runs SQL before the tables are read: statements that create them, each with `IF NOT EXISTS`,
+    /// because they run every time the database is built.
+    ///
+    /// All of it is one transaction, and several processes may start at the same time. Use it for first
+    /// steps and tests. For tables that change, use migrations: see
+    /// [`sql`](crate::sql#tables-that-change).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use mobync::{Mobync, sqlite::SqliteDatabase};
+    ///
+    /// let database = SqliteDatabase::builder()
+    ///     .run_first(
+    ///         "CREATE TABLE IF NOT EXISTS tasks (
+    ///             owner TEXT, id TEXT, name TEXT, done BOOLEAN, PRIMARY KEY (owner, id)
+    ///         )",
+    ///     )
+    ///     .table("tasks")
+    ///     .connect("sqlite::memory:")
+    ///     .await?;
+    /// database.set_up().await?;
+    /// let mobync = Mobync::new(database);
+    /// # let _ = mobync;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "sqlite"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn run_first(mut self, statements: impl Into<String>) -> Self {
+        self.first.push(statements.into());
+        self
+    }
+
     /// Connects with a pool that is configured for sync, and reads the tables from the catalogue.
+    ///
+    /// A pool belongs to the Tokio runtime on which it was opened. Open it on the framework's runtime:
+    /// in `#[tokio::main]`, in `#[actix_web::main]`, in `#[rocket::main]` or a Rocket fairing's
+    /// `on_ignite`.
     ///
     /// # Errors
     /// [`SchemaError`]
@@ -64,7 +106,8 @@ impl<D: Dialect> Builder<D> {
         self.pool(pool).await
     }
 
-    /// Uses the application's own pool, and reads the tables from the catalogue.
+    /// Uses the application's own pool, and reads the tables from the catalogue. The pool must have
+    /// been opened on the runtime that syncs run on: see [`connect`](Self::connect).
     ///
     /// # Errors
     /// [`SchemaError`]
@@ -72,6 +115,9 @@ impl<D: Dialect> Builder<D> {
         let mut connection = pool.acquire().await?;
         let connection: &mut <D::Db as Database>::Connection = &mut connection;
         connection.ping().await?;
+        if !self.first.is_empty() {
+            run_all::<D>(connection, &self.first).await?;
+        }
         D::check(connection, &self.log).await?;
         self.dialect.learn(connection).await?;
         let (mut models, mut keys) = (BTreeMap::new(), Keys::default());
@@ -102,5 +148,27 @@ impl<D: Dialect> Builder<D> {
         keys.check_log(&log.name, found.as_ref())?;
         let schema = Schema { log: inspect::log_model::<D>(&log, found)?, models };
         Ok(SqlDatabase::new(self.dialect, pool, schema))
+    }
+}
+
+/// Runs statements in one transaction, one process at a time.
+async fn run_all<D: Dialect>(
+    connection: &mut <D::Db as Database>::Connection,
+    statements: &[String],
+) -> Result<(), SchemaError> {
+    D::command(connection, D::BEGIN_SET_UP).await?;
+    let run = async {
+        for sql in statements {
+            D::script(connection, sql).await?;
+        }
+        D::command(connection, "COMMIT").await
+    };
+    match run.await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // Otherwise the next user of the connection would be in this transaction.
+            let _ = D::command(connection, "ROLLBACK").await;
+            Err(SchemaError::RunFirst(error))
+        }
     }
 }

@@ -61,7 +61,7 @@ impl<D: Dialect> SqlDatabase<D> {
         &self,
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<(), sqlx::Error> {
-        D::command(connection, "BEGIN").await?;
+        D::command(connection, D::BEGIN_SET_UP).await?;
         for statement in D::set_up(&self.schema.log.name) {
             D::execute(connection, &statement, &[]).await?;
         }

@@ -36,6 +36,10 @@ macro_rules! run_statements {
             sqlx::raw_sql(sql).execute(connection).await.map(drop)
         }
 
+        async fn script(connection: &mut $connection, sql: &str) -> Result<(), sqlx::Error> {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+        }
+
         async fn execute(
             connection: &mut $connection,
             sql: &str,
@@ -132,6 +136,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
+    /// Begins a transaction that makes tables, one process at a time.
+    const BEGIN_SET_UP: &'static str;
+
     /// Statements that create the library's own tables if they do not exist.
     fn set_up(log: &str) -> Vec<String>;
 
@@ -201,6 +208,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     fn command(
         connection: &mut Connection<Self>,
         sql: &'static str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
+    /// Runs the application's own statements, which have no parameters.
+    fn script(
+        connection: &mut Connection<Self>,
+        sql: &str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
     fn execute(

@@ -7,6 +7,9 @@ pub enum SchemaError {
     /// The database cannot be reached, or a query failed.
     #[error("the database cannot be asked for its tables")]
     Database(#[from] sqlx::Error),
+    /// A statement of [`run_first`](super::Builder::run_first) failed. All of them were undone.
+    #[error("the SQL of `run_first` failed, and was undone")]
+    RunFirst(#[source] sqlx::Error),
     /// The database cannot store every text.
     #[error(
         "the database keeps texts in {encoding}, which does not have every character; make one that \

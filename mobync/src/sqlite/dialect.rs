@@ -151,6 +151,8 @@ impl Dialect for Sqlite {
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
+    const BEGIN_SET_UP: &'static str = "BEGIN IMMEDIATE";
+
     fn set_up(log: &str) -> Vec<String> {
         let table = quote(log);
         let index = quote(&format!("{log}_owner_logical_clock"));

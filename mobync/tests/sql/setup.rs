@@ -76,6 +76,53 @@ async fn set_up_may_be_called_at_once_by_many_and_again() {
     database.set_up().await.unwrap();
 }
 
+const FIRST: &str = "
+    CREATE TABLE IF NOT EXISTS lists (id text, owner text, a text, PRIMARY KEY (owner, id));
+    CREATE TABLE IF NOT EXISTS made (id text, owner text, a text, PRIMARY KEY (owner, id)); -- both
+";
+
+#[tokio::test]
+async fn tables_are_made_first_by_many_at_once_and_again() {
+    let pool = postgres_with(TABLES).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let builder = PostgresDatabase::builder().run_first(FIRST).table("made").table("lists");
+        let pool = pool.clone();
+        tasks.spawn(async move { builder.pool(pool).await.map(drop) });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("new.sqlite").display());
+    for _ in 0..8 {
+        let url = url.clone();
+        let builder = SqliteDatabase::builder().run_first(FIRST).table("made").table("lists");
+        tasks.spawn(async move { builder.connect(&url).await.map(drop) });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn statements_run_first_are_all_done_or_none() {
+    let wrong = "INSERT INTO nowhere VALUES (1)";
+    let (sqlite, _folder) = sqlite_with(TABLES).await;
+    let postgres = postgres_with(TABLES).await;
+    for round in 0..2 {
+        let builder = SqliteDatabase::builder().run_first(FIRST).run_first(wrong).table("made");
+        let error = builder.pool(sqlite.clone()).await.unwrap_err();
+        assert!(matches!(error, SchemaError::RunFirst(_)), "{round}: {error}");
+        let builder = PostgresDatabase::builder().run_first(FIRST).run_first(wrong).table("made");
+        let error = builder.pool(postgres.clone()).await.unwrap_err();
+        assert!(matches!(error, SchemaError::RunFirst(_)), "{round}: {error}");
+    }
+    let absent = SqliteDatabase::builder().table("made").pool(sqlite.clone()).await.unwrap_err();
+    assert!(matches!(absent, SchemaError::NoTable { .. }));
+    let absent = PostgresDatabase::builder().table("made").pool(postgres).await.unwrap_err();
+    assert!(matches!(absent, SchemaError::NoTable { .. }));
+    let twice = SqliteDatabase::builder().run_first(FIRST).run_first(FIRST).table("made");
+    twice.pool(sqlite).await.unwrap();
+}
+
 #[tokio::test]
 async fn set_up_drops_the_index_of_creates_of_earlier_versions() {
     let postgres = postgres_with(TABLES).await;
