@@ -24,8 +24,8 @@ use crate::{
 ///
 /// A unit of work that is dropped leaves nothing behind, and owners do not see each other.
 ///
-/// It does not check values: a field takes any JSON, whatever type a table would give it, and there are no
-/// constraints but the key. What a real database would refuse is accepted here.
+/// It does not check values: a field accepts any JSON, and there are no constraints except the key. It
+/// accepts changes that another database would refuse.
 ///
 /// ```
 /// use mobync::memory::MemoryDatabase;

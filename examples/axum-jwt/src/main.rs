@@ -1,4 +1,4 @@
-//! Offline-first sync behind JSON Web Tokens.
+//! Offline-first sync with JSON Web Tokens.
 
 mod tokens;
 

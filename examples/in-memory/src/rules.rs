@@ -3,8 +3,8 @@
 use mobync::{Diff, Owner, Refusal, Rules, View};
 use serde_json::Value;
 
-/// Refuses a task whose name is blank. The diff alone is refused, and undone on its device, where
-/// the person reads the sentence.
+/// Refuses a task whose name is blank. Only this diff is refused. The device undoes it and shows the
+/// message.
 pub(crate) struct TasksHaveNames;
 
 impl Rules for TasksHaveNames {

@@ -1,12 +1,13 @@
 //! The sync endpoint over plain `http` types, which every framework's adapter calls.
 //!
-//! Statuses, codes and headers are made here and nowhere else, so that all frameworks answer alike.
-//! An [`Endpoint`] is the whole route; who writes a handler by hand uses its parts: [`authenticate`] or
-//! [`receive`], [`Mobync::apply`](crate::Mobync::apply), [`respond`]; and [`identify`] where there is no
-//! body. A [`LiveEndpoint`] is a second
-//! route, which tells devices when to sync. [`Limits`] say what requests and answers may take.
+//! Statuses, codes and headers are made only here, so that all frameworks give the same answers. An
+//! [`Endpoint`] is the whole route. A handler of your own uses its parts: [`authenticate`] or
+//! [`receive`], [`Mobync::apply`](crate::Mobync::apply), [`respond`]; and [`identify`] where there is
+//! no body. A [`LiveEndpoint`] is a second route, which tells devices when to sync. [`Limits`] limit
+//! the time and memory of requests and answers.
 //!
-//! A route needs a tokio runtime with its time enabled, unless bodies and databases are ready at once.
+//! A route needs a tokio runtime with its time driver enabled, unless bodies and databases are always
+//! ready immediately.
 
 mod auth;
 mod body;

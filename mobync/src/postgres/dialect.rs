@@ -48,7 +48,7 @@ fn owners_of(log: &str) -> String {
     quote(&catalogue::owners_of(log))
 }
 
-/// A literal that is the same whatever is in the text, also for the simple query protocol.
+/// A literal for any text, also in the simple query protocol.
 fn literal(text: &str) -> String {
     use std::fmt::Write;
 
@@ -70,7 +70,7 @@ impl Dialect for Postgres {
     type Writer = Transaction;
     type AtOnce = ();
 
-    /// A second one would wait for the first with a connection of the pool.
+    /// A second one would hold a connection of the pool while it waits for the first.
     fn turns(&self) -> Turns {
         Turns::new(1, self.lock_timeout)
     }
@@ -79,7 +79,7 @@ impl Dialect for Postgres {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.lock_timeout)
-            // A round trip before each sync; what it would find, the session finds by itself.
+            // It would be a round trip before each sync, and the session detects the same by itself.
             .test_before_acquire(false)
             .connect(url)
             .await
@@ -91,9 +91,10 @@ impl Dialect for Postgres {
         log: &Model,
         owner: &Owner,
     ) -> Result<Self::Writer, DatabaseError> {
-        // One round trip: whoever writes the owner's row first goes first, in all processes. The next
-        // statement sees what was committed by those before. Its plan is one for any owner: of one that
-        // the statistics do not know yet, PostgreSQL would expect no rows, and read them all.
+        // One round trip: the sync that writes the owner's row first goes first, in all processes. The
+        // next statement sees what earlier syncs have committed. It has a generic plan: for an owner
+        // that is not in the statistics yet, PostgreSQL would expect no rows, and choose a plan that
+        // reads all of them.
         let sql = format!(
             "BEGIN; SET LOCAL lock_timeout = {}; SET LOCAL plan_cache_mode = force_generic_plan; \
              INSERT INTO {} AS o (owner) VALUES ({}) \
@@ -106,7 +107,7 @@ impl Dialect for Postgres {
         loop {
             match Transaction::begin(pool, &sql).await {
                 Ok(transaction) => return Ok(transaction),
-                // An idle connection that is dead since the database was restarted.
+                // An idle connection that is dead because the database was restarted.
                 Err(error) if tries > 1 && is_dead(&error) => tries -= 1,
                 Err(error) => return Err(explain(log, error)),
             }
@@ -146,7 +147,7 @@ impl Dialect for Postgres {
         .await
     }
 
-    // `IF NOT EXISTS` alone fails where two processes come at once.
+    // `IF NOT EXISTS` alone fails if two processes run it at the same time.
     const BEGIN_SET_UP: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462)";
 
     fn set_up(log: &str) -> Vec<String> {
@@ -161,7 +162,7 @@ impl Dialect for Postgres {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
-            // Made by earlier versions; nothing reads it, and a NUL in a field made it fail.
+            // Created by earlier versions; no longer used, and it failed for a NUL in a field.
             format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
@@ -177,7 +178,7 @@ impl Dialect for Postgres {
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
         let (table, owned, id) = (&model.table, model.owned(), model.id.quoted());
-        // One by one by the key, whatever the statistics say: no other index has this order.
+        // One by one by the key, whatever the statistics are: no other index has this order.
         format!(
             "{ids} CROSS JOIN LATERAL (SELECT * FROM {table} AS t \
              WHERE {owned}t.{id} >= r.{id} AND t.{id} <= r.{id} ORDER BY t.{id} LIMIT 1) AS t",
@@ -287,8 +288,9 @@ impl Dialect for Postgres {
     }
 
     fn entries(log: &Model, start: &str) -> String {
-        // Planned for parameters that it sees, where it finds no limit, it is more costly than planned for
-        // any: so PostgreSQL keeps the latter plan, and by the order, that one has the right index.
+        // PostgreSQL estimates a higher cost for a plan with known parameters (without a limit) than
+        // for a generic plan. So it keeps the generic plan, which has the right index because of the
+        // order.
         format!(
             "SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, t.utc_timestamp, t.type, \
              t.model, t.json_data FROM {table} AS t \
@@ -389,7 +391,7 @@ impl Dialect for Postgres {
         let mut entries = sqlx::query(AssertSqlSafe(sql)).bind(owner.as_str()).fetch(connection);
         let mut snapshot = Snapshot::default();
         while let Some(entry) = entries.try_next().await? {
-            // The types of the columns were looked at when the database was built.
+            // The types of the columns were checked when the database was built.
             let id = entry.try_get_unchecked(0)?;
             let operation = operation_of(id, entry.try_get_unchecked(3)?);
             let entry = LogEntry {
@@ -445,9 +447,9 @@ fn ids(model: &Model, parameter: usize) -> String {
 
 /// Joins the table `t` with rows `r` of a function, by the owner `$1` and the id.
 ///
-/// PostgreSQL then looks for each row by the key, and never reads all the owner's rows instead, as it
-/// would where its statistics are old: the owner comes with the rows that are looked for, behind
-/// `OFFSET 0`, which keeps it there; and of those it expects few, for a condition that always holds.
+/// PostgreSQL then finds each row by the key, and never reads all rows of the owner instead, as it
+/// would with old statistics. The reason is that the owner is part of the rows to find, protected by
+/// `OFFSET 0`, and PostgreSQL expects few of these rows because of a condition that is always true.
 fn few(model: &Model, rows: &str) -> String {
     let id = model.id.quoted();
     let (mut select, mut on) = ("r.*".to_owned(), format!("t.{id} = r.{id}"));

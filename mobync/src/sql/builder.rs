@@ -6,7 +6,7 @@ use sqlx::{Connection, Database, Pool};
 
 use super::{Dialect, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema};
 
-/// Collects the tables that are to be synced, and then looks at them in the database.
+/// Collects the tables to sync, and then reads them from the database's catalogue.
 ///
 /// Made by `PostgresDatabase::builder()` or `SqliteDatabase::builder()`.
 #[derive(Clone, Debug)]
@@ -45,23 +45,24 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// Lets rows of one owner refer to those of another: the foreign keys between synced tables that do
-    /// not have the owner in them are not refused, only warned of.
+    /// Allows foreign keys between synced tables that do not include the owner: they are logged as
+    /// warnings instead of being refused.
     ///
-    /// An owner can then find out which ids others have, by referring to them; and what is referred to
-    /// cannot be deleted by the one whose it is. Prefer `FOREIGN KEY (owner, list) REFERENCES lists
-    /// (owner, id)`.
+    /// Rows of one owner can then reference rows of another. An owner can so find out which ids others
+    /// have, and the other owner cannot delete a row that is referenced. Prefer `FOREIGN KEY (owner,
+    /// list) REFERENCES lists (owner, id)`.
     #[must_use]
     pub fn allow_foreign_keys_across_owners(mut self) -> Self {
         self.across_owners = true;
         self
     }
 
-    /// Runs SQL before the tables are looked at: statements that make them, each with `IF NOT EXISTS`,
-    /// for they are run whenever the database is built.
+    /// Runs SQL before the tables are read: statements that create them, each with `IF NOT EXISTS`,
+    /// because they run every time the database is built.
     ///
-    /// All of it is one transaction, and several processes may start at once. For first steps and tests;
-    /// an application that lives on wants migrations, see [`sql`](crate::sql#tables-that-change).
+    /// All of it is one transaction, and several processes may start at the same time. Use it for first
+    /// steps and tests. For tables that change, use migrations: see
+    /// [`sql`](crate::sql#tables-that-change).
     ///
     /// ```
     /// # #[cfg(feature = "sqlite")]
@@ -92,10 +93,11 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// Connects, with a pool made for sync, and looks at the tables.
+    /// Connects with a pool that is configured for sync, and reads the tables from the catalogue.
     ///
-    /// A pool belongs to the Tokio runtime that it was opened on. Open it on the framework's own: in
-    /// `#[tokio::main]`, in `#[actix_web::main]`, in `#[rocket::main]` or a Rocket fairing's `on_ignite`.
+    /// A pool belongs to the Tokio runtime on which it was opened. Open it on the framework's runtime:
+    /// in `#[tokio::main]`, in `#[actix_web::main]`, in `#[rocket::main]` or a Rocket fairing's
+    /// `on_ignite`.
     ///
     /// # Errors
     /// [`SchemaError`]
@@ -104,8 +106,8 @@ impl<D: Dialect> Builder<D> {
         self.pool(pool).await
     }
 
-    /// Uses the application's own pool, and looks at the tables. The pool must have been opened on the
-    /// runtime that syncs run on, as [`connect`](Self::connect) says.
+    /// Uses the application's own pool, and reads the tables from the catalogue. The pool must have
+    /// been opened on the runtime that syncs run on: see [`connect`](Self::connect).
     ///
     /// # Errors
     /// [`SchemaError`]
@@ -164,7 +166,7 @@ async fn run_all<D: Dialect>(
     match run.await {
         Ok(()) => Ok(()),
         Err(error) => {
-            // Else the pool would give the open transaction to somebody else.
+            // Otherwise the next user of the connection would be in this transaction.
             let _ = D::command(connection, "ROLLBACK").await;
             Err(SchemaError::RunFirst(error))
         }

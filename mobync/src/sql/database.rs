@@ -13,7 +13,7 @@ use crate::{
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
-/// Its pool may be the application's own, and the other way round: see [`pool`](Self::pool).
+/// It can share the application's pool, and the application can use its pool: see [`pool`](Self::pool).
 #[derive(Debug)]
 pub struct SqlDatabase<D: Dialect> {
     pub(super) dialect: D,
@@ -41,8 +41,8 @@ impl<D: Dialect> SqlDatabase<D> {
         &self.schema.log
     }
 
-    /// Makes the library's own tables where they are not there. Call it at every start: it does nothing
-    /// the second time, and several processes may call it at once.
+    /// Creates the library's own tables if they do not exist. Call it at every start: it does nothing
+    /// the second time, and several processes may call it at the same time.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] or [`DatabaseError::Busy`]
@@ -50,7 +50,7 @@ impl<D: Dialect> SqlDatabase<D> {
         let failed = |error| D::explain(&self.schema.log, error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let made = self.make_tables(&mut connection).await;
-        // sqlx does not hear of a transaction that SQLite has ended by itself.
+        // sqlx does not notice if SQLite has ended the transaction by itself.
         if made.is_err() && D::command(&mut connection, "ROLLBACK").await.is_err() {
             connection.close_on_drop();
         }

@@ -1,4 +1,4 @@
-//! What is different from one SQL database to the next.
+//! The differences between SQL databases.
 
 use std::{fmt::Debug, future::Future};
 
@@ -25,8 +25,8 @@ pub enum Arg<'a> {
     Values(Vec<&'a Value>),
 }
 
-/// How statements run on a connection. Written once, but not in generic code: sqlx's traits would have
-/// to be named wherever a dialect is.
+/// How statements run on a connection. This is a macro, because generic code would have to repeat
+/// sqlx's trait bounds wherever a dialect is used.
 macro_rules! run_statements {
     ($connection:ty) => {
         async fn command(
@@ -62,21 +62,21 @@ macro_rules! run_statements {
 }
 pub(crate) use run_statements;
 
-/// A row of the window: its kind, and then the columns of the log but the owner.
+/// A row of the window: its kind, and then the columns of the log except the owner.
 pub(crate) type LogRow =
     (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
 
-/// A transaction that is written through; dropped without a commit, it undoes what was written.
+/// A transaction for writes. Dropping it without a commit undoes them.
 #[doc(hidden)]
 #[allow(missing_docs, reason = "not meant to be used outside")]
 pub trait Writer<Db: Database>: Send {
     /// None behind the end.
     fn connection(&mut self) -> Option<&mut Db::Connection>;
 
-    /// Whether the transaction goes on.
+    /// Whether the transaction is still open.
     fn is_alive(&self) -> bool;
 
-    /// Goes on in a transaction that no other writer shares. Called before anything is written.
+    /// Continues in a transaction that no other writer shares. Called before anything is written.
     fn alone(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         async { Ok(()) }
     }
@@ -91,7 +91,7 @@ pub trait Writer<Db: Database>: Send {
 pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     type Db: Database;
     type Writer: Writer<Self::Db> + Debug;
-    /// What must be known to check at once what would be checked at the commit.
+    /// What the dialect must know to check constraints immediately instead of at the commit.
     type AtOnce: Debug + Send + Sync;
 
     fn turns(&self) -> Turns;
@@ -101,7 +101,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         url: &str,
     ) -> impl Future<Output = Result<Pool<Self::Db>, sqlx::Error>> + Send;
 
-    /// Begins to write for the owner, whom nobody else writes for until the transaction's end.
+    /// Begins to write for the owner. Nobody else writes for this owner until the transaction ends.
     fn begin(
         &self,
         pool: &Pool<Self::Db>,
@@ -109,7 +109,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         owner: &Owner,
     ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
 
-    /// Looks at what concerns the whole database, when it is built.
+    /// Reads what concerns the whole database, when it is built.
     fn learn(
         &mut self,
         connection: &mut Connection<Self>,
@@ -118,19 +118,19 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Looks whether the database, and the name of the log, are such that sync can be on it.
+    /// Checks that the database and the name of the log can be used for sync.
     fn check(
         connection: &mut Connection<Self>,
         log: &str,
     ) -> impl Future<Output = Result<(), SchemaError>> + Send;
 
-    /// What the database says of a table, if there is one.
+    /// The description of a table in the catalogue, if it exists.
     fn find(
         connection: &mut Connection<Self>,
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
-    /// The columns of a table at which no constraint, index or trigger looks.
+    /// The columns of a table that no constraint, index or trigger uses.
     fn free_columns(
         connection: &mut Connection<Self>,
         model: &Model,
@@ -139,34 +139,34 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// Begins a transaction that makes tables, one process at a time.
     const BEGIN_SET_UP: &'static str;
 
-    /// Statements that make the library's own tables where they are not there.
+    /// Statements that create the library's own tables if they do not exist.
     fn set_up(log: &str) -> Vec<String>;
 
-    /// A hint for who has to make a table with these columns.
+    /// A statement that creates a table with these columns, as a hint.
     fn create_table(table: &Table) -> String;
 
-    /// How to have a column compared by its bytes.
+    /// How to make a column compare by its bytes, as a hint.
     fn by_bytes(table: &str, column: &str) -> String;
 
-    /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
+    /// The text after FROM: the owner's rows with the ids in the parameter, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
 
-    /// That the column compares so with a [`Arg::Value`], which it can be compared with.
+    /// The condition that the column compares in this way with an [`Arg::Value`] of a comparable type.
     fn compare(column: &Column, operator: &str, parameter: usize, value: &Value) -> String;
 
-    /// That the column equals one of [`Arg::Values`].
+    /// The condition that the column equals one of [`Arg::Values`].
     fn equals_one_of(column: &Column, parameter: usize) -> String;
 
     /// A select list for [`texts`](Self::texts): the record as JSON text, of the table `t`.
     fn record(model: &Model) -> String;
 
-    /// That a column, which may name rows, has a value of its type: a name.
+    /// The condition that a column of ids or owners has a valid value of its type.
     fn is_name(column: &Column) -> String;
 
-    /// That JSON can say all that is in a row of the table `t`.
+    /// The condition that JSON can represent every value in a row of the table `t`.
     fn is_sound(model: &Model) -> String;
 
-    /// A column of the table `t` as text, whatever is in it.
+    /// A column of the table `t` as text, for any value.
     fn shown(column: &Column) -> String;
 
     /// Statements that write many rows: `$1` is the owner, `$2` what [`payload`](Self::payload) makes of
@@ -184,7 +184,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// the window.
     fn entries(log: &Model, start: &str) -> String;
 
-    /// Reads the entries of such a row.
+    /// Reads the entries of a row of the window.
     ///
     /// # Errors
     /// If the log is broken.
@@ -228,7 +228,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<Vec<LogRow>, sqlx::Error>> + Send;
 
-    /// Folds the whole log of an owner.
+    /// Reads the whole log of an owner and folds it into its objects.
     fn fold_log(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -242,25 +242,25 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
-    /// What an error says of the change that the statement made.
+    /// What an error means for the change that the statement made.
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError;
 
-    /// Whether the connection is of no more use: nothing was lost by that if nothing was written.
+    /// Whether the connection is unusable. If nothing was written, nothing is lost.
     fn is_dead(error: &sqlx::Error) -> bool;
 
-    /// Makes the rest of the transaction check at once what it would check at the commit; `again` if it
-    /// was told so before, and the commit failed all the same.
+    /// Makes the rest of the transaction check immediately what it would check at the commit; `again`
+    /// if this was done before, and the commit failed anyway.
     fn check_at_once(
         connection: &mut Connection<Self>,
         again: bool,
     ) -> impl Future<Output = Result<Self::AtOnce, sqlx::Error>> + Send;
 
-    /// Does those writes of a batch that the database takes, in their order, and returns the others:
-    /// each leaves nothing behind.
+    /// Executes the writes of a batch that the database accepts, in their order, and returns the
+    /// others, each of which changes nothing.
     ///
     /// # Errors
-    /// If the database is ill, or would not take a batch without a row either; and a rejection, if it
-    /// is not known whose it is.
+    /// If the database fails, or rejects the same statement without rows; and a rejection, if it is not
+    /// known which write caused it.
     fn isolate(
         writer: &mut Self::Writer,
         owner: &Owner,

@@ -1,4 +1,4 @@
-//! Bringing rows that were there before the log into it.
+//! Adding rows that are older than the log to it.
 
 use std::collections::HashSet;
 
@@ -14,34 +14,34 @@ use crate::{
     unit::{UnitOfWork, WindowQuery},
 };
 
-/// How many rows are brought in with one tick of their owner's clock.
+/// How many rows are added with one tick of their owner's clock.
 const BATCH: i64 = 500;
 
-/// How many rows that were left out are told of.
+/// How many of the skipped rows are returned.
 const SHOWN: usize = 10;
 
-/// Stands between an owner and an id, which have no such character.
+/// Separates an owner and an id, which do not contain this character.
 const BETWEEN: char = '\u{1f}';
 
-/// How far an import came.
+/// The progress of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
-    /// How many owners have been gone through.
+    /// How many owners have been processed.
     pub owners: u64,
     /// How many owners there are.
     pub owners_in_all: u64,
-    /// How many rows were brought into the log.
+    /// How many rows were added to the log.
     pub rows: u64,
-    /// How many rows the log had already.
+    /// How many rows were already in the log.
     pub known_rows: u64,
-    /// How many rows were left out, because no diff can say what is in them.
+    /// How many rows were skipped, because no diff can represent them.
     pub skipped_rows: u64,
     /// The first few of these.
     pub skipped: Vec<SkippedRow>,
 }
 
-/// What is known of an owner's log: the objects in it, up to a tick.
+/// What has been read of an owner's log: the objects in it, up to a tick.
 #[derive(Debug, Default)]
 struct Seen {
     objects: HashSet<String>,
@@ -49,18 +49,18 @@ struct Seen {
 }
 
 impl<D: Dialect> SqlDatabase<D> {
-    /// Writes a create into the log for every row of the model's table that the log does not know, so
-    /// that devices receive what was there before sync was.
+    /// Writes a create into the log for every row of the model's table that the log does not have, so
+    /// that devices receive rows that are older than the log.
     ///
-    /// It goes on owner by owner, in batches, and tells `progress` after each one. It may be stopped at
-    /// any time and begun again, while devices sync: what the log knows is passed over. Rows without an
-    /// owner (null) are left out; so are rows that no diff can bring, and these are counted and told of:
+    /// It proceeds owner by owner, in batches, and calls `progress` after each one. You can stop it at
+    /// any time and start it again, while devices sync: rows that the log has are skipped. Rows without
+    /// an owner (null) are skipped. Rows that no diff can represent are skipped, counted and returned:
     /// an owner or id that is empty, longer than 1,024 bytes or no text, and values that JSON does not
     /// have.
     ///
     /// # Errors
-    /// [`DatabaseError::UnknownModel`]; [`DatabaseError::Failed`] or [`DatabaseError::Busy`] if the
-    /// database is, or if the table is shared.
+    /// [`DatabaseError::UnknownModel`]; [`DatabaseError::Failed`] or [`DatabaseError::Busy`] from the
+    /// database; or [`DatabaseError::Failed`] if the table is shared.
     pub async fn import(
         &self,
         model: &str,
@@ -98,7 +98,7 @@ impl<D: Dialect> SqlDatabase<D> {
         Ok(imported)
     }
 
-    /// Counts the rows that the database itself can say of that they are left out.
+    /// Counts the skipped rows that the database can find by a condition.
     async fn skip_unsound(&self, model: &Model, owner: &Column) -> Result<Imported, DatabaseError> {
         let mut imported = Imported::default();
         let table = &model.table;
@@ -129,7 +129,7 @@ impl<D: Dialect> SqlDatabase<D> {
     }
 
     /// # Errors
-    /// Why nothing of that owner can be in the log.
+    /// If nothing of that owner can be in the log.
     fn owner_to_import(&self, model: &Model, name: &str) -> Result<Owner, String> {
         let owner = Owner::new(name).map_err(|error| error.to_string())?;
         let fits = self.schema.log.check_owner(&owner).and_then(|()| model.check_owner(&owner));
@@ -154,7 +154,7 @@ impl<D: Dialect> SqlDatabase<D> {
         Ok(())
     }
 
-    /// Brings in the rows behind `last`, and returns the last of them.
+    /// Adds the rows after `last`, and returns the last of them.
     async fn import_batch(
         &self,
         model: &Model,
@@ -224,7 +224,7 @@ fn count(texts: &[String]) -> u64 {
 }
 
 impl Seen {
-    /// Reads what the log has got since the last look.
+    /// Reads what has been added to the log since the last time.
     async fn look<D: Dialect>(
         &mut self,
         unit: &mut SqlUnit<D>,

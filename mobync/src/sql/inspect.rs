@@ -1,4 +1,4 @@
-//! What a table must be like to be synced, or to be the log.
+//! The requirements for a table that is synced, and for the log.
 
 use super::{Column, Dialect, Found, FoundColumn, Kind, Model, SchemaError, Table, Unique, quote};
 
@@ -8,7 +8,7 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// The model of a table.
 ///
 /// # Errors
-/// What keeps it from being synced.
+/// The reason why it cannot be synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
     let Found { schema, other, mut columns, unique, .. } = found;
@@ -61,7 +61,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
     Ok(Model { name: name.clone(), table: in_sql, id, owner, columns, hidden, keeps_unknown })
 }
 
-/// Rows must be told apart by the bytes of owner and id, no less and no more, by a unique index.
+/// A unique index must distinguish rows by exactly the bytes of owner and id.
 fn check_key<D: Dialect>(
     table: &Table,
     in_sql: &str,

@@ -21,8 +21,8 @@ use crate::{
     unit::{Rejection, UnitOfWork, WindowQuery},
 };
 
-// The futures of statements are boxed: else those of an application that nests them in others would
-// be too deep for the compiler.
+// The futures of statements are boxed. Otherwise applications that nest them would get types too deep
+// for the compiler.
 
 /// One unit of work of an [`SqlDatabase`](super::SqlDatabase): a transaction, or reads outside of one.
 #[derive(Debug)]
@@ -30,9 +30,9 @@ pub struct SqlUnit<D: Dialect> {
     dialect: D,
     schema: Arc<Schema>,
     session: Session<D>,
-    /// Each write is tried by itself, so that it is known which ones the database does not take.
+    /// Each write is tried by itself, to find those that the database rejects.
     isolates: bool,
-    /// And so are constraints that the commit would check.
+    /// Constraints of the commit are checked then, too.
     at_once: Option<D::AtOnce>,
 }
 
@@ -45,11 +45,11 @@ impl<D: Dialect> SqlUnit<D> {
         Self { dialect, schema, session, isolates: false, at_once: None }
     }
 
-    /// Does a batch whole.
+    /// Executes a whole batch.
     ///
     /// # Errors
-    /// A rejection, behind which the transaction must be given up: not all databases undo a statement
-    /// that failed.
+    /// A rejection, after which the transaction must be given up: not all databases undo a failed
+    /// statement.
     async fn run(&mut self, owner: &Owner, batch: &Batch<'_, '_>) -> Result<(), DatabaseError> {
         let Some(sql) = batch.statement::<D>() else { return Ok(()) };
         let failed = |error| D::explain(batch.model, error);
@@ -59,7 +59,7 @@ impl<D: Dialect> SqlUnit<D> {
         if usize::try_from(done).is_ok_and(|done| done == batch.len()) {
             return Ok(());
         }
-        // What is not there need not be deleted.
+        // A row that does not exist does not have to be deleted.
         if batch.operation() == Operation::Delete {
             let sql = batch.existing::<D>(2);
             if D::texts(connection, &sql, &args).await.map_err(failed)?.is_empty() {
@@ -110,7 +110,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
             self.read_texts(model, &sql, &args).await
         };
         let texts = match read {
-            // What is no value of the column's type is the value of no record.
+            // A value that does not have the column's type is in no record.
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
             texts => texts?,
         };
@@ -129,7 +129,8 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     }
 
     fn survives_rejection(&self) -> bool {
-        // What is rejected without a statement harms no transaction, nor what is tried by itself.
+        // A rejection without a statement does not harm the transaction, nor does one of a write that
+        // is tried by itself.
         self.session.is_alive()
     }
 
@@ -222,7 +223,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         let log = &schema.log;
         let (sql, args) = self.dialect.append(log, owner, &entries);
         let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
-        // Whatever is wrong, no diff is to blame for it.
+        // No diff is the cause of such an error.
         appended.map(drop).map_err(|error| match D::explain(log, error) {
             rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
             error => error,

@@ -1,4 +1,4 @@
-//! What SQLite says of a table.
+//! The description of a table in SQLite's catalogue.
 
 use sqlx::SqliteConnection;
 
@@ -10,7 +10,7 @@ pub(super) async fn find(
 ) -> Result<Option<Found>, sqlx::Error> {
     let schema = table.schema_name().unwrap_or("main");
     let place = Place { schema, table: table.name() };
-    // Names are the same in any case.
+    // Names are compared without case.
     let found: Option<(String, String)> = sqlx::query_as(
         "SELECT type, lower(schema || '.' || name) FROM pragma_table_list \
          WHERE name = $1 COLLATE NOCASE AND schema = $2 COLLATE NOCASE",
@@ -56,7 +56,7 @@ impl Place<'_> {
         .await?;
         let columns = columns.into_iter().map(|(name, sql_type, generated)| {
             let kind = kind(&sql_type);
-            // A column's own collation is not to be learned, so it is not left to it.
+            // The catalogue does not tell a column's own collation, so the collation is always written.
             let collate = match kind {
                 Kind::Text | Kind::Other => " COLLATE BINARY",
                 _ => "",
@@ -72,7 +72,7 @@ impl Place<'_> {
         connection: &mut SqliteConnection,
         columns: &[FoundColumn],
     ) -> Result<Vec<Unique>, sqlx::Error> {
-        // What is the key of the rows themselves has no index.
+        // An `INTEGER PRIMARY KEY` has no index.
         let mut found: Vec<(String, bool, Option<String>, bool)> = sqlx::query_as(
             "SELECT l.name, l.partial, i.name, i.coll <> 'BINARY' COLLATE NOCASE \
              FROM pragma_index_list($1, $2) AS l, pragma_index_xinfo(l.name, $2) AS i \
@@ -120,7 +120,7 @@ impl Place<'_> {
     }
 }
 
-/// What a declared type means; SQLite itself takes anything, but for STRICT tables.
+/// The meaning of a declared type; SQLite itself accepts any value, except in STRICT tables.
 /// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
 fn kind(sql_type: &str) -> Kind {
     let sql_type = sql_type.to_ascii_uppercase();
