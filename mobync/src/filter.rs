@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Number, Value};
 
-use crate::Record;
+use crate::record::Record;
 
 /// A condition on one field that the records of a read must meet.
 ///

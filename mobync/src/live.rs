@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use crate::{Error, Owner, follow::Queue};
+use crate::{error::Error, follow::Queue, owner::Owner};
 
 /// The devices that listen, in this process, for the clocks of their owners.
 ///

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Owner, hash::HashMap};
+use crate::{hash::HashMap, owner::Owner};
 
 /// Queues by owner, first come first served; those in which nobody is are forgotten.
 #[derive(Clone, Debug, Default)]

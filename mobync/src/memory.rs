@@ -12,11 +12,21 @@ use std::{
 
 pub use self::unit::MemoryUnit;
 use self::{cursors::Followers, document::Document, space::Space};
-use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks::OwnerLocks};
+use crate::{
+    database::{Access, Database},
+    error::DatabaseError,
+    hash::HashMap,
+    locks::OwnerLocks,
+    owner::Owner,
+    record::Record,
+};
 
 /// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
 ///
 /// A unit of work that is dropped leaves nothing behind, and owners do not see each other.
+///
+/// It does not check values: a field accepts any JSON, and there are no constraints except the key. It
+/// accepts changes that another database would refuse.
 ///
 /// ```
 /// use mobync::memory::MemoryDatabase;
@@ -53,11 +63,14 @@ impl MemoryDatabase {
         self
     }
 
-    /// The owner's records of a model, by id.
+    /// The owner's records of a model, by id; of the log, in its order.
     pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
         let spaces = self.spaces();
-        let space = spaces.get(owner).into_iter();
-        let documents = space.flat_map(|space| space.documents(model));
+        let space = spaces.get(owner);
+        if let Some(log) = space.and_then(|space| space.log_records(owner, model)) {
+            return log.collect();
+        }
+        let documents = space.into_iter().flat_map(|space| space.documents(model));
         documents.filter_map(|(_, document)| document.record().ok()).collect()
     }
 

@@ -7,9 +7,10 @@ use crate::{
     diff::{Diff, Operation},
     error::DatabaseError,
     filter::ReadFilter,
+    merge::Write,
     owner::Owner,
     record::Record,
-    unit::{Rejection, UnitOfWork, Write},
+    unit::{Rejection, UnitOfWork},
 };
 
 /// Seven methods and a commit, which plug in any database. One value serves one sync.

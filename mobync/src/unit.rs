@@ -3,8 +3,6 @@
 mod log;
 mod marks;
 mod rows;
-mod window;
-mod write;
 
 use std::future::Future;
 
@@ -12,17 +10,13 @@ use crate::{
     diff::{Diff, Operation},
     error::DatabaseError,
     filter::ReadFilter,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::Owner,
     reconcile::same,
     record::Record,
 };
 
-pub use self::{
-    marks::{Mark, SetOff, Will},
-    window::{Window, WindowQuery},
-    write::{Rejection, Write},
-};
+pub use self::marks::{Mark, SetOff, Will};
 
 /// One unit of work on a database, as the engine uses it.
 ///
@@ -35,6 +29,7 @@ pub use self::{
 ///
 /// # Errors
 /// A [`DatabaseError`], which tells "the database failed" from "the database does not take this value".
+// A method that is added here is passed on in `any/unit.rs`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no unit of work of a database",
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"
@@ -363,4 +358,26 @@ pub trait UnitOfWork: Send + Sized {
         let _ = (model, operation, fields);
         Ok(())
     }
+}
+
+/// What a sync asks of the log and the objects, all at once so that a database can answer at once.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowQuery<'a> {
+    /// The name of the diffs model.
+    pub log: &'a str,
+    /// The device's clock, in ticks.
+    pub since: i64,
+    /// The ids of the request's diffs.
+    pub ids: &'a [&'a str],
+    /// The objects (model, id) that the request names, each once.
+    pub objects: &'a [(&'a str, &'a str)],
+}
+
+/// A change that a database does not take.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The change's place among those that were to be written, from 0.
+    pub place: usize,
+    /// Why.
+    pub error: DatabaseError,
 }

@@ -4,9 +4,14 @@ use std::sync::OnceLock;
 
 use super::{Settings, drain::drain, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
-    DatabaseError, Diff, Error, Owner, Rules, SyncResponse, UnitOfWork, Window, WindowQuery,
+    diff::Diff,
+    error::{DatabaseError, Error},
     hash::HashSet,
-    merge::{Merge, Request},
+    merge::{Merge, Request, Window},
+    owner::Owner,
+    protocol::SyncResponse,
+    rules::Rules,
+    unit::{UnitOfWork, WindowQuery},
 };
 
 /// Who makes the changes.

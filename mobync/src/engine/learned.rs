@@ -1,7 +1,12 @@
 //! What the attempts at a sync have found out, so that the next one need not ask again.
 
 use super::verdict::Verdict;
-use crate::{DatabaseError, Error, UnitOfWork, hash::HashMap, merge::DiffPlace};
+use crate::{
+    error::{DatabaseError, Error},
+    hash::HashMap,
+    merge::DiffPlace,
+    unit::UnitOfWork,
+};
 
 /// How often a rule may change its mind on a delete that it was asked about before its turn.
 const MOST_CHANGES_OF_MIND: usize = 3;

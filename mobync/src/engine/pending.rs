@@ -5,9 +5,13 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde_json::value::RawValue;
 
 use crate::{
-    DatabaseError, Operation, Owner, ReadFilter, UnitOfWork, Write,
-    merge::{DiffPlace, Field, Step},
+    diff::Operation,
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{DiffPlace, Field, Step, Write},
+    owner::Owner,
     rules::{Look, Looked},
+    unit::UnitOfWork,
 };
 
 /// How many changes or entries a database gets at once, so that a large push needs no memory for all

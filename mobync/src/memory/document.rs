@@ -4,7 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::{DatabaseError, Record, Write, merge::encode};
+use crate::{
+    error::DatabaseError,
+    merge::{Write, encode},
+    record::Record,
+};
 
 /// The JSON text of a record, with all digits of its numbers: smaller than the values, and made with
 /// less work.

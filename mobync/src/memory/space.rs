@@ -3,7 +3,9 @@
 use std::{collections::BTreeMap, hash::BuildHasher};
 
 use super::Document;
-use crate::{Diff, Owner, Window, WindowQuery, hash::HashMap};
+use crate::{
+    diff::Diff, hash::HashMap, merge::Window, owner::Owner, record::Record, unit::WindowQuery,
+};
 
 /// The documents and the log of one owner.
 #[derive(Debug, Default)]
@@ -52,6 +54,16 @@ impl Space {
         }
     }
 
+    /// A log as records of a model, if there is one of that name.
+    pub(super) fn log_records(
+        &self,
+        owner: &Owner,
+        log: &str,
+    ) -> Option<impl Iterator<Item = Record>> {
+        let entries = self.logs.get(log)?.entries.iter();
+        Some(entries.map(|entry| with_owner(owner, entry).into_record()))
+    }
+
     /// The entries of a log, but for their owner.
     pub(super) fn log(&self, log: &str) -> &[Diff] {
         self.logs.get(log).map(|log| &*log.entries).unwrap_or_default()
@@ -69,14 +81,17 @@ impl Space {
         let log = self.log(query.log);
         let first = log.partition_point(|entry| entry.logical_clock < start);
         let entries = log.get(first..).unwrap_or_default().iter();
-        let with_owner = |entry: &Diff| Diff { owner: owner.as_str().to_owned(), ..entry.clone() };
         let exists = |(model, id): &(&str, &str)| self.document(model, id).is_some();
         Window {
             clock: self.clock(query.log),
             start,
-            entries: entries.map(with_owner).collect(),
+            entries: entries.map(|entry| with_owner(owner, entry)).collect(),
             existing: query.objects.iter().map(exists).collect(),
             ..Window::default()
         }
     }
+}
+
+fn with_owner(owner: &Owner, entry: &Diff) -> Diff {
+    Diff { owner: owner.as_str().to_owned(), ..entry.clone() }
 }

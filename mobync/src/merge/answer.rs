@@ -15,7 +15,10 @@ use super::{
     settle::{Logged, Writer},
     time::{Millis, Tick},
 };
-use crate::{Diff, Operation, Owner};
+use crate::{
+    diff::{Diff, Operation},
+    owner::Owner,
+};
 
 /// Rows of objects whose life is older than the window, by model and id: the JSON text of an object, so
 /// that no digit is lost.

@@ -12,7 +12,7 @@ use super::{
     entry::Fields,
     time::{Millis, Tick},
 };
-use crate::Diff;
+use crate::diff::Diff;
 
 /// From a create in the log to the next delete.
 #[derive(Clone, Debug, Default)]

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use super::entry::{Entry, Field, Fields};
-use crate::Operation;
+use crate::diff::Operation;
 
 /// The fields that the request's diffs name, those behind its last delete.
 #[derive(Clone, Debug, Default)]

@@ -23,7 +23,7 @@ use super::{
     request::Request,
     time::{Millis, Tick},
 };
-use crate::{Operation, hash::HashSet};
+use crate::{diff::Operation, hash::HashSet};
 
 /// One object during a sync.
 #[derive(Clone, Debug)]

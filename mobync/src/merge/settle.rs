@@ -9,7 +9,7 @@ use super::{
     step::{Effect, Step},
     time::Millis,
 };
-use crate::Operation;
+use crate::diff::Operation;
 
 /// An entry that will be added to the log.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! What each new diff does: the table "its new diffs" of the protocol.
 
 use super::{
-    Merge,
+    Merge, Write,
     arena::{DiffPlace, LifePlace},
     entry::{Entry, Fields},
     object::{Held, Object},
     time::Millis,
 };
-use crate::{Operation, Write};
+use crate::diff::Operation;
 
 /// What one new diff does, unless it is refused.
 #[derive(Clone, Debug)]

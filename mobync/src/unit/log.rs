@@ -2,8 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{UnitOfWork, Window, WindowQuery};
-use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, merge::Snapshot, owner::Owner};
+use super::{UnitOfWork, WindowQuery};
+use crate::{
+    diff::Diff,
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{Snapshot, Window},
+    owner::Owner,
+};
 
 pub(super) async fn read_window<U: UnitOfWork>(
     unit: &mut U,
