@@ -1,8 +1,8 @@
 //! One change of one object, in the seven fields of the wire and the log.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::{error::DatabaseError, record::Record};
 
@@ -83,14 +83,49 @@ impl Diff {
         (self.logical_clock, self.utc_timestamp, &self.id)
     }
 
+    /// The id of the object.
+    ///
+    /// # Errors
+    /// [`DatabaseError::Failed`] if `json_data` is no JSON object with an id. The diffs that rules and
+    /// databases see are checked before.
+    pub fn object_id(&self) -> Result<String, DatabaseError> {
+        object_in(&self.json_data).map(Cow::into_owned).map_err(DatabaseError::failed)
+    }
+
     /// What the diff says of its object: the whole record of a create, the id and the changed fields of
     /// an update, the id of a delete.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`] if `json_data` is no JSON object with an id, which no diff of a device is
-    /// by the time that rules and databases see it.
+    /// As [`object_id`](Self::object_id).
     pub fn record(&self) -> Result<Record, DatabaseError> {
         serde_json::from_str(&self.json_data).map_err(DatabaseError::failed)
+    }
+
+    /// What the diff says of its object, as a type of yours.
+    ///
+    /// An update has the changed fields alone, so let those that a rule looks at be `Option`s.
+    ///
+    /// ```
+    /// # use mobync::{Diff, Owner, Refusal, View};
+    /// #[derive(serde::Deserialize)]
+    /// struct Task {
+    ///     name: Option<String>,
+    /// }
+    ///
+    /// async fn tasks_have_names(_: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
+    ///     if diff.model == "tasks" && diff.parse::<Task>()?.name.is_some_and(|name| name.is_empty()) {
+    ///         return Err(Refusal::because("A task needs a name."));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DatabaseError::InvalidValue`] if it is none of that type. In a rule, `?` refuses the diff with it.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, DatabaseError> {
+        serde_json::from_str(&self.json_data).map_err(|mismatch| {
+            DatabaseError::invalid_value("json_data", format!("does not fit: {mismatch}"))
+        })
     }
 
     /// The diff as a record of the diffs model, with the seven columns.
@@ -113,12 +148,22 @@ impl Diff {
     }
 }
 
+/// The id of the object in a json_data.
+pub(crate) fn object_in(json_data: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Id<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_str(json_data).map(|Id { id }| id)
+}
+
 /// Whether a string can name a diff, an object, a model or an owner; if not, why.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         Err("must not be empty")
     } else if name.len() > MAX_NAME_BYTES {
-        Err("must not be longer than 1024 bytes")
+        Err("must not be longer than 1,024 bytes")
     } else if name.contains('\0') {
         Err("must not have a NUL in it")
     } else {

@@ -30,6 +30,10 @@ pub(crate) fn read<'a, T: FromJson<'a>>(text: &'a str) -> Result<T, String> {
     }
     match serde_json::from_str(text) {
         Ok(Json(value)) => Ok(value),
+        Err(_) if text.trim_ascii().is_empty() => Err("it is empty".to_owned()),
+        Err(error) if error.is_eof() => {
+            Err(error.to_string().replace("EOF while parsing", "it ends inside"))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
@@ -87,7 +91,9 @@ fn check_integers(text: &str) -> Result<(), String> {
                 let token = rest.get(..length).unwrap_or_default();
                 let is_integer = token.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
                 if is_integer && length > SAFE_DIGITS && token.parse::<i64>().is_err() {
-                    return Err("an integer does not fit into 64 bits".to_owned());
+                    return Err(
+                        "an integer does not fit into 64 bits; send it as a string".to_owned()
+                    );
                 }
                 at += length;
             }
@@ -276,7 +282,10 @@ mod tests {
     fn what_readers_could_take_differently_fails() {
         let deep = "[".repeat(200) + &"]".repeat(200);
         for (text, why) in [
-            ("", "EOF"),
+            ("", "it is empty"),
+            (" \n", "it is empty"),
+            ("{\"a\":", "it ends inside a value"),
+            ("[1", "it ends inside a list"),
             ("NaN", "expected"),
             ("1 2", "trailing"),
             (r#"{"a": 1, "a": 1}"#, "twice"),

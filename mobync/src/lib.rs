@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod any;
 mod change;
 #[cfg(feature = "client")]
 pub mod client;
@@ -34,6 +35,7 @@ mod unit;
 pub mod performance {}
 
 pub use self::{
+    any::{AnyDatabase, AnyRules, AnyUnit},
     change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},

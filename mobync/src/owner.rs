@@ -2,7 +2,7 @@
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-use crate::diff;
+use crate::{diff, error::Error};
 
 /// Who a set of objects belongs to: a user, a team, a tenant.
 ///
@@ -41,10 +41,19 @@ impl Owner {
 
 /// A name that cannot be an [`Owner`]: it is empty, longer than 1,024 bytes, or has a NUL.
 ///
-/// In an auth closure, `?` turns it into a 401.
+/// `?` turns it into a 401, in an auth closure as in a handler of your own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the owner {0}")]
 pub struct InvalidOwner(&'static str);
+
+/// What who is asking hears of it.
+pub(crate) const NOBODY: &str = "The token names nobody who could own data here.";
+
+impl From<InvalidOwner> for Error {
+    fn from(_: InvalidOwner) -> Self {
+        Self::Unauthenticated(NOBODY.into())
+    }
+}
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -11,28 +11,52 @@ use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, 
 /// sentence. Each method allows everything unless it is written. Seldom, a diff is asked about twice,
 /// so answer by what is there and count nothing.
 ///
+/// One function is enough for rules without a state of their own: it is asked about every diff.
+///
+/// ```
+/// use mobync::{Diff, Mobync, Operation, Owner, Refusal, View, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new()).rules(
+///     async |_: &Owner, diff: &Diff, view: &mut View<'_>| -> Result<(), Refusal> {
+///         if diff.operation == Operation::Delete && view.find("locked", &diff.object_id()?).await?.is_some() {
+///             return Err(Refusal::because("This is locked."));
+///         }
+///         Ok(())
+///     },
+/// );
+/// # let _ = mobync;
+/// ```
+///
+/// It is an `async fn`, or an `async` closure that captures nothing and has the types of its parameters
+/// written out. (Rust cannot say yet that the future of a closure which borrows from itself may be sent
+/// to another thread.) Rules with a state, such as a limit from a configuration, are a type:
+///
 /// ```
 /// use mobync::{Diff, Owner, Refusal, Rules, View};
 ///
-/// struct AtMostAHundredTasks;
+/// struct AtMost(usize);
 ///
-/// impl Rules for AtMostAHundredTasks {
+/// impl Rules for AtMost {
 ///     async fn create(
 ///         &self,
 ///         _owner: &Owner,
 ///         diff: &Diff,
 ///         view: &mut View<'_>,
 ///     ) -> Result<(), Refusal> {
-///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= 100 {
-///             return Err(Refusal::because("You can have 100 tasks; delete one first."));
+///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= self.0 {
+///             return Err(Refusal::because("You have too many tasks; delete one first."));
 ///         }
 ///         Ok(())
 ///     }
 /// }
 /// ```
+///
+/// An `Option` of rules is rules, too: none allows everything.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no rules for diffs",
-    note = "implement `mobync::Rules`; each of its methods allows everything unless it is written"
+    message = "`{Self}` is no rules for diffs",
+    label = "neither implements `Rules`, nor is it `async fn(&Owner, &Diff, &mut View<'_>) -> Result<(), Refusal>`",
+    note = "implement `mobync::Rules`; each of its methods allows everything unless it is written",
+    note = "a closure must be `async |owner: &Owner, diff: &Diff, view: &mut View<'_>|` and capture nothing"
 )]
 pub trait Rules: Send + Sync + 'static {
     /// Whether the owner may make this create.
@@ -84,13 +108,71 @@ pub struct NoRules;
 
 impl Rules for NoRules {}
 
+impl<R: Rules> Rules for Option<R> {
+    async fn create(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.create(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn update(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.update(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.delete(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// An async function or closure that is asked about every diff. Its future may borrow from the
+/// parameters, and be sent to another thread.
+pub trait Rule<'a>:
+    Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> <Self as Rule<'a>>::Verdict
+{
+    /// What it becomes.
+    type Verdict: Future<Output = Result<(), Refusal>> + Send + 'a;
+}
+
+impl<'a, F, V> Rule<'a> for F
+where
+    F: Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> V,
+    V: Future<Output = Result<(), Refusal>> + Send + 'a,
+{
+    type Verdict = V;
+}
+
+impl<F> Rules for F
+where
+    F: for<'a> Rule<'a> + Send + Sync + 'static,
+{
+    async fn create(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+
+    async fn update(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+}
+
 /// Why a rule does not let a diff pass.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
     /// The rule forbids it; the person reads the sentence.
     Forbidden(Cow<'static, str>),
-    /// The rule could not tell, for the database failed; so does the sync.
+    /// A database's error. One that [rejects](DatabaseError::is_rejection) a value refuses the diff with
+    /// it; behind any other the rule cannot tell, and the sync fails.
     Failed(DatabaseError),
 }
 

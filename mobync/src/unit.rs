@@ -24,6 +24,7 @@ use crate::{
 ///
 /// # Errors
 /// A [`DatabaseError`], which tells "the database failed" from "the database does not take this value".
+// A method that is added here is passed on in `any/unit.rs`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no unit of work of a database",
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"

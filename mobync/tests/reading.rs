@@ -1,9 +1,11 @@
 //! What a backend and its rules can read: the owner's records, and the log, which is a model too.
+#![allow(clippy::unwrap_used, reason = "tests")]
 
 mod support;
 
 use mobync::{
-    Access, Database, Diff, Owner, ReadFilter, Record, UnitOfWork, memory::MemoryDatabase,
+    Access, Database, DatabaseError, Diff, Error, Mobync, Owner, ReadFilter, Record, UnitOfWork,
+    http::AuthError, memory::MemoryDatabase,
 };
 use serde_json::{Value, json};
 use support::{Server, ada, create, databases::on_every_database, delete, diffs, owner, update};
@@ -13,6 +15,7 @@ on_every_database! {
     the_log_is_read_by_every_filter_like_any_other_model
     the_log_is_empty_before_the_first_sync
     a_unit_of_work_reads_what_it_appended
+    a_backend_reads_what_an_owner_has
 }
 
 /// The seven columns of the log, each with values that entries have, and with some that none has.
@@ -124,6 +127,67 @@ async fn a_unit_of_work_reads_what_it_appended(server: Server<impl Database>) {
     assert_eq!(unit.read(&ada(), "diffs", &[]).await.unwrap().len(), 2);
     drop(unit);
     assert_eq!(read(&server, &ada(), &[]).await.len(), 1);
+}
+
+async fn a_backend_reads_what_an_owner_has(server: Server<impl Database>) {
+    let bobs = diffs([create("t1", json!({"a": 1}))]);
+    server.mobync.apply(&owner("bob"), 0, bobs).await.unwrap();
+    server.sync(0, [create("t1", json!({"a": 1})), create("t2", json!({"a": 2}))]).await;
+    let ids = async |filters: &[ReadFilter]| {
+        let records = server.mobync.read(&ada(), "tasks", filters).await.unwrap();
+        let mut ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
+        ids.sort();
+        ids
+    };
+    assert_eq!(ids(&[]).await, ["t1", "t2"]);
+    assert_eq!(ids(&[ReadFilter::equal("id", "t2")]).await, ["t2"]);
+    assert_eq!(server.mobync.read(&ada(), "diffs", &[]).await.unwrap().len(), 2);
+    assert!(server.mobync.read(&owner("eve"), "tasks", &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_model_that_nobody_has_is_unknown_to_the_backend_and_no_diff_is_to_blame() {
+    let strict = Mobync::new(MemoryDatabase::new().model("tasks", ["a"]));
+    for mobync in [strict.clone().erase(), strict.diffs_model("changes").erase()] {
+        let error = mobync.read(&ada(), "others", &[]).await.unwrap_err();
+        let told = (error.code(), error.status().as_u16(), error.diff_id());
+        assert_eq!(told, ("unknown_model", 422, None));
+        assert_eq!(error.to_string(), "There is no model \"others\" on this server.");
+        assert!(mobync.read(&ada(), "tasks", &[]).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_log_of_another_name_is_there_before_the_first_sync() {
+    let mobync = Mobync::new(MemoryDatabase::new().model("tasks", ["a"])).diffs_model("changes");
+    assert!(mobync.read(&ada(), "changes", &[]).await.unwrap().is_empty());
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({"a": 1}))])).await.unwrap();
+    assert_eq!(mobync.read(&ada(), "changes", &[]).await.unwrap().len(), 1);
+}
+
+#[test]
+fn a_failure_keeps_its_meaning_on_the_way_to_an_answer() {
+    let of = |error: Error| (error.status().as_u16(), error.code());
+    let busy = || DatabaseError::busy("locked");
+    assert_eq!(of(busy().into()), (503, "busy"));
+    assert_eq!(of(DatabaseError::conflict("deadlock").into()), (503, "busy"));
+    assert_eq!(of(DatabaseError::failed("disk").into()), (500, "internal"));
+    assert_eq!(
+        of(DatabaseError::unknown_field("tasks", "x", ["a"]).into()),
+        (422, "unknown_field")
+    );
+    assert_eq!(of(DatabaseError::constraint("one").into()), (422, "constraint"));
+    assert_eq!(of(DatabaseError::invalid_value("a", "must be x").into()), (422, "invalid_value"));
+    assert_eq!(of(Owner::new("").unwrap_err().into()), (401, "unauthenticated"));
+
+    let in_auth = |error: AuthError| of(error.into());
+    assert_eq!(in_auth(busy().into()), (503, "busy"));
+    assert_eq!(in_auth(Error::from(busy()).into()), (503, "busy"));
+    assert_eq!(in_auth(AuthError::failed(busy())), (503, "busy"));
+    assert_eq!(in_auth(DatabaseError::failed("disk").into()), (500, "internal"));
+    assert_eq!(in_auth(Error::from(DatabaseError::unknown_model("x")).into()), (500, "internal"));
+    assert_eq!(in_auth(AuthError::failed("no users")), (500, "internal"));
+    assert_eq!(in_auth(Owner::new("").unwrap_err().into()), (401, "unauthenticated"));
 }
 
 #[tokio::test]

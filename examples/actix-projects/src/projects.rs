@@ -3,10 +3,7 @@
 use std::error::Error;
 
 use actix_web::web::{Data, Json};
-use mobync::{
-    Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, UnitOfWork,
-    postgres::PostgresDatabase, sql::Table,
-};
+use mobync::{Change, Mobync, Owner, ReadFilter, Record, postgres::PostgresDatabase, sql::Table};
 use mobync_actix::{BearerToken, SyncError};
 use serde_json::{Value, json};
 use sqlx::PgPool;
@@ -54,8 +51,7 @@ pub(crate) async fn is_member(
     projects: &Projects,
     project: &Owner,
     user: &str,
-) -> Result<bool, DatabaseError> {
-    let mut unit = projects.database().open(project, Access::Read).await?;
-    let members = unit.read(project, "members", &[ReadFilter::equal("id", user)]).await?;
+) -> Result<bool, mobync::Error> {
+    let members = projects.read(project, "members", &[ReadFilter::equal("id", user)]).await?;
     Ok(!members.is_empty())
 }

@@ -4,7 +4,7 @@ use axum::{
     Json,
     extract::{Path, State},
 };
-use mobync::{Access, Database as _, Record, UnitOfWork};
+use mobync::Record;
 use mobync_axum::{AuthenticatedOwner, SyncError};
 
 use crate::App;
@@ -14,6 +14,5 @@ pub(crate) async fn list(
     Path(model): Path<String>,
     AuthenticatedOwner(owner): AuthenticatedOwner,
 ) -> Result<Json<Vec<Record>>, SyncError> {
-    let mut unit = app.mobync.database().open(&owner, Access::Read).await?;
-    Ok(Json(unit.read(&owner, &model, &[]).await?))
+    Ok(Json(app.mobync.read(&owner, &model, &[]).await?))
 }

@@ -69,6 +69,6 @@ fn records_need_a_token_and_a_model() {
     let (status, failure) = server.get("/records/tasks");
     assert_eq!((status, &failure["code"]), (401, &json!("unauthenticated")));
     let (status, failure) = server.get_with_bearer("/records/teapots", "ada");
-    assert_eq!((status, &failure["code"]), (400, &json!("invalid_request")));
+    assert_eq!((status, &failure["code"]), (422, &json!("unknown_model")));
     assert_eq!(server.get_with_bearer("/records/model1", "ada"), (200, json!([])));
 }

@@ -2,10 +2,7 @@
 
 use std::error::Error;
 
-use mobync::{
-    Access, Database as _, Diff, Mobync, Owner, Record, Refusal, Rules, UnitOfWork, View,
-    sqlite::SqliteDatabase,
-};
+use mobync::{Diff, Mobync, Owner, Record, Refusal, Rules, View, sqlite::SqliteDatabase};
 use mobync_rocket::{AuthenticatedOwner, SyncError};
 use rocket::{State, get, serde::json::Json};
 use sqlx::{
@@ -37,8 +34,7 @@ pub(crate) async fn list(
     notes: &State<Notes>,
 ) -> Result<Json<Vec<Record>>, SyncError> {
     let AuthenticatedOwner(owner) = owner?;
-    let mut unit = notes.database().open(&owner, Access::Read).await?;
-    Ok(Json(unit.read(&owner, "notes", &[]).await?))
+    Ok(Json(notes.read(&owner, "notes", &[]).await?))
 }
 
 /// Refuses a note that is longer than a page. Only this diff is refused, and the device undoes it.

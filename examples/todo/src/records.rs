@@ -1,7 +1,7 @@
 //! `GET /records/{model}`: what the server has of an owner, to be looked at with `curl`.
 
 use axum::{Extension, Json, Router, extract::Path, routing::get};
-use mobync::{Access, Database, Mobync, Record, Rules, UnitOfWork, http::SharedAuth};
+use mobync::{Database, Mobync, Record, Rules, http::SharedAuth};
 use mobync_axum::{AuthenticatedOwner, SyncError};
 
 use crate::auth;
@@ -19,6 +19,5 @@ async fn list<D: Database, R: Rules>(
     Path(model): Path<String>,
     AuthenticatedOwner(owner): AuthenticatedOwner,
 ) -> Result<Json<Vec<Record>>, SyncError> {
-    let mut unit = mobync.database().open(&owner, Access::Read).await?;
-    Ok(Json(unit.read(&owner, &model, &[]).await?))
+    Ok(Json(mobync.read(&owner, &model, &[]).await?))
 }

@@ -1,6 +1,6 @@
 //! Whether a diff may be done; if not, why.
 
-use crate::error::DatabaseError;
+use crate::error::{DatabaseError, Error};
 
 /// Whether a diff may be done; if not, why.
 pub(super) type Verdict = Result<(), Reason>;
@@ -24,5 +24,15 @@ impl Reason {
             _ => "constraint",
         };
         Self { code, message: error.to_string() }
+    }
+
+    /// The error of a request that is refused whole, for this diff.
+    pub(super) fn into_error(self, diff_id: String) -> Error {
+        let (diff_id, reason) = (Some(diff_id), self.message);
+        match self.code {
+            "invalid_value" => Error::InvalidValue { diff_id, reason },
+            "constraint" => Error::Constraint { diff_id, reason },
+            _ => Error::Forbidden { diff_id, reason: reason.into() },
+        }
     }
 }

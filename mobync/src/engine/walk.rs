@@ -110,7 +110,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
                         return match self.flush().await? {
                             Walked::Again => Ok(Walked::Again),
                             Walked::ToTheEnd if self.in_vain => Ok(Walked::Again),
-                            Walked::ToTheEnd => Err(self.forbidden(place, reason)),
+                            Walked::ToTheEnd => Err(self.refused(place, reason)),
                         };
                     }
                     self.refuse(self.merge.plan(place), reason);
@@ -226,6 +226,9 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         match verdict {
             Ok(()) => Ok(Some(Ok(()))),
             Err(Refusal::Forbidden(sentence)) => Ok(Some(Err(Reason::forbidden(sentence)))),
+            Err(Refusal::Failed(error)) if error.is_rejection() => {
+                Ok(Some(Err(Reason::rejected(&error))))
+            }
             Err(Refusal::Failed(error)) => Err(Error::of_database(error)),
         }
     }
@@ -308,9 +311,9 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Err(Error::of_diff(&attempt.request.diff(place).id, error))
     }
 
-    fn forbidden(&self, place: DiffPlace, reason: Reason) -> Error {
-        let diff_id = Some(self.attempt.request.diff(place).id.clone());
-        Error::Forbidden { diff_id, reason: reason.message.into() }
+    /// The error of a request that is refused whole for one diff.
+    fn refused(&self, place: DiffPlace, reason: Reason) -> Error {
+        reason.into_error(self.attempt.request.diff(place).id.clone())
     }
 
     /// Writes the log, commits, and answers.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     error::{BoxError, DatabaseError, Error},
-    owner::InvalidOwner,
+    owner::{InvalidOwner, NOBODY},
 };
 
 /// Why an auth closure does not name an owner.
@@ -76,7 +76,7 @@ impl AuthError {
 
 impl From<InvalidOwner> for AuthError {
     fn from(_: InvalidOwner) -> Self {
-        Self::unauthenticated("The token names nobody who could own data here.")
+        Self::unauthenticated(NOBODY)
     }
 }
 
@@ -86,25 +86,6 @@ impl From<DatabaseError> for AuthError {
             DatabaseError::Busy(_) | DatabaseError::Conflict(_) => Self::busy(error),
             error => Self::failed(error),
         }
-    }
-}
-
-/// What a database says to a handler's own look into it.
-impl From<DatabaseError> for Error {
-    fn from(error: DatabaseError) -> Self {
-        match error {
-            DatabaseError::UnknownModel { .. } | DatabaseError::UnknownField { .. } => {
-                Self::InvalidRequest(error.to_string())
-            }
-            error => AuthError::from(error).into(),
-        }
-    }
-}
-
-/// A name that a handler was to take for an owner's.
-impl From<InvalidOwner> for Error {
-    fn from(error: InvalidOwner) -> Self {
-        AuthError::from(error).into()
     }
 }
 

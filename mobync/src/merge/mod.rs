@@ -35,7 +35,7 @@ pub(crate) use self::arena::Arena;
 pub(crate) use self::entry::encode;
 pub(crate) use self::entry::{Entry, Field, Fields};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::entry::{object_in, object_of, push_string};
+pub(crate) use self::entry::{object_of, push_string};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{

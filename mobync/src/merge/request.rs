@@ -44,7 +44,8 @@ impl<'a> Request<'a> {
                 }
                 Slot::Occupied(slot) if same(slot.get(), diff) => {}
                 Slot::Occupied(_) => {
-                    let reason = "another diff of the request has the same id";
+                    let reason =
+                        "another diff of the request has the same id, but says something else";
                     return Err(Error::invalid_diff(&diff.id, reason));
                 }
             }

@@ -5,9 +5,9 @@ use std::{
     mem::take,
 };
 
-use super::entry::{Field, broken, encode, object_in, read_members};
+use super::entry::{Field, broken, encode, read_members};
 use crate::{
-    diff::{Diff, Operation},
+    diff::{Diff, Operation, object_in},
     error::DatabaseError,
     hash::HashMap,
     owner::Owner,

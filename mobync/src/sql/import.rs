@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use super::{Arg, Column, Dialect, Model, SkippedRow, SqlDatabase, SqlUnit};
 use crate::{
     database::{Access, Database},
-    diff::{Diff, Operation, check_name},
+    diff::{Diff, Operation, check_name, object_in},
     engine::{Settings, mint},
     error::DatabaseError,
     json,
-    merge::{object_in, object_of},
+    merge::object_of,
     owner::Owner,
     unit::{UnitOfWork, WindowQuery},
 };
