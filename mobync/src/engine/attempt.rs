@@ -1,4 +1,4 @@
-//! One attempt at a sync, in one unit of work: reads the window, and has the diffs done.
+//! One attempt at a sync, in one unit of work: reads the window, and applies the diffs.
 
 use super::{Settings, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
@@ -43,8 +43,8 @@ pub(super) struct Attempt<'a, R> {
 }
 
 impl<R> Attempt<'_, R> {
-    /// The answer; or none, if the attempt has found out something on a diff that it should have
-    /// known before, so that it must be repeated in a new unit of work.
+    /// The answer; or `None` if the attempt has found out something about a diff that it needed
+    /// earlier, so that it must be repeated in a new unit of work.
     pub(super) async fn run<U>(self, mut unit: U) -> Result<Option<SyncResponse>, Error>
     where
         U: UnitOfWork,
@@ -75,7 +75,8 @@ impl<R> Attempt<'_, R> {
             window = self.window(&mut unit, since, &objects).await?;
         }
 
-        // On the heap: most syncs stop before it, and every future around it would move its kilobytes.
+        // On the heap: most syncs do not get here, and otherwise every outer future would have its size
+        // of kilobytes.
         Box::pin(self.merge(unit, since, &objects, &window)).await
     }
 
@@ -107,14 +108,14 @@ impl<R> Attempt<'_, R> {
         let query = WindowQuery { log, since, ids, objects };
         let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
         if window.clock < since {
-            // The window may not know how far behind the server is; a person wants to.
+            // The window may not have the server's clock, which the message should contain.
             window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
             return Err(Error::ClockAhead { device: since, server: window.clock });
         }
         Ok(window)
     }
 
-    /// Device and server must agree about the models and fields of all new diffs.
+    /// The database must have the models and fields of all new diffs.
     fn check_schema<U: UnitOfWork>(
         &self,
         unit: &U,
@@ -140,7 +141,7 @@ impl<R> Attempt<'_, R> {
     }
 }
 
-/// What a new device gets, if the log has all of it.
+/// The answer to a new device, if the log has everything for it.
 async fn first_sync<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
