@@ -1,4 +1,4 @@
-//! Any database and any rules behind one name each.
+//! Type-erased databases and rules.
 
 mod unit;
 
@@ -50,7 +50,7 @@ impl fmt::Debug for AnyRules {
     }
 }
 
-/// A [`Database`] as an object.
+/// A [`Database`] as a trait object.
 trait Opens: Send + Sync {
     fn open<'f>(&'f self, owner: &'f Owner, access: Access) -> Done<'f, AnyUnit>;
     fn diffs_model(&self) -> &str;
@@ -163,7 +163,7 @@ impl Database for AnyDatabase {
     }
 }
 
-/// [`Rules`] as an object.
+/// [`Rules`] as a trait object.
 trait Judges: Send + Sync {
     fn judge<'f>(
         &'f self,

@@ -21,9 +21,10 @@ use crate::{
     record::Record,
 };
 
-/// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
+/// A database in memory. Its data is lost when the process ends. Cheap to clone; all clones share their
+/// data.
 ///
-/// A unit of work that is dropped leaves nothing behind, and owners do not see each other.
+/// A unit of work that is dropped changes nothing, and owners are isolated.
 ///
 /// It does not check values: a field accepts any JSON, and there are no constraints except the key. It
 /// accepts changes that another database would refuse.
@@ -44,14 +45,14 @@ pub struct MemoryDatabase {
 }
 
 impl MemoryDatabase {
-    /// An empty database, which takes any model with any fields until a [`model`](Self::model) is
+    /// An empty database, which accepts any model with any fields until a [`model`](Self::model) is
     /// declared.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Declares a model with its fields, `id` apart. From the first one on, models and fields that
-    /// are not declared are unknown.
+    /// Declares a model with its fields, without `id`. After the first declaration, all other models
+    /// and fields are unknown.
     #[must_use]
     pub fn model<F: Into<String>>(
         mut self,
@@ -103,7 +104,7 @@ impl Database for MemoryDatabase {
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<MemoryUnit, DatabaseError> {
         let turn = match access {
-            // Each read happens at once, under the mutex.
+            // Each read is atomic, under the mutex.
             Access::Read => None,
             Access::Write => Some(self.locks.lock(owner).await),
         };

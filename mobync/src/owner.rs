@@ -1,13 +1,14 @@
-//! Who data belongs to.
+//! The owner of data.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
 use crate::{diff, error::Error};
 
-/// Who a set of objects belongs to: a user, a team, a tenant.
+/// The owner of a set of objects: a user, a team, a tenant.
 ///
-/// The auth closure makes it from a request, and everything a sync reads or writes is for that owner
-/// alone. It is a type of its own so that it cannot be mixed up with a model or an id. Cheap to clone.
+/// The auth closure determines it from a request, and everything that a sync reads or writes is only
+/// for this owner. It is a separate type so that it cannot be confused with a model or an id. Cheap to
+/// clone.
 ///
 /// ```
 /// use mobync::Owner;
@@ -21,7 +22,7 @@ use crate::{diff, error::Error};
 pub struct Owner(Arc<str>);
 
 impl Owner {
-    /// The owner of that name: 1 to 1,024 bytes without a NUL.
+    /// The owner with this name: 1 to 1,024 bytes without a NUL.
     ///
     /// # Errors
     /// [`InvalidOwner`] for any other name.
@@ -46,7 +47,7 @@ impl Owner {
 #[error("the owner {0}")]
 pub struct InvalidOwner(&'static str);
 
-/// What who is asking hears of it.
+/// The message for the client.
 pub(crate) const NOBODY: &str = "The token names nobody who could own data here.";
 
 impl From<InvalidOwner> for Error {

@@ -4,14 +4,14 @@ use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
 use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, record::Record};
 
-/// What an application allows, diff by diff.
+/// What an application allows, for each diff.
 ///
-/// Every new diff of a device is asked about, whatever it would do, in the order in which the diffs
-/// take effect. What is refused does nothing, alone, and is undone on the device; the person reads the
-/// sentence. Each method allows everything unless it is written. Seldom, a diff is asked about twice,
-/// so answer by what is there and count nothing.
+/// The rules check every new diff of a device, whatever it would do, in the order in which the diffs
+/// take effect. A refused diff has no effect, and the device undoes it and shows the message; the other
+/// diffs are applied. By default each method allows everything. In rare cases a diff is checked twice,
+/// so decide by the data and do not count calls.
 ///
-/// One function is enough for rules without a state of their own: it is asked about every diff.
+/// For rules without state one function is enough. It checks every diff.
 ///
 /// ```
 /// use mobync::{Diff, Mobync, Operation, Owner, Refusal, View, memory::MemoryDatabase};
@@ -28,8 +28,8 @@ use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, 
 /// ```
 ///
 /// It is an `async fn`, or an `async` closure that captures nothing and has the types of its parameters
-/// written out. (Rust cannot say yet that the future of a closure which borrows from itself may be sent
-/// to another thread.) Rules with a state, such as a limit from a configuration, are a type:
+/// written out. (Rust cannot express yet that the future of a closure that borrows its captures is
+/// `Send`.) Rules with state, such as a limit from a configuration, are a type:
 ///
 /// ```
 /// use mobync::{Diff, Owner, Refusal, Rules, View};
@@ -51,7 +51,7 @@ use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, 
 /// }
 /// ```
 ///
-/// An `Option` of rules is rules, too: none allows everything.
+/// An `Option` of rules also implements `Rules`: `None` allows everything.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no rules for diffs",
     label = "neither implements `Rules`, nor is it `async fn(&Owner, &Diff, &mut View<'_>) -> Result<(), Refusal>`",
@@ -131,8 +131,8 @@ impl<R: Rules> Rules for Option<R> {
     }
 }
 
-/// An async function or closure that is asked about every diff. Its future may borrow from the
-/// parameters, and be sent to another thread.
+/// An async function or closure that checks every diff. Its future may borrow from the parameters, and
+/// is `Send`.
 pub trait Rule<'a>:
     Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> <Self as Rule<'a>>::Verdict
 {
@@ -165,19 +165,19 @@ where
     }
 }
 
-/// Why a rule does not let a diff pass.
+/// Why a rule refuses a diff.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The rule forbids it; the person reads the sentence.
+    /// The rule forbids it. The person reads the message.
     Forbidden(Cow<'static, str>),
-    /// A database's error. One that [rejects](DatabaseError::is_rejection) a value refuses the diff with
-    /// it; behind any other the rule cannot tell, and the sync fails.
+    /// An error of the database. A [rejection](DatabaseError::is_rejection) refuses the diff. With any
+    /// other error the rule cannot decide, and the sync fails.
     Failed(DatabaseError),
 }
 
 impl Refusal {
-    /// The rule forbids the diff; `sentence` is what the person reads.
+    /// The rule forbids the diff. The person reads `sentence`.
     pub fn because(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::Forbidden(sentence.into())
     }
@@ -189,11 +189,11 @@ impl From<DatabaseError> for Refusal {
     }
 }
 
-/// The owner's part of the database as a rule sees it: in the sync's own unit of work, with the
-/// request's earlier diffs done.
+/// The owner's data as a rule sees it: in the sync's own unit of work, with the request's earlier diffs
+/// applied.
 pub struct View<'v>(&'v mut (dyn Look + 'v));
 
-/// How a view looks at the database. Boxed, so that rules do not depend on which one it is.
+/// How a view reads the database. Boxed, so that rules do not depend on the database's type.
 pub(crate) trait Look: Send {
     fn read<'l>(&'l mut self, model: &'l str, filters: &'l [ReadFilter]) -> Looked<'l>;
 }
@@ -218,7 +218,7 @@ impl<'v> View<'v> {
         self.0.read(model, filters).await
     }
 
-    /// The owner's record of that id, if it is there.
+    /// The owner's record with this id, if it exists.
     ///
     /// # Errors
     /// Those of the database; pass them on with `?`.

@@ -1,4 +1,4 @@
-//! Any unit of work behind one name.
+//! A type-erased unit of work.
 
 use std::fmt;
 
@@ -28,7 +28,8 @@ impl fmt::Debug for AnyUnit {
     }
 }
 
-/// A [`UnitOfWork`] as an object. It has all of its methods: one that is not passed on is as provided.
+/// A [`UnitOfWork`] as a trait object. It must pass on every method: a missing one would have its
+/// default.
 trait Works: Send {
     fn read<'f>(
         &'f mut self,

@@ -1,4 +1,4 @@
-//! What a backend does by itself: it writes for an owner, and reads.
+//! What a backend does itself: it writes and reads for an owner.
 
 use super::{Mobync, attempt::Source, mint};
 use crate::{
@@ -17,9 +17,9 @@ use crate::{
 impl<D: Database, R: Rules> Mobync<D, R> {
     /// Makes changes on behalf of the backend, which all of the owner's devices receive.
     ///
-    /// They are applied as if a device that has seen everything had made them now, in that order, all
-    /// or none, without asking the rules. The answer's `logical_clock` is the owner's clock after it,
-    /// and its `message` says if a change had no effect, because its object is not there.
+    /// They are applied as if a device that has seen everything had made them now, in this order, all
+    /// or none. Rules are not asked. The answer's `logical_clock` is the owner's clock after it, and
+    /// its `message` says if a change had no effect because its object does not exist.
     ///
     /// # Errors
     /// As [`apply`](Self::apply); [`Error::InvalidValue`] or [`Error::Constraint`] for the first change
@@ -56,8 +56,8 @@ impl<D: Database, R: Rules> Mobync<D, R> {
 impl<D: Database, R> Mobync<D, R> {
     /// The owner's records of the model that meet all of the filters, in any order.
     ///
-    /// It reads what has been committed. The log is a model like the others, `diffs` unless it has
-    /// another [name](Self::diffs_model).
+    /// It reads committed data. The log is a model like the others, named `diffs` unless it has another
+    /// [name](Self::diffs_model).
     ///
     /// # Errors
     /// [`Error::UnknownModel`] or [`Error::UnknownField`] if the database has no such, [`Error::Internal`]
@@ -86,7 +86,7 @@ impl<D: Database, R> Mobync<D, R> {
     ) -> Result<Vec<Record>, Error> {
         let mut unit = self.database.open(owner, Access::Read).await?;
         match unit.read(owner, model, filters).await {
-            // A log that nothing was written to may not be there yet.
+            // A log without entries may not exist yet.
             Err(DatabaseError::UnknownModel { .. }) if model == self.settings.diffs_model => {
                 Ok(Vec::new())
             }

@@ -1,4 +1,4 @@
-//! A record as the database keeps it.
+//! A record as the database stores it.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! What the database keeps of one owner.
+//! The data of one owner.
 
 use std::{collections::BTreeMap, hash::BuildHasher};
 
@@ -19,8 +19,8 @@ pub(super) struct Space {
 struct Log {
     /// Without their owner, which is the same for all of them.
     entries: Vec<Diff>,
-    /// The tick of each entry by the hash of its id; of two with the same one, the first's, so that a
-    /// window is longer than it need be.
+    /// The tick of each entry by the hash of its id. For two ids with the same hash, the lower tick, so
+    /// that a window may be longer than necessary.
     ticks: HashMap<u64, i64>,
 }
 
@@ -64,7 +64,7 @@ impl Space {
         Some(entries.map(|entry| with_owner(owner, entry).into_record()))
     }
 
-    /// The entries of a log, but for their owner.
+    /// The entries of a log, without their owner.
     pub(super) fn log(&self, log: &str) -> &[Diff] {
         self.logs.get(log).map(|log| &*log.entries).unwrap_or_default()
     }

@@ -20,13 +20,13 @@ use crate::{
 const LOG_FIELDS: [&str; 7] =
     ["id", "owner", "logical_clock", "utc_timestamp", "type", "model", "json_data"];
 
-/// One unit of work of a [`MemoryDatabase`]: what it writes is kept aside until the commit.
+/// One unit of work of a [`MemoryDatabase`]: its writes are separate until the commit.
 #[derive(Debug)]
 pub struct MemoryUnit {
     database: MemoryDatabase,
     owner: Owner,
     written: Written,
-    /// The name of the log, as far as the unit was told.
+    /// The name of the log, if the unit knows it.
     log: String,
     appended: Vec<(String, Vec<Diff>)>,
     _turn: Option<OwnerGuard>,
@@ -56,7 +56,7 @@ impl MemoryUnit {
     }
 }
 
-/// By model and id: the document as a unit left it, none where it is removed.
+/// By model and id: the document as written by the unit; `None` if it is removed.
 #[derive(Debug, Default)]
 struct Written(HashMap<String, BTreeMap<String, Option<Document>>>);
 
@@ -179,7 +179,7 @@ impl UnitOfWork for MemoryUnit {
         _: &Owner,
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
-        // Models and fields were looked at in `check_schema`.
+        // Models and fields were checked in `check_schema`.
         let spaces = self.database.spaces();
         let before = spaces.get(&self.owner);
         let mut rejections = Vec::new();
