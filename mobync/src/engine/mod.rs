@@ -2,6 +2,8 @@
 
 mod attempt;
 mod drain;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod join;
 mod learned;
 mod look;
 mod patience;

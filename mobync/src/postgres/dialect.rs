@@ -166,6 +166,21 @@ impl Dialect for Postgres {
         }
     }
 
+    async fn join(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+    ) -> Result<(), DatabaseError> {
+        let sql = format!(
+            "INSERT INTO {} AS o (owner) VALUES ($1) \
+             ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
+            owners_of(&log.name)
+        );
+        let owner = [Arg::Text(owner.as_str())];
+        let done = Self::execute(connection, &sql, &owner).await;
+        done.map(drop).map_err(|error| explain(log, error))
+    }
+
     async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {
         catalogue::check_database(connection).await?;
         catalogue::check_own_tables(connection, log).await

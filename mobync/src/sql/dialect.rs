@@ -22,6 +22,9 @@ pub enum Arg<'a> {
     Values(Vec<&'a Value>),
 }
 
+/// What [`Dialect::is_sound`] says of a table in which there is nothing else.
+pub(crate) const SOUND: &str = "(1 = 1)";
+
 /// How statements run on a connection. Written once, but not in generic code: sqlx's traits would have
 /// to be named wherever a dialect is.
 macro_rules! run_statements {
@@ -104,6 +107,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         log: &Model,
         owner: &Owner,
     ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
+
+    /// Takes the owner's turn in a transaction that has begun already.
+    fn join(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (connection, log, owner);
+        async { Ok(()) }
+    }
 
     /// Looks at what concerns the whole database, when it is built.
     fn learn(

@@ -12,6 +12,7 @@ mod filter;
 mod found;
 mod import;
 mod inspect;
+mod join;
 mod keeping;
 mod marked;
 mod owners;
@@ -31,7 +32,7 @@ mod writes;
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
-    dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
+    dialect::{Arg, LogRow, MarkRow, SOUND, Writer, run_statements},
     effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,

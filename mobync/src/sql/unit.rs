@@ -110,6 +110,10 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     async fn commit(self) -> Result<(), DatabaseError> {
         match self.session {
             Session::Writing(writer) => Box::pin(writer.commit(&self.schema.log)).await,
+            Session::Joined(joined) => {
+                joined.give_back();
+                Ok(())
+            }
             Session::Reading(_) => Ok(()),
         }
     }
@@ -146,6 +150,9 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
+        if matches!(self.session, Session::Joined(_)) {
+            return self.write_one_by_one(owner, writes).await;
+        }
         let (mut rejections, mut sound, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (place, write) in writes.iter().enumerate() {
             match batch::check(schema.model(write.model())?, write) {
@@ -264,7 +271,9 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<SetOff, DatabaseError> {
-        if !self.dialect.sets_off() {
+        // A transaction of the application's own has marks of its own, and cannot be begun again.
+        let is_joined = matches!(self.session, Session::Joined(_));
+        if !is_joined && !self.dialect.sets_off() {
             self.named = named.iter().map(|(model, id)| ((*model).into(), (*id).into())).collect();
             return Ok(SetOff::default());
         }
@@ -354,6 +363,32 @@ impl<D: Dialect> SqlUnit<D> {
         &mut self,
     ) -> Result<(&mut <D::Db as sqlx::Database>::Connection, &Model), DatabaseError> {
         Ok((self.session.writing()?, &self.schema.log))
+    }
+
+    /// Writes so that the first one that is not taken is known at once: the transaction is another's, and
+    /// cannot be begun again.
+    async fn write_one_by_one(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        let schema = Arc::clone(&self.schema);
+        for (place, write) in writes.iter().enumerate() {
+            let model = schema.model(write.model())?;
+            model.check_owner(owner)?;
+            let mut done = batch::check(model, write);
+            for batch in batches(&schema, &[write])? {
+                if done.is_ok() {
+                    done = Box::pin(self.run(owner, &batch)).await;
+                }
+            }
+            match done {
+                Ok(()) => {}
+                Err(error) if error.is_rejection() => return Ok(vec![Rejection { place, error }]),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Vec::new())
     }
 
     async fn look(

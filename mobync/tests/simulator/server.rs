@@ -230,6 +230,8 @@ impl<D: Place> Server<D> {
         let has_failed = self.database.hook.take_failure();
         match outcome {
             Ok(_) if is_taken && !has_failed => {}
+            // Others have removed its object meanwhile.
+            Ok(done) if self.hand.is_some() && !done.message.is_empty() && !has_failed => {}
             Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
                 return self.check().await;
             }
