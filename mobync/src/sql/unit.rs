@@ -358,13 +358,6 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
 }
 
 impl<D: Dialect> SqlUnit<D> {
-    /// The transaction's connection, and the log beside which the marks are.
-    fn marking(
-        &mut self,
-    ) -> Result<(&mut <D::Db as sqlx::Database>::Connection, &Model), DatabaseError> {
-        Ok((self.session.writing()?, &self.schema.log))
-    }
-
     /// Writes so that the first one that is not taken is known at once: the transaction is another's, and
     /// cannot be begun again.
     async fn write_one_by_one(
@@ -389,6 +382,13 @@ impl<D: Dialect> SqlUnit<D> {
             }
         }
         Ok(Vec::new())
+    }
+
+    /// The transaction's connection, and the log beside which the marks are.
+    fn marking(
+        &mut self,
+    ) -> Result<(&mut <D::Db as sqlx::Database>::Connection, &Model), DatabaseError> {
+        Ok((self.session.writing()?, &self.schema.log))
     }
 
     async fn look(

@@ -24,6 +24,7 @@ mod names;
 mod numbers;
 mod owners;
 mod queues;
+mod read_back;
 mod rejections;
 mod setup;
 mod types;
