@@ -361,7 +361,9 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                         return Err(Error::busy("others kept changing what the request is about"));
                     }
                 }
-                Err(error) if error.is_conflict() && patience.again(learned.captures).await => {}
+                Err(error) if error.is_conflict() && patience.again(learned.captures).await => {
+                    learned.meetings += 1;
+                }
                 Err(error) => return Err(error),
             }
         }

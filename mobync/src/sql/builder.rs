@@ -135,7 +135,7 @@ impl<D: Dialect> Builder<D> {
         if !captured.is_empty() {
             D::check_capture(connection, &schema.log, &captured).await?;
         }
-        self.dialect.know(&schema);
+        self.dialect.know(connection, &schema).await?;
         Ok(SqlDatabase::new(self.dialect, pool, schema, self.allows_unheard))
     }
 }

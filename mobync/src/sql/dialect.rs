@@ -128,9 +128,24 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     }
 
     /// Takes note of the tables, behind all else when the database is built.
-    fn know(&mut self, schema: &Schema) {
-        let _ = schema;
+    fn know(
+        &mut self,
+        connection: &mut Connection<Self>,
+        schema: &Schema,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        let _ = (connection, schema);
+        async { Ok(()) }
     }
+
+    /// Whether a sync's own writes may set something off, as far as is known. If not, there is no look
+    /// behind them: that they do all the same, and that others have marked what the request names, is found
+    /// out by [`append`](Self::append).
+    fn sets_off(&self) -> bool {
+        true
+    }
+
+    /// From now on they may.
+    fn look_behind(&self) {}
 
     /// Begins a transaction to read the owner's rows in, or values, if it takes one to read them as a sync
     /// that writes would.
@@ -353,12 +368,14 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         entries: &mut Vec<Diff>,
     ) -> Result<(), DatabaseError>;
 
-    /// A statement that adds entries to the log, and its parameters.
+    /// A statement that adds entries to the log, and its parameters; if objects are named (model, id), only
+    /// if nobody else has marked one of them, and this transaction none at all.
     fn append<'a>(
         &self,
         log: &'a Model,
         owner: &'a Owner,
         entries: &'a [Diff],
+        named: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>);
 
     fn arguments(args: &[Arg<'_>]) -> Result<<Self::Db as Database>::Arguments, sqlx::Error>;

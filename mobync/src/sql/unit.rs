@@ -31,12 +31,22 @@ pub struct SqlUnit<D: Dialect> {
     at_once: Option<D::AtOnce>,
     /// The models whose tables are known to be as they were at start.
     pub(super) readable: HashSet<String>,
+    /// What must not be marked by others when the log is written.
+    named: Vec<(String, String)>,
 }
 
 impl<D: Dialect> SqlUnit<D> {
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
         let readable = HashSet::new();
-        Self { dialect, schema, session, isolates: false, at_once: None, readable }
+        Self {
+            dialect,
+            schema,
+            session,
+            isolates: false,
+            at_once: None,
+            readable,
+            named: Vec::new(),
+        }
     }
 
     /// Does a batch whole.
@@ -208,13 +218,24 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     ) -> Result<(), DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let log = &schema.log;
-        let (sql, args) = self.dialect.append(log, owner, &entries);
-        let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
+        let named = std::mem::take(&mut self.named);
+        let (sql, args) = self.dialect.append(log, owner, &entries, &named);
         // Whatever is wrong, no diff is to blame for it.
-        appended.map(drop).map_err(|error| match D::explain(log, error) {
+        let failed = |error| match D::explain(log, error) {
             rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
             error => error,
-        })
+        };
+        let connection = self.session.writing()?;
+        let appended = Box::pin(D::execute(connection, &sql, &args)).await.map_err(failed)?;
+        if appended > 0 || named.is_empty() || entries.is_empty() {
+            return Ok(());
+        }
+        let set_off = Box::pin(self.dialect.set_off(connection, &schema, owner, &[])).await;
+        let (own, _) = set_off.map_err(failed)?;
+        if !own.is_empty() {
+            self.dialect.look_behind();
+        }
+        Err(DatabaseError::conflict("rows that the request is about were changed meanwhile"))
     }
 
     fn captures(&self) -> bool {
@@ -250,6 +271,10 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<SetOff, DatabaseError> {
+        if !self.dialect.sets_off() {
+            self.named = named.iter().map(|(model, id)| ((*model).into(), (*id).into())).collect();
+            return Ok(SetOff::default());
+        }
         let (connection, schema) = (self.session.writing()?, &self.schema);
         let set_off = Box::pin(self.dialect.set_off(connection, schema, owner, named)).await;
         let (marks, met) = set_off.map_err(|error| D::explain(&schema.log, error))?;

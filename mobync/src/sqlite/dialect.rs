@@ -412,6 +412,7 @@ impl Dialect for Sqlite {
         log: &'a Model,
         owner: &'a Owner,
         entries: &'a [Diff],
+        _: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>) {
         let values: Vec<String> =
             (0..6).map(|place| format!("json_extract(r.value, '$[{place}]')")).collect();
