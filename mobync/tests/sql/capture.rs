@@ -8,7 +8,8 @@ use std::{
 };
 
 use mobync::{
-    Diff, Mobync, Operation, Owner, Refusal, Rules, View, postgres::PostgresDatabase, sql::Table,
+    Database, Diff, Mobync, Operation, Owner, Refusal, Rules, View, postgres::PostgresDatabase,
+    sql::Table,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -48,7 +49,7 @@ impl Device {
     /// Pushes changes that it has done to its own rows, and returns what comes back, a line each.
     pub(super) async fn sync(
         &mut self,
-        mobync: &Mobync<PostgresDatabase>,
+        mobync: &Mobync<impl Database>,
         owner: &Owner,
         sent: impl IntoIterator<Item = Sent>,
     ) -> Vec<String> {

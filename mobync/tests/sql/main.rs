@@ -6,6 +6,7 @@
 mod support;
 
 mod capture;
+mod capture_sqlite;
 mod catalogue;
 mod clocks;
 mod columns;

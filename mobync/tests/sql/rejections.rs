@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use mobync::{Database, Diff, SyncResponse, postgres::PostgresDatabase, sql::SqlDatabase};
+use mobync::{
+    Database, Diff, SyncResponse, postgres::PostgresDatabase, sql::SqlDatabase,
+    sqlite::SqliteDatabase,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{
-    Server, data, postgres_server, postgres_with, sqlite_server,
+    Server, data, postgres_server, postgres_with, sqlite_server, sqlite_with,
     support::{Sent, ada, create, delete, diffs, postgres::new_database, update},
 };
 
@@ -207,9 +210,24 @@ async fn whatever_a_row_raises_on_sqlite_refuses_its_diff_alone() {
     for kind in SQLITE {
         let statements = kind.statements();
         let statements: Vec<&str> = statements.iter().map(|statement| &**statement).collect();
-        let (server, _folder) = sqlite_server(&statements, &["tasks"]).await;
-        for (bad, of) in DRAWS {
-            refuses_alone(&server, kind, bad, *of).await;
+        for captures in [false, true] {
+            let (pool, _folder) = sqlite_with(&statements).await;
+            let builder = SqliteDatabase::builder().table("tasks");
+            let builder =
+                if captures { builder.capture() } else { builder.allow_unheard_changes() };
+            let server = Server::new(builder.pool(pool.clone()).await.unwrap()).await;
+            server.0.reconcile(&ada()).await.unwrap();
+            for (bad, of) in DRAWS {
+                refuses_alone(&server, kind, bad, *of).await;
+            }
+            if captures {
+                let left = sqlx::query_scalar("SELECT count(*) FROM diffs_marks");
+                assert_eq!(left.fetch_one(&pool).await.ok(), Some(0_i64), "{statements:?}");
+                let clock = server.0.clock(&ada()).await.unwrap();
+                server.0.reconcile(&ada()).await.unwrap();
+                let is_equal = server.0.clock(&ada()).await.unwrap() == clock;
+                assert!(is_equal, "{statements:?}: rows and log differ");
+            }
         }
     }
 }
