@@ -106,7 +106,7 @@ async fn what_was_written_as_it_is_does_not_come_back() {
     assert_eq!(back(&server, 0, [create("t1", fields.clone())]).await, [""; 0]);
     assert_eq!(back(&server, 1, [update("t1", fields).at(1)]).await, [""; 0]);
     // And what was not, does.
-    let fields = json!({"a": "abc     ", "b": "0012.345", "e": 1, "g": 0.123456789});
+    let fields = json!({"a": "abc     ", "b": "0012.345", "e": 1, "g": 0.123_456_789});
     assert_eq!(
         back(&server, 2, [update("t1", fields).at(2)]).await,
         [r#"update t1 {"a":"abc  ","b":12.35,"e":true,"g":0.12345679}"#]

@@ -1,6 +1,8 @@
 //! Tables that are drawn, against values that are drawn: whatever the database makes of them, rows, log and
 //! devices end equal (*Truth*), or the table is refused at start, or the diff alone.
 
+#![allow(clippy::panic, reason = "a flaw is told with all that led to it")]
+
 mod device;
 mod table;
 mod types;
