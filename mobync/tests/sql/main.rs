@@ -6,6 +6,7 @@
 mod support;
 
 mod capture;
+mod capture_sqlite;
 mod catalogue;
 mod clocks;
 mod columns;
@@ -74,7 +75,7 @@ impl<D: Dialect> Server<SqlDatabase<D>> {
 
 impl<D: Database> Server<D> {
     async fn sync(&self, clock: i64, sent: impl IntoIterator<Item = Sent>) -> SyncResponse {
-        self.0.apply(clock, diffs(sent), &ada()).await.unwrap()
+        self.0.apply(&ada(), clock, diffs(sent)).await.unwrap()
     }
 
     /// Which diffs are refused, with code and sentence.

@@ -756,3 +756,28 @@ async fn a_commit_in_two_phases_goes_as_ever_also_where_clocks_are_announced() {
         assert_eq!(all_marks(&pool).await.len(), marked);
     }
 }
+
+#[tokio::test]
+async fn a_renamed_column_fails_no_application() {
+    let (pool, _database) = captured(&[TASKS]).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let all = [
+        "INSERT INTO tasks VALUES ('ada', 't1'), ('ada', 't2')",
+        "UPDATE tasks SET a = 'x'",
+        "UPDATE tasks SET {} = 't3' WHERE {} = 't2'",
+        "DELETE FROM tasks WHERE {} = 't1'",
+        "TRUNCATE tasks",
+    ];
+    run(&mut connection, "ALTER TABLE tasks RENAME COLUMN id TO number".to_owned()).await;
+    for sql in all {
+        run(&mut connection, sql.replace("{}", "number")).await;
+    }
+    assert_eq!(all_marks(&pool).await, Vec::<String>::new());
+    let table = Table::new("tasks").id_column("number").capture();
+    let database = PostgresDatabase::builder().table(table).pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    for (sql, marked) in all.into_iter().zip([2, 2, 2, 1, 1]) {
+        run(&mut connection, sql.replace("{}", "number")).await;
+        assert_eq!(all_marks(&pool).await.len(), marked, "{sql}");
+    }
+}

@@ -141,11 +141,11 @@ async fn only_the_backend_writes<D: Dialect>(database: SqlDatabase<D>) {
     // All or nothing, the whole request is.
     let strict = Mobync::new(server.0.database().clone()).all_or_nothing(true);
     let sent = diffs([user(update("u1", json!({"is_admin": false})).at(9)).id("bad3")]);
-    let error = strict.apply(2, sent, &ada()).await.unwrap_err();
+    let error = strict.apply(&ada(), 2, sent).await.unwrap_err();
     assert_eq!((error.code(), error.diff_id()), ("forbidden", Some("bad3")));
     // What is not in the list is hidden.
     let sent = diffs([user(update("u1", json!({"notes": "x"})))]);
-    let error = server.0.apply(2, sent, &ada()).await.unwrap_err();
+    let error = server.0.apply(&ada(), 2, sent).await.unwrap_err();
     assert_eq!(error.code(), "unknown_field");
 }
 

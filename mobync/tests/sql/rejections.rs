@@ -3,12 +3,15 @@
 
 use std::collections::BTreeSet;
 
-use mobync::{Database, Diff, SyncResponse, postgres::PostgresDatabase, sql::SqlDatabase};
+use mobync::{
+    Database, Diff, SyncResponse, postgres::PostgresDatabase, sql::SqlDatabase,
+    sqlite::SqliteDatabase,
+};
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{
-    Server, data, postgres_server, postgres_with, sqlite_server,
+    Server, data, postgres_server, postgres_with, sqlite_server, sqlite_with,
     support::{Sent, ada, create, delete, diffs, postgres::new_database, update},
 };
 
@@ -207,9 +210,24 @@ async fn whatever_a_row_raises_on_sqlite_refuses_its_diff_alone() {
     for kind in SQLITE {
         let statements = kind.statements();
         let statements: Vec<&str> = statements.iter().map(|statement| &**statement).collect();
-        let (server, _folder) = sqlite_server(&statements, &["tasks"]).await;
-        for (bad, of) in DRAWS {
-            refuses_alone(&server, kind, bad, *of).await;
+        for captures in [false, true] {
+            let (pool, _folder) = sqlite_with(&statements).await;
+            let builder = SqliteDatabase::builder().table("tasks");
+            let builder =
+                if captures { builder.capture() } else { builder.allow_unheard_changes() };
+            let server = Server::new(builder.pool(pool.clone()).await.unwrap()).await;
+            server.0.reconcile(&ada()).await.unwrap();
+            for (bad, of) in DRAWS {
+                refuses_alone(&server, kind, bad, *of).await;
+            }
+            if captures {
+                let left = sqlx::query_scalar("SELECT count(*) FROM diffs_marks");
+                assert_eq!(left.fetch_one(&pool).await.ok(), Some(0_i64), "{statements:?}");
+                let clock = server.0.clock(&ada()).await.unwrap();
+                server.0.reconcile(&ada()).await.unwrap();
+                let is_equal = server.0.clock(&ada()).await.unwrap() == clock;
+                assert!(is_equal, "{statements:?}: rows and log differ");
+            }
         }
     }
 }
@@ -255,7 +273,7 @@ async fn row_level_security_refuses_alone_and_a_missing_right_fails_the_sync() {
     let revoke = format!("REVOKE INSERT ON tasks FROM {role}");
     sqlx::query(AssertSqlSafe(revoke)).execute(&admin).await.unwrap();
     let more = [create("t4", json!({"a": "x"}))];
-    let error = server.0.apply(1, diffs(more.clone()), &ada()).await.unwrap_err();
+    let error = server.0.apply(&ada(), 1, diffs(more.clone())).await.unwrap_err();
     assert_eq!(error.code(), "internal", "no diff is to blame for that");
     let grant = format!("GRANT INSERT ON tasks TO {role}");
     sqlx::query(AssertSqlSafe(grant)).execute(&admin).await.unwrap();
@@ -277,7 +295,7 @@ async fn fails_whole<D: mobync::sql::Dialect>(
         let id = format!("t{clock}");
         let sent = [create(&id, json!({"a": "x"}))];
         harm(ill).await;
-        let error = server.0.apply(clock, diffs(sent.clone()), &ada()).await.unwrap_err();
+        let error = server.0.apply(&ada(), clock, diffs(sent.clone())).await.unwrap_err();
         assert_eq!(error.status().as_u16(), 500, "{ill}: {error:?}");
         harm(well).await;
         let answer = server.sync(clock, sent).await;
@@ -306,7 +324,7 @@ async fn what_a_statement_raises_for_no_row_as_well_is_no_diffs_fault() {
     )
     .await;
     let sent = [create("t9", json!({"a": "x"}))];
-    let error = server.0.apply(2, diffs(sent.clone()), &ada()).await.unwrap_err();
+    let error = server.0.apply(&ada(), 2, diffs(sent.clone())).await.unwrap_err();
     assert_eq!(error.code(), "internal");
     switch("DROP TRIGGER shut ON tasks").await;
     assert!(server.refused(2, sent).await.is_empty());
@@ -391,7 +409,7 @@ async fn a_database_restarted_or_a_connection_ended_is_not_seen_by_devices() {
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     for round in 0..5 {
         // So that several connections are idle.
-        let pulls = (0..3).map(|_| server.0.apply(0, Vec::new(), &ADA));
+        let pulls = (0..3).map(|_| server.0.apply(&ADA, 0, Vec::new()));
         futures_util::future::join_all(pulls).await;
         sqlx::raw_sql(end).execute(&mut admin).await.unwrap();
         if round % 2 == 0 {
@@ -439,7 +457,7 @@ async fn keeps_nuls<D: Database>(server: Server<D>) {
                 .cloned()
                 .map(|sent| sent.id(&uuid::Uuid::now_v7().to_string()))
                 .collect();
-            let answer = server.0.apply(since, diffs(sent.clone()), &ada()).await;
+            let answer = server.0.apply(&ada(), since, diffs(sent.clone())).await;
             clock += 1;
             assert_eq!(answer.unwrap().logical_clock, clock, "{}", nul());
             assert_eq!(server.sync(since, sent).await.logical_clock, clock, "{}", nul());
