@@ -21,6 +21,7 @@ mod rows;
 mod schema;
 mod schema_error;
 mod session;
+mod synced;
 mod table;
 mod tokens;
 mod unit;
