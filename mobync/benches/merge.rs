@@ -77,7 +77,7 @@ fn merge(
     for entries in merge.log(owner, 1_000) {
         black_box(entries);
     }
-    merge.finish(owner, &Rows::new(), String::new).diffs.len()
+    merge.finish(owner, &Rows::new(), |_, _| None, String::new).diffs.len()
 }
 
 fn bench(criterion: &mut Criterion) {

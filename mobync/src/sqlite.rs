@@ -26,6 +26,7 @@ mod group;
 mod isolate;
 mod keys;
 mod marks;
+mod set_off;
 mod ticks;
 mod transaction;
 mod triggers;

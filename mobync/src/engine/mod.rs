@@ -2,6 +2,8 @@
 
 mod attempt;
 mod drain;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod join;
 mod learned;
 mod look;
 mod patience;
@@ -359,7 +361,9 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                         return Err(Error::busy("others kept changing what the request is about"));
                     }
                 }
-                Err(error) if error.is_conflict() && patience.again(learned.captures).await => {}
+                Err(error) if error.is_conflict() && patience.again(learned.captures).await => {
+                    learned.meetings += 1;
+                }
                 Err(error) => return Err(error),
             }
         }

@@ -1,6 +1,9 @@
 //! Reconciling all rows of an owner, or of all owners.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, HashSet},
+};
 
 use super::{
     Mobync,
@@ -281,7 +284,7 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
         };
         let read: Vec<String> = texts
             .iter()
-            .map(|text| object_in(text).map(|id| id.into_owned()).map_err(DatabaseError::failed))
+            .map(|text| object_in(text).map(Cow::into_owned).map_err(DatabaseError::failed))
             .collect::<Result<_, _>>()?;
         let rows: HashMap<String, String> = read.iter().cloned().zip(texts).collect();
         let compared: Vec<&str> = match page {
@@ -298,7 +301,9 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
             look::differences(&mut unit, owner, model, &objects, &rows, &mut skipped).await?;
         of_page.add_rows(model, rows.len().saturating_sub(skipped.len()));
         of_page.skip(skipped.len() as u64, skipped);
-        differs.iter().for_each(|difference| of_page.add_difference(difference));
+        for difference in &differs {
+            of_page.add_difference(difference);
+        }
         if differs.is_empty() || mode == Mode::DryRun {
             return Ok((read, of_page, None));
         }

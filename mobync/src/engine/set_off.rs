@@ -40,12 +40,15 @@ pub(super) async fn behind<U: UnitOfWork>(
     merge: &Merge<'_>,
     refused: &[(&str, &str)],
 ) -> Result<Option<Vec<Diff>>, DatabaseError> {
-    let named = merge.named();
-    if named.is_empty() {
+    let captures = unit.captures();
+    let mut new = merge.new_diffs().map(|diff| merge.object_at(diff).0).peekable();
+    // Where nothing can be set off this is all.
+    if new.peek().is_none() || !captures && new.all(|model| unit.will(model) == Will::None) {
         return Ok(Some(Vec::new()));
     }
+    let named = merge.named();
     let mut looks = with_a_will(unit, merge, &named);
-    if unit.captures() {
+    if captures {
         let SetOff { marks, met } = unit.set_off(owner, &named).await?;
         if met {
             return Ok(None);

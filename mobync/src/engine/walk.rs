@@ -14,7 +14,7 @@ use crate::{
     DatabaseError, Diff, Error, Operation, ReadFilter, Refusal, Refused, Rules, SyncResponse,
     UnitOfWork, View,
     hash::HashMap,
-    merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step},
+    merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step, object_in},
 };
 
 /// A sync under way.
@@ -67,13 +67,31 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
 
     /// The answer, or why there is none yet.
     pub(super) async fn run(mut self) -> Result<Attempted, Error> {
-        if self.walk().await? == Walked::Again || self.in_vain {
-            return Ok(Attempted::Again);
+        match self.walk().await {
+            Ok(Walked::ToTheEnd) if !self.in_vain => {}
+            Ok(_) => return Ok(Attempted::Again),
+            // What the database does not take may be for what others have written meanwhile.
+            Err(Error::Constraint { .. } | Error::InvalidValue { .. })
+                if self.has_met().await? =>
+            {
+                return Ok(Attempted::Met);
+            }
+            Err(error) => return Err(error),
         }
         match self.look_behind().await? {
             None => self.finish().await,
             Some(attempted) => Ok(attempted),
         }
+    }
+
+    /// Whether others have changed what the request is about.
+    async fn has_met(&mut self) -> Result<bool, Error> {
+        if !self.unit.captures() || !self.unit.survives_rejection() {
+            return Ok(false);
+        }
+        let named = self.merge.named();
+        let set_off = self.unit.set_off(self.attempt.owner, &named).await;
+        Ok(set_off.map_err(Error::of_database)?.met)
     }
 
     /// Takes what the writes have set off into the merge; or says why all must be repeated.
@@ -350,7 +368,10 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         let Self { attempt, mut unit, merge, refused, .. } = self;
         let new = merge.new_diffs().count();
         let known = attempt.request.len() - new;
-        let Outcome { clock, diffs, idle } = merge.finish(attempt.owner, &rows, mint);
+        let Outcome { clock, diffs, idle } = {
+            let default_of = |model: &str, field: &str| unit.default_of(model, field);
+            merge.finish(attempt.owner, &rows, default_of, mint)
+        };
         for entries in merge.log(attempt.owner, MOST_AT_ONCE) {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
             appended.await.map_err(Error::of_database)?;
@@ -393,10 +414,9 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         }
         let mut rows = Rows::new();
         for (model, ids) in ids {
-            let filters = [ReadFilter::any_of("id", ids)];
-            let records = self.unit.read(self.attempt.owner, model, &filters).await;
-            for record in records? {
-                rows.insert((model.to_owned(), record.id().to_owned()), record);
+            for row in self.unit.rows(self.attempt.owner, model, &ids).await? {
+                let id = object_in(&row).map_err(DatabaseError::failed)?.into_owned();
+                rows.insert((model.to_owned(), id), row);
             }
         }
         Ok(rows)

@@ -1,19 +1,28 @@
 //! What goes back: the difference between the life that the device holds and the one that is alive.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, HashMap},
+};
+
+use serde_json::value::RawValue;
 
 use super::{
     Merge,
-    entry::{encode, reads_as},
+    entry::{encode, read_members, reads_as},
     life::{Life, Origin, Stamp},
     object::Object,
     settle::{Logged, Writer},
     time::{Millis, Tick},
 };
-use crate::{Diff, Operation, Owner, Record};
+use crate::{Diff, Operation, Owner};
 
-/// Rows of objects whose life is older than the window, by model and id.
-pub type Rows = HashMap<(String, String), Record>;
+/// Rows of objects whose life is older than the window, by model and id: the JSON text of an object, so
+/// that no digit is lost.
+pub type Rows = HashMap<(String, String), String>;
+
+/// The fields of one of them.
+type Row<'r> = BTreeMap<Cow<'r, str>, &'r RawValue>;
 
 /// What a sync leaves behind.
 #[derive(Clone, Debug)]
@@ -36,20 +45,28 @@ impl Merge<'_> {
 
     /// What goes back, once all steps are settled.
     ///
-    /// `mint` makes ids for diffs of the server's own.
-    pub fn finish(&self, owner: &Owner, rows: &Rows, mint: impl FnMut() -> String) -> Outcome {
+    /// `default_of` tells the constant default of a model's field, as JSON text; `mint` makes ids for
+    /// diffs of the server's own.
+    pub fn finish<'d>(
+        &self,
+        owner: &Owner,
+        rows: &Rows,
+        default_of: impl Fn(&str, &str) -> Option<&'d str>,
+        mint: impl FnMut() -> String,
+    ) -> Outcome {
         if cfg!(debug_assertions) {
             self.objects.items().iter().for_each(Object::check_end);
             self.check_log();
         }
         let clock = if self.log.is_empty() { self.clock } else { self.clock.next() };
         let last = Tick(clock.0.saturating_sub(1).max(0));
-        let mut answer = Answer { owner, tick: last, now: Millis(self.now.utc), mint };
+        let now = Millis(self.now.utc);
+        let mut answer = Answer { owner, tick: last, now, default_of, mint };
         let mut diffs = Vec::new();
         for object in self.objects.items() {
             let row = if object.needs_row() { object.row_in(rows) } else { None };
             let before = diffs.len();
-            answer.object(object, row, &mut diffs);
+            answer.object(object, row.as_ref(), &mut diffs);
             debug_assert!(are_at_most_two(diffs.get(before..)), "a delete, and a create behind it");
         }
         diffs.sort_by(|left, right| left.order().cmp(&right.order()));
@@ -115,25 +132,31 @@ impl Object<'_> {
             && (self.held != self.alive || named.behind_delete() || named.failed().any(unwritten))
     }
 
-    fn row_in<'r>(&self, rows: &'r Rows) -> Option<&'r Record> {
-        rows.get(&(self.model.to_owned(), self.id.clone().into_owned()))
+    fn row_in<'r>(&self, rows: &'r Rows) -> Option<Row<'r>> {
+        let row = rows.get(&(self.model.to_owned(), self.id.clone().into_owned()))?;
+        read_members(row).ok().map(|(_, fields)| fields.into_iter().collect())
     }
 }
 
 /// Values that go back, by field, each as JSON text.
 type Values<'v> = BTreeMap<&'v str, String>;
 
-struct Answer<'o, M> {
+struct Answer<'o, F, M> {
     owner: &'o Owner,
     /// The tick and the time of diffs of the server's own.
     tick: Tick,
     now: Millis,
+    default_of: F,
     mint: M,
 }
 
-impl<M: FnMut() -> String> Answer<'_, M> {
+impl<'d, F, M> Answer<'_, F, M>
+where
+    F: Fn(&str, &str) -> Option<&'d str>,
+    M: FnMut() -> String,
+{
     /// The table "what goes back" of the protocol.
-    fn object(&mut self, object: &Object<'_>, row: Option<&Record>, diffs: &mut Vec<Diff>) {
+    fn object(&mut self, object: &Object<'_>, row: Option<&Row<'_>>, diffs: &mut Vec<Diff>) {
         let held = object.held.map(|held| &object.lives[held]);
         match (held, object.alive()) {
             (None, None) => {}
@@ -156,7 +179,7 @@ impl<M: FnMut() -> String> Answer<'_, M> {
     }
 
     /// A create with every written field of the life; of one older than the window, with its row.
-    fn create(&mut self, object: &Object<'_>, life: &Life<'_>, row: Option<&Record>) -> Diff {
+    fn create(&mut self, object: &Object<'_>, life: &Life<'_>, row: Option<&Row<'_>>) -> Diff {
         let values = written(life, row);
         self.diff(object, Operation::Create, life.began.as_ref(), &values)
     }
@@ -171,7 +194,7 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         &mut self,
         object: &Object<'_>,
         life: &Life<'_>,
-        row: Option<&Record>,
+        row: Option<&Row<'_>>,
     ) -> Option<Diff> {
         let mut back: Vec<&str> = Vec::new();
         back.extend(life.unseen());
@@ -185,7 +208,11 @@ impl<M: FnMut() -> String> Answer<'_, M> {
         let last = back.iter().filter_map(|name| life.fields().get(*name)?.unseen.as_ref()).max();
         let mut values = Values::new();
         for name in back {
-            values.insert(name, value(life, row, name));
+            let stands = value(life, row, name);
+            let stands = stands.unwrap_or_else(|| {
+                (self.default_of)(object.model, name).unwrap_or("null").to_owned()
+            });
+            values.insert(name, stands);
         }
         Some(self.diff(object, Operation::Update, last, &values))
     }
@@ -222,10 +249,10 @@ impl<M: FnMut() -> String> Answer<'_, M> {
 }
 
 /// Every field of the life that was written, with its value.
-fn written<'v>(life: &'v Life<'_>, row: Option<&'v Record>) -> Values<'v> {
+fn written<'v>(life: &'v Life<'_>, row: Option<&'v Row<'_>>) -> Values<'v> {
     match row {
         Some(row) if life.is_older() => {
-            row.fields().iter().map(|(name, value)| (name.as_str(), value.to_string())).collect()
+            row.iter().map(|(name, value)| (&**name, value.get().to_owned())).collect()
         }
         _ => {
             let fields = life.fields().iter();
@@ -234,11 +261,10 @@ fn written<'v>(life: &'v Life<'_>, row: Option<&'v Record>) -> Values<'v> {
     }
 }
 
-/// The value that stands in a field of the life; null where there is none.
-fn value(life: &Life<'_>, row: Option<&Record>, name: &str) -> String {
-    match (life.fields().get(name), row.and_then(|row| row.get(name))) {
-        (Some(value), _) => value.json.get().to_owned(),
-        (None, Some(value)) => value.to_string(),
-        (None, None) => "null".to_owned(),
+/// The value that stands in a field of the life, if one was ever written.
+fn value(life: &Life<'_>, row: Option<&Row<'_>>, name: &str) -> Option<String> {
+    match life.fields().get(name) {
+        Some(value) => Some(value.json.get().to_owned()),
+        None => row?.get(name).map(|value| value.get().to_owned()),
     }
 }

@@ -49,10 +49,7 @@ use self::{
     time::{Millis, Tick},
 };
 pub(crate) use self::{server::Standing, snapshot::Alive};
-use crate::{
-    DatabaseError, Operation, Window,
-    hash::{HashMap, HashSet},
-};
+use crate::{DatabaseError, Operation, Window, hash::HashMap};
 
 /// The time on the server, and how far past it a device's clock may be, in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -129,7 +126,7 @@ impl<'a> Merge<'a> {
 
         let existing = existing_of(queried, window);
         for (object, past) in objects.items_mut().iter_mut().zip(pasts.items()) {
-            let exists = existing.contains(&(object.model, &*object.id));
+            let exists = existing.get(&(object.model, &*object.id)).copied();
             object.replay(past, Tick(since), exists, request);
         }
 
@@ -223,8 +220,10 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// Those of the queried objects that are there.
-fn existing_of<'q>(queried: &[(&'q str, &'q str)], window: &Window) -> HashSet<(&'q str, &'q str)> {
-    let queried = queried.iter().zip(&window.existing);
-    queried.filter_map(|(object, exists)| exists.then_some(*object)).collect()
+/// Which of the queried objects are there.
+fn existing_of<'q>(
+    queried: &[(&'q str, &'q str)],
+    window: &Window,
+) -> HashMap<(&'q str, &'q str), bool> {
+    queried.iter().copied().zip(window.existing.iter().copied()).collect()
 }

@@ -40,6 +40,9 @@ pub(super) struct Object<'a> {
     pub(super) named: Named<'a>,
     /// The request's new deletes that are still to come and are not refused.
     pub(super) deletes: VecDeque<DiffPlace>,
+    /// Whether it is known what is alive: of an object that the request does not name the window may have
+    /// nothing that tells.
+    pub(super) is_certain: bool,
 }
 
 /// An entry of the window, and which of the request's diffs it is, if it is one.
@@ -69,17 +72,17 @@ impl<'a> Object<'a> {
             floor: Millis::NEVER,
             named: Named::default(),
             deletes: VecDeque::new(),
+            is_certain: false,
         }
     }
 
-    /// One of which neither the window nor the request has anything: it is as it was at the device's clock.
-    pub(super) fn at(model: &'a str, id: Cow<'a, str>, was_alive: bool, since: Tick) -> Self {
-        let mut object = Self::new(model, id);
-        if was_alive {
-            object.alive = Some(object.add(Life::default()));
+    /// It is known from elsewhere whether it is alive: if so, it was at the device's clock.
+    pub(super) fn make_certain(&mut self, is_alive: bool, since: Tick) {
+        if !self.is_certain && is_alive {
+            self.alive = Some(self.add(Life::default()));
+            self.held = held_at(self.alive, since);
         }
-        object.held = held_at(object.alive, since);
-        object
+        self.is_certain = true;
     }
 
     pub(super) fn holds(&self) -> Held {
@@ -133,16 +136,19 @@ impl<'a> Object<'a> {
         debug_assert!(self.apart.is_none(), "a life apart ends in its request");
     }
 
-    /// Reads the object's entries, which are in the order of the log, up to now, and stops at the
-    /// device's clock to see what it holds. Then those that are the request's own count, as its past.
+    /// Reads the object's entries, which are in the order of the log, up to now, and stops at the device's
+    /// clock to see what it holds. Then those that are the request's own count, as its past. Whether its
+    /// row exists is known of objects that were asked for.
     pub(super) fn replay(
         &mut self,
         past: &[Past<'a>],
         since: Tick,
-        exists: bool,
+        exists: Option<bool>,
         request: &Request<'a>,
     ) {
-        if was_alive(past).unwrap_or(exists) {
+        let was_alive = was_alive(past).or(exists);
+        self.is_certain = was_alive.is_some();
+        if was_alive == Some(true) {
             self.alive = Some(self.add(Life::default()));
         }
         let mut held = None;

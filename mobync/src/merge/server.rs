@@ -96,11 +96,11 @@ impl<'a> Merge<'a> {
             objects.map(|object| ((object.model, &*object.id), object)).collect();
         let clock = self.clock;
         move |model, id| match places.get(&(model, id)) {
-            None => Standing::Unknown,
-            Some(object) => match object.alive() {
+            Some(object) if object.is_certain => match object.alive() {
                 None => Standing::Gone,
                 Some(life) => Standing::Alive(Alive { life, clock }),
             },
+            _ => Standing::Unknown,
         }
     }
 
@@ -125,10 +125,10 @@ impl<'a> Merge<'a> {
             let entry = Entry::of_log(diff)?;
             let place = places.entry((&diff.model, entry.object.clone()));
             let place = *place.or_insert_with_key(|(model, id)| {
-                let was_alive = diff.operation != Operation::Create;
-                self.objects.push(Object::at(model, id.clone(), was_alive, self.since))
+                self.objects.push(Object::new(model, id.clone()))
             });
             let object = &mut self.objects[place];
+            object.make_certain(diff.operation != Operation::Create, self.since);
             let before = latest.insert(place, Millis(diff.utc_timestamp));
             let at = before.map_or(Millis(diff.utc_timestamp), Millis::next);
             let id = Cow::Borrowed(&*diff.id);

@@ -163,6 +163,14 @@ fn marking(log: &Model, model: &Model, announces: bool) -> String {
     let rows = in_format(&select("r", " FROM mobync_rows AS r"));
     let rows = rows.replace("mobync_rows", "%s").replace("mobync_at", "$1");
     let whole = literal(&format!("{} {rows}", in_format(&insert)));
+    // Where a column was renamed, the application goes on.
+    let columns: Vec<String> = key(model).map(|column| literal(&column.name)).collect();
+    let renamed = format!(
+        "(SELECT count(*) FROM pg_attribute AS c WHERE c.attrelid = TG_RELID AND NOT c.attisdropped \
+         AND c.attname IN ({})) < {}",
+        columns.join(", "),
+        columns.len()
+    );
     // A transaction that notifies cannot be prepared for a commit in two phases.
     let notify = if announces {
         format!(
@@ -179,6 +187,10 @@ fn marking(log: &Model, model: &Model, announces: bool) -> String {
 DECLARE
   mobync_at CONSTANT bigint := floor(extract(epoch FROM clock_timestamp()) * 1000);
 BEGIN
+  IF {renamed} THEN
+    RAISE WARNING 'changes of % are not marked: a column has another name; run set_up again', TG_RELID::regclass;
+    RETURN NULL;
+  END IF;
   IF TG_OP = 'INSERT' THEN
     {insert} {new};
   ELSIF TG_OP = 'DELETE' THEN

@@ -102,14 +102,14 @@ pub(super) fn channel(parameter: &str) -> String {
     format!("concat('mobync_', CAST(CAST({parameter} AS regclass) AS oid))")
 }
 
-/// Adds to a statement that inserts for the owner `$1` that the commit announces the clock; `$8` is
-/// the log's name in SQL.
-pub(super) fn announce(insert: &str) -> String {
+/// Adds to a statement that inserts for the owner `$1` that the commit announces the clock; the
+/// parameter of that number is the log's name in SQL.
+pub(super) fn announce(insert: &str, log: usize) -> String {
     format!(
         "WITH appended AS ({insert} RETURNING logical_clock) \
          SELECT pg_notify({}, concat(max(logical_clock) + 1, ' ', CAST($1 AS text))) \
          FROM appended HAVING count(*) > 0",
-        channel("$8")
+        channel(&format!("${log}"))
     )
 }
 

@@ -1,6 +1,12 @@
 //! The SQL of PostgreSQL.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::TryStreamExt;
 use serde_json::Value;
@@ -15,7 +21,7 @@ use super::{
     effects,
     error::{explain, is_dead, lacks},
     isolate::isolate,
-    marks,
+    marks::{self, OR_OWN},
     news::News,
     quoting::make_index,
     record,
@@ -26,8 +32,8 @@ use crate::{
     DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
     merge::{LogEntry, push_string},
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, Writer, null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, ENTRY, Effect, Effects, Found, Kind, LogRow, MarkRow, Model,
+        Schema, SchemaError, Table, Writer, null_in_log, quote, run_statements,
     },
 };
 
@@ -43,7 +49,9 @@ pub struct Postgres {
     /// There are columns whose values are read as the session's settings say.
     pub(super) has_moods: bool,
     /// Triggers wait for the commit.
-    pub(super) defers: bool,
+    defers: bool,
+    /// The writes of a sync may set off others to tables that are captured.
+    sets_off: Arc<AtomicBool>,
     news: News,
 }
 
@@ -57,6 +65,7 @@ impl Default for Postgres {
             captures: false,
             has_moods: false,
             defers: false,
+            sets_off: Arc::default(),
             news: News::default(),
         }
     }
@@ -114,11 +123,29 @@ impl Dialect for Postgres {
         self.begin_writing(pool, log, owner).await
     }
 
-    fn know(&mut self, schema: &Schema) {
+    async fn know(
+        &mut self,
+        connection: &mut PgConnection,
+        schema: &Schema,
+    ) -> Result<(), sqlx::Error> {
         self.captures = schema.captured().next().is_some();
         self.has_moods = schema
             .models()
             .any(|model| model.columns.iter().any(|column| matches!(column.kind, Kind::Other)));
+        if self.captures {
+            let effects = Effects::find::<Self>(connection, schema).await?;
+            let sets_off = self.defers || schema.captured().any(|model| effects.reach(model));
+            self.sets_off = Arc::new(AtomicBool::new(sets_off));
+        }
+        Ok(())
+    }
+
+    fn sets_off(&self) -> bool {
+        self.sets_off.load(Ordering::Relaxed)
+    }
+
+    fn look_behind(&self) {
+        self.sets_off.store(true, Ordering::Relaxed);
     }
 
     async fn begin_reading(
@@ -139,6 +166,21 @@ impl Dialect for Postgres {
         } else {
             std::future::pending().await
         }
+    }
+
+    async fn join(
+        connection: &mut PgConnection,
+        log: &Model,
+        owner: &Owner,
+    ) -> Result<(), DatabaseError> {
+        let sql = format!(
+            "INSERT INTO {} AS o (owner) VALUES ($1) \
+             ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
+            owners_of(&log.name)
+        );
+        let owner = [Arg::Text(owner.as_str())];
+        let done = Self::execute(connection, &sql, &owner).await;
+        done.map(drop).map_err(|error| explain(log, error))
     }
 
     async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {
@@ -240,14 +282,14 @@ impl Dialect for Postgres {
     async fn set_off(
         &self,
         connection: &mut PgConnection,
-        log: &Model,
+        schema: &Schema,
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
         if self.defers {
             Self::command(connection, "SET CONSTRAINTS ALL IMMEDIATE").await?;
         }
-        marks::set_off(connection, log, owner, named).await
+        marks::set_off(connection, &schema.log, owner, named).await
     }
 
     async fn marked_owners(
@@ -457,6 +499,7 @@ impl Dialect for Postgres {
         log: &'a Model,
         owner: &'a Owner,
         entries: &'a [Diff],
+        named: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>) {
         let mut sql = format!(
             "INSERT INTO {} (owner, id, logical_clock, utc_timestamp, type, model, json_data) \
@@ -472,9 +515,14 @@ impl Dialect for Postgres {
             Arg::Texts(entries.iter().map(|entry| entry.model.as_str()).collect()),
             Arg::Texts(entries.iter().map(|entry| entry.json_data.as_str()).collect()),
         ];
+        if !named.is_empty() {
+            sql += &format!(" WHERE NOT {}", marks::are_marked(log, args.len() + 1, OR_OWN));
+            args.push(Arg::Texts(named.iter().map(|(model, _)| &**model).collect()));
+            args.push(Arg::Texts(named.iter().map(|(_, id)| &**id).collect()));
+        }
         if self.announces {
-            sql = announce(&sql);
             args.push(Arg::Text(&log.table));
+            sql = announce(&sql, args.len());
         }
         (sql, args)
     }

@@ -12,8 +12,10 @@ use crate::{
 
 /// The id of the object of an entry of the log. A NUL in any field would keep PostgreSQL from reading
 /// the JSON, so it is taken out first; an id has none.
-pub(super) const OBJECT: &str = r"(CAST(CASE WHEN strpos(json_data, E'\\u0000') = 0 THEN json_data
-    ELSE regexp_replace(json_data, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1', 'g') END AS json) ->> 'id')";
+pub(super) const OBJECT: &str = concat!(
+    r"(CAST(CASE WHEN strpos(json_data, E'\\u0000') = 0 THEN json_data ELSE ",
+    r"regexp_replace(json_data, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1', 'g') END AS json) ->> 'id')"
+);
 
 pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
     let index = format!("{}_objects", log.name);
@@ -96,6 +98,23 @@ pub(super) fn entries_of(log: &Model) -> String {
     )
 }
 
+/// Besides marks of others on what is named, all that this transaction has made itself.
+pub(super) const OR_OWN: &str = "m.tx = pg_current_xact_id() OR";
+/// None that this transaction has made itself.
+const BUT_OWN: &str = "m.tx <> pg_current_xact_id() AND";
+
+/// A condition: that one of the owner's objects is marked whose models the parameter of that number has,
+/// and whose ids the next one, at the same places. Marks that were put back do not count.
+pub(super) fn are_marked(log: &Model, parameter: usize, own: &str) -> String {
+    format!(
+        "EXISTS (SELECT FROM {} AS m WHERE m.owner = $1 AND m.tx IS NOT NULL AND ({own} \
+         (m.model, m.id) IN (SELECT n.model, n.id \
+         FROM unnest(CAST(${parameter} AS text[]), CAST(${} AS text[])) AS n (model, id))))",
+        marks(log),
+        parameter + 1
+    )
+}
+
 pub(super) async fn set_off(
     connection: &mut PgConnection,
     log: &Model,
@@ -107,10 +126,9 @@ pub(super) async fn set_off(
         "WITH own AS (DELETE FROM {marks} AS m WHERE m.owner = $1 AND m.tx = pg_current_xact_id() \
          RETURNING m.model, m.id, m.at) \
          SELECT model, id, max(at) FROM own GROUP BY model, id UNION ALL \
-         SELECT NULL, NULL, NULL WHERE EXISTS (SELECT FROM {marks} AS m WHERE m.owner = $1 \
-         AND m.tx <> pg_current_xact_id() \
-         AND (m.model, m.id) IN (SELECT n.model, n.id FROM unnest($2, $3) AS n (model, id)))",
-        marks = marks(log)
+         SELECT NULL, NULL, NULL WHERE {met}",
+        marks = marks(log),
+        met = are_marked(log, 2, BUT_OWN)
     );
     let query = sqlx::query_as(AssertSqlSafe(sql)).bind(owner.as_str()).bind(models).bind(ids);
     let rows: Vec<(Option<String>, Option<String>, Option<i64>)> =

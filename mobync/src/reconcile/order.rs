@@ -45,7 +45,7 @@ pub(crate) fn entries(
     }
     let mut tick = clock;
     let mut left = MOST_IN_A_TICK;
-    let mut entry = |(difference, at): (Difference, i64)| {
+    let entry = |(difference, at): (Difference, i64)| {
         if left == 0 {
             (tick, left) = (tick.saturating_add(1), MOST_IN_A_TICK);
         }
@@ -69,7 +69,7 @@ pub(crate) fn entries(
             json_data,
         }
     };
-    differences.into_iter().zip(times).map(|it| entry(it)).collect()
+    differences.into_iter().zip(times).map(entry).collect()
 }
 
 /// A mark's clock may lie, as a device's may.

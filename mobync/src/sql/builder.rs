@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::{Connection, Database, Pool};
 
 use super::{
-    Dialect, Model, SchemaError, SqlDatabase, Table, effects::Effects, inspect, references::Keys,
-    schema::Schema,
+    Dialect, Model, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema,
 };
 
 /// Collects the tables that are to be synced, and then looks at them in the database.
@@ -131,18 +130,12 @@ impl<D: Dialect> Builder<D> {
         let found = D::find(connection, &log).await?;
         keys.check_log(&log.name, found.as_ref())?;
         let home = D::home(connection).await?;
-        let mut schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
+        let schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
         let captured: Vec<&Model> = schema.captured().collect();
         if !captured.is_empty() {
             D::check_capture(connection, &schema.log, &captured).await?;
-            if D::MARKS_OWN_WRITES {
-                let effects = Effects::find::<D>(connection, &schema).await?;
-                for model in schema.models.values_mut() {
-                    model.is_quiet = !effects.reach(model);
-                }
-            }
         }
-        self.dialect.know(&schema);
+        self.dialect.know(connection, &schema).await?;
         Ok(SqlDatabase::new(self.dialect, pool, schema, self.allows_unheard))
     }
 }

@@ -103,7 +103,8 @@ impl<D: Dialect> SqlDatabase<D> {
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<(), sqlx::Error> {
         D::command(connection, D::BEGIN_SET_UP).await?;
-        for statement in capture::statements(&self.dialect, &self.schema) {
+        let statements = capture::statements(&self.dialect, &self.schema);
+        for statement in D::missing(connection, &self.schema.log, statements).await? {
             D::execute(connection, &statement, &[]).await?;
         }
         let captured: Vec<&Model> = self.schema.captured().collect();

@@ -24,6 +24,9 @@ pub enum Arg<'a> {
     Values(Vec<&'a Value>),
 }
 
+/// What [`Dialect::is_sound`] says of a table in which there is nothing else.
+pub(crate) const SOUND: &str = "(1 = 1)";
+
 /// How statements run on a connection. Written once, but not in generic code: sqlx's traits would have
 /// to be named wherever a dialect is.
 macro_rules! run_statements {
@@ -125,6 +128,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         }
     }
 
+    /// Takes the owner's turn in a transaction that has begun already.
+    fn join(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        owner: &Owner,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (connection, log, owner);
+        async { Ok(()) }
+    }
+
     /// Looks at what concerns the whole database, when it is built.
     fn learn(
         &mut self,
@@ -135,9 +148,24 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     }
 
     /// Takes note of the tables, behind all else when the database is built.
-    fn know(&mut self, schema: &Schema) {
-        let _ = schema;
+    fn know(
+        &mut self,
+        connection: &mut Connection<Self>,
+        schema: &Schema,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send {
+        let _ = (connection, schema);
+        async { Ok(()) }
     }
+
+    /// Whether a sync's own writes may set something off, as far as is known. If not, there is no look
+    /// behind them: that they do all the same, and that others have marked what the request names, is found
+    /// out by [`append`](Self::append).
+    fn sets_off(&self) -> bool {
+        true
+    }
+
+    /// From now on they may.
+    fn look_behind(&self) {}
 
     /// Begins a transaction to read the owner's rows in, or values, if it takes one to read them as a sync
     /// that writes would.
@@ -191,6 +219,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
+    /// Takes out of the statements of a set-up those that would make again what is there.
+    fn missing(
+        connection: &mut Connection<Self>,
+        log: &Model,
+        statements: Vec<String>,
+    ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send {
+        let _ = (connection, log);
+        async { Ok(statements) }
+    }
+
     /// What begins the transaction of a set-up.
     const BEGIN_SET_UP: &'static str;
 
@@ -198,9 +236,6 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     fn set_up_patience(&self) -> Duration {
         Duration::ZERO
     }
-
-    /// Whether what a sync writes itself is marked, too.
-    const MARKS_OWN_WRITES: bool = false;
 
     /// The cascades and triggers in the databases of the tables, but for those of the log's marks.
     fn effects(
@@ -248,7 +283,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     fn set_off(
         &self,
         connection: &mut Connection<Self>,
-        log: &Model,
+        schema: &Schema,
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> impl Future<Output = Result<(Vec<MarkRow>, bool), sqlx::Error>> + Send;
@@ -353,12 +388,14 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         entries: &mut Vec<Diff>,
     ) -> Result<(), DatabaseError>;
 
-    /// A statement that adds entries to the log, and its parameters.
+    /// A statement that adds entries to the log, and its parameters; if objects are named (model, id), only
+    /// if nobody else has marked one of them, and this transaction none at all.
     fn append<'a>(
         &self,
         log: &'a Model,
         owner: &'a Owner,
         entries: &'a [Diff],
+        named: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>);
 
     fn arguments(args: &[Arg<'_>]) -> Result<<Self::Db as Database>::Arguments, sqlx::Error>;

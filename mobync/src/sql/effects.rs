@@ -24,7 +24,7 @@ pub struct Effect {
 
 /// What is known of everything that the writes of syncs set off.
 #[derive(Debug)]
-pub(super) struct Effects {
+pub(crate) struct Effects {
     effects: Vec<Effect>,
     reached: BTreeMap<String, Reached>,
 }
@@ -39,7 +39,7 @@ struct Reached {
 }
 
 impl Effects {
-    pub(super) async fn find<D: Dialect>(
+    pub(crate) async fn find<D: Dialect>(
         connection: &mut <D::Db as sqlx::Database>::Connection,
         schema: &Schema,
     ) -> Result<Self, sqlx::Error> {
@@ -77,7 +77,7 @@ impl Effects {
 
     /// Whether a sync's writes of others may change rows of the model, or nobody can tell.
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
-    pub(super) fn reach(&self, model: &Model) -> bool {
+    pub(crate) fn reach(&self, model: &Model) -> bool {
         let reaches = |effect: &Effect| match &effect.then {
             Some((table, _)) => *table == model.identity,
             None => true,

@@ -113,7 +113,6 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         rank: 0,
         parents,
         captured: table.captured,
-        is_quiet: false,
         gives_way: false,
         clashes,
     })
@@ -205,7 +204,6 @@ pub(super) fn log_model<D: Dialect>(
         hidden: Vec::new(),
         keeps_unknown: false,
         captured: false,
-        is_quiet: false,
         gives_way: false,
         clashes: Vec::new(),
         has_own_will: false,

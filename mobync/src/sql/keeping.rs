@@ -3,9 +3,7 @@
 use std::borrow::Cow;
 
 use super::value::{integer, is_uuid};
-
-/// The greatest integer up to which every integer is a double.
-const MOST_EXACT: u64 = 1 << 53;
+use crate::reconcile::same;
 
 /// What of the values that a column takes it surely gives back as they were sent. Of all others the row
 /// is read after a write: the column may round, pad, cut, or spell them in another way.
@@ -19,6 +17,8 @@ pub(crate) enum Keeping {
     Nothing,
     /// Whatever it takes.
     All,
+    /// The same, but of numbers only doubles and integers of 64 bits.
+    Documents,
     /// Integers.
     Integers,
     /// The same, but for null, of which the database makes one.
@@ -27,7 +27,7 @@ pub(crate) enum Keeping {
     Strings(Option<usize>),
     /// Strings without blanks behind them, of at most so many characters.
     Padded(usize),
-    /// Numbers, and strings that no database takes for numbers.
+    /// Doubles, integers of 64 bits, and strings that no database takes for numbers.
     Words,
     /// Numbers that are doubles.
     Doubles,
@@ -53,6 +53,7 @@ impl Keeping {
         match self {
             Self::Nothing => false,
             Self::All => true,
+            Self::Documents => !is_number(json) || integer(json).is_some() || is_double(json),
             Self::Integers | Self::RowIds => integer(&number(json)).is_some(),
             Self::Strings(None) => json.starts_with('"'),
             Self::Strings(Some(most)) => {
@@ -63,9 +64,12 @@ impl Keeping {
                 text().is_some_and(|text| text.chars().count() <= most && !text.ends_with(' '))
             }
             Self::Words if json.starts_with('"') => {
-                text().is_some_and(|text| text.chars().any(|letter| !is_of_numbers(letter)))
+                let is_word = |text: &String| {
+                    text.chars().any(|letter| !is_of_numbers(letter)) && !text.contains('\0')
+                };
+                text().as_ref().is_some_and(is_word)
             }
-            Self::Words => json.parse::<f64>().is_ok(),
+            Self::Words => integer(json).is_some() || is_double(json),
             Self::Doubles => is_double(json),
             Self::Floats => is_float(json),
             Self::Decimals(None) if !json.starts_with('"') => json.parse::<f64>().is_ok(),
@@ -86,18 +90,19 @@ fn is_of_numbers(letter: char) -> bool {
     letter.is_ascii_digit() || letter.is_whitespace() || "+-.eE".contains(letter)
 }
 
-/// A fraction is a double to whoever reads it; an integer need not be.
+fn is_number(json: &str) -> bool {
+    json.starts_with(|first: char| first == '-' || first.is_ascii_digit())
+}
+
+/// As a database writes it, which is with the fewest digits that tell it from others.
 fn is_double(json: &str) -> bool {
-    match json.parse::<i64>() {
-        Ok(integer) => integer.unsigned_abs() <= MOST_EXACT,
-        Err(_) => json.parse::<f64>().is_ok_and(f64::is_finite),
-    }
+    let double = json.parse::<f64>().ok().filter(|double| double.is_finite());
+    double.is_some_and(|double| same(json, &double.to_string()))
 }
 
 fn is_float(json: &str) -> bool {
-    let (Ok(double), Ok(float)) = (json.parse::<f64>(), json.parse::<f32>()) else { return false };
-    // As the database writes it, which is with the fewest digits that tell it from others.
-    is_double(json) && float.is_finite() && float.to_string().parse() == Ok(double)
+    let float = json.parse::<f32>().ok().filter(|float| float.is_finite());
+    float.is_some_and(|float| same(json, &float.to_string()))
 }
 
 /// What a number is spelled with, or a string.
@@ -138,9 +143,14 @@ mod tests {
 
     #[test]
     fn only_what_comes_back_as_it_is_is_kept() {
-        let cases: [(Keeping, &[&str], &[&str]); 15] = [
+        let cases: [(Keeping, &[&str], &[&str]); 16] = [
             (Keeping::Nothing, &["null"], &["1", "\"a\"", "{}"]),
             (Keeping::All, &["null", "1", "\"a\"", "[]"], &[]),
+            (
+                Keeping::Documents,
+                &["{}", "\"1\"", "true", "9007199254740993", "1.5"],
+                &["0.1000000000000000055"],
+            ),
             (Keeping::Integers, &["null", "1", "-7", "\"7\""], &["\"07\"", "\"+7\"", "\" 7\""]),
             (Keeping::RowIds, &["1"], &["null"]),
             (Keeping::Strings(None), &["\"a \"", "null"], &["1", "{}"]),
@@ -154,7 +164,7 @@ mod tests {
             (
                 Keeping::Doubles,
                 &["1", "-9007199254740992", "0.1", "1e300"],
-                &["9007199254740993", "\"1\"", "true"],
+                &["9007199254740993", "0.1000000000000000055", "\"1\"", "true"],
             ),
             (
                 Keeping::Floats,

@@ -13,6 +13,7 @@ mod filter;
 mod found;
 mod import;
 mod inspect;
+mod join;
 mod keeping;
 mod marked;
 mod owners;
@@ -32,8 +33,8 @@ mod writes;
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
-    dialect::{Arg, LogRow, MarkRow, Writer, run_statements},
-    effects::Effect,
+    dialect::{Arg, LogRow, MarkRow, SOUND, Writer, run_statements},
+    effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
     schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},

@@ -2,11 +2,18 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{Arg, Column, Dialect, Model, SqlUnit, Writer, session::Session};
+use super::{Arg, Column, Dialect, Model, SOUND, SqlUnit, Writer, session::Session};
 use crate::{
     DatabaseError, Owner, json,
     merge::{encode, read_members},
 };
+
+/// What stands behind FROM: those of the [rows with ids](Dialect::rows_with_ids) that are objects. A row
+/// with a value that JSON does not have is none.
+pub(super) fn sound_rows<D: Dialect>(model: &Model, parameter: usize) -> String {
+    let (rows, is_sound) = (D::rows_with_ids(model, parameter), D::is_sound(model));
+    if is_sound == SOUND { rows } else { format!("(SELECT t.* FROM {rows}) AS t WHERE {is_sound}") }
+}
 
 /// A record's id and values.
 type Parts = (String, Vec<String>);
@@ -25,12 +32,7 @@ impl<D: Dialect> SqlUnit<D> {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = format!(
-            "SELECT {} FROM (SELECT t.* FROM {}) AS t WHERE {}",
-            D::record(model),
-            D::rows_with_ids(model, 2),
-            D::is_sound(model)
-        );
+        let sql = format!("SELECT {} FROM {}", D::record(model), sound_rows::<D>(model, 2));
         let rows = [Arg::Text(owner.as_str()), Arg::Texts(ids)];
         let mut rows = self.look_at(owner, model, &sql, &rows).await?;
         rows.retain(|row| json::check(row).is_ok());

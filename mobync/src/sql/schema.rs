@@ -15,7 +15,7 @@ use crate::{DatabaseError, Owner};
 /// The synced tables by their models' names, and the log among them.
 #[derive(Debug)]
 pub struct Schema {
-    pub(super) log: Model,
+    pub(crate) log: Model,
     pub(super) models: BTreeMap<String, Model>,
 }
 
@@ -39,9 +39,6 @@ pub struct Model {
     pub(crate) keeps_unknown: bool,
     /// Its changes are marked, whoever makes them.
     pub(crate) captured: bool,
-    /// Nothing but the writes of syncs and of the application itself changes its rows.
-    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
-    pub(crate) is_quiet: bool,
     /// A sync that waits for a lock on rows begins again, so that it is never the application that must
     /// give way.
     pub(crate) gives_way: bool,

@@ -2,7 +2,7 @@
 
 use sqlx::{Database, Pool, pool::PoolConnection};
 
-use super::{Arg, Dialect, LogRow, Model, Writer};
+use super::{Arg, Dialect, LogRow, Model, Writer, join::Joined};
 use crate::{DatabaseError, Owner, Snapshot};
 
 const SAVEPOINT: &str = "SAVEPOINT mobync_statement";
@@ -15,6 +15,8 @@ pub(super) enum Session<D: Dialect> {
     /// Nothing will be written: each statement sees the state of its time, on any connection.
     Reading(Pool<D::Db>),
     Writing(D::Writer),
+    /// In a transaction of the application's own.
+    Joined(Joined<D::Db>),
 }
 
 /// Runs the statement on the session's connection. Idle connections of the pool may be dead since the
@@ -24,6 +26,10 @@ macro_rules! on_connection {
         match $session {
             Session::Writing(writer) => {
                 let $connection = writer.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+                $run.await
+            }
+            Session::Joined(joined) => {
+                let $connection = joined.connection().ok_or(sqlx::Error::WorkerCrashed)?;
                 $run.await
             }
             Session::Reading(pool) => {
@@ -91,11 +97,10 @@ impl<D: Dialect> Session<D> {
     pub(super) fn writing(
         &mut self,
     ) -> Result<&mut <D::Db as Database>::Connection, DatabaseError> {
+        let ended = || DatabaseError::failed("the unit of work has ended");
         match self {
-            Self::Writing(writer) => {
-                let ended = || DatabaseError::failed("the unit of work has ended");
-                writer.connection().ok_or_else(ended)
-            }
+            Self::Writing(writer) => writer.connection().ok_or_else(ended),
+            Self::Joined(joined) => joined.connection().ok_or_else(ended),
             Self::Reading(_) => {
                 Err(DatabaseError::failed("the unit of work was opened to read, not to write"))
             }
@@ -106,7 +111,7 @@ impl<D: Dialect> Session<D> {
     pub(super) async fn alone(&mut self) -> Result<(), DatabaseError> {
         match self {
             Self::Writing(writer) => writer.alone().await,
-            Self::Reading(_) => Ok(()),
+            Self::Joined(_) | Self::Reading(_) => Ok(()),
         }
     }
 
@@ -114,6 +119,8 @@ impl<D: Dialect> Session<D> {
     pub(super) fn is_alive(&self) -> bool {
         match self {
             Self::Writing(writer) => writer.is_alive(),
+            // What it was rejected may have aborted it.
+            Self::Joined(_) => false,
             Self::Reading(_) => true,
         }
     }

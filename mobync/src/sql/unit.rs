@@ -31,12 +31,22 @@ pub struct SqlUnit<D: Dialect> {
     at_once: Option<D::AtOnce>,
     /// The models whose tables are known to be as they were at start.
     pub(super) readable: HashSet<String>,
+    /// What must not be marked by others when the log is written.
+    named: Vec<(String, String)>,
 }
 
 impl<D: Dialect> SqlUnit<D> {
     pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
         let readable = HashSet::new();
-        Self { dialect, schema, session, isolates: false, at_once: None, readable }
+        Self {
+            dialect,
+            schema,
+            session,
+            isolates: false,
+            at_once: None,
+            readable,
+            named: Vec::new(),
+        }
     }
 
     /// Does a batch whole.
@@ -100,6 +110,10 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     async fn commit(self) -> Result<(), DatabaseError> {
         match self.session {
             Session::Writing(writer) => Box::pin(writer.commit(&self.schema.log)).await,
+            Session::Joined(joined) => {
+                joined.give_back();
+                Ok(())
+            }
             Session::Reading(_) => Ok(()),
         }
     }
@@ -136,6 +150,9 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
+        if matches!(self.session, Session::Joined(_)) {
+            return self.write_one_by_one(owner, writes).await;
+        }
         let (mut rejections, mut sound, mut places) = (Vec::new(), Vec::new(), Vec::new());
         for (place, write) in writes.iter().enumerate() {
             match batch::check(schema.model(write.model())?, write) {
@@ -201,13 +218,24 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     ) -> Result<(), DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let log = &schema.log;
-        let (sql, args) = self.dialect.append(log, owner, &entries);
-        let appended = Box::pin(D::execute(self.session.writing()?, &sql, &args)).await;
+        let named = std::mem::take(&mut self.named);
+        let (sql, args) = self.dialect.append(log, owner, &entries, &named);
         // Whatever is wrong, no diff is to blame for it.
-        appended.map(drop).map_err(|error| match D::explain(log, error) {
+        let failed = |error| match D::explain(log, error) {
             rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
             error => error,
-        })
+        };
+        let connection = self.session.writing()?;
+        let appended = Box::pin(D::execute(connection, &sql, &args)).await.map_err(failed)?;
+        if appended > 0 || named.is_empty() || entries.is_empty() {
+            return Ok(());
+        }
+        let set_off = Box::pin(self.dialect.set_off(connection, &schema, owner, &[])).await;
+        let (own, _) = set_off.map_err(failed)?;
+        if !own.is_empty() {
+            self.dialect.look_behind();
+        }
+        Err(DatabaseError::conflict("rows that the request is about were changed meanwhile"))
     }
 
     fn captures(&self) -> bool {
@@ -243,9 +271,13 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<SetOff, DatabaseError> {
-        let (connection, log) = (self.session.writing()?, &self.schema.log);
-        let set_off = Box::pin(self.dialect.set_off(connection, log, owner, named)).await;
-        let (marks, met) = set_off.map_err(|error| D::explain(log, error))?;
+        if !self.dialect.sets_off() {
+            self.named = named.iter().map(|(model, id)| ((*model).into(), (*id).into())).collect();
+            return Ok(SetOff::default());
+        }
+        let (connection, schema) = (self.session.writing()?, &self.schema);
+        let set_off = Box::pin(self.dialect.set_off(connection, schema, owner, named)).await;
+        let (marks, met) = set_off.map_err(|error| D::explain(&schema.log, error))?;
         Ok(SetOff { marks: to_marks(marks), met })
     }
 
@@ -324,6 +356,32 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
 }
 
 impl<D: Dialect> SqlUnit<D> {
+    /// Writes so that the first one that is not taken is known at once: the transaction is another's, and
+    /// cannot be begun again.
+    async fn write_one_by_one(
+        &mut self,
+        owner: &Owner,
+        writes: &[Write<'_>],
+    ) -> Result<Vec<Rejection>, DatabaseError> {
+        let schema = Arc::clone(&self.schema);
+        for (place, write) in writes.iter().enumerate() {
+            let model = schema.model(write.model())?;
+            model.check_owner(owner)?;
+            let mut done = batch::check(model, write);
+            for batch in batches(&schema, &[write])? {
+                if done.is_ok() {
+                    done = Box::pin(self.run(owner, &batch)).await;
+                }
+            }
+            match done {
+                Ok(()) => {}
+                Err(error) if error.is_rejection() => return Ok(vec![Rejection { place, error }]),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(Vec::new())
+    }
+
     /// The transaction's connection, and the log beside which the marks are.
     fn marking(
         &mut self,

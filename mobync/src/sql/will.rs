@@ -15,26 +15,20 @@ impl Model {
         if self.columns.iter().all(keeps_all) { Will::None } else { Will::Named }
     }
 
-    /// Whether the row is surely what the write says, and needs no look behind it.
+    /// Whether a row surely is what the write says, and has the defaults that are told of.
     pub(super) fn keeps(&self, write: &Write<'_>) -> bool {
-        if write.operation() == Operation::Delete {
-            return true;
-        }
-        // What is passed over by the database was said all the same.
-        let keeps = |(field, value): (&str, &str)| match self.column(field) {
-            Some(column) if column.written_by == WrittenBy::Database => false,
-            Some(column) => column.keeping.keeps(value),
-            None => true,
+        let keeps = |(field, value): (&str, &str)| {
+            self.column(field).is_none_or(|column| column.keeping.keeps(value))
         };
         if self.has_own_will || !write.fields().all(keeps) {
             return false;
         }
         // A create that names no such column gets what only the database knows.
-        write.operation() == Operation::Update
-            || self.columns.iter().all(|column| {
-                column.default != DefaultValue::Own
-                    || write.fields().any(|(field, _)| field == column.name)
-            })
+        let is_told = |column: &Column| {
+            column.default != DefaultValue::Own
+                || write.fields().any(|(name, _)| name == column.name)
+        };
+        write.operation() != Operation::Create || self.columns.iter().all(is_told)
     }
 
     /// What a field is, as JSON text, in a row that was made without it; none for null.

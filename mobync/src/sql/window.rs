@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Arg, Dialect, LogRow, Model, schema::Schema};
+use super::{Arg, Dialect, LogRow, Model, rows::sound_rows, schema::Schema};
 use crate::{DatabaseError, Owner, Window, WindowQuery};
 
 /// The kind of the window's rows that have entries of the log.
@@ -80,7 +80,7 @@ impl<'q> Statement<'q> {
             sql += &format!(
                 " UNION ALL SELECT {OBJECT}, CAST(t.{} AS TEXT), {place}, 0, NULL, NULL, NULL FROM {}",
                 model.id.quoted(),
-                D::rows_with_ids(model, args.len())
+                sound_rows::<D>(model, args.len())
             );
         }
         Ok(Self { query, objects, unknown_models, sql, args })

@@ -62,6 +62,8 @@ fn is_constant(expression: &str) -> bool {
     number.starts_with(|first: char| first.is_ascii_digit() || first == '.')
         && number.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
         || is_quoted('\'')
+        || expression.starts_with(['x', 'X'])
+            && is_constant(expression.get(1..).unwrap_or_default())
         || is_quoted('"')
         || ["NULL", "TRUE", "FALSE"].into_iter().any(is_word)
 }
@@ -158,7 +160,7 @@ fn keeping(kind: Kind, affinity: Affinity) -> Keeping {
         (Kind::Boolean, Affinity::Integer | Affinity::Numeric | Affinity::Blob) => {
             Keeping::Booleans
         }
-        (Kind::Json, Affinity::Text | Affinity::Numeric | Affinity::Blob) => Keeping::All,
+        (Kind::Json, Affinity::Text | Affinity::Numeric | Affinity::Blob) => Keeping::Documents,
         (Kind::Boolean | Kind::Json, _) => Keeping::Nothing,
         (Kind::Integer(_), _) => Keeping::Integers,
         (Kind::Text, _) => Keeping::Strings(None),
@@ -194,6 +196,7 @@ mod tests {
             "(random())",
             "'a' || 'b'",
             "1 + 1",
+            "xyz",
             "('a') || ('b')",
             "\"a\" || \"b\"",
             "",

@@ -19,14 +19,15 @@ use super::{
     isolate::isolate,
     keys::ForeignKeys,
     marks,
+    set_off::Quiet,
     ticks::{self, Tick},
 };
 use crate::{
     DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns,
     merge::push_string,
     sql::{
-        Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, SchemaError,
-        Table, Writer, null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
+        SchemaError, Table, Writer, null_in_log, quote, run_statements,
     },
 };
 
@@ -38,6 +39,7 @@ pub struct Sqlite {
     /// Writers of this process come in order; those of others wait by the busy timeout.
     group: Group,
     sharing: Sharing,
+    quiet: Quiet,
 }
 
 impl Default for Sqlite {
@@ -47,6 +49,7 @@ impl Default for Sqlite {
             synchronous: SqliteSynchronous::Full,
             group: Group::default(),
             sharing: Sharing::default(),
+            quiet: Quiet::default(),
         }
     }
 }
@@ -175,8 +178,6 @@ impl Dialect for Sqlite {
         Ok(names.into_iter().filter(is_named_once).map(|(name, _)| name).collect())
     }
 
-    const MARKS_OWN_WRITES: bool = true;
-
     async fn effects(
         connection: &mut SqliteConnection,
         _: &Model,
@@ -185,7 +186,15 @@ impl Dialect for Sqlite {
         effects::find(connection, models).await
     }
 
-    const BEGIN_SET_UP: &'static str = "BEGIN";
+    async fn missing(
+        connection: &mut SqliteConnection,
+        log: &Model,
+        statements: Vec<String>,
+    ) -> Result<Vec<String>, sqlx::Error> {
+        capture::missing(connection, log, statements).await
+    }
+
+    const BEGIN_SET_UP: &'static str = "BEGIN IMMEDIATE";
 
     fn set_up(log: &Model) -> Vec<String> {
         let (table, log) = (&log.table, &log.name);
@@ -236,11 +245,12 @@ impl Dialect for Sqlite {
     async fn set_off(
         &self,
         connection: &mut SqliteConnection,
-        log: &Model,
+        schema: &Schema,
         owner: &Owner,
-        named: &[(&str, &str)],
+        _: &[(&str, &str)],
     ) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
-        marks::set_off(connection, log, owner, named).await
+        // Nobody else writes meanwhile.
+        Ok((self.quiet.take(connection, schema, owner).await?, false))
     }
 
     async fn marked_owners(
@@ -420,6 +430,7 @@ impl Dialect for Sqlite {
         log: &'a Model,
         owner: &'a Owner,
         entries: &'a [Diff],
+        _: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>) {
         let values: Vec<String> =
             (0..6).map(|place| format!("json_extract(r.value, '$[{place}]')")).collect();

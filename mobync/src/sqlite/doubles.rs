@@ -99,9 +99,16 @@ pub(super) fn are_sound(model: &Model) -> String {
     joined(&sound, "AND")
 }
 
-/// Reads a row of a select of one text, or of a [`record`]. JSON has no infinities: they are null.
+/// Reads a row of a select of one text, or of a [`record`]. JSON has no infinities: they are null. Nor has
+/// it what is no UTF-8, which a cast makes a text in SQLite: a character stands there that says so.
 pub(super) fn read(row: &SqliteRow) -> Result<String, sqlx::Error> {
-    let text: String = row.try_get(0)?;
+    let text = row.try_get::<String, _>(0).or_else(|error| match error {
+        sqlx::Error::ColumnDecode { .. } => {
+            let bytes: &[u8] = row.try_get_unchecked(0)?;
+            Ok(String::from_utf8_lossy(bytes).into_owned())
+        }
+        error => Err(error),
+    })?;
     if row.len() == 1 || !text.contains(GAP) {
         return Ok(text);
     }

@@ -141,13 +141,9 @@ pub(super) async fn take(
         .await
 }
 
-pub(super) async fn set_off(
-    _connection: &mut SqliteConnection,
-    _log: &Model,
-    _owner: &Owner,
-    _named: &[(&str, &str)],
-) -> Result<(Vec<MarkRow>, bool), sqlx::Error> {
-    Ok((Vec::new(), false))
+/// The raw marks of the owner `$1`, behind `DELETE`.
+pub(super) fn of_owner(log: &Model) -> String {
+    format!("FROM {} WHERE CAST(owner AS TEXT) = $1", raw(log))
 }
 
 /// Owners who have marks, at most so many.

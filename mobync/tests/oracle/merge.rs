@@ -22,6 +22,8 @@ pub struct Request<'a> {
     pub known: Vec<&'a Change>,
     /// The new diffs of this object, in the order sent.
     pub new: Vec<&'a Change>,
+    /// What the server logs of what their writes have set off.
+    pub set_off: Vec<Entry>,
     pub columns: Vec<String>,
     pub reject: &'a Reject<'a>,
 }
@@ -68,6 +70,8 @@ impl Request<'_> {
         for (position, change) in new.iter().enumerate() {
             work.apply(change, &new[position + 1..]);
         }
+        let set_off = std::mem::take(&mut work.request.set_off);
+        work.log.extend(set_off);
         let back = work.back();
         Merged { log: work.log, back, idle: work.idle, rejected: work.rejected }
     }

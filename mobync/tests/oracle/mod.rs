@@ -185,6 +185,20 @@ impl Oracle {
         refuse: impl Fn(&Change) -> Option<&'static str>,
         reject: &Reject<'_>,
     ) -> Result<Answer, Stale> {
+        self.sync_setting_off(clock, changes, now, refuse, reject, &[])
+    }
+
+    /// A request whose writes set something off in the database, which is logged as these entries of the
+    /// server's own, behind those of the request's diffs.
+    pub fn sync_setting_off(
+        &mut self,
+        clock: i64,
+        changes: &[Change],
+        now: i64,
+        refuse: impl Fn(&Change) -> Option<&'static str>,
+        reject: &Reject<'_>,
+        set_off: &[Entry],
+    ) -> Result<Answer, Stale> {
         if clock > self.clock() {
             return Err(Stale);
         }
@@ -205,6 +219,7 @@ impl Oracle {
         // Everything is per object.
         let mut keys: BTreeSet<Key> = self.log.iter().map(Entry::key).collect();
         keys.extend(new.iter().map(|change| change.key()));
+        keys.extend(set_off.iter().map(Entry::key));
 
         let mut answer = Answer { clock: after, entries: Vec::new(), refused, idle: 0 };
         let mut accepted = Vec::new();
@@ -225,6 +240,7 @@ impl Oracle {
                 refused: answer.refused.iter().map(|(id, _)| id.clone()).collect(),
                 known,
                 new,
+                set_off: set_off.iter().filter(|entry| entry.key() == key).cloned().collect(),
                 columns,
                 reject,
             };
@@ -240,6 +256,17 @@ impl Oracle {
         answer.entries.sort_by(|a, b| a.order().cmp(&b.order()));
         answer.refused.sort_by_key(|(id, _)| sent.iter().position(|change| change.id == *id));
         Ok(answer)
+    }
+
+    /// The rows have the last word: entries of the server's own, which make the log say what they do.
+    pub fn adopt(&mut self, entries: impl IntoIterator<Item = Entry>) {
+        self.log.extend(entries);
+        self.log.sort_by(|a, b| a.order().cmp(&b.order()));
+    }
+
+    /// Whether there is an entry of that id.
+    pub fn knows(&self, id: &str) -> bool {
+        self.entry(id).is_some()
     }
 
     fn entry(&self, id: &str) -> Option<&Entry> {

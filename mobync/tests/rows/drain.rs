@@ -1,6 +1,13 @@
 //! What others have written between two syncs comes into the log with the next one.
 
-use mobync::{Error, Owner};
+use std::time::Duration;
+
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use mobync::{
+    Error, Mobync,
+    http::{AuthError, Credentials, LiveBody, LiveEndpoint},
+};
 use serde_json::json;
 
 use super::{
@@ -233,17 +240,60 @@ async fn more_than_a_tick_of_changes_comes_in_several_ticks() {
     assert_eq!((answer.logical_clock, answer.diffs.len()), (2, 10_001));
 }
 
+/// The example of the protocol's text.
 #[tokio::test]
-async fn live_listeners_hear_of_a_drain() {
+async fn what_is_typed_meets_what_was_done_offline_as_the_text_says() {
     let database = Captured::new(Features::default());
     let server = server(&database);
-    let ada: Owner = ada();
+    let milk = json!({"a": "Oat milk", "b": true});
+    let clock = server.sync(0, [create("t1", milk)]).await.logical_clock;
+    database.set_time(T0 + 10);
+    database.run(&[put("t1", json!({"a": "Rice milk", "b": false}))]);
+    let sent = update("t1", json!({"a": "Soy milk", "c": "a note"})).at(9);
+    let answer = server.sync(clock, [sent]).await;
+    assert_eq!(answer.logical_clock, clock + 2);
+    assert_eq!(lines(&answer.diffs), [r#"update t1 {"a":"Rice milk","b":false}"#]);
+    let log = server.log_lines().await;
+    assert_eq!(
+        log[1..],
+        [r#"1: update t1 {"a":"Rice milk","b":false}"#, r#"2: update t1 {"c":"a note"}"#]
+    );
+    let others = server.back(clock, []).await;
+    assert_eq!(others, [r#"update t1 {"a":"Rice milk","b":false,"c":"a note"}"#]);
+}
+
+/// A device that listens.
+struct Listener(Response<LiveBody>);
+
+impl Listener {
+    async fn of(mobync: &Mobync<Captured>) -> Self {
+        let auth = async |_: Credentials| Ok::<_, AuthError>(ada());
+        let request = Request::get("/sync/live").header("authorization", "Bearer ada");
+        let endpoint = LiveEndpoint::new(mobync.clone(), auth);
+        Self(endpoint.handle(request.body(()).unwrap()).await)
+    }
+
+    async fn hears(&mut self) -> String {
+        let frame = self.0.body_mut().frame().await.unwrap().unwrap();
+        String::from_utf8(frame.into_data().unwrap().to_vec()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn live_listeners_hear_of_a_drain_behind_anybodys_sync_and_of_the_watchers() {
+    let database = Captured::new(Features::default());
+    let server = server(&database);
+    let mobync = server.mobync.clone().watch_every(Duration::from_millis(5));
+    let mut listener = Listener::of(&mobync).await;
+    assert_eq!(listener.hears().await, "event: clock\ndata: 0\n\n");
     database.run(&[put("t1", json!({"a": "x"}))]);
-    let live = server.mobync.live().clone();
-    assert_eq!(server.mobync.clock(&ada).await.unwrap(), 0);
     server.sync(0, []).await;
-    assert_eq!(server.mobync.clock(&ada).await.unwrap(), 1);
-    assert_eq!(live.listeners(), 0);
+    assert_eq!(listener.hears().await, "event: clock\ndata: 1\n\n");
+    database.run(&[put("t1", json!({"a": "y"}))]);
+    tokio::select! {
+        heard = listener.hears() => assert_eq!(heard, "event: clock\ndata: 2\n\n"),
+        _ = mobync.watch() => {}
+    }
 }
 
 #[tokio::test]

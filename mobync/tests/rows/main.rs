@@ -3,6 +3,7 @@
 //! Scenarios of the four laws, on a database in memory whose rows others write behind the library's back:
 //! *Truth*, *Nobody waits*, *Once* and *Quiet*.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 mod drain;
 mod repair;

@@ -79,11 +79,23 @@ async fn a_database_of_seven_methods_is_reconciled_by_its_reads() {
 }
 
 #[tokio::test]
-async fn a_field_that_a_record_has_no_more_is_null_on_devices() {
-    let database = MemoryDatabase::new();
-    let server = super::Server::new(database.clone());
+async fn what_a_database_without_columns_leaves_out_is_null_on_devices() {
+    let server = super::Server::new(MemoryDatabase::new());
     server.sync(0, [create("t1", json!({"a": "x", "b": null}))]).await;
-    assert_eq!(server.mobync.reconcile(&ada()).await.unwrap().differences(), 0);
+    assert_eq!(server.mobync.reconcile(&ada()).await.unwrap().differences(), 0, "as it is");
+
+    let database = Plain::default();
+    let server = super::Server::new(database.clone());
+    server.sync(0, [create("t1", json!({"a": "x", "b": "y"}))]).await;
+    let mut hand = database.clone();
+    let ada = ada();
+    Synchronizer::delete(&mut hand, &ada, "tasks", "t1").await.unwrap();
+    let less = Record::new("t1").with("a", "x");
+    Synchronizer::create(&mut hand, &ada, "tasks", less).await.unwrap();
+    Synchronizer::commit(hand).await.unwrap();
+    server.mobync.reconcile(&ada).await.unwrap();
+    assert_eq!(server.back(1, []).await, [r#"update t1 {"b":null}"#]);
+    assert_eq!(server.mobync.reconcile(&ada).await.unwrap().differences(), 0, "Once");
 }
 
 #[tokio::test]

@@ -5,10 +5,16 @@ use std::sync::{Arc, Mutex};
 use fastrand::Rng;
 use mobync::{Change, DatabaseError};
 
-use super::{oracle::Kind, rules::rejects, step::Settings, support::hooked::Hook};
+use super::{
+    hand::Hand,
+    oracle::Kind,
+    rules::rejects,
+    step::Settings,
+    support::{captured::Statement, hooked::Hook},
+};
 
 /// What goes wrong with a database.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Faults {
     picky: bool,
     batches: bool,
@@ -16,6 +22,15 @@ pub struct Faults {
     next: Arc<Mutex<Option<(usize, bool)>>>,
     /// How long calls take, while two requests are served.
     pace: Arc<Mutex<Option<Rng>>>,
+    /// Others who write, in so many calls.
+    meanwhile: Arc<Mutex<Vec<Meanwhile>>>,
+}
+
+struct Meanwhile {
+    calls: usize,
+    hand: Arc<dyn Hand>,
+    statements: Vec<Statement>,
+    rolls_back: bool,
 }
 
 impl Faults {
@@ -29,6 +44,33 @@ impl Faults {
 
     pub fn calm(&self) {
         *self.next.lock().unwrap() = None;
+        self.meanwhile.lock().unwrap().clear();
+    }
+
+    /// Others write in so many calls.
+    pub fn write_in(
+        &self,
+        calls: usize,
+        hand: Arc<dyn Hand>,
+        statements: Vec<Statement>,
+        rolls_back: bool,
+    ) {
+        let meanwhile = Meanwhile { calls, hand, statements, rolls_back };
+        self.meanwhile.lock().unwrap().push(meanwhile);
+    }
+
+    fn others_write(&self) {
+        self.meanwhile.lock().unwrap().retain_mut(|meanwhile| match meanwhile.calls {
+            0 => {
+                let statements = std::mem::take(&mut meanwhile.statements);
+                meanwhile.hand.begin(statements, meanwhile.rolls_back);
+                false
+            }
+            _ => {
+                meanwhile.calls -= 1;
+                true
+            }
+        });
     }
 
     /// Whether the failure that was to come has come since this was asked last.
@@ -49,6 +91,7 @@ impl Hook for Faults {
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
+        self.others_write();
     }
 
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {

@@ -20,6 +20,7 @@
 mod convert;
 mod databases;
 mod faults;
+mod hand;
 #[path = "../oracle/mod.rs"]
 mod oracle;
 mod ours;
@@ -35,6 +36,8 @@ mod support;
 mod world;
 
 use mobync::{Access, Database, DatabaseError, Owner, memory::MemoryDatabase};
+
+use support::captured::{Captured, Features, Mutant};
 
 #[test]
 fn whatever_happens_to_a_memory_database_is_what_the_text_says() {
@@ -71,4 +74,37 @@ impl Database for Overlapping {
 #[test]
 fn a_database_that_lets_syncs_overlap_is_found_out() {
     assert!(run::fails(400, &async || Overlapping::default()));
+}
+
+const NOTHING: Features =
+    Features { upper: false, serial: false, touched: false, cascade: false, counts: false };
+
+#[test]
+fn whatever_others_write_to_the_rows_has_the_last_word() {
+    run::run("others write", 300, async || Captured::new(NOTHING));
+}
+
+#[test]
+fn whatever_cascades_and_triggers_write_has_the_last_word() {
+    let features = Features { cascade: true, counts: true, ..NOTHING };
+    run::run("cascades", 300, async || Captured::new(features));
+}
+
+#[test]
+fn whatever_columns_make_of_values_has_the_last_word() {
+    let named = Features { upper: true, serial: true, ..NOTHING };
+    run::run("columns with a will", 200, async || Captured::new(named));
+    let any = Features { touched: true, cascade: true, counts: true, ..named };
+    run::run("all that there is", 200, async || Captured::new(any));
+}
+
+#[test]
+fn a_database_that_breaks_a_law_of_the_last_word_is_found_out() {
+    let all = Features { upper: true, serial: true, touched: true, cascade: true, counts: true };
+    for mutant in
+        [Mutant::CapturedValue, Mutant::MarksForgotten, Mutant::SetOffNow, Mutant::NothingSetOff]
+    {
+        let new = async || Captured::new(all).mutant(mutant);
+        assert!(run::fails(400, &new), "{mutant:?}");
+    }
 }

@@ -16,7 +16,7 @@ use super::{
         Change, Entry, Key, Kind, Objects,
         device::{Device as Told, Said},
     },
-    step::{Edit, KilledAt},
+    step::{Edit, KilledAt, MODELS},
     store::Mortal,
     world::Failure,
 };
@@ -247,7 +247,7 @@ impl Ours {
 
     pub async fn rows(&self) -> Result<Objects, Failure> {
         let mut rows = Objects::new();
-        for model in ["tasks", "notes"] {
+        for model in MODELS {
             for record in self.device.all(model).await.map_err(Failure::of)? {
                 let key = (model.to_owned(), record.id().to_owned());
                 rows.insert(key, convert::fields(record));

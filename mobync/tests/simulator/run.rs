@@ -12,10 +12,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use mobync::Database;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
+    hand::Place,
     shrink,
     step::Script,
     world::{Failure, World},
@@ -56,7 +56,7 @@ impl Extent {
 /// that does.
 pub fn run<D, F>(name: &str, seeds: u64, new: F)
 where
-    D: Database + Clone,
+    D: Place,
     F: AsyncFn() -> D + Sync,
 {
     let extent = Extent::new(seeds);
@@ -77,7 +77,7 @@ where
                         return;
                     }
                     let seed = extent.first.wrapping_add(number);
-                    if let Err(failure) = play(&runtime, &new, &Script::of_seed(seed)) {
+                    if let Err(failure) = play(&runtime, &new, &script::<D>(seed)) {
                         failed.lock().unwrap().get_or_insert((seed, failure));
                     }
                     if extent.is_long && number % 10_000 == 9_999 {
@@ -90,7 +90,7 @@ where
     let found = failed.into_inner().unwrap().map(|(seed, failure)| {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let fails = |script: &Script| play(&runtime, &new, script).err();
-        (seed, shrink::shrink(Script::of_seed(seed), failure, fails))
+        (seed, shrink::shrink(script::<D>(seed), failure, fails))
     });
     if let Some((seed, (script, failure))) = found {
         panic!(
@@ -106,10 +106,15 @@ where
 }
 
 /// Whether one of the first scripts fails, as those should of a database that breaks a promise.
-pub fn fails<D: Database + Clone>(seeds: u64, new: &impl AsyncFn() -> D) -> bool {
+pub fn fails<D: Place>(seeds: u64, new: &impl AsyncFn() -> D) -> bool {
     silence_worlds();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-    (0..seeds).any(|seed| play(&runtime, new, &Script::of_seed(seed)).is_err())
+    (0..seeds).any(|seed| play(&runtime, new, &script::<D>(seed)).is_err())
+}
+
+fn script<D: Place>(seed: u64) -> Script {
+    let script = Script::of_seed(seed);
+    if D::HAS_HAND { script.with_hand(seed) } else { script }
 }
 
 thread_local! {
@@ -129,7 +134,7 @@ fn silence_worlds() {
     });
 }
 
-fn play<D: Database + Clone>(
+fn play<D: Place>(
     runtime: &Runtime,
     new: &impl AsyncFn() -> D,
     script: &Script,

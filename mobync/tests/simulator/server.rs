@@ -1,5 +1,7 @@
 //! The real server, and beside it what the protocol's text says of it.
 
+mod truth;
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
@@ -8,18 +10,25 @@ use std::{
     },
 };
 
-use mobync::{Access, Database, Diff, Error, Mobync, Owner, SyncResponse, UnitOfWork, WindowQuery};
+use mobync::{
+    Access, Database, DatabaseError, Diff, Error, Mobync, Owner, SyncResponse, UnitOfWork,
+    WindowQuery,
+};
 
 use super::{
     convert,
     faults::Faults,
+    hand::{Hand, Place},
     oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, without_nulls},
     ours::same,
     rules::{NoNo, forbids, rejects},
-    step::{Edit, Settings},
+    step::{Edit, MODELS, Settings},
     support::hooked::Hooked,
     world::{Failure, kind},
 };
+
+/// The owners, by number.
+pub const OWNERS: [&str; 2] = ["ada", "bob"];
 
 pub struct Server<D> {
     database: Hooked<D, Faults>,
@@ -27,6 +36,9 @@ pub struct Server<D> {
     owners: Vec<(Owner, Oracle)>,
     time: Arc<AtomicI64>,
     settings: Settings,
+    hand: Option<Arc<dyn Hand>>,
+    /// The times at which others may have written, in milliseconds.
+    times: BTreeSet<i64>,
 }
 
 /// A request, as it arrives.
@@ -42,26 +54,35 @@ type Outcome = Result<SyncResponse, Error>;
 /// What a request was answered, what the text says, and the rows that the server had then.
 #[derive(Debug)]
 pub enum Reply {
-    Answer { answer: SyncResponse, told: Answer, rows: Objects },
+    Answer {
+        answer: SyncResponse,
+        told: Answer,
+        rows: Objects,
+        /// The objects that others have changed since.
+        marked: BTreeSet<Key>,
+    },
     TooLarge,
     Failed,
 }
 
-impl<D: Database + Clone> Server<D> {
+impl<D: Place> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
+        let hand = inner.hand();
         let database = Hooked { inner, hook: Faults::new(settings) };
         let time = Arc::new(AtomicI64::new(0));
-        let owner = |number| {
-            let name = if number == 0 { "ada" } else { "bob" };
-            (Owner::new(name).unwrap(), Oracle::default())
-        };
-        let owners = (0..settings.owners).map(owner).collect();
+        let owner = |name: &&str| (Owner::new(name).unwrap(), Oracle::default());
+        let owners = OWNERS.iter().take(settings.owners).map(owner).collect();
         let mobync = start(database.clone(), settings, &time);
-        Self { database, mobync, owners, time, settings: settings.clone() }
+        let (settings, times) = (settings.clone(), BTreeSet::new());
+        Self { database, mobync, owners, time, settings, hand, times }
     }
 
-    pub fn set_time(&self, now: i64) {
+    pub fn set_time(&mut self, now: i64) {
         self.time.store(now, Ordering::Relaxed);
+        if let Some(hand) = &self.hand {
+            hand.set_time(now);
+            self.times.insert(now);
+        }
     }
 
     pub fn restart(&mut self) {
@@ -126,9 +147,10 @@ impl<D: Database + Clone> Server<D> {
         has_failed: bool,
     ) -> Result<[Reply; N], Failure> {
         let mut replies = [const { Reply::Failed }; N];
-        for ((posted, outcome), reply) in served.into_iter().zip(&mut replies) {
+        self.settle().await;
+        for ((posted, outcome), reply) in served.iter().zip(&mut replies) {
             match outcome {
-                Ok(answer) => *reply = self.hold_against_text(posted, answer)?,
+                Ok(answer) => *reply = self.hold_against_text(posted, answer).await?,
                 Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {}
                 Err(Error::PayloadTooLarge(_)) if posted.diffs.len() > self.settings.max_diffs => {
                     *reply = Reply::TooLarge;
@@ -138,30 +160,60 @@ impl<D: Database + Clone> Server<D> {
         }
         let failed = replies.iter().filter(|reply| matches!(reply, Reply::Failed)).count();
         same("how many requests failed with the database", &failed, &usize::from(has_failed))?;
+        for owner in 0..self.settings.owners {
+            let ids = served.iter().flat_map(|(posted, _)| &posted.diffs).map(|diff| &*diff.id);
+            self.adopt_drained(owner, i64::MAX, &ids.collect()).await?;
+        }
         self.check().await?;
         Ok(replies)
     }
 
     /// The answer is what the text says, which hears of the request by this.
-    fn hold_against_text(
+    async fn hold_against_text(
         &mut self,
         Posted { owner, clock, diffs }: &Posted,
         answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
         let now = self.time.load(Ordering::Relaxed);
         let changes: Vec<Change> = diffs.iter().map(convert::change).collect();
+        let ids: BTreeSet<&str> = diffs.iter().map(|diff| &*diff.id).collect();
+        let has_new = ids.iter().any(|id| !self.owners[*owner].1.knows(id));
+        let own = answer.logical_clock - i64::from(has_new);
+        self.adopt_drained(*owner, own, &ids).await?;
+        let marked = self.marked(*owner).await;
+
         let rules = self.settings.rules;
-        let refuse = |change: &Change| (rules && forbids(change)).then_some("forbidden");
         let constraints = self.settings.constraints;
         let reject = |kind, key: &Key, fields: &Fields| {
             if constraints { rejects(kind, &key.1, fields.values()) } else { None }
         };
+        // What a cascade has taken along, or made, the database refuses: only it knows in time.
+        let by_cascade = |change: &Change| {
+            let mut refused = answer.refused.iter();
+            let is_refused = refused.any(|it| it.diff_id == change.id && it.code == "constraint");
+            let fields = change.fields.values().filter(|_| change.kind != Kind::Delete);
+            let is_told = constraints && rejects(change.kind, &change.object, fields).is_some();
+            (self.hand.is_some() && is_refused && !is_told).then_some("constraint")
+        };
+        let refuse = |change: &Change| {
+            let forbidden = (rules && forbids(change)).then_some("forbidden");
+            forbidden.or_else(|| by_cascade(change))
+        };
+        let sync = |oracle: &mut Oracle, set_off: &[Entry]| {
+            let told = oracle.sync_setting_off(*clock, &changes, now, refuse, &reject, set_off);
+            told.map_err(|_| Failure("the oracle says clock_ahead".to_owned()))
+        };
+        let mut set_off = Vec::new();
+        if self.hand.is_some() && has_new {
+            let mut without = self.owners[*owner].1.clone();
+            sync(&mut without, &[])?;
+            set_off = self.set_off(*owner, own, &without).await?;
+        }
         let oracle = &mut self.owners[*owner].1;
-        let told = oracle
-            .sync(*clock, &changes, now, refuse, &reject)
-            .map_err(|_| Failure("the oracle says clock_ahead".to_owned()))?;
-        check_answer(answer, &told)?;
-        Ok(Reply::Answer { answer: answer.clone(), told, rows: oracle.objects() })
+        let told = sync(oracle, &set_off)?;
+        check_answer(answer, &told, &marked)?;
+        let rows = oracle.objects();
+        Ok(Reply::Answer { answer: answer.clone(), told, rows, marked })
     }
 
     /// The backend writes for an owner.
@@ -178,6 +230,8 @@ impl<D: Database + Clone> Server<D> {
         let has_failed = self.database.hook.take_failure();
         match outcome {
             Ok(_) if is_taken && !has_failed => {}
+            // Others have removed its object meanwhile.
+            Ok(done) if self.hand.is_some() && !done.message.is_empty() && !has_failed => {}
             Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
                 return self.check().await;
             }
@@ -186,16 +240,33 @@ impl<D: Database + Clone> Server<D> {
             }
             other => return Err(Failure(format!("a write of the backend: {other:?}"))),
         }
-        let tick = self.owners[owner].1.clock();
+        self.settle().await;
         let log = self.log(owner).await?;
-        let new = log.iter().find(|entry| entry.tick == tick);
+        let tick = match &self.hand {
+            Some(_) => log.iter().map(|entry| entry.tick).max().unwrap_or(0),
+            None => self.owners[owner].1.clock(),
+        };
+        self.adopt_drained(owner, tick, &BTreeSet::new()).await?;
+        let new = log.iter().find(|entry| {
+            entry.tick == tick && entry.key() == key && (self.hand.is_none() || entry.at == now)
+        });
         let id = new.and_then(|entry| entry.id.clone());
         let id = id.ok_or_else(|| Failure("the backend's write is not in the log".to_owned()))?;
         let (model, object) = key;
         let change = Change { id, at: now, kind, model, object, fields };
-        let oracle = &mut self.owners[owner].1;
-        let clock = oracle.clock();
-        oracle.sync(clock, &[change], now, |_| None, &|_, _, _| None).unwrap();
+        let clock = self.owners[owner].1.clock();
+        let sync = |oracle: &mut Oracle, set_off: &[Entry]| {
+            let change = std::slice::from_ref(&change);
+            let reject = &|_, _: &Key, _: &Fields| None;
+            oracle.sync_setting_off(clock, change, now, |_| None, reject, set_off).unwrap();
+        };
+        let mut without = self.owners[owner].1.clone();
+        sync(&mut without, &[]);
+        let set_off = match &self.hand {
+            Some(_) => self.set_off(owner, tick, &without).await?,
+            None => Vec::new(),
+        };
+        sync(&mut self.owners[owner].1, &set_off);
         self.check().await
     }
 
@@ -208,8 +279,12 @@ impl<D: Database + Clone> Server<D> {
             let ticks: BTreeSet<i64> = log.iter().map(|entry| entry.tick).collect();
             same("the ticks", &ticks, &(0..oracle.clock()).collect())?;
             same_entries("the log", &log, oracle.log())?;
-            let is = self.rows(number).await?;
-            let said = oracle.objects();
+            let marked = self.marked(number).await;
+            let but_marked = |objects: Objects| -> Objects {
+                objects.into_iter().filter(|(key, _)| !marked.contains(key)).collect()
+            };
+            let is = but_marked(self.rows(number).await?);
+            let said = but_marked(oracle.objects());
             same("the server's rows", &without_nulls(&is), &without_nulls(&said))?;
         }
         Ok(())
@@ -232,9 +307,12 @@ impl<D: Database + Clone> Server<D> {
         let owner = &self.owners[owner].0;
         let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;
         let mut rows = Objects::new();
-        for model in ["tasks", "notes"] {
-            let records = unit.read(owner, model, &[]).await;
-            for record in records.map_err(Failure::of)? {
+        for model in MODELS {
+            let records = match unit.read(owner, model, &[]).await {
+                Err(DatabaseError::UnknownModel { .. }) => continue,
+                records => records.map_err(Failure::of)?,
+            };
+            for record in records {
                 let key = (model.to_owned(), record.id().to_owned());
                 rows.insert(key, convert::fields(record));
             }
@@ -251,7 +329,11 @@ fn start<D: Database>(database: D, settings: &Settings, time: &Arc<AtomicI64>) -
         .time(move || time.load(Ordering::Relaxed))
 }
 
-fn check_answer(answer: &SyncResponse, told: &Answer) -> Result<(), Failure> {
+fn check_answer(
+    answer: &SyncResponse,
+    told: &Answer,
+    marked: &BTreeSet<Key>,
+) -> Result<(), Failure> {
     same("the clock of an answer", &answer.logical_clock, &told.clock)?;
     let refused: Vec<(String, &str)> =
         answer.refused.iter().map(|refused| (refused.diff_id.clone(), &*refused.code)).collect();
@@ -263,8 +345,13 @@ fn check_answer(answer: &SyncResponse, told: &Answer) -> Result<(), Failure> {
     same("the number of changes without effect", &idle, &told.idle)?;
     let is_sorted = answer.diffs.is_sorted_by(|left, right| left.order() <= right.order());
     same("that the answer is sorted", &is_sorted, &true)?;
-    let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
-    same_entries("an answer", &without_columns(entries, &told.entries), &told.entries)
+    // Of what others have changed meanwhile the answer may say more than the log.
+    let but_marked = |entries: Vec<Entry>| -> Vec<Entry> {
+        entries.into_iter().filter(|entry| !marked.contains(&entry.key())).collect()
+    };
+    let entries = but_marked(answer.diffs.iter().map(convert::entry).collect());
+    let told = but_marked(told.entries.clone());
+    same_entries("an answer", &without_columns(entries, &told), &told)
 }
 
 /// Without the nulls of columns that no diff has written: a row of a table has them, and brings them

@@ -1,6 +1,7 @@
 //! From a failing script to the shortest one that still fails.
 
 use super::{
+    hand::Transaction,
     step::{Edit, Script, Step},
     world::Failure,
 };
@@ -69,6 +70,12 @@ fn simpler(step: &Step) -> Vec<Step> {
         Step::Resubmit { device, edit } => {
             less(edit).into_iter().map(|edit| Step::Resubmit { device: *device, edit }).collect()
         }
+        Step::Hand { transaction } => {
+            fewer(transaction).map(|transaction| Step::Hand { transaction }).collect()
+        }
+        Step::HandIn { transaction, .. } => {
+            fewer(transaction).map(|transaction| Step::Hand { transaction }).collect()
+        }
         Step::SyncTogether { devices, .. } => {
             devices.iter().map(|device| Step::Sync { device: *device }).collect()
         }
@@ -77,6 +84,15 @@ fn simpler(step: &Step) -> Vec<Step> {
         }
         _ => Vec::new(),
     }
+}
+
+/// The same transaction without one of its statements.
+fn fewer(transaction: &Transaction) -> impl Iterator<Item = Transaction> {
+    (0..transaction.statements.len()).map(|place| {
+        let mut fewer = transaction.clone();
+        fewer.statements.remove(place);
+        fewer
+    })
 }
 
 impl Script {

@@ -2,6 +2,8 @@
 
 use fastrand::Rng;
 
+use super::hand::Transaction;
+
 /// A world and its history. Each step makes sense in whatever state it finds, or does nothing, so that
 /// a script without some of its steps is a script.
 #[derive(Clone, Debug)]
@@ -74,6 +76,10 @@ pub enum Step {
     Fault { calls: usize, busy: bool },
     /// The server is started anew, on the same database.
     Restart,
+    /// The application writes to the rows by its own SQL.
+    Hand { transaction: Transaction },
+    /// The same, while a request is served, in so many calls of the database.
+    HandIn { calls: usize, transaction: Transaction },
 }
 
 #[derive(Clone, Debug)]
@@ -94,6 +100,8 @@ pub enum KilledAt {
 
 /// Objects that a world has, by model and id: few, so that conflicts are the rule.
 pub const OBJECTS: [(&str, &str); 3] = [("tasks", "t0"), ("tasks", "kept"), ("notes", "t0")];
+/// The models that a device or a server may have.
+pub const MODELS: [&str; 3] = ["tasks", "notes", "counts"];
 pub const FIELDS: [&str; 3] = ["a", "b", "c"];
 
 impl Script {

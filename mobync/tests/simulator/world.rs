@@ -2,13 +2,14 @@
 
 mod rest;
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
-use mobync::{Database, client::Request};
+use mobync::client::Request;
 
 use super::{
     convert,
-    oracle::{Change, Entry, Kind, Objects, without_nulls},
+    hand::Place,
+    oracle::{Change, Entry, Key, Kind, Objects, without_nulls},
     ours::{Ours, same},
     published::Published,
     server::{Posted, Reply, Server},
@@ -61,7 +62,7 @@ struct Sent {
     ours: Option<(Request, usize)>,
 }
 
-impl<D: Database + Clone> World<D> {
+impl<D: Place> World<D> {
     /// # Errors
     /// The first thing that is not as the text has it.
     pub async fn play(database: D, script: &Script) -> Result<(), Failure> {
@@ -146,6 +147,15 @@ impl<D: Database + Clone> World<D> {
             }
             Step::Restart => {
                 self.server.restart();
+                Ok(())
+            }
+            Step::Hand { transaction } => {
+                self.server.begin(transaction);
+                self.server.settle().await;
+                Ok(())
+            }
+            Step::HandIn { calls, transaction } => {
+                self.server.begin_in(*calls, transaction);
                 Ok(())
             }
             Step::Backup { device }
@@ -310,22 +320,27 @@ impl<D: Database + Clone> World<D> {
                     return Ok(());
                 }
                 match reply {
-                    Reply::Answer { answer, told, rows } => {
+                    Reply::Answer { answer, told, rows, marked } => {
                         let applied = ours.hear(*number, request, answer, told).await?;
                         if !applied || !ours.is_quiet() {
                             return Ok(());
                         }
-                        return same_rows("a device that has heard", ours.objects(), rows);
+                        let [held, said] = [ours.objects(), rows].map(|it| but(it, marked));
+                        return same_rows("a device that has heard", &held, &said);
                     }
                     Reply::TooLarge => return ours.hear_too_large(*number, request).await,
                     Reply::Failed => return Ok(()),
                 }
             }
-            (Client::Published { now, .. }, Reply::Answer { answer, rows, .. }) => {
+            (Client::Published { now, .. }, Reply::Answer { answer, rows, marked, .. }) => {
                 device.sent = None;
                 let changes: Vec<Change> = sent.posted.diffs.iter().map(convert::change).collect();
                 let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
                 if !now.receive(&changes, answer.logical_clock, &entries) {
+                    return Ok(());
+                }
+                // What it has got of these may be newer than what the log said.
+                if !marked.is_empty() {
                     return Ok(());
                 }
                 rows
@@ -353,6 +368,12 @@ impl Device {
             }
         }
     }
+}
+
+/// Without objects that others have changed meanwhile.
+fn but(objects: &Objects, marked: &BTreeSet<Key>) -> Objects {
+    let others = objects.iter().filter(|(key, _)| !marked.contains(*key));
+    others.map(|(key, row)| (key.clone(), row.clone())).collect()
 }
 
 fn same_rows(what: &str, is: &Objects, said: &Objects) -> Result<(), Failure> {

@@ -300,21 +300,28 @@ async fn references_meet_what_they_mean() {
     ];
     let server = super::postgres_server(&statements, &["lists", "tasks"]).await;
     server.sync(0, [create(LIST, json!({})).model("lists")]).await;
-    let spellings = [
-        LIST.to_uppercase(),
-        format!("{{{LIST}}}"),
-        LIST.replace('-', ""),
-        format!("urn:uuid:{LIST}"),
-    ];
-    for (clock, list) in (1..).zip(&spellings) {
-        let sent = [create(TASK, json!({"list": list})).id(list)];
-        let refused = server.refused(clock, sent).await;
-        assert_eq!((&refused[0].0, &*refused[0].1), (list, "invalid_value"));
-        assert!(refused[0].2.contains("lower case"), "{refused:?}");
+    // However a reference is spelled, the spelling of the id comes back, and goes to the others.
+    let spellings = [LIST.to_uppercase(), format!("{{{LIST}}}"), LIST.replace('-', "")];
+    let mut clock = 1;
+    for list in &spellings {
+        let answer = server.sync(clock, [create(TASK, json!({"list": list}))]).await;
+        assert!(answer.refused.is_empty(), "{list}: {answer:?}");
+        assert_eq!(Value::Object(data(&answer.diffs[0])), json!({"id": TASK, "list": LIST}));
+        let back = server.sync(0, []).await;
+        assert_eq!(data(&back.diffs[1])["list"], data(&back.diffs[0])["id"]);
+        let answer = server.sync(clock + 1, [delete(TASK).at(clock)]).await;
+        assert!(answer.diffs.is_empty() && answer.refused.is_empty());
+        clock += 2;
     }
-    assert_eq!(server.refused(5, [create(TASK, json!({"list": LIST}))]).await, []);
-    let back = server.sync(0, []).await;
-    assert_eq!(data(&back.diffs[1])["list"], data(&back.diffs[0])["id"]);
+    let kept = server.sync(clock, [create(TASK, json!({"list": LIST}))]).await;
+    assert!(kept.diffs.is_empty() && kept.refused.is_empty(), "{kept:?}");
+    for list in [format!("urn:uuid:{LIST}"), "list".to_owned()] {
+        let sent = [update(TASK, json!({"list": list})).id(&list)];
+        let refused = server.refused(clock + 1, sent).await;
+        assert_eq!((&refused[0].0, &*refused[0].1), (&list, "invalid_value"));
+        assert!(refused[0].2.contains("must be a string with a UUID"), "{refused:?}");
+        clock += 1;
+    }
 }
 
 #[tokio::test]

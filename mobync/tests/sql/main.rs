@@ -6,20 +6,26 @@
 mod support;
 
 mod capture;
+mod capture_sqlite;
 mod catalogue;
 mod clocks;
+mod columns;
 mod constraints;
 mod costs;
+mod deadlocks;
 mod effects;
 mod equality;
 mod full_disk;
+mod generated_schema;
 mod import;
+mod join;
 mod marks;
 mod marks_sqlite;
 mod names;
 mod numbers;
 mod owners;
 mod queues;
+mod read_back;
 mod rejections;
 mod setup;
 mod types;

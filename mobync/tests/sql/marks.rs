@@ -584,7 +584,7 @@ async fn left(pool: &PgPool) -> Vec<String> {
 async fn set_up_makes_what_is_captured_and_takes_away_the_rest() {
     let pool = postgres_with(FAMILY).await;
     let database = async |captured: &[&str]| {
-        let mut builder = PostgresDatabase::builder();
+        let mut builder = PostgresDatabase::builder().allow_unheard_changes();
         for model in MODELS {
             let table = Table::new(model);
             let table = if captured.contains(&model) { table.capture() } else { table };
@@ -636,7 +636,8 @@ async fn set_up_makes_what_is_captured_and_takes_away_the_rest() {
     // One that is synced no more, and then none.
     set_up(&["boxes"]).await;
     assert_eq!(triggers(&pool).await.into_keys().collect::<Vec<_>>(), ["boxes"]);
-    let others = PostgresDatabase::builder().table("labels").pool(pool.clone()).await.unwrap();
+    let others = PostgresDatabase::builder().table("labels").allow_unheard_changes();
+    let others = others.pool(pool.clone()).await.unwrap();
     others.set_up().await.unwrap();
     assert_eq!(left(&pool).await, Vec::<String>::new());
     sqlx::query("UPDATE boxes SET a = 'x'").execute(&pool).await.unwrap();
@@ -753,5 +754,30 @@ async fn a_commit_in_two_phases_goes_as_ever_also_where_clocks_are_announced() {
         assert_eq!(all_marks(&pool).await.len(), 0);
         run(&mut connection, format!("{end} PREPARED 'p'")).await;
         assert_eq!(all_marks(&pool).await.len(), marked);
+    }
+}
+
+#[tokio::test]
+async fn a_renamed_column_fails_no_application() {
+    let (pool, _database) = captured(&[TASKS]).await;
+    let mut connection = pool.acquire().await.unwrap();
+    let all = [
+        "INSERT INTO tasks VALUES ('ada', 't1'), ('ada', 't2')",
+        "UPDATE tasks SET a = 'x'",
+        "UPDATE tasks SET {} = 't3' WHERE {} = 't2'",
+        "DELETE FROM tasks WHERE {} = 't1'",
+        "TRUNCATE tasks",
+    ];
+    run(&mut connection, "ALTER TABLE tasks RENAME COLUMN id TO number".to_owned()).await;
+    for sql in all {
+        run(&mut connection, sql.replace("{}", "number")).await;
+    }
+    assert_eq!(all_marks(&pool).await, Vec::<String>::new());
+    let table = Table::new("tasks").id_column("number").capture();
+    let database = PostgresDatabase::builder().table(table).pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    for (sql, marked) in all.into_iter().zip([2, 2, 2, 1, 1]) {
+        run(&mut connection, sql.replace("{}", "number")).await;
+        assert_eq!(all_marks(&pool).await.len(), marked, "{sql}");
     }
 }

@@ -19,6 +19,7 @@ pub type Row = Map<String, Value>;
 
 /// What the tables do by themselves.
 #[derive(Clone, Copy, Debug, Default)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
 pub struct Features {
     /// The column `a` holds texts in upper case.
     pub upper: bool,
@@ -168,6 +169,13 @@ impl Captured {
         let state = self.state();
         let rows = state.rows.iter().filter(|(key, _)| key.0 == owner);
         rows.map(|(key, row)| ((key.1.clone(), key.2.clone()), row.clone())).collect()
+    }
+
+    /// The owner's marked objects, by model and id.
+    pub fn marked_of(&self, owner: &str) -> BTreeSet<(String, String)> {
+        let state = self.state();
+        let marks = state.marks.values().filter(|mark| mark.key.0 == owner);
+        marks.map(|mark| (mark.key.1.clone(), mark.key.2.clone())).collect()
     }
 
     pub fn marks(&self) -> usize {
@@ -477,16 +485,6 @@ impl CapturedUnit {
         key(self.owner.as_str(), model, id)
     }
 
-    fn check(&self, state: &State, model: &str) -> Result<(), DatabaseError> {
-        if !MODELS.contains(&model) || state.dropped.contains(model) {
-            return Err(DatabaseError::unknown_model(model));
-        }
-        if state.broken.contains(model) {
-            return Err(DatabaseError::unknown_field(model, "a", ["none"]));
-        }
-        Ok(())
-    }
-
     fn do_write(&mut self, state: &mut State, write: &Write<'_>) -> Result<(), DatabaseError> {
         let database = self.database.clone();
         let before = self.pending.row(state, &self.key(write.model(), write.id()));
@@ -512,6 +510,16 @@ impl CapturedUnit {
     }
 }
 
+fn check(state: &State, model: &str) -> Result<(), DatabaseError> {
+    if !MODELS.contains(&model) || state.dropped.contains(model) {
+        return Err(DatabaseError::unknown_model(model));
+    }
+    if state.broken.contains(model) {
+        return Err(DatabaseError::unknown_field(model, "a", ["none"]));
+    }
+    Ok(())
+}
+
 impl UnitOfWork for CapturedUnit {
     async fn read(
         &mut self,
@@ -525,7 +533,7 @@ impl UnitOfWork for CapturedUnit {
             let records = self.log(&state).into_iter().map(Diff::into_record);
             return Ok(records.filter(|it| filters.iter().all(|f| f.matches(it))).collect());
         }
-        self.check(&state, model)?;
+        check(&state, model)?;
         let mut records = Vec::new();
         for id in self.pending.ids(&state, self.owner.as_str(), model) {
             let row = self.pending.row(&state, &self.key(model, &id)).unwrap_or_default();
@@ -716,7 +724,7 @@ impl UnitOfWork for CapturedUnit {
     ) -> Result<Vec<String>, DatabaseError> {
         self.pass("rows");
         let state = self.database.state();
-        self.check(&state, model)?;
+        check(&state, model)?;
         let mut rows = Vec::new();
         for id in ids {
             let key = self.key(model, id);

@@ -127,10 +127,13 @@ impl PureServer {
             .rows()
             .into_iter()
             .map(|(model, id)| (model.to_owned(), id.to_owned()))
-            .filter_map(|object| Some((object.clone(), self.objects.get(&object)?.clone())))
+            .filter_map(|object| {
+                let row = serde_json::Value::from(self.objects.get(&object)?.clone());
+                Some((object, row.to_string()))
+            })
             .collect();
         let minted = &mut self.minted;
-        let outcome = merge.finish(&ada(), &rows, || mint(minted));
+        let outcome = merge.finish(&ada(), &rows, |_, _| None, || mint(minted));
         self.log.extend(merge.log(&ada(), 3).flatten());
         self.log.sort_by(|left, right| left.order().cmp(&right.order()));
         let refused = refused.into_values().collect();

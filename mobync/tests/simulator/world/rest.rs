@@ -1,10 +1,8 @@
 //! How a world ends.
 
-use mobync::Database;
+use super::{Client, Device, Failure, Ours, Place, World, same};
 
-use super::{Client, Device, Failure, Ours, World, same};
-
-impl<D: Database + Clone> World<D> {
+impl<D: Place> World<D> {
     /// Faults end, nobody writes, all sync: then all are equal, and stay so.
     pub(super) async fn come_to_rest(&mut self) -> Result<(), Failure> {
         self.server.calm();
@@ -18,6 +16,7 @@ impl<D: Database + Clone> World<D> {
                 self.sync_until_quiet(device).await?;
             }
         }
+        self.server.check_rest().await?;
         let clocks: Vec<i64> =
             (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
         for device in 0..self.devices.len() {

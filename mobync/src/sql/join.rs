@@ -1,0 +1,77 @@
+//! Writing within a transaction of the application's own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::{Database, Transaction};
+
+use super::{Dialect, SqlDatabase, SqlUnit, session::Session};
+use crate::{Change, Error, Mobync, Owner, Rules, SyncResponse};
+
+/// A transaction of the application's own, which it gets back.
+#[derive(Debug)]
+pub(super) struct Joined<Db: Database> {
+    transaction: Option<Transaction<'static, Db>>,
+    back: Back<Db>,
+}
+
+/// Where a transaction goes when all was written; if not, it is rolled back.
+type Back<Db> = Arc<Mutex<Option<Transaction<'static, Db>>>>;
+
+impl<Db: Database> Joined<Db> {
+    pub(super) fn connection(&mut self) -> Option<&mut Db::Connection> {
+        self.transaction.as_deref_mut()
+    }
+
+    pub(super) fn give_back(mut self) {
+        *self.back.lock().unwrap_or_else(PoisonError::into_inner) = self.transaction.take();
+    }
+}
+
+impl<D: Dialect, R: Rules> Mobync<SqlDatabase<D>, R> {
+    /// As [`write`](Self::write), within a transaction that the application has begun: what it writes by
+    /// its own SQL and these changes are kept together, or not at all.
+    ///
+    /// The transaction comes back, for more statements and for the commit; from here to its end it holds
+    /// the owner's turn, so that syncs of the owner wait. Devices that listen to this process hear of it
+    /// if they are told behind the commit ([`Live::announce`](crate::Live::announce)). A transaction of
+    /// `SQLite` should have begun with `BEGIN IMMEDIATE`. Where the tables are captured, there is no need
+    /// of this: statements of the application's own are enough.
+    ///
+    /// # Errors
+    /// As [`write`](Self::write); the transaction is rolled back then. What `write` would repeat by
+    /// itself, as behind a collision with others, is [`Error::Busy`]: the application may begin again.
+    ///
+    /// # Examples
+    /// ```no_run
+    /// use mobync::{Change, Mobync, Owner, Record, postgres::PostgresDatabase};
+    ///
+    /// # async fn pay(mobync: Mobync<PostgresDatabase>) -> Result<(), Box<dyn std::error::Error>> {
+    /// let ada = Owner::new("ada")?;
+    /// let mut transaction = mobync.database().pool().begin().await?;
+    /// sqlx::query("UPDATE accounts SET balance = balance - 5").execute(&mut *transaction).await?;
+    /// let paid = Change::update("invoices", Record::new("i1").with("paid", true));
+    /// let (transaction, answer) = mobync.write_in(transaction, &ada, [paid]).await?;
+    /// transaction.commit().await?;
+    /// mobync.live().announce(&ada, answer.logical_clock);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn write_in(
+        &self,
+        mut transaction: Transaction<'static, D::Db>,
+        owner: &Owner,
+        changes: impl IntoIterator<Item = Change>,
+    ) -> Result<(Transaction<'static, D::Db>, SyncResponse), Error> {
+        let database = self.database();
+        let joined = D::join(&mut transaction, &database.schema.log, owner).await;
+        joined.map_err(Error::of_database)?;
+        let back = Back::default();
+        let joined = Joined { transaction: Some(transaction), back: Arc::clone(&back) };
+        let (dialect, schema) = (database.dialect.clone(), Arc::clone(&database.schema));
+        let unit = SqlUnit::new(dialect, schema, Session::Joined(joined));
+        let answer = self.write_in_unit(unit, owner, changes).await?;
+        let back = back.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let ended = || Error::Internal("the transaction has ended by itself".into());
+        Ok((back.ok_or_else(ended)?, answer))
+    }
+}
