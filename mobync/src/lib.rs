@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod any;
 mod change;
 #[cfg(feature = "client")]
 pub mod client;
@@ -39,6 +40,7 @@ pub mod existing {}
 pub mod performance {}
 
 pub use self::{
+    any::{AnyDatabase, AnyRules, AnyUnit},
     change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},
@@ -46,12 +48,12 @@ pub use self::{
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
     live::Live,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
     reconcile::{Differences, Reconciled, SkippedRow},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, Window, WindowQuery, Write},
+    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, WindowQuery},
 };

@@ -1,8 +1,8 @@
-//! What a table must be like to be synced, or to be the log.
+//! The requirements for a table that is synced, and for the log.
 
 use super::{
     Column, Dialect, Found, FoundColumn, Generated, Kind, Model, SchemaError, Table, Unique,
-    WrittenBy, quote,
+    WrittenBy, quote, synced,
 };
 
 const LOG_TEXTS: [&str; 5] = ["id", "owner", "type", "model", "json_data"];
@@ -11,7 +11,7 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// The model of a table.
 ///
 /// # Errors
-/// What keeps it from being synced.
+/// The reason why it cannot be synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
     let Found { schema, other, mut columns, unique, changes_rows, identity, references, clashes } =
@@ -55,46 +55,9 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         return Err(SchemaError::SharedCapture { table: name.clone() });
     }
     check_key::<D>(table, &in_sql, &unique)?;
-    let mut hidden = table.hidden.clone();
-    for column in &table.hidden {
-        take(name, &mut columns, column, "take it out of those that are `hidden`")?;
-    }
-    if let Some(synced) = &table.columns {
-        for column in synced {
-            let advice = "take it out of `columns`, which are those besides the id and the owner";
-            find(name, &mut columns, column, advice)?;
-        }
-        let others = columns.extract_if(.., |found| !synced.contains(&found.column.name));
-        hidden.extend(others.map(|found| found.column.name));
-    }
-    for column in &table.read_only {
-        let found = find(name, &mut columns, column, "take it out of those that are `read_only`")?;
-        found.column.written_by = WrittenBy::Backend;
-    }
-    for column in &table.computed {
-        let found = find(name, &mut columns, column, "take it out of those that are `computed`")?;
-        found.column.written_by = WrittenBy::Database;
-    }
-    if let Some(found) = columns.iter().find(|found| found.column.name == "id") {
-        let advice = "devices know the `id_column` by this name; rename one";
-        return Err(refuse(name, &found.column, advice));
-    }
-    for column in &table.as_strings {
-        let advice = "take it out of `numbers_as_strings`";
-        let found = find(name, &mut columns, column, advice)?;
-        if !matches!(found.column.kind, Kind::Integer(_) | Kind::Numeric) {
-            let advice = "only integers and decimals can be strings of digits";
-            return Err(refuse(name, &found.column, advice));
-        }
-        found.column.as_strings = true;
-    }
-    let mut has_own_will = changes_rows;
-    for found in &mut columns {
-        if found.generated != Generated::No {
-            found.column.written_by = WrittenBy::Database;
-        }
-        has_own_will |= found.column.written_by == WrittenBy::Database;
-    }
+    let hidden = synced::choose(table, &mut columns)?;
+    let is_computed = |found: &FoundColumn| found.column.written_by == WrittenBy::Database;
+    let has_own_will = changes_rows || columns.iter().any(is_computed);
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     let to_itself = references.into_iter().filter(|reference| reference.to == identity);
     let to_id = |(of, to): (String, String)| (to == id.name).then_some(of);
@@ -118,7 +81,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
     })
 }
 
-/// Rows must be told apart by the bytes of owner and id, no less and no more, by a unique index.
+/// A unique index must distinguish rows by exactly the bytes of owner and id.
 fn check_key<D: Dialect>(
     table: &Table,
     in_sql: &str,
@@ -191,7 +154,9 @@ pub(super) fn log_model<D: Dialect>(
         return Err(folded::<D>(name, &in_sql, column.name.as_deref().unwrap_or_default()));
     }
     let id = take(name, &mut columns, "id", advice)?.column;
-    let owner = Some(take(name, &mut columns, "owner", advice)?.column);
+    // Of rows the owner is the one who asks; a diff has it as a member.
+    let owner = columns.iter().find(|found| found.column.name == "owner");
+    let owner = owner.map(|found| found.column.clone());
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     Ok(Model {
         name: name.clone(),
@@ -212,7 +177,7 @@ pub(super) fn log_model<D: Dialect>(
     })
 }
 
-fn take(
+pub(super) fn take(
     table: &str,
     columns: &mut Vec<FoundColumn>,
     name: &str,
@@ -222,7 +187,7 @@ fn take(
     place.map(|place| columns.remove(place)).ok_or_else(|| no_column(table, name, advice))
 }
 
-fn find<'c>(
+pub(super) fn find<'c>(
     table: &str,
     columns: &'c mut [FoundColumn],
     name: &str,
@@ -236,7 +201,7 @@ fn no_column(table: &str, column: &str, advice: &'static str) -> SchemaError {
     SchemaError::NoColumn { table: table.to_owned(), column: column.to_owned(), advice }
 }
 
-fn refuse(table: &str, column: &Column, advice: &'static str) -> SchemaError {
+pub(super) fn refuse(table: &str, column: &Column, advice: &'static str) -> SchemaError {
     SchemaError::Column {
         table: table.to_owned(),
         column: column.name.clone(),

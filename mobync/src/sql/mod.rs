@@ -1,4 +1,4 @@
-// What the two databases share; the rest of their SQL is in `postgres` and `sqlite`.
+// What the two SQL databases share; the rest is in `postgres` and `sqlite`.
 #![doc = include_str!("../../DATABASES.md")]
 
 mod batch;
@@ -22,6 +22,7 @@ mod rows;
 mod schema;
 mod schema_error;
 mod session;
+mod synced;
 mod table;
 mod tokens;
 mod unit;

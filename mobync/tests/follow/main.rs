@@ -138,11 +138,11 @@ async fn sync<D: Database>(mobync: &Mobync<D>, owner: &Owner, entries: usize) ->
     });
     let sent = diffs(sent);
     let ids = sent.iter().map(|diff| diff.id.clone()).collect();
-    mobync.apply(clock, sent, owner).await.unwrap();
+    mobync.apply(owner, clock, sent).await.unwrap();
     ids
 }
 
 /// An idle sync, by which the process hears of the owner's clock.
 async fn ask<D: Database>(mobync: &Mobync<D>, owner: &Owner) {
-    mobync.apply(0, Vec::new(), owner).await.unwrap();
+    mobync.apply(owner, 0, Vec::new()).await.unwrap();
 }
