@@ -2,7 +2,7 @@
 
 use super::{
     Column, Dialect, Found, FoundColumn, Generated, Kind, Model, SchemaError, Table, Unique,
-    WrittenBy, quote,
+    WrittenBy, quote, synced,
 };
 
 const LOG_TEXTS: [&str; 5] = ["id", "owner", "type", "model", "json_data"];
@@ -55,46 +55,9 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         return Err(SchemaError::SharedCapture { table: name.clone() });
     }
     check_key::<D>(table, &in_sql, &unique)?;
-    let mut hidden = table.hidden.clone();
-    for column in &table.hidden {
-        take(name, &mut columns, column, "take it out of those that are `hidden`")?;
-    }
-    if let Some(synced) = &table.columns {
-        for column in synced {
-            let advice = "take it out of `columns`, which are those besides the id and the owner";
-            find(name, &mut columns, column, advice)?;
-        }
-        let others = columns.extract_if(.., |found| !synced.contains(&found.column.name));
-        hidden.extend(others.map(|found| found.column.name));
-    }
-    for column in &table.read_only {
-        let found = find(name, &mut columns, column, "take it out of those that are `read_only`")?;
-        found.column.written_by = WrittenBy::Backend;
-    }
-    for column in &table.computed {
-        let found = find(name, &mut columns, column, "take it out of those that are `computed`")?;
-        found.column.written_by = WrittenBy::Database;
-    }
-    if let Some(found) = columns.iter().find(|found| found.column.name == "id") {
-        let advice = "devices know the `id_column` by this name; rename one";
-        return Err(refuse(name, &found.column, advice));
-    }
-    for column in &table.as_strings {
-        let advice = "take it out of `numbers_as_strings`";
-        let found = find(name, &mut columns, column, advice)?;
-        if !matches!(found.column.kind, Kind::Integer(_) | Kind::Numeric) {
-            let advice = "only integers and decimals can be strings of digits";
-            return Err(refuse(name, &found.column, advice));
-        }
-        found.column.as_strings = true;
-    }
-    let mut has_own_will = changes_rows;
-    for found in &mut columns {
-        if found.generated != Generated::No {
-            found.column.written_by = WrittenBy::Database;
-        }
-        has_own_will |= found.column.written_by == WrittenBy::Database;
-    }
+    let hidden = synced::choose(table, &mut columns)?;
+    let is_computed = |found: &FoundColumn| found.column.written_by == WrittenBy::Database;
+    let has_own_will = changes_rows || columns.iter().any(is_computed);
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     let to_itself = references.into_iter().filter(|reference| reference.to == identity);
     let to_id = |(of, to): (String, String)| (to == id.name).then_some(of);
@@ -214,7 +177,7 @@ pub(super) fn log_model<D: Dialect>(
     })
 }
 
-fn take(
+pub(super) fn take(
     table: &str,
     columns: &mut Vec<FoundColumn>,
     name: &str,
@@ -224,7 +187,7 @@ fn take(
     place.map(|place| columns.remove(place)).ok_or_else(|| no_column(table, name, advice))
 }
 
-fn find<'c>(
+pub(super) fn find<'c>(
     table: &str,
     columns: &'c mut [FoundColumn],
     name: &str,
@@ -238,7 +201,7 @@ fn no_column(table: &str, column: &str, advice: &'static str) -> SchemaError {
     SchemaError::NoColumn { table: table.to_owned(), column: column.to_owned(), advice }
 }
 
-fn refuse(table: &str, column: &Column, advice: &'static str) -> SchemaError {
+pub(super) fn refuse(table: &str, column: &Column, advice: &'static str) -> SchemaError {
     SchemaError::Column {
         table: table.to_owned(),
         column: column.name.clone(),

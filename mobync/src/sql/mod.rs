@@ -22,6 +22,7 @@ mod rows;
 mod schema;
 mod schema_error;
 mod session;
+mod synced;
 mod table;
 mod tokens;
 mod unit;

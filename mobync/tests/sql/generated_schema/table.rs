@@ -13,6 +13,7 @@ pub(super) struct Drawn {
     pub(super) hidden: Option<String>,
     pub(super) read_only: Option<String>,
     pub(super) computed: Option<String>,
+    pub(super) captured: bool,
     pub(super) ids: Vec<String>,
 }
 
@@ -37,6 +38,9 @@ impl Drawn {
         if let Some(column) = &self.computed {
             table = table.computed([column]);
         }
+        if self.captured {
+            table = table.capture();
+        }
         table
     }
 
@@ -53,9 +57,26 @@ impl Drawn {
             hidden: None,
             read_only: None,
             computed: None,
+            captured: random.bool(),
             ids: ids.map(str::to_owned).to_vec(),
         };
         (drawn, id)
+    }
+
+    /// A statement of the application's own.
+    pub(super) fn statement(&self, random: &mut fastrand::Rng) -> String {
+        let (name, id) = (&self.name, random.choice(&self.ids).unwrap());
+        let (one, other) =
+            (random.choice(&self.columns).unwrap(), random.choice(&self.columns).unwrap());
+        let is_it = format!("CAST(id AS text) = '{id}'");
+        match random.u8(0..6) {
+            0 => format!("INSERT INTO {name} (id, owner) VALUES ('{id}', 'ada')"),
+            1 => format!("DELETE FROM {name} WHERE {is_it}"),
+            2 => format!("UPDATE {name} SET {one} = NULL"),
+            3 => format!("UPDATE {name} SET {one} = {other} WHERE {is_it}"),
+            4 => format!("UPDATE {name} SET {one} = '7' WHERE {is_it}"),
+            _ => format!("UPDATE {name} SET {one} = (SELECT max({one}) FROM {name} AS o)"),
+        }
     }
 
     /// Now and then a column is the server's own in some way.
