@@ -25,6 +25,7 @@ use super::{
     news::News,
     quoting::make_index,
     record,
+    session::MOODS,
     settings::Settings,
     writer::Transaction,
 };
@@ -50,8 +51,8 @@ pub struct Postgres {
     pub(super) settings: Settings,
     /// Changes of some tables are marked.
     pub(super) captures: bool,
-    /// There are columns whose values are read as the session's settings say.
-    pub(super) has_moods: bool,
+    /// Statements that make a session in which values are read as in all others.
+    pub(super) moods: &'static str,
     /// Triggers wait for the commit.
     defers: bool,
     /// The writes of a sync may set off others to tables that are captured.
@@ -67,7 +68,7 @@ impl Default for Postgres {
             announces: false,
             settings: Settings::default(),
             captures: false,
-            has_moods: false,
+            moods: "",
             defers: false,
             sets_off: Arc::default(),
             news: News::default(),
@@ -133,9 +134,10 @@ impl Dialect for Postgres {
         schema: &Schema,
     ) -> Result<(), sqlx::Error> {
         self.captures = schema.captured().next().is_some();
-        self.has_moods = schema
-            .models()
-            .any(|model| model.columns.iter().any(|column| matches!(column.kind, Kind::Other)));
+        let mut columns = schema.models().flat_map(|model| model.columns.iter());
+        if self.captures || columns.any(|column| column.kind == Kind::Other) {
+            self.moods = MOODS;
+        }
         if self.captures {
             let effects = Effects::find::<Self>(connection, schema).await?;
             let sets_off = self.defers || schema.captured().any(|model| effects.reach(model));
@@ -168,7 +170,7 @@ impl Dialect for Postgres {
         if self.announces && self.captures {
             self.news.come(pool, log).await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
