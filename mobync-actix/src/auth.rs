@@ -56,16 +56,44 @@ impl fmt::Debug for Credentials {
     }
 }
 
+/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>`. Its
+/// future need not be `Send`.
+///
+/// What it captures, such as a pool of connections, it hands each call a clone of; or it finds it in the
+/// request's `app_data`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an auth closure",
+    label = "not an auth closure",
+    note = "an auth closure is `async |credentials| Ok(Owner::new(credentials.token()?)?)`, or an \
+            `async fn` from `mobync_actix::Credentials` to `Result<Owner, AuthError>`",
+    note = "a closure that captures something hands each call a clone of it: \
+            `move |credentials| {{ let users = users.clone(); async move {{ .. }} }}`"
+)]
+pub trait Auth:
+    AsyncFn(Credentials) -> Result<Owner, AuthError> + Fn(Credentials) -> Self::Future + 'static
+{
+    /// What the closure returns.
+    type Future: Future<Output = Result<Owner, AuthError>>;
+}
+
+impl<F, Fut> Auth for F
+where
+    F: AsyncFn(Credentials) -> Result<Owner, AuthError> + Fn(Credentials) -> Fut + 'static,
+    Fut: Future<Output = Result<Owner, AuthError>>,
+{
+    type Future = Fut;
+}
+
 type LocalBoxFuture = Pin<Box<dyn Future<Output = Result<Owner, AuthError>>>>;
 
-/// An auth closure with a name, to be kept in the `app_data` for [`Authenticated`](crate::Authenticated).
-/// Cheap to clone; one serves all workers.
+/// An auth closure with a name, to be kept in the `app_data` for [`Authenticated`](crate::Authenticated) and
+/// [`AuthenticatedOwner`](crate::AuthenticatedOwner). Cheap to clone; one serves all workers.
 ///
 /// ```
 /// use mobync::Owner;
 /// use mobync_actix::SharedAuth;
 ///
-/// let auth = SharedAuth::new(|credentials| async move { Ok(Owner::new(credentials.token()?)?) });
+/// let auth = SharedAuth::new(async |credentials| Ok(Owner::new(credentials.token()?)?));
 /// # let _ = auth;
 /// ```
 #[derive(Clone)]
@@ -73,11 +101,7 @@ pub struct SharedAuth(Arc<dyn Fn(Credentials) -> LocalBoxFuture + Send + Sync>);
 
 impl SharedAuth {
     /// Gives the closure a name.
-    pub fn new<A, Fut>(auth: A) -> Self
-    where
-        A: Fn(Credentials) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Owner, AuthError>> + 'static,
-    {
+    pub fn new(auth: impl Auth + Send + Sync) -> Self {
         Self(Arc::new(move |credentials| Box::pin(auth(credentials))))
     }
 

@@ -2,24 +2,25 @@
 
 use std::{future::Future, pin::Pin};
 
-use actix_web::{FromRequest, HttpRequest, dev, web};
+use actix_web::{FromRequest, HttpRequest, dev};
 use mobync::{
     Owner, SyncRequest,
-    http::{AuthError, Limits, authenticate, receive},
+    http::{Limits, authenticate, receive},
 };
 
 use crate::{
-    Credentials, SharedAuth, SyncError,
+    Credentials, SyncError,
+    owner::ask,
     payload::{Configured, head, limits},
 };
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
 
-/// A sync request and whose it is, by the [`SharedAuth`] in the `app_data`.
+/// A sync request and whose it is, by the [`SharedAuth`](crate::SharedAuth) in the `app_data`.
 ///
-/// The body may be as large as actix-web's [`PayloadConfig`](web::PayloadConfig) in the `app_data` lets
+/// The body may be as large as actix-web's [`PayloadConfig`](actix_web::web::PayloadConfig) in the `app_data` lets
 /// it: 256 KiB unless another limit is set. Other [`Limits`] than the usual ones are taken from the
-/// `app_data`, too. Mount the handler with [`web::to`] or `Resource::to`, and methods other than POST are
+/// `app_data`, too. Mount the handler with [`web::to`](actix_web::web::to) or `Resource::to`, and methods other than POST are
 /// answered as the protocol has it.
 ///
 /// ```
@@ -31,7 +32,7 @@ type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
 ///     mobync: Data<Mobync<MemoryDatabase>>,
 ///     Authenticated { owner, request }: Authenticated,
 /// ) -> Result<Answer, SyncError> {
-///     let answer = mobync.apply(request.logical_clock, request.diffs, &owner).await?;
+///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
@@ -79,7 +80,7 @@ impl FromRequest for Authenticated {
 ///     owner: ReqData<Owner>, // left there by a middleware
 ///     SyncBody(request): SyncBody,
 /// ) -> Result<Answer, SyncError> {
-///     Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 /// }
 ///
 /// let app = App::new()
@@ -104,16 +105,4 @@ impl FromRequest for SyncBody {
 fn taken(request: &HttpRequest, payload: &mut dev::Payload) -> (HttpRequest, Configured, Limits) {
     let body = Configured::new(request, payload.take());
     (request.clone(), body, limits(request).max_body_bytes(usize::MAX))
-}
-
-/// Asks the application's closure, which may be kept in one of actix-web's two usual ways.
-async fn ask(credentials: Credentials) -> Result<Owner, AuthError> {
-    let request = credentials.request.clone();
-    let shared = || request.app_data::<web::Data<SharedAuth>>().map(|auth| &***auth);
-    match request.app_data::<SharedAuth>().or_else(shared) {
-        Some(auth) => auth.authenticate(credentials).await,
-        None => Err(AuthError::failed(
-            "a handler takes mobync_actix::Authenticated, but there is no SharedAuth in the app_data",
-        )),
-    }
 }

@@ -1,6 +1,6 @@
 //! The live route, ready to be mounted.
 
-use std::{fmt, future::Future, rc::Rc, time::Duration};
+use std::{fmt, rc::Rc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -10,12 +10,9 @@ use actix_web::{
 };
 use http::Response;
 use http_body_util::{BodyExt, Either};
-use mobync::{
-    Database, Mobync, Owner, Rules,
-    http::{AuthError, LiveEndpoint},
-};
+use mobync::{Database, Mobync, Rules, http::LiveEndpoint};
 
-use crate::{Credentials, payload, response};
+use crate::{Auth, Credentials, payload, response};
 
 /// `GET /sync/live`, which tells devices when to sync; to be mounted beside the
 /// [`service`](crate::service).
@@ -51,12 +48,11 @@ use crate::{Credentials, payload, response};
 /// .await
 /// # }
 /// ```
-pub fn live<D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> LiveService<D, R, A>
+pub fn live<D, R, A>(mobync: Mobync<D, R>, auth: A) -> LiveService<D, R, A>
 where
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+    A: Auth,
 {
     let endpoint = LiveEndpoint::without_auth(mobync);
     LiveService { endpoint, auth, path: "/sync/live".to_owned() }
@@ -110,12 +106,11 @@ impl<D, R, A> LiveService<D, R, A> {
     }
 }
 
-impl<D, R, A, Fut> HttpServiceFactory for LiveService<D, R, A>
+impl<D, R, A> HttpServiceFactory for LiveService<D, R, A>
 where
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+    A: Auth,
 {
     fn register(self, config: &mut AppService) {
         let resource = web::resource(self.path.clone());
@@ -128,12 +123,11 @@ where
     }
 }
 
-impl<D, R, A, Fut> LiveService<D, R, A>
+impl<D, R, A> LiveService<D, R, A>
 where
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut,
-    Fut: Future<Output = Result<Owner, AuthError>>,
+    A: Auth,
 {
     async fn answer(&self, request: HttpRequest) -> HttpResponse {
         let auth = |token| (self.auth)(Credentials::new(request.clone(), token));

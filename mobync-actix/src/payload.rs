@@ -26,17 +26,22 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 pub(crate) fn head(request: &HttpRequest) -> Head<'_> {
     let headers = request.headers();
     let value = |name: HeaderName| headers.get(name).map(HeaderValue::as_bytes);
-    let authorizations = headers.get_all(header::AUTHORIZATION);
     let encodings = headers.get_all(header::CONTENT_ENCODING);
     Head {
         method: request.method().as_str(),
-        token: Token::of_headers(authorizations.map(HeaderValue::as_bytes)),
+        token: token(request),
         content_type: value(header::CONTENT_TYPE),
         content_length: value(header::CONTENT_LENGTH),
         content_encodings: encodings.map(HeaderValue::as_bytes).collect(),
         // actix-web has told the client to go on before it calls anybody.
         expects: false,
     }
+}
+
+/// The token of the headers `Authorization`.
+pub(crate) fn token(request: &HttpRequest) -> Token {
+    let authorizations = request.headers().get_all(header::AUTHORIZATION);
+    Token::of_headers(authorizations.map(HeaderValue::as_bytes))
 }
 
 /// The limits in the `app_data`, in one of the two usual ways, else the process's.

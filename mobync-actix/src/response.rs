@@ -8,8 +8,8 @@ use actix_web::{
 use http_body::Body;
 use http_body_util::BodyExt;
 use mobync::{
-    Error, SyncResponse,
-    http::{AnswerBody, AuthError, respond},
+    DatabaseError, Error, InvalidOwner, SyncResponse,
+    http::{AnswerBody, AuthError, failed, respond},
 };
 
 /// The answer to a sync that went well, as a response.
@@ -34,7 +34,9 @@ impl Responder for Answer {
     }
 }
 
-/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
+/// nothing of a database's cause, which is logged.
 ///
 /// ```
 /// use actix_web::ResponseError;
@@ -50,6 +52,18 @@ pub struct SyncError(#[from] pub Error);
 
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
+        Self(failed(error))
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self(failed(error))
+    }
+}
+
+impl From<InvalidOwner> for SyncError {
+    fn from(error: InvalidOwner) -> Self {
         Self(error.into())
     }
 }

@@ -1,6 +1,6 @@
 //! The sync route, ready to be mounted.
 
-use std::{fmt, future::Future, rc::Rc};
+use std::{fmt, rc::Rc};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -8,12 +8,12 @@ use actix_web::{
     web,
 };
 use mobync::{
-    Database, Mobync, Owner, Rules,
-    http::{AuthError, Endpoint, Limits},
+    Database, Mobync, Rules,
+    http::{Endpoint, Limits},
 };
 
 use crate::{
-    Credentials,
+    Auth, Credentials,
     payload::{self, Configured, Raw},
     response,
 };
@@ -21,14 +21,15 @@ use crate::{
 /// `POST /sync`, for `App::new().service(..)`, a scope, or a function that `configure`s.
 ///
 /// `auth` tells from a request's [`Credentials`] who the owner is. Make one [`Mobync`], and let every
-/// worker have a clone of it.
+/// worker have a clone of it. Where an extractor of yours knows who is asking, the closure is
+/// [`from_extractor`](crate::from_extractor).
 ///
 /// ```
 /// use actix_web::{App, web};
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());
-/// let sync = mobync_actix::service(mobync, |credentials| async move {
+/// let sync = mobync_actix::service(mobync, async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let app = App::new().service(web::scope("/api").service(sync)); // POST /api/sync
@@ -59,12 +60,11 @@ use crate::{
 ///     .service(mobync_actix::service(Mobync::new(MemoryDatabase::new()), auth));
 /// # let _ = app;
 /// ```
-pub fn service<D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> SyncService<D, R, A>
+pub fn service<D, R, A>(mobync: Mobync<D, R>, auth: A) -> SyncService<D, R, A>
 where
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+    A: Auth,
 {
     let endpoint = Endpoint::without_auth(mobync);
     SyncService { endpoint, auth, path: "/sync".to_owned(), limits: None, max_body_bytes: None }
@@ -116,12 +116,11 @@ impl<D, R, A> SyncService<D, R, A> {
     }
 }
 
-impl<D, R, A, Fut> HttpServiceFactory for SyncService<D, R, A>
+impl<D, R, A> HttpServiceFactory for SyncService<D, R, A>
 where
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + 'static,
+    A: Auth,
 {
     fn register(self, config: &mut AppService) {
         let resource = web::resource(self.path.clone());
@@ -134,12 +133,11 @@ where
     }
 }
 
-impl<D, R, A, Fut> SyncService<D, R, A>
+impl<D, R, A> SyncService<D, R, A>
 where
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut,
-    Fut: Future<Output = Result<Owner, AuthError>>,
+    A: Auth,
 {
     async fn answer(&self, request: HttpRequest, payload: web::Payload) -> HttpResponse {
         let payload = payload.into_inner();

@@ -3,7 +3,7 @@
 use axum::extract::{FromRef, FromRequest, Request};
 use mobync::{
     Owner, SyncRequest,
-    http::{Auth, Credentials, Head, Limits, SharedAuth, authenticate, receive},
+    http::{Credentials, Head, Limits, SharedAuth, authenticate, receive},
 };
 
 use crate::{SyncError, body::Limited};
@@ -30,13 +30,13 @@ use crate::{SyncError, body::Limited};
 ///     State(mobync): State<Mobync<MemoryDatabase>>,
 ///     Authenticated { owner, request }: Authenticated,
 /// ) -> Result<Answer, SyncError> {
-///     let answer = mobync.apply(request.logical_clock, request.diffs, &owner).await?;
+///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
 /// let app = App {
 ///     mobync: Mobync::new(MemoryDatabase::new()),
-///     auth: SharedAuth::new(|credentials| async move { Ok(Owner::new(credentials.token()?)?) }),
+///     auth: SharedAuth::new(async |credentials| Ok(Owner::new(credentials.token()?)?)),
 /// };
 /// let router: Router = Router::new().route("/sync", any(sync)).with_state(app);
 /// ```
@@ -80,7 +80,7 @@ where
 ///     Extension(owner): Extension<Owner>, // left there by a middleware
 ///     SyncBody(request): SyncBody,
 /// ) -> Result<Answer, SyncError> {
-///     Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 /// }
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());

@@ -1,14 +1,12 @@
 //! The live route, ready to be mounted.
 
-use std::future::Future;
-
 use axum::{
     Router,
     routing::{MethodRouter, any_service},
 };
 use mobync::{
-    Database, Mobync, Owner, Rules,
-    http::{Auth, AuthError, Credentials, LiveEndpoint},
+    Database, Mobync, Rules,
+    http::{Auth, LiveEndpoint},
 };
 
 /// `GET /sync/live`, which tells devices when to sync; to be merged or nested like the
@@ -41,13 +39,12 @@ use mobync::{
 ///     .await
 /// # }
 /// ```
-pub fn live<S, D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> Router<S>
+pub fn live<S, D, R, A>(mobync: Mobync<D, R>, auth: A) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + Send + 'static,
+    A: Auth,
 {
     Router::new().route("/sync/live", live_route(LiveEndpoint::new(mobync, auth)))
 }
@@ -60,7 +57,7 @@ where
 /// use axum::Router;
 /// use mobync::{Mobync, Owner, http::LiveEndpoint, memory::MemoryDatabase};
 ///
-/// let endpoint = LiveEndpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+/// let endpoint = LiveEndpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let live = mobync_axum::live_route(endpoint.heartbeat(Duration::from_secs(25)));

@@ -5,8 +5,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use mobync::{
-    Error, SyncResponse,
-    http::{AuthError, respond},
+    DatabaseError, Error, InvalidOwner, SyncResponse,
+    http::{AuthError, failed, respond},
 };
 
 /// The answer to a sync that went well, as a response.
@@ -28,7 +28,9 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
+/// nothing of a database's cause, which is logged.
 ///
 /// ```
 /// use axum::response::IntoResponse;
@@ -44,6 +46,18 @@ pub struct SyncError(#[from] pub Error);
 
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
+        Self(failed(error))
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self(failed(error))
+    }
+}
+
+impl From<InvalidOwner> for SyncError {
+    fn from(error: InvalidOwner) -> Self {
         Self(error.into())
     }
 }

@@ -1,27 +1,26 @@
 //! The sync route, ready to be mounted.
 
-use std::future::Future;
-
 use axum::{
     Router,
     routing::{MethodRouter, any_service},
 };
 use mobync::{
-    Database, Mobync, Owner, Rules,
-    http::{Auth, AuthError, Credentials, Endpoint},
+    Database, Mobync, Rules,
+    http::{Auth, Endpoint},
 };
 
 /// `POST /sync`, to be merged or nested into a `Router` with any state.
 ///
-/// `auth` tells from a request's [`Credentials`] who the owner is. For another path or another
-/// greatest body size, mount a [`route`].
+/// `auth` tells from a request's [`Credentials`](mobync::http::Credentials) who the owner is. For another path or another
+/// greatest body size, mount a [`route`]; where an extractor of yours knows who is asking, the closure is
+/// [`from_extractor`](crate::from_extractor).
 ///
 /// ```
 /// use axum::Router;
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());
-/// let sync = mobync_axum::router(mobync, |credentials| async move {
+/// let sync = mobync_axum::router(mobync, async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let app: Router = Router::new().nest("/api", sync); // POST /api/sync
@@ -45,13 +44,12 @@ use mobync::{
 ///     }
 /// });
 /// ```
-pub fn router<S, D, R, A, Fut>(mobync: Mobync<D, R>, auth: A) -> Router<S>
+pub fn router<S, D, R, A>(mobync: Mobync<D, R>, auth: A) -> Router<S>
 where
     S: Clone + Send + Sync + 'static,
     D: Database,
     R: Rules,
-    A: Fn(Credentials) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + Send + 'static,
+    A: Auth,
 {
     Router::new().route("/sync", route(Endpoint::new(mobync, auth)))
 }
@@ -66,7 +64,7 @@ where
 /// use axum::Router;
 /// use mobync::{Mobync, Owner, http::Endpoint, memory::MemoryDatabase};
 ///
-/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let sync = mobync_axum::route(endpoint.max_body_bytes(1024 * 1024));

@@ -43,7 +43,7 @@ async fn authenticated(
     State(mobync): State<Mobync<MemoryDatabase>>,
     Authenticated { owner, request }: Authenticated,
 ) -> Result<Answer, SyncError> {
-    Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 }
 
 /// Finds the owner by itself.
@@ -55,7 +55,7 @@ async fn by_header(
     let user = headers.get("x-user").and_then(|user| user.to_str().ok());
     let user = user.ok_or_else(|| AuthError::unauthenticated("Say who you are."))?;
     let owner = Owner::new(user).map_err(AuthError::from)?;
-    Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 }
 
 fn app() -> Router {

@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use mobync::{
     Owner,
-    http::{AuthError, Token},
+    http::{self, AuthError, Token},
 };
 use rocket::{Request, futures::future::BoxFuture};
 
@@ -53,36 +53,46 @@ impl fmt::Debug for Credentials<'_, '_> {
     }
 }
 
-type Auth = dyn for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
+/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>` whose
+/// future is `Send`.
+///
+/// Rocket's requests are borrowed, so an `async` closure cannot borrow what it captures, too. Have it
+/// [managed](rocket::Rocket::manage), and look it up: `credentials.request.rocket().state::<Users>()`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an auth closure",
+    label = "not an auth closure",
+    note = "an auth closure is `async |credentials| Ok(Owner::new(credentials.token()?)?)`, or an \
+            `async fn` from `mobync_rocket::Credentials<'_, '_>` to `Result<Owner, AuthError>`, whose \
+            future is `Send`",
+    note = "it captures nothing: manage what it needs as state, and look it up with \
+            `credentials.request.rocket().state()`"
+)]
+pub trait Auth: for<'a, 'r> http::Auth<Credentials<'a, 'r>> {}
+
+impl<A> Auth for A where A: for<'a, 'r> http::Auth<Credentials<'a, 'r>> {}
+
+type Shared = dyn for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
     + Send
     + Sync;
 
-/// An auth closure with a name, to be managed as state for [`Authenticated`](crate::Authenticated).
-/// Cheap to clone.
+/// An auth closure with a name, to be managed as state for [`Authenticated`](crate::Authenticated) and
+/// [`AuthenticatedOwner`](crate::AuthenticatedOwner). Cheap to clone.
 ///
 /// ```
 /// use mobync::Owner;
 /// use mobync_rocket::SharedAuth;
 ///
-/// let auth = SharedAuth::new(|credentials| {
-///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
-/// });
+/// let auth = SharedAuth::new(async |credentials| Ok(Owner::new(credentials.token()?)?));
 /// let rocket = rocket::build().manage(auth);
 /// # let _ = rocket;
 /// ```
 #[derive(Clone)]
-pub struct SharedAuth(Arc<Auth>);
+pub struct SharedAuth(Arc<Shared>);
 
 impl SharedAuth {
     /// Gives the closure a name.
-    pub fn new<A>(auth: A) -> Self
-    where
-        A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
-            + Send
-            + Sync
-            + 'static,
-    {
-        Self(Arc::new(auth))
+    pub fn new(auth: impl Auth) -> Self {
+        Self(Arc::new(move |credentials| boxed(&auth, credentials)))
     }
 
     pub(crate) fn authenticate<'a>(
@@ -91,6 +101,16 @@ impl SharedAuth {
     ) -> BoxFuture<'a, Result<Owner, AuthError>> {
         (self.0)(credentials)
     }
+}
+
+fn boxed<'a, 'r, A>(
+    auth: &A,
+    credentials: Credentials<'a, 'r>,
+) -> BoxFuture<'a, Result<Owner, AuthError>>
+where
+    A: http::Auth<Credentials<'a, 'r>>,
+{
+    Box::pin(auth(credentials))
 }
 
 impl fmt::Debug for SharedAuth {

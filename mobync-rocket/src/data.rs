@@ -30,12 +30,17 @@ pub(crate) fn limits(request: &Request<'_>) -> Limits {
     }
 }
 
+/// The token of the headers `Authorization`.
+pub(crate) fn token(request: &Request<'_>) -> Token {
+    Token::of_headers(request.headers().get("authorization").map(str::as_bytes))
+}
+
 pub(crate) fn head<'r>(request: &'r Request<'_>) -> Head<'r> {
     let headers = request.headers();
     let value = |name| headers.get_one(name).map(str::as_bytes);
     Head {
         method: request.method().as_str(),
-        token: Token::of_headers(headers.get("authorization").map(str::as_bytes)),
+        token: token(request),
         content_type: value("content-type"),
         content_length: value("content-length"),
         content_encodings: headers.get("content-encoding").map(str::as_bytes).collect(),

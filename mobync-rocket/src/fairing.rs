@@ -1,23 +1,23 @@
 //! The sync route as a fairing, which Rocket's configuration has a say in.
 
-use mobync::{Database, Mobync, Owner, Rules, http::AuthError};
+use mobync::{Database, Mobync, Rules};
 use rocket::{
     Build, Rocket, error,
     fairing::{self, Fairing, Info, Kind},
     figment,
-    futures::future::BoxFuture,
     http::{Method, uri::Origin},
 };
 use serde::Deserialize;
 
 use crate::{
-    Credentials,
+    Auth,
     route::{SyncRoutes, routes_of},
 };
 
 /// `POST /sync`, for `rocket::build().attach(..)`.
 ///
-/// `auth` tells from a request's [`Credentials`] who the owner is. Path and limit come from Rocket's
+/// `auth` tells from a request's [`Credentials`](crate::Credentials) who the owner is; where a guard of yours knows, it
+/// is [`from_guard`](crate::from_guard). Path and limit come from Rocket's
 /// configuration, for example from `Rocket.toml`:
 ///
 /// ```toml
@@ -38,14 +38,14 @@ use crate::{
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());
-/// let sync = mobync_rocket::fairing(mobync, |credentials| {
-///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+/// let sync = mobync_rocket::fairing(mobync, async |credentials| {
+///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let rocket = rocket::build().attach(sync);
 /// # let _ = rocket;
 /// ```
 ///
-/// An `async fn` is an auth closure when it is boxed, and it can look anything up in Rocket:
+/// An `async fn` is an auth closure, too, and it can look anything up in Rocket:
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -65,17 +65,14 @@ use crate::{
 /// let mobync = Mobync::new(MemoryDatabase::new());
 /// let rocket = rocket::build()
 ///     .manage(HashMap::from([("ada's secret", "ada")]))
-///     .attach(mobync_rocket::fairing(mobync, |credentials| Box::pin(auth(credentials))));
+///     .attach(mobync_rocket::fairing(mobync, auth));
 /// # let _ = rocket;
 /// ```
 pub fn fairing<D, R, A>(mobync: Mobync<D, R>, auth: A) -> impl Fairing
 where
     D: Database,
     R: Rules,
-    A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
-        + Send
-        + Sync
-        + 'static,
+    A: Auth,
 {
     SyncRoutes::new(mobync, auth)
 }

@@ -2,7 +2,7 @@
 
 use mobync::{
     Owner, SyncRequest,
-    http::{AuthError, authenticate, receive},
+    http::{authenticate, receive},
 };
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
@@ -13,6 +13,7 @@ use rocket::{
 use crate::{
     Credentials, SharedAuth, SyncError,
     data::{self, Raw},
+    owner::ask,
     response,
 };
 
@@ -33,13 +34,11 @@ use crate::{
 ///     sync: Result<Authenticated, SyncError>,
 /// ) -> Result<Answer, SyncError> {
 ///     let Authenticated { owner, request } = sync?;
-///     let answer = mobync.apply(request.logical_clock, request.diffs, &owner).await?;
+///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
-/// let auth = SharedAuth::new(|credentials| {
-///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
-/// });
+/// let auth = SharedAuth::new(async |credentials| Ok(Owner::new(credentials.token()?)?));
 /// let rocket = rocket::build()
 ///     .manage(Mobync::new(MemoryDatabase::new()))
 ///     .manage(auth)
@@ -70,12 +69,7 @@ impl Sentinel for Authenticated {
 }
 
 async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenticated, SyncError> {
-    let auth = |token| async {
-        match request.rocket().state::<SharedAuth>() {
-            Some(auth) => auth.authenticate(Credentials::new(request, token)).await,
-            None => Err(AuthError::failed("no mobync_rocket::SharedAuth is managed")),
-        }
-    };
+    let auth = |token| ask(Credentials::new(request, token));
     let (head, limits) = (data::head(request), data::limits(request));
     let (owner, request) = authenticate(head, Raw::new(data), &limits, auth).await?;
     Ok(Authenticated { owner, request })
@@ -98,9 +92,9 @@ async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenti
 /// ) -> Result<Answer, SyncError> {
 ///     let user = cookies.get("user");
 ///     let user = user.ok_or_else(|| AuthError::unauthenticated("Sign in first."))?;
-///     let owner = Owner::new(user.value()).map_err(AuthError::from)?;
+///     let owner = Owner::new(user.value())?;
 ///     let SyncBody(request) = body?;
-///     Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 /// }
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());

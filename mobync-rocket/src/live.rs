@@ -4,21 +4,18 @@ use std::{fmt, io::Cursor, sync::Arc, time::Duration};
 
 use http::Response;
 use http_body_util::{BodyExt, Either};
-use mobync::{
-    Database, Mobync, Owner, Rules,
-    http::{AuthError, LiveEndpoint},
-};
+use mobync::{Database, Mobync, Rules, http::LiveEndpoint};
 use rocket::{
     Build, Data, Orbit, Request, Rocket, error,
     fairing::{self, Fairing, Info, Kind},
-    futures::{StreamExt, future::BoxFuture},
+    futures::StreamExt,
     http::{Method, Status},
     response::stream::ReaderStream,
     route::{Handler, Outcome},
 };
 
 use crate::{
-    Credentials, SharedAuth, data,
+    Auth, Credentials, SharedAuth, data,
     fairing::mount_point,
     response,
     route::{is_exact, routes_of},
@@ -38,18 +35,15 @@ use crate::{
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());
 /// let rocket = rocket::build()
-///     .attach(mobync_rocket::fairing(mobync.clone(), |credentials| Box::pin(auth(credentials))))
-///     .attach(mobync_rocket::live(mobync, |credentials| Box::pin(auth(credentials))));
+///     .attach(mobync_rocket::fairing(mobync.clone(), auth))
+///     .attach(mobync_rocket::live(mobync, auth));
 /// # let _ = rocket;
 /// ```
 pub fn live<D, R, A>(mobync: Mobync<D, R>, auth: A) -> LiveFairing<D, R>
 where
     D: Database,
     R: Rules,
-    A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
-        + Send
-        + Sync
-        + 'static,
+    A: Auth,
 {
     LiveFairing {
         endpoint: LiveEndpoint::without_auth(mobync.clone()),
@@ -70,8 +64,8 @@ where
 ///
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
 ///
-/// let live = mobync_rocket::live(Mobync::new(MemoryDatabase::new()), |credentials| {
-///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+/// let live = mobync_rocket::live(Mobync::new(MemoryDatabase::new()), async |credentials| {
+///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let live = live.path("/devices/news").heartbeat(Duration::from_secs(25));
 /// let rocket = rocket::build().attach(live);

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use http::header;
 use http_body::Body;
 use mobync::{
-    Error, SyncResponse,
-    http::{AnswerBody, AuthError, respond},
+    DatabaseError, Error, InvalidOwner, SyncResponse,
+    http::{AnswerBody, AuthError, failed, respond},
 };
 use rocket::{
     Request, Response,
@@ -30,7 +30,9 @@ impl<'r> Responder<'r, 'static> for Answer {
     }
 }
 
-/// Why a sync failed, as a response. In a handler, `?` makes it from an [`Error`] or an [`AuthError`].
+/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
+/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
+/// nothing of a database's cause, which is logged.
 ///
 /// It is a response like any other: no catcher is asked.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +41,18 @@ pub struct SyncError(#[from] pub Error);
 
 impl From<AuthError> for SyncError {
     fn from(error: AuthError) -> Self {
+        Self(failed(error))
+    }
+}
+
+impl From<DatabaseError> for SyncError {
+    fn from(error: DatabaseError) -> Self {
+        Self(failed(error))
+    }
+}
+
+impl From<InvalidOwner> for SyncError {
+    fn from(error: InvalidOwner) -> Self {
         Self(error.into())
     }
 }

@@ -1,18 +1,14 @@
 //! The sync routes, ready to be mounted.
 
-use mobync::{
-    Database, Mobync, Owner, Rules,
-    http::{AuthError, Endpoint},
-};
+use mobync::{Database, Mobync, Rules, http::Endpoint};
 use rocket::{
     Data, Request, Route,
-    futures::future::BoxFuture,
     http::{Method, Status},
     route::{Handler, Outcome},
 };
 
 use crate::{
-    Credentials, SharedAuth,
+    Auth, Credentials, SharedAuth,
     data::{self, Raw},
     response,
 };
@@ -44,8 +40,8 @@ const METHODS: [Method; 8] = [
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());
-/// let sync = mobync_rocket::routes(mobync, |credentials| {
-///     Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+/// let sync = mobync_rocket::routes(mobync, async |credentials| {
+///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let rocket = rocket::build().mount("/devices/exchange", sync);
 /// # let _ = rocket;
@@ -54,10 +50,7 @@ pub fn routes<D, R, A>(mobync: Mobync<D, R>, auth: A) -> Vec<Route>
 where
     D: Database,
     R: Rules,
-    A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
-        + Send
-        + Sync
-        + 'static,
+    A: Auth,
 {
     routes_of(&SyncRoutes::new(mobync, auth), Method::Post)
 }
@@ -90,10 +83,7 @@ pub(crate) struct SyncRoutes<D, R> {
 impl<D: Database, R: Rules> SyncRoutes<D, R> {
     pub(crate) fn new<A>(mobync: Mobync<D, R>, auth: A) -> Self
     where
-        A: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
-            + Send
-            + Sync
-            + 'static,
+        A: Auth,
     {
         Self { endpoint: Endpoint::without_auth(mobync), auth: SharedAuth::new(auth) }
     }

@@ -24,12 +24,10 @@ fn sign_in(cookies: &CookieJar<'_>) {
 
 #[test]
 fn a_private_cookie_names_the_owner() {
-    let sync = mobync_rocket::fairing(mobync(), |credentials| {
-        Box::pin(async move {
-            let user = credentials.request.cookies().get_private("user");
-            let user = user.ok_or_else(|| AuthError::unauthenticated("Sign in first."))?;
-            Ok(Owner::new(user.value())?)
-        })
+    let sync = mobync_rocket::fairing(mobync(), async |credentials| {
+        let user = credentials.request.cookies().get_private("user");
+        let user = user.ok_or_else(|| AuthError::unauthenticated("Sign in first."))?;
+        Ok(Owner::new(user.value())?)
     });
     let client = Client::tracked(rocket().attach(sync).mount("/", routes![sign_in])).unwrap();
     let refused = send(sent(&client, "/sync", nothing()));
@@ -49,13 +47,11 @@ fn the_local_cache_holds_what_a_fairing_found() {
             request.local_cache(|| User(user));
         })
     });
-    let sync = mobync_rocket::fairing(mobync(), |credentials| {
-        Box::pin(async move {
-            match credentials.request.local_cache(|| User(None)) {
-                User(Some(name)) => Ok(Owner::new(name)?),
-                User(None) => Err(AuthError::forbidden("Sign in first.")),
-            }
-        })
+    let sync = mobync_rocket::fairing(mobync(), async |credentials| {
+        match credentials.request.local_cache(|| User(None)) {
+            User(Some(name)) => Ok(Owner::new(name)?),
+            User(None) => Err(AuthError::forbidden("Sign in first.")),
+        }
     });
     let client = support::client(rocket().attach(finder).attach(sync));
     let by_ada = sent(&client, "/sync", nothing()).header(Header::new("x-user", "ada"));
@@ -73,7 +69,7 @@ async fn by_guard(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> 
 
 #[test]
 fn guards_and_the_state_are_at_hand() {
-    let sync = mobync_rocket::fairing(mobync(), |credentials| Box::pin(by_guard(credentials)));
+    let sync = mobync_rocket::fairing(mobync(), by_guard);
     let users: Users = HashMap::from([("ada", "Ada Lovelace")]);
     let client = support::client(rocket().manage(users).attach(sync));
     assert_eq!(send(sent(&client, "/sync", nothing())).status, 200);

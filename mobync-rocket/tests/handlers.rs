@@ -24,7 +24,7 @@ async fn authenticated(
     sync: Result<Authenticated, SyncError>,
 ) -> Result<Answer, SyncError> {
     let Authenticated { owner, request } = sync?;
-    Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 }
 
 /// Leaves failures to the catchers.
@@ -34,7 +34,7 @@ async fn bare(
     sync: Authenticated,
 ) -> Result<Answer, SyncError> {
     let Authenticated { owner, request } = sync;
-    Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 }
 
 /// A guard of the application's own.
@@ -61,7 +61,7 @@ async fn by_guard(
 ) -> Result<Answer, SyncError> {
     let User(owner) = user.ok_or_else(|| AuthError::unauthenticated("Say who you are."))?;
     let SyncBody(request) = body?;
-    Ok(Answer(mobync.apply(request.logical_clock, request.diffs, &owner).await?))
+    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
 }
 
 fn app(rocket: Rocket<Build>) -> Rocket<Build> {
@@ -104,7 +104,7 @@ fn a_header_s_token_is_looked_at_before_the_body() {
 
 #[test]
 fn an_auth_closure_that_panics_is_a_500() {
-    let auth = SharedAuth::new(|_| panic!("it does"));
+    let auth = SharedAuth::new(async |_| panic!("it does"));
     let client = client(rocket().manage(mobync()).manage(auth).mount("/", routes![authenticated]));
     for token in ["Bearer ada", "Basic x"] {
         let request = sent(&client, "/sync", nothing()).header(Header::new("authorization", token));

@@ -3,12 +3,12 @@
 
 mod support;
 
-use std::sync::Arc;
-
-use mobync::Owner;
+use mobync::{Owner, http::AuthError};
+use mobync_rocket::Credentials;
 use rocket::{
     Request, catch, catchers,
     data::{Limits, ToByteUnit},
+    futures::future::BoxFuture,
     get,
     http::{Header, Method},
     options, routes,
@@ -28,19 +28,34 @@ fn what_one_device_pushes_a_new_one_gets() {
     assert_eq!(pulled["diffs"][0]["json_data"], r#"{"id":"t1","name":"Milk"}"#);
 }
 
+/// Looks around in the request before and after it has waited.
+async fn waits(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
+    let user = credentials.request.cookies().get("user").map(|cookie| cookie.value().to_owned());
+    rocket::tokio::task::yield_now().await;
+    assert_eq!(credentials.request.uri().path(), "/function");
+    Ok(Owner::new(user.as_deref().map_or_else(|| credentials.token(), Ok)?)?)
+}
+
+fn boxed<'a>(credentials: Credentials<'a, '_>) -> BoxFuture<'a, Result<Owner, AuthError>> {
+    Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+}
+
 #[test]
-fn the_auth_closure_needs_no_type_annotations() {
-    let plain = mobync_rocket::routes(mobync(), |credentials| {
-        Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+fn a_closure_without_type_annotations_and_any_async_function_are_the_auth() {
+    let closure = mobync_rocket::routes(mobync(), async |credentials| {
+        rocket::tokio::task::yield_now().await;
+        Ok(Owner::new(credentials.token()?)?)
     });
-    let tenant = Arc::new(String::from("acme"));
-    let holding = mobync_rocket::routes(mobync(), move |credentials| {
-        let tenant = Arc::clone(&tenant);
-        Box::pin(async move { Ok(Owner::new(format!("{tenant}/{}", credentials.token()?))?) })
-    });
-    let client = client(rocket().mount("/plain", plain).mount("/holding", holding));
-    for path in ["/plain", "/holding"] {
+    let client = client(
+        rocket()
+            .mount("/closure", closure)
+            .mount("/function", mobync_rocket::routes(mobync(), waits))
+            .mount("/boxed", mobync_rocket::routes(mobync(), boxed)),
+    );
+    for path in ["/closure", "/function", "/boxed"] {
         assert_eq!(send(post(&client, path, nothing())).status, 200);
+        let nobody = nothing().replace("ada", "");
+        assert_eq!(send(post(&client, path, nobody)).code(), "unauthenticated");
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::record::Record;
 
-/// One change of the objects of an owner, as a database does it and as a backend makes it.
+/// One change of an owner's objects, for databases and for the backend's own changes.
 ///
 /// ```
 /// use mobync::{Change, Record};

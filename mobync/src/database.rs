@@ -1,14 +1,15 @@
-//! Where units of work come from.
+//! How units of work are opened.
 
 use std::{future::Future, time::Duration};
 
 use crate::{error::DatabaseError, owner::Owner, reconcile::SkippedRow, unit::UnitOfWork};
 
-/// A database that syncs can run on: it opens a unit of work for an owner.
+/// A database for syncs: it opens a unit of work for an owner.
 ///
-/// Ready-made databases implement it with real transactions. Whoever implements only a cloneable
-/// [`Synchronizer`](crate::Synchronizer) has it already: each unit of work is a clone, and [`Mobync`](crate::Mobync) sees to
-/// it that those of one owner do not overlap (make one `Mobync` and clone it).
+/// Ready-made databases implement it with real transactions. A cloneable
+/// [`Synchronizer`](crate::Synchronizer) implements it automatically: each unit of work is a clone, and
+/// [`Mobync`](crate::Mobync) ensures that those of one owner do not overlap (create one `Mobync` and
+/// clone it).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no database that mobync can sync with",
     note = "a cloneable `mobync::Synchronizer` is one, and so are the ready-made databases"
@@ -19,34 +20,34 @@ pub trait Database: Send + Sync + 'static {
 
     /// Opens a unit of work for the owner.
     ///
-    /// A unit opened to write must not overlap with another one of that owner, in this process or any
-    /// other; units of different owners should not wait for each other. A unit opened to read sees one
-    /// state, without the writes of units that have not been committed.
+    /// A unit opened to write must not overlap with another one of the same owner, in this process or
+    /// any other. Units of different owners should not wait for each other. A unit opened to read sees
+    /// one snapshot, without uncommitted writes.
     ///
     /// # Errors
-    /// [`DatabaseError::Busy`] if the owner's turn does not come in time, or [`DatabaseError::Failed`].
+    /// [`DatabaseError::Busy`] if waiting for the owner takes too long, or [`DatabaseError::Failed`].
     fn open(
         &self,
         owner: &Owner,
         access: Access,
     ) -> impl Future<Output = Result<Self::Unit, DatabaseError>> + Send;
 
-    /// The name of the model that keeps the log, unless [`Mobync`](crate::Mobync) is told another.
-    /// Provided: `diffs`.
+    /// The name of the model that stores the log, unless [`Mobync`](crate::Mobync) sets another. The
+    /// default is `diffs`.
     #[allow(clippy::unnecessary_literal_bound, reason = "others keep the name in themselves")]
     fn diffs_model(&self) -> &str {
         "diffs"
     }
 
-    /// Whether [`open`](Self::open) keeps the promise on overlapping by itself. Provided: yes.
-    /// If not, [`Mobync`](crate::Mobync) keeps it, within one process.
+    /// Whether [`open`](Self::open) itself prevents overlapping units. The default is `true`. If not,
+    /// [`Mobync`](crate::Mobync) prevents them within one process.
     fn serialises(&self) -> bool {
         true
     }
 
-    /// How syncs of one owner that write wait for each other in [`Mobync`](crate::Mobync), first come
-    /// first served, before [`open`](Self::open): there they hold no connection that other owners need.
-    /// Provided: they do not, but wait in `open`.
+    /// How syncs of one owner that write wait for each other in [`Mobync`](crate::Mobync), in order,
+    /// before [`open`](Self::open). There they hold no connection that other owners need. By default
+    /// they wait in `open` instead.
     fn turns(&self) -> Option<Turns> {
         None
     }
@@ -103,12 +104,12 @@ pub trait Database: Send + Sync + 'static {
 pub struct Turns {
     /// How many have a turn at once.
     pub at_once: usize,
-    /// How long the others wait before they are answered as busy.
+    /// How long the others wait before they fail as busy.
     pub patience: Duration,
 }
 
 impl Turns {
-    /// So many at once; the others wait for so long.
+    /// This number of turns at once; the others wait for at most this time.
     pub fn new(at_once: usize, patience: Duration) -> Self {
         Self { at_once, patience }
     }

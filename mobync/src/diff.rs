@@ -1,15 +1,15 @@
 //! One change of one object, in the seven fields of the wire and the log.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{DatabaseError, Record};
+use crate::{error::DatabaseError, record::Record};
 
-/// Ids, models and owners are keys of tables; an index of PostgreSQL holds two of this size.
+/// Ids, models and owners are keys of tables, and an index of PostgreSQL can hold two of this size.
 const MAX_NAME_BYTES: usize = 1024;
 
-/// One change of one object: what a device sends, what the log keeps, what an answer brings.
+/// One change of one object, in requests, in the log and in answers.
 ///
 /// ```
 /// use mobync::{Diff, Operation};
@@ -23,11 +23,11 @@ const MAX_NAME_BYTES: usize = 1024;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Diff {
-    /// Names the diff; chosen by the device, unique per owner.
+    /// Identifies the diff. Chosen by the device, unique per owner.
     pub id: String,
-    /// Who it belongs to. Of an incoming diff it is ignored: the authenticated owner counts.
+    /// The owner. Ignored in incoming diffs, which belong to the authenticated owner.
     pub owner: String,
-    /// The tick of the sync that accepted it, from 0. Of an incoming diff it is ignored.
+    /// The tick of the sync that accepted it, from 0. Ignored in incoming diffs.
     pub logical_clock: i64,
     /// Milliseconds since 1970 on the device's clock when the change was made.
     pub utc_timestamp: i64,
@@ -45,11 +45,11 @@ pub struct Diff {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Operation {
-    /// Makes the object.
+    /// Creates the object.
     Create,
     /// Writes some of its fields.
     Update,
-    /// Removes it.
+    /// Deletes it.
     Delete,
 }
 
@@ -63,7 +63,7 @@ impl Operation {
         }
     }
 
-    /// The operation of that name, if there is one.
+    /// The operation with this name, if there is one.
     pub fn parse(name: &str) -> Option<Self> {
         [Self::Create, Self::Update, Self::Delete]
             .into_iter()
@@ -78,19 +78,55 @@ impl fmt::Display for Operation {
 }
 
 impl Diff {
-    /// The place of the entry in the order in which a log is read: tick, timestamp, id.
+    /// The sort key of an entry in the log: tick, timestamp, id.
     pub fn order(&self) -> (i64, i64, &str) {
         (self.logical_clock, self.utc_timestamp, &self.id)
     }
 
-    /// What the diff says of its object: the whole record of a create, the id and the changed fields of
-    /// an update, the id of a delete.
+    /// The id of the object.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`] if `json_data` is no JSON object with an id, which no diff of a device is
-    /// by the time that rules and databases see it.
+    /// [`DatabaseError::Failed`] if `json_data` is not a JSON object with an id. Diffs are checked
+    /// before rules and databases see them.
+    pub fn object_id(&self) -> Result<String, DatabaseError> {
+        object_in(&self.json_data).map(Cow::into_owned).map_err(DatabaseError::failed)
+    }
+
+    /// The values in the diff: the whole record of a create, the id and the changed fields of an
+    /// update, the id of a delete.
+    ///
+    /// # Errors
+    /// As [`object_id`](Self::object_id).
     pub fn record(&self) -> Result<Record, DatabaseError> {
         serde_json::from_str(&self.json_data).map_err(DatabaseError::failed)
+    }
+
+    /// The values in the diff, parsed as a type of yours.
+    ///
+    /// An update has only the changed fields, so the fields of your type should be `Option`s.
+    ///
+    /// ```
+    /// # use mobync::{Diff, Owner, Refusal, View};
+    /// #[derive(serde::Deserialize)]
+    /// struct Task {
+    ///     name: Option<String>,
+    /// }
+    ///
+    /// async fn tasks_have_names(_: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
+    ///     if diff.model == "tasks" && diff.parse::<Task>()?.name.is_some_and(|name| name.is_empty()) {
+    ///         return Err(Refusal::because("A task needs a name."));
+    ///     }
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`DatabaseError::InvalidValue`] if they do not have this type. In a rule, `?` refuses the diff
+    /// with it.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, DatabaseError> {
+        serde_json::from_str(&self.json_data).map_err(|mismatch| {
+            DatabaseError::invalid_value("json_data", format!("does not fit: {mismatch}"))
+        })
     }
 
     /// The diff as a record of the diffs model, with the seven columns.
@@ -104,7 +140,7 @@ impl Diff {
             .with("json_data", self.json_data)
     }
 
-    /// The diff that a record of the diffs model holds.
+    /// The diff in a record of the diffs model.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if one of the seven columns is missing or of another type.
@@ -113,12 +149,22 @@ impl Diff {
     }
 }
 
-/// Whether a string can name a diff, an object, a model or an owner; if not, why.
+/// The id of the object in a json_data.
+pub(crate) fn object_in(json_data: &str) -> Result<Cow<'_, str>, serde_json::Error> {
+    #[derive(Deserialize)]
+    struct Id<'a> {
+        #[serde(borrow)]
+        id: Cow<'a, str>,
+    }
+    serde_json::from_str(json_data).map(|Id { id }| id)
+}
+
+/// Whether a string can be the name of a diff, an object, a model or an owner; if not, the reason.
 pub(crate) fn check_name(name: &str) -> Result<(), &'static str> {
     if name.is_empty() {
         Err("must not be empty")
     } else if name.len() > MAX_NAME_BYTES {
-        Err("must not be longer than 1024 bytes")
+        Err("must not be longer than 1,024 bytes")
     } else if name.contains('\0') {
         Err("must not have a NUL in it")
     } else {

@@ -1,4 +1,4 @@
-//! Which records a read asks for.
+//! The conditions of a read.
 
 use std::cmp::Ordering;
 #[cfg(feature = "memory")]
@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Number, Value};
 
-use crate::Record;
+use crate::record::Record;
 
 /// A condition on one field that the records of a read must meet.
 ///
@@ -28,8 +28,8 @@ pub struct ReadFilter {
 
 /// How a [`ReadFilter`] compares the record's value with its own.
 ///
-/// Numbers compare with numbers and strings with strings (by code points); `Greater` and its like
-/// hold for nothing else.
+/// Numbers compare with numbers and strings with strings (by code points). `Greater`, `Less` and the
+/// like are false for all other values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FilterType {
@@ -96,7 +96,7 @@ impl ReadFilter {
         &self.value
     }
 
-    /// The only ids that records which meet the condition can have, each once, if it is about the id.
+    /// The ids that matching records can have, each once, if the condition is about the id.
     #[cfg(feature = "memory")]
     pub(crate) fn ids(&self) -> Option<BTreeSet<&str>> {
         if self.field != "id" {
@@ -148,8 +148,7 @@ impl FilterType {
     }
 }
 
-/// The order of the values of a [`FilterType::In`]: a text is found among thousands without a search
-/// through all of them.
+/// The order of the values of a [`FilterType::In`], for a binary search among thousands of texts.
 fn text_first(value: &Value) -> (bool, Option<&str>) {
     (!value.is_string(), value.as_str())
 }

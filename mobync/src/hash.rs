@@ -1,4 +1,4 @@
-//! Hash maps with a fast hasher, whose seed is another one in each process.
+//! Hash maps with a fast hasher, which has a different seed in each process.
 
 use foldhash::fast::RandomState;
 

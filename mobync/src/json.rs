@@ -1,7 +1,8 @@
-//! JSON that every reader takes in the same way.
+//! JSON that every parser reads in the same way.
 //!
-//! `serde_json` takes the last of two members of one name, turns integers beyond 64 bits into floats,
-//! and passes over what it is told to ignore. A synced value must mean the same in every language.
+//! `serde_json` takes the last of two members with the same name, turns integers beyond 64 bits into
+//! floats, and does not check values that it ignores. A synced value must mean the same in every
+//! language.
 
 use std::{borrow::Cow, fmt, marker::PhantomData};
 
@@ -12,28 +13,32 @@ use serde::{
 
 use crate::hash::HashSet;
 
-/// The most digits that any integer of 64 bits may have without being looked at.
+/// Integers with at most this number of digits fit into 64 bits, and are not checked.
 const SAFE_DIGITS: usize = 18;
 
-/// Objects with more members than this find the names that they have by hashing.
+/// Objects with more members than this use a hash set for the names.
 pub(crate) const FEW: usize = 16;
 
 /// Reads `text`, if it is one JSON value without duplicate members, lone surrogates, integers beyond
 /// signed 64 bits, floats that overflow, or nesting deeper than 127.
 ///
 /// # Errors
-/// What is wrong, as the end of a sentence, with line and column.
+/// The reason, as the end of a sentence, with line and column.
 pub(crate) fn read<'a, T: FromJson<'a>>(text: &'a str) -> Result<T, String> {
     if has_long_number(text.as_bytes()) {
         check_integers(text)?;
     }
     match serde_json::from_str(text) {
         Ok(Json(value)) => Ok(value),
+        Err(_) if text.trim_ascii().is_empty() => Err("it is empty".to_owned()),
+        Err(error) if error.is_eof() => {
+            Err(error.to_string().replace("EOF while parsing", "it ends inside"))
+        }
         Err(error) => Err(error.to_string()),
     }
 }
 
-/// Checks that `text` is one JSON value that every reader takes in the same way.
+/// Checks that `text` is one JSON value that every parser reads in the same way.
 ///
 /// # Errors
 /// As [`read`].
@@ -41,7 +46,7 @@ pub(crate) fn check(text: &str) -> Result<(), String> {
     read::<Value<'_>>(text).map(drop)
 }
 
-/// Whether the JSON text of one value, which is sound but for what [`check`] looks at, is so simple
+/// Whether the JSON text of one value, which is valid except for what [`check`] tests, is so simple
 /// that it passes.
 pub(crate) fn is_plain(value: &str) -> bool {
     match value.as_bytes() {
@@ -54,8 +59,8 @@ pub(crate) fn is_plain(value: &str) -> bool {
     }
 }
 
-/// Whether there are more digits in a row than [`SAFE_DIGITS`], be it in a string. Such a row covers
-/// every so many bytes one that is looked at.
+/// Whether there are more consecutive digits than [`SAFE_DIGITS`], even in a string. Only every n-th
+/// byte is tested: a sequence that long includes one of them.
 pub(crate) fn has_long_number(bytes: &[u8]) -> bool {
     let mut at = SAFE_DIGITS;
     while let Some((before, behind)) = bytes.split_at_checked(at) {
@@ -71,7 +76,7 @@ pub(crate) fn has_long_number(bytes: &[u8]) -> bool {
     false
 }
 
-/// Looks at the tokens of numbers outside of strings; whether all is JSON is not its business.
+/// Checks the number tokens outside of strings, not whether the text is JSON.
 fn check_integers(text: &str) -> Result<(), String> {
     let bytes = text.as_bytes();
     let mut at = 0;
@@ -86,7 +91,9 @@ fn check_integers(text: &str) -> Result<(), String> {
                 let token = rest.get(..length).unwrap_or_default();
                 let is_integer = token.bytes().all(|byte| matches!(byte, b'-' | b'0'..=b'9'));
                 if is_integer && length > SAFE_DIGITS && token.parse::<i64>().is_err() {
-                    return Err("an integer does not fit into 64 bits".to_owned());
+                    return Err(
+                        "an integer does not fit into 64 bits; send it as a string".to_owned()
+                    );
                 }
                 at += length;
             }
@@ -96,7 +103,7 @@ fn check_integers(text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// The place behind the string that begins at `at`.
+/// The index after the string that begins at `at`.
 fn behind_string(bytes: &[u8], mut at: usize) -> usize {
     at += 1;
     while let Some(byte) = bytes.get(at) {
@@ -109,7 +116,7 @@ fn behind_string(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// A JSON value: texts and integers are kept, of anything else only that it was there.
+/// A JSON value: keeps texts and integers; of any other value only its presence.
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     Null,
@@ -118,7 +125,7 @@ pub(crate) enum Value<'a> {
     Other,
 }
 
-/// What can be made of any JSON value while all its parts are looked at.
+/// A type that can be built from any JSON value while all its parts are checked.
 pub(crate) trait FromJson<'a>: Sized {
     fn of_value(value: Value<'a>) -> Self;
 
@@ -143,7 +150,7 @@ impl<'a> FromJson<'a> for Value<'a> {
     }
 }
 
-/// Makes something of any JSON value.
+/// Builds such a type from any JSON value.
 pub(crate) struct Json<T>(pub(crate) T);
 
 impl<'de, T: FromJson<'de>> Deserialize<'de> for Json<T> {
@@ -225,7 +232,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// The names of an object's members so far, none of which may come again.
+/// The names of an object's members so far. None of them may occur again.
 #[derive(Debug, Default)]
 pub(crate) struct Names<'a> {
     few: Vec<Cow<'a, str>>,
@@ -248,7 +255,7 @@ impl<'a> Names<'a> {
     }
 }
 
-/// The error that a member's name is there already.
+/// The error for a duplicate member.
 pub(crate) fn twice<E: de::Error>(name: &str) -> E {
     let name = crate::error::shorten(name);
     E::custom(format_args!("the member \"{name}\" is there twice"))
@@ -275,7 +282,10 @@ mod tests {
     fn what_readers_could_take_differently_fails() {
         let deep = "[".repeat(200) + &"]".repeat(200);
         for (text, why) in [
-            ("", "EOF"),
+            ("", "it is empty"),
+            (" \n", "it is empty"),
+            ("{\"a\":", "it ends inside a value"),
+            ("[1", "it ends inside a list"),
             ("NaN", "expected"),
             ("1 2", "trailing"),
             (r#"{"a": 1, "a": 1}"#, "twice"),

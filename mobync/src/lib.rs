@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod any;
 mod change;
 #[cfg(feature = "client")]
 pub mod client;
@@ -9,6 +10,7 @@ mod diff;
 mod engine;
 mod error;
 mod filter;
+pub mod follow;
 mod hash;
 pub mod http;
 mod json;
@@ -35,6 +37,7 @@ mod unit;
 pub mod performance {}
 
 pub use self::{
+    any::{AnyDatabase, AnyRules, AnyUnit},
     change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},
@@ -42,12 +45,12 @@ pub use self::{
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
     live::Live,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::{InvalidOwner, Owner},
     protocol::{Refused, SyncRequest, SyncResponse},
     reconcile::{Differences, Reconciled, SkippedRow},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, Window, WindowQuery, Write},
+    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, WindowQuery},
 };

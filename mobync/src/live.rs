@@ -1,24 +1,24 @@
-//! Who listens for an owner's clock, and is told.
+//! The listeners for owners' clocks.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
 
 use tokio::sync::watch;
 
-use crate::{Error, Owner};
+use crate::{error::Error, follow::Queue, owner::Owner};
 
-/// The devices that listen, in this process, for the clocks of their owners.
+/// The devices that listen in this process for the clocks of their owners.
 ///
-/// A [`Mobync`](crate::Mobync) has one, announces every sync's clock there by itself, and hands it
-/// out with [`live`](crate::Mobync::live). What listens is the stream of a
-/// [`LiveEndpoint`](crate::http::LiveEndpoint). Only the newest clock of an owner is kept, and only
-/// while somebody listens for it. Cheap to clone; all clones are one.
+/// A [`Mobync`](crate::Mobync) has one, announces the clock of every sync to it, and returns it with
+/// [`live`](crate::Mobync::live). The listeners are the streams of a
+/// [`LiveEndpoint`](crate::http::LiveEndpoint). Only the newest clock of an owner is stored, and only
+/// while there are listeners for it. Cheap to clone; clones share their listeners.
 ///
-/// Where several processes serve one database, each of them hears what the others did from that
-/// database, and says it here: [`announce`](Self::announce) what was heard, and
-/// [`disconnect`](Self::disconnect) after something may have been missed.
+/// If several processes serve one database, each learns of the syncs of the others from that database:
+/// [`announce`](Self::announce) these clocks, and [`disconnect`](Self::disconnect) if some may have
+/// been missed.
 ///
 /// ```
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
@@ -32,16 +32,17 @@ use crate::{Error, Owner};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Live {
-    // None once closed. Dropping an owner's sender ends the streams of those who listen to it.
+    // `None` once closed. Dropping an owner's sender ends the streams of its listeners.
     owners: Arc<RwLock<Option<Owners>>>,
+    followers: Arc<RwLock<Vec<Weak<Queue>>>>,
 }
 
 type Owners = HashMap<Owner, watch::Sender<i64>>;
 
 impl Live {
-    /// Tells those who listen for the owner that its clock has come to this tick, unless they were
-    /// told of a later one already.
+    /// Tells the owner's listeners that the clock has reached this tick, unless they know a later one.
     pub fn announce(&self, owner: &Owner, clock: i64) {
+        self.each_follower(|follower| follower.hear(owner, clock));
         if let Some(sender) = self.read().as_ref().and_then(|owners| owners.get(owner)) {
             sender.send_if_modified(|newest| {
                 let is_newer = clock > *newest;
@@ -51,26 +52,27 @@ impl Live {
         }
     }
 
-    /// Ends all streams. The devices connect anew, and so hear of whatever they have missed.
+    /// Ends all streams. The devices connect again, and so learn of clocks that they have missed.
     pub fn disconnect(&self) {
+        self.each_follower(Queue::miss);
         if let Some(owners) = self.write().as_mut() {
             owners.clear();
         }
     }
 
-    /// Ends all streams, and takes no new ones: call it when the server is told to stop, for it would
-    /// wait for them otherwise.
+    /// Ends all streams, and accepts no new ones. Call it when the server shuts down, because a
+    /// graceful shutdown waits for open streams.
     pub fn close(&self) {
         self.write().take();
     }
 
-    /// The number of those who listen.
+    /// The number of listeners.
     pub fn listeners(&self) -> usize {
         let owners = self.read();
         owners.iter().flat_map(HashMap::values).map(watch::Sender::receiver_count).sum()
     }
 
-    /// Begins to listen for the owner, if fewer than `most` do.
+    /// Begins to listen for the owner, if it has fewer than `most` listeners.
     pub(crate) fn listen(&self, owner: &Owner, most: usize) -> Result<Listener, Error> {
         let mut owners = self.write();
         let owners = owners.as_mut().ok_or_else(Error::closing)?;
@@ -89,6 +91,18 @@ impl Live {
         Ok(Listener { newest, _seat: Seat { owner: owner.clone(), live: self.clone() } })
     }
 
+    /// Tells the follower of all owners' clocks, as long as it exists.
+    pub(crate) fn follow(&self, follower: &Arc<Queue>) {
+        let mut followers = self.followers.write().unwrap_or_else(PoisonError::into_inner);
+        followers.retain(|follower| follower.strong_count() > 0);
+        followers.push(Arc::downgrade(follower));
+    }
+
+    fn each_follower(&self, tell: impl Fn(&Queue)) {
+        let followers = self.followers.read().unwrap_or_else(PoisonError::into_inner);
+        followers.iter().filter_map(Weak::upgrade).for_each(|follower| tell(&follower));
+    }
+
     fn read(&self) -> RwLockReadGuard<'_, Option<Owners>> {
         self.owners.read().unwrap_or_else(PoisonError::into_inner)
     }
@@ -100,26 +114,26 @@ impl Live {
 
 impl Default for Live {
     fn default() -> Self {
-        Self { owners: Arc::new(RwLock::new(Some(Owners::new()))) }
+        Self { owners: Arc::new(RwLock::new(Some(Owners::new()))), followers: Arc::default() }
     }
 }
 
-/// One who listens.
+/// One listener.
 #[derive(Debug)]
 pub(crate) struct Listener {
-    // Dropped in this order: the seat must find the receiver gone.
+    // Dropped in this order: the receiver must be gone before the seat.
     newest: watch::Receiver<i64>,
     _seat: Seat,
 }
 
 impl Listener {
-    /// Waits for a clock beyond `told`; none if the stream should end.
+    /// Waits for a clock greater than `told`; `None` if the stream should end.
     pub(crate) async fn beyond(&mut self, told: i64) -> Option<i64> {
         self.newest.wait_for(|clock| *clock > told).await.ok().map(|clock| *clock)
     }
 }
 
-/// A listener's place; the last one that goes takes the owner along.
+/// A listener's place. The last one to be dropped removes the owner.
 #[derive(Debug)]
 struct Seat {
     owner: Owner,

@@ -4,23 +4,23 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Owner, hash::HashMap};
+use crate::{hash::HashMap, owner::Owner};
 
-/// Queues by owner, first come first served; those in which nobody is are forgotten.
+/// Queues by owner, in order; empty queues are removed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct OwnerLocks(Arc<Mutex<HashMap<Owner, Queue>>>);
 
 #[derive(Debug)]
 struct Queue {
     turns: Arc<Semaphore>,
-    /// How many hold a turn, or wait for one.
+    /// The number of syncs that hold a turn or wait for one.
     tickets: usize,
 }
 
-/// While this lives, it is the owner's turn.
+/// The owner's turn, until this is dropped.
 #[derive(Debug)]
 pub(crate) struct OwnerGuard {
-    // Dropped in this order: the ticket must be the last to know the queue.
+    // Dropped in this order: the ticket must be the last reference to the queue.
     _turn: Option<OwnedSemaphorePermit>,
     _ticket: Ticket,
 }
@@ -31,15 +31,14 @@ pub(crate) struct OwnerGuard {
 pub(crate) struct TooMany;
 
 impl OwnerLocks {
-    /// Waits for the owner's turn, which no other has.
+    /// Waits for the owner's exclusive turn.
     #[cfg(any(test, feature = "memory"))]
     pub(crate) async fn lock(&self, owner: &Owner) -> OwnerGuard {
         let (ticket, turns) = self.ticket(owner, 1);
         OwnerGuard { _turn: turns.acquire_owned().await.ok(), _ticket: ticket }
     }
 
-    /// Waits for one of the owner's turns, of which there are so many at once, unless more than
-    /// `most` would hold one or wait.
+    /// Waits for one of the owner's turns, unless more than `most` syncs would hold or wait for one.
     pub(crate) async fn enter(
         &self,
         owner: &Owner,
@@ -68,7 +67,8 @@ impl OwnerLocks {
     }
 }
 
-/// A holder's or waiter's place; the last one that goes (also a cancelled one) removes the queue.
+/// The place of a holder or waiter. The last one to be dropped (also by cancellation) removes the
+/// queue.
 #[derive(Debug)]
 struct Ticket {
     owner: Owner,

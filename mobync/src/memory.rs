@@ -1,5 +1,6 @@
 //! The ready-made database in memory: for tests, demos and first steps.
 
+mod cursors;
 mod document;
 mod space;
 mod unit;
@@ -10,12 +11,23 @@ use std::{
 };
 
 pub use self::unit::MemoryUnit;
-use self::{document::Document, space::Space};
-use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks::OwnerLocks};
+use self::{cursors::Followers, document::Document, space::Space};
+use crate::{
+    database::{Access, Database},
+    error::DatabaseError,
+    hash::HashMap,
+    locks::OwnerLocks,
+    owner::Owner,
+    record::Record,
+};
 
-/// A database in memory. Everything is gone with the process; cheap to clone, and all clones are one.
+/// A database in memory. Its data is lost when the process ends. Cheap to clone; all clones share their
+/// data.
 ///
-/// A unit of work that is dropped leaves nothing behind, and owners do not see each other.
+/// A unit of work that is dropped changes nothing, and owners are isolated.
+///
+/// It does not check values: a field accepts any JSON, and there are no constraints except the key. It
+/// accepts changes that another database would refuse.
 ///
 /// ```
 /// use mobync::memory::MemoryDatabase;
@@ -28,18 +40,19 @@ use crate::{Access, Database, DatabaseError, Owner, Record, hash::HashMap, locks
 pub struct MemoryDatabase {
     models: Arc<BTreeMap<String, Vec<String>>>,
     spaces: Arc<Mutex<HashMap<Owner, Space>>>,
+    followers: Arc<Mutex<Followers>>,
     locks: OwnerLocks,
 }
 
 impl MemoryDatabase {
-    /// An empty database, which takes any model with any fields until a [`model`](Self::model) is
+    /// An empty database, which accepts any model with any fields until a [`model`](Self::model) is
     /// declared.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Declares a model with its fields, `id` apart. From the first one on, models and fields that
-    /// are not declared are unknown.
+    /// Declares a model with its fields, without `id`. After the first declaration, all other models
+    /// and fields are unknown.
     #[must_use]
     pub fn model<F: Into<String>>(
         mut self,
@@ -51,11 +64,14 @@ impl MemoryDatabase {
         self
     }
 
-    /// The owner's records of a model, by id.
+    /// The owner's records of a model, by id; of the log, in its order.
     pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
         let spaces = self.spaces();
-        let space = spaces.get(owner).into_iter();
-        let documents = space.flat_map(|space| space.documents(model));
+        let space = spaces.get(owner);
+        if let Some(log) = space.and_then(|space| space.log_records(owner, model)) {
+            return log.collect();
+        }
+        let documents = space.into_iter().flat_map(|space| space.documents(model));
         documents.filter_map(|(_, document)| document.record().ok()).collect()
     }
 
@@ -77,6 +93,10 @@ impl MemoryDatabase {
     fn spaces(&self) -> MutexGuard<'_, HashMap<Owner, Space>> {
         self.spaces.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn followers(&self) -> MutexGuard<'_, Followers> {
+        self.followers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Database for MemoryDatabase {
@@ -84,7 +104,7 @@ impl Database for MemoryDatabase {
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<MemoryUnit, DatabaseError> {
         let turn = match access {
-            // Each read happens at once, under the mutex.
+            // Each read is atomic, under the mutex.
             Access::Read => None,
             Access::Write => Some(self.locks.lock(owner).await),
         };

@@ -1,13 +1,14 @@
-//! Who data belongs to.
+//! The owner of data.
 
 use std::{borrow::Borrow, fmt, sync::Arc};
 
-use crate::diff;
+use crate::{diff, error::Error};
 
-/// Who a set of objects belongs to: a user, a team, a tenant.
+/// The owner of a set of objects: a user, a team, a tenant.
 ///
-/// The auth closure makes it from a request, and everything a sync reads or writes is for that owner
-/// alone. It is a type of its own so that it cannot be mixed up with a model or an id. Cheap to clone.
+/// The auth closure determines it from a request, and everything that a sync reads or writes is only
+/// for this owner. It is a separate type so that it cannot be confused with a model or an id. Cheap to
+/// clone.
 ///
 /// ```
 /// use mobync::Owner;
@@ -21,7 +22,7 @@ use crate::diff;
 pub struct Owner(Arc<str>);
 
 impl Owner {
-    /// The owner of that name: 1 to 1,024 bytes without a NUL.
+    /// The owner with this name: 1 to 1,024 bytes without a NUL.
     ///
     /// # Errors
     /// [`InvalidOwner`] for any other name.
@@ -41,10 +42,19 @@ impl Owner {
 
 /// A name that cannot be an [`Owner`]: it is empty, longer than 1,024 bytes, or has a NUL.
 ///
-/// In an auth closure, `?` turns it into a 401.
+/// `?` turns it into a 401, in an auth closure as in a handler of your own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the owner {0}")]
 pub struct InvalidOwner(&'static str);
+
+/// The message for the client.
+pub(crate) const NOBODY: &str = "The token names nobody who could own data here.";
+
+impl From<InvalidOwner> for Error {
+    fn from(_: InvalidOwner) -> Self {
+        Self::Unauthenticated(NOBODY.into())
+    }
+}
 
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

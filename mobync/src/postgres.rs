@@ -43,16 +43,16 @@ use crate::{
 pub type PostgresDatabase = SqlDatabase<Postgres>;
 
 impl Builder<Postgres> {
-    /// How long a sync waits for the other syncs of its owner, and for a connection, before it is
-    /// answered as busy; 10 seconds unless set.
+    /// Sets how long a sync waits for other syncs of its owner, and for a connection, before it fails
+    /// as busy. The default is 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.dialect.lock_timeout = timeout;
         self
     }
 
-    /// The greatest number of connections of the pool that [`connect`](Self::connect) makes; 10 unless
-    /// set.
+    /// Sets the greatest number of connections of the pool that [`connect`](Self::connect) creates. The
+    /// default is 10.
     #[must_use]
     pub fn max_connections(mut self, most: u32) -> Self {
         self.dialect.max_connections = most;
@@ -84,8 +84,8 @@ impl Builder<Postgres> {
     /// Has each commit of new diffs tell the other processes the owner's clock, which
     /// [`hear_clocks`](crate::sql::SqlDatabase::hear_clocks) listens for; no unless set.
     ///
-    /// It takes no further round trip, but PostgreSQL lets transactions that notify commit one after
-    /// another only, whosoever they are.
+    /// It needs no further round trip, but PostgreSQL commits all transactions that notify one after
+    /// another, even for different owners.
     #[must_use]
     pub fn announce_clocks(mut self) -> Self {
         self.dialect.announces = true;

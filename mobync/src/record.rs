@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 /// One record of a model, or some changed fields of one: a JSON object with an `id`.
 ///
-/// Fields are in the order of their names. As JSON it is one object, the id among the fields.
+/// Fields are in the order of their names. As JSON it is one object, with the id as one of its members.
 ///
 /// ```
 /// use mobync::Record;
@@ -25,7 +25,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The record of that id, without fields.
+    /// A record with this id, without fields.
     pub fn new(id: impl Into<String>) -> Self {
         Self { id: id.into(), fields: Map::new() }
     }
@@ -47,7 +47,8 @@ impl Record {
         self.fields.get(field)
     }
 
-    /// Sets a field other than the id; a field named `id` is ignored, for a record keeps its id.
+    /// Sets a field other than the id. A field named `id` is ignored, because the id of a record does
+    /// not change.
     pub fn insert(&mut self, field: impl Into<String>, value: impl Into<Value>) {
         let field = field.into();
         if field != "id" {
@@ -55,7 +56,7 @@ impl Record {
         }
     }
 
-    /// All fields but the id.
+    /// All fields except the id.
     pub fn fields(&self) -> &Map<String, Value> {
         &self.fields
     }

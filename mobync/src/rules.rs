@@ -4,35 +4,59 @@ use std::{borrow::Cow, fmt, future::Future, pin::Pin};
 
 use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, record::Record};
 
-/// What an application allows, diff by diff.
+/// What an application allows, for each diff.
 ///
-/// Every new diff of a device is asked about, whatever it would do, in the order in which the diffs
-/// take effect. What is refused does nothing, alone, and is undone on the device; the person reads the
-/// sentence. Each method allows everything unless it is written. Seldom, a diff is asked about twice,
-/// so answer by what is there and count nothing.
+/// The rules check every new diff of a device, whatever it would do, in the order in which the diffs
+/// take effect. A refused diff has no effect, and the device undoes it and shows the message; the other
+/// diffs are applied. By default each method allows everything. In rare cases a diff is checked twice,
+/// so decide by the data and do not count calls.
+///
+/// For rules without state one function is enough. It checks every diff.
+///
+/// ```
+/// use mobync::{Diff, Mobync, Operation, Owner, Refusal, View, memory::MemoryDatabase};
+///
+/// let mobync = Mobync::new(MemoryDatabase::new()).rules(
+///     async |_: &Owner, diff: &Diff, view: &mut View<'_>| -> Result<(), Refusal> {
+///         if diff.operation == Operation::Delete && view.find("locked", &diff.object_id()?).await?.is_some() {
+///             return Err(Refusal::because("This is locked."));
+///         }
+///         Ok(())
+///     },
+/// );
+/// # let _ = mobync;
+/// ```
+///
+/// It is an `async fn`, or an `async` closure that captures nothing and has the types of its parameters
+/// written out. (Rust cannot express yet that the future of a closure that borrows its captures is
+/// `Send`.) Rules with state, such as a limit from a configuration, are a type:
 ///
 /// ```
 /// use mobync::{Diff, Owner, Refusal, Rules, View};
 ///
-/// struct AtMostAHundredTasks;
+/// struct AtMost(usize);
 ///
-/// impl Rules for AtMostAHundredTasks {
+/// impl Rules for AtMost {
 ///     async fn create(
 ///         &self,
 ///         _owner: &Owner,
 ///         diff: &Diff,
 ///         view: &mut View<'_>,
 ///     ) -> Result<(), Refusal> {
-///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= 100 {
-///             return Err(Refusal::because("You can have 100 tasks; delete one first."));
+///         if diff.model == "tasks" && view.read("tasks", &[]).await?.len() >= self.0 {
+///             return Err(Refusal::because("You have too many tasks; delete one first."));
 ///         }
 ///         Ok(())
 ///     }
 /// }
 /// ```
+///
+/// An `Option` of rules also implements `Rules`: `None` allows everything.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` has no rules for diffs",
-    note = "implement `mobync::Rules`; each of its methods allows everything unless it is written"
+    message = "`{Self}` is no rules for diffs",
+    label = "neither implements `Rules`, nor is it `async fn(&Owner, &Diff, &mut View<'_>) -> Result<(), Refusal>`",
+    note = "implement `mobync::Rules`; each of its methods allows everything unless it is written",
+    note = "a closure must be `async |owner: &Owner, diff: &Diff, view: &mut View<'_>|` and capture nothing"
 )]
 pub trait Rules: Send + Sync + 'static {
     /// Whether the owner may make this create.
@@ -84,18 +108,76 @@ pub struct NoRules;
 
 impl Rules for NoRules {}
 
-/// Why a rule does not let a diff pass.
+impl<R: Rules> Rules for Option<R> {
+    async fn create(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.create(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn update(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.update(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        match self {
+            Some(rules) => rules.delete(owner, diff, view).await,
+            None => Ok(()),
+        }
+    }
+}
+
+/// An async function or closure that checks every diff. Its future may borrow from the parameters, and
+/// is `Send`.
+pub trait Rule<'a>:
+    Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> <Self as Rule<'a>>::Verdict
+{
+    /// What it becomes.
+    type Verdict: Future<Output = Result<(), Refusal>> + Send + 'a;
+}
+
+impl<'a, F, V> Rule<'a> for F
+where
+    F: Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> V,
+    V: Future<Output = Result<(), Refusal>> + Send + 'a,
+{
+    type Verdict = V;
+}
+
+impl<F> Rules for F
+where
+    F: for<'a> Rule<'a> + Send + Sync + 'static,
+{
+    async fn create(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+
+    async fn update(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+
+    async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
+        self(owner, diff, &mut View(&mut *view.0)).await
+    }
+}
+
+/// Why a rule refuses a diff.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// The rule forbids it; the person reads the sentence.
+    /// The rule forbids it. The person reads the message.
     Forbidden(Cow<'static, str>),
-    /// The rule could not tell, for the database failed; so does the sync.
+    /// An error of the database. A [rejection](DatabaseError::is_rejection) refuses the diff. With any
+    /// other error the rule cannot decide, and the sync fails.
     Failed(DatabaseError),
 }
 
 impl Refusal {
-    /// The rule forbids the diff; `sentence` is what the person reads.
+    /// The rule forbids the diff. The person reads `sentence`.
     pub fn because(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::Forbidden(sentence.into())
     }
@@ -107,11 +189,11 @@ impl From<DatabaseError> for Refusal {
     }
 }
 
-/// The owner's part of the database as a rule sees it: in the sync's own unit of work, with the
-/// request's earlier diffs done.
+/// The owner's data as a rule sees it: in the sync's own unit of work, with the request's earlier diffs
+/// applied.
 pub struct View<'v>(&'v mut (dyn Look + 'v));
 
-/// How a view looks at the database. Boxed, so that rules do not depend on which one it is.
+/// How a view reads the database. Boxed, so that rules do not depend on the database's type.
 pub(crate) trait Look: Send {
     fn read<'l>(&'l mut self, model: &'l str, filters: &'l [ReadFilter]) -> Looked<'l>;
 }
@@ -136,7 +218,7 @@ impl<'v> View<'v> {
         self.0.read(model, filters).await
     }
 
-    /// The owner's record of that id, if it is there.
+    /// The owner's record with this id, if it exists.
     ///
     /// # Errors
     /// Those of the database; pass them on with `?`.

@@ -42,17 +42,16 @@ use crate::sql::{Builder, SqlDatabase};
 pub type SqliteDatabase = SqlDatabase<Sqlite>;
 
 impl Builder<Sqlite> {
-    /// How long a sync waits for the one that writes, before it is answered as busy; 5 seconds unless
-    /// set.
+    /// Sets how long a sync waits for the writer before it fails as busy. The default is 5 seconds.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.dialect.busy_timeout = timeout;
         self
     }
 
-    /// How sure [`connect`](Self::connect)'s connections make that a commit is on the disk. `Full`
-    /// unless set: an acknowledged sync survives a loss of power. With `Normal` the last ones may be
-    /// lost, and devices be answered `clock_ahead`.
+    /// Sets the durability of commits on the connections of [`connect`](Self::connect). The default is
+    /// `Full`: an acknowledged sync survives a power failure. With `Normal` the last syncs may be lost,
+    /// and devices then get `clock_ahead`.
     #[must_use]
     pub fn synchronous(mut self, synchronous: SqliteSynchronous) -> Self {
         self.dialect.synchronous = synchronous;

@@ -1,4 +1,4 @@
-//! Seven methods and a commit: what a user writes for a database of their own.
+//! Seven methods and a commit: what you implement for your own database.
 
 use std::future::Future;
 
@@ -7,12 +7,13 @@ use crate::{
     diff::{Diff, Operation},
     error::DatabaseError,
     filter::ReadFilter,
+    merge::Write,
     owner::Owner,
     record::Record,
-    unit::{Rejection, UnitOfWork, Write},
+    unit::{Rejection, UnitOfWork},
 };
 
-/// Seven methods and a commit, which plug in any database. One value serves one sync.
+/// Seven methods and a commit, which connect any database. One value serves one sync.
 ///
 /// A sync reads and writes through one value, its unit of work. It relies on this:
 ///
@@ -28,9 +29,9 @@ use crate::{
 /// The log is a model like the others, named `diffs` unless the settings say otherwise, with the
 /// columns `id`, `owner`, `logical_clock`, `utc_timestamp`, `type`, `model` and `json_data`.
 ///
-/// A cloneable `Synchronizer` is a [`Database`](crate::Database): every sync works on a clone. All else
-/// that a sync asks of a database follows from these methods, see [`UnitOfWork`]. A database that wants to
-/// be fast implements that trait in place of this one.
+/// A cloneable `Synchronizer` is a [`Database`](crate::Database): every sync works on a clone.
+/// Everything else that a sync asks of a database is derived from these methods: see [`UnitOfWork`]. To
+/// be fast, implement that trait instead of this one.
 ///
 /// # Errors
 /// Every method fails with the implementer's own error, which becomes a [`DatabaseError`]. That type
@@ -64,7 +65,7 @@ pub trait Synchronizer: Send {
         record: Record,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Writes the fields of `changes` to the record of that id.
+    /// Writes the fields of `changes` to the record with that id.
     fn update(
         &mut self,
         owner: &Owner,
@@ -72,7 +73,7 @@ pub trait Synchronizer: Send {
         changes: Record,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Removes the record of that id.
+    /// Removes the record with that id.
     fn delete(
         &mut self,
         owner: &Owner,
@@ -82,34 +83,34 @@ pub trait Synchronizer: Send {
 
     /// Whether the owner may make this create; `false` refuses the diff as `forbidden`.
     ///
-    /// Every new diff is asked about, also one that will change nothing. It is as the device sent it.
-    /// The request's earlier diffs are done, and can be read. A field that the database does not have
-    /// is [`DatabaseError::UnknownField`], which fails the request.
+    /// It is called for every new diff, also for one that will change nothing, with the diff as the
+    /// device sent it. The request's earlier diffs are applied, and can be read. For a field that the
+    /// database does not have, return [`DatabaseError::UnknownField`], which fails the request.
     fn validate_create(
         &mut self,
         owner: &Owner,
         diff: &Diff,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Whether the owner may make this update; as [`validate_create`](Self::validate_create).
+    /// Whether the owner may make this update; like [`validate_create`](Self::validate_create).
     fn validate_update(
         &mut self,
         owner: &Owner,
         diff: &Diff,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Whether the owner may make this delete; as [`validate_create`](Self::validate_create).
+    /// Whether the owner may make this delete; like [`validate_create`](Self::validate_create).
     fn validate_delete(
         &mut self,
         owner: &Owner,
         diff: &Diff,
     ) -> impl Future<Output = Result<bool, Self::Error>> + Send;
 
-    /// Keeps everything that the unit wrote, or nothing. Called at the end of every sync that was
+    /// Stores everything that the unit wrote, or nothing. Called at the end of every sync that was
     /// opened to write.
     ///
-    /// Provided: does nothing, for a database that writes at once. Without transactions, a failure in
-    /// the middle of a sync leaves half of it behind.
+    /// The default does nothing, for a database that writes immediately. Without transactions, a
+    /// failure in the middle of a sync leaves half of it in the database.
     fn commit(self) -> impl Future<Output = Result<(), Self::Error>> + Send
     where
         Self: Sized,
@@ -118,7 +119,7 @@ pub trait Synchronizer: Send {
     }
 }
 
-/// The seven methods make a unit of work, in which everything goes one by one.
+/// The seven methods make a unit of work, which executes writes one by one.
 impl<S: Synchronizer> UnitOfWork for S {
     async fn read(
         &mut self,
@@ -140,7 +141,7 @@ impl<S: Synchronizer> UnitOfWork for S {
                 Change::Update { model, changes } => self.update(owner, &model, changes).await,
                 Change::Delete { model, id } => self.delete(owner, &model, &id).await,
             };
-            // It may be of no more use, so that is all.
+            // The unit may be unusable, so this ends it.
             if let Err(error) = done {
                 return Ok(vec![Rejection { place, error: error.into() }]);
             }

@@ -3,8 +3,6 @@
 mod log;
 mod marks;
 mod rows;
-mod window;
-mod write;
 
 use std::future::Future;
 
@@ -12,29 +10,27 @@ use crate::{
     diff::{Diff, Operation},
     error::DatabaseError,
     filter::ReadFilter,
-    merge::Snapshot,
+    merge::{Snapshot, Window, Write},
     owner::Owner,
     reconcile::same,
     record::Record,
 };
 
-pub use self::{
-    marks::{Mark, SetOff, Will},
-    window::{Window, WindowQuery},
-    write::{Rejection, Write},
-};
+pub use self::marks::{Mark, SetOff, Will};
 
 /// One unit of work on a database, as the engine uses it.
 ///
-/// Every [`Synchronizer`](crate::Synchronizer) is one, so a database of your own need not implement
-/// it. The ready-made databases implement it in place of the seven methods, to be fast: four methods are
-/// theirs, and the others are provided and right through those four.
+/// Every [`Synchronizer`](crate::Synchronizer) is one, so a database of your own need not implement it.
+/// The ready-made databases implement it instead of the seven methods, to be fast. Four methods are
+/// required. The others have defaults that are correct with those four.
 ///
 /// The promises are those of [`Synchronizer`](crate::Synchronizer): isolation, reads that see earlier
 /// writes, all or nothing, owners apart.
 ///
 /// # Errors
-/// A [`DatabaseError`], which tells "the database failed" from "the database does not take this value".
+/// A [`DatabaseError`], which distinguishes "the database failed" from "the database rejects this
+/// value".
+// A method that is added here is passed on in `any/unit.rs`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no unit of work of a database",
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"
@@ -49,22 +45,22 @@ pub trait UnitOfWork: Send + Sized {
         filters: &[ReadFilter],
     ) -> impl Future<Output = Result<Vec<Record>, DatabaseError>> + Send;
 
-    /// Does the writes, which are of different objects, in their order.
+    /// Executes the writes, which are of different objects, in their order.
     ///
-    /// Returns which of them the database does not take, by place and with the reason; the others
-    /// are done. A unit that cannot go on stops at the first.
+    /// Returns those that the database rejects, with index and reason; the others are executed. A unit
+    /// that is unusable after a rejection stops at the first.
     ///
     /// # Errors
-    /// A failure; or a rejection ([`DatabaseError::is_rejection`]), if the unit cannot tell of which
-    /// write it is. Then all is repeated in a new unit that is told to
-    /// [check each change](Self::check_each_change).
+    /// A failure; or a rejection ([`DatabaseError::is_rejection`]), if the unit cannot say which write
+    /// caused it. Then everything is repeated in a new unit that is told to [check each
+    /// change](Self::check_each_change).
     fn write(
         &mut self,
         owner: &Owner,
         writes: &[Write<'_>],
     ) -> impl Future<Output = Result<Vec<Rejection>, DatabaseError>> + Send;
 
-    /// Adds the entries to the log; those of a large sync come in several parts.
+    /// Adds entries to the log. A large sync calls it several times.
     fn append(
         &mut self,
         owner: &Owner,
@@ -72,8 +68,8 @@ pub trait UnitOfWork: Send + Sized {
         entries: Vec<Diff>,
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
 
-    /// Keeps everything that the unit wrote, or nothing; behind it everything that the unit has read is
-    /// kept, too. Called at the end of every sync that was opened to write.
+    /// Stores everything that the unit wrote, or nothing. After it, everything that the unit has read
+    /// is stored, too. Called at the end of every sync that was opened to write.
     ///
     /// # Errors
     /// Also a rejection, for a constraint that the database checks at the commit; see
@@ -82,23 +78,24 @@ pub trait UnitOfWork: Send + Sized {
 
     // What is allowed.
 
-    /// Whether the database has this model with these fields, as far as it knows without looking.
-    /// Asked for every new diff before anything is written. Provided: yes.
+    /// Checks that the database has this model with these fields, as far as it knows without a query.
+    /// Called for every new diff before anything is written. The default accepts everything.
     ///
     /// # Errors
-    /// [`DatabaseError::UnknownModel`] or [`DatabaseError::UnknownField`] if it has not.
+    /// [`DatabaseError::UnknownModel`] or [`DatabaseError::UnknownField`] if it does not have them.
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
         let _ = (model, fields);
         Ok(())
     }
 
-    /// Whether [`validate`](Self::validate) can refuse anything. If it can, writes do not wait to go out
-    /// together. Provided: no.
+    /// Whether [`validate`](Self::validate) can refuse anything. If it can, writes are not collected
+    /// into batches. The default is `false`.
     fn validates(&self) -> bool {
         false
     }
 
-    /// Whether the owner may make this change; `false` refuses the diff as `forbidden`. Provided: yes.
+    /// Whether the owner may make this change; `false` refuses the diff as `forbidden`. The default is
+    /// `true`.
     fn validate(
         &mut self,
         owner: &Owner,
@@ -110,38 +107,37 @@ pub trait UnitOfWork: Send + Sized {
 
     // How rejections are found.
 
-    /// Whether the unit is as before, and can go on, after [`write`](Self::write) was rejected a
-    /// change. Provided: no, so that the unit is dropped, and the sync repeated without what was rejected.
+    /// Whether the unit is unchanged and usable after [`write`](Self::write) has rejected a change. The
+    /// default is `false`: the unit is dropped, and the sync is repeated without the rejected change.
     ///
-    /// As long as [`read`](Self::read) still answers, the unit is asked about the other changes first, and
-    /// one repetition is enough. Where it fails, as in a transaction that was aborted, there is one
-    /// repetition for each change that is rejected; a unit that undoes a rejected change by itself (by a
-    /// savepoint) needs none, and says yes here.
+    /// As long as [`read`](Self::read) still works, the other changes are tried in the same unit first,
+    /// and one repetition is enough. If it fails, as in an aborted transaction, there is one repetition
+    /// for each rejected change. A unit that undoes a rejected change by itself (with a savepoint)
+    /// needs none, and returns `true` here.
     fn survives_rejection(&self) -> bool {
         false
     }
 
-    /// From now on the unit must tell which change the database does not take.
+    /// From now on the unit must name each change that the database rejects.
     ///
-    /// Called first of all, after an earlier unit's [`write`](Self::write) or [`commit`](Self::commit)
-    /// failed with a rejection that named no change. Provided: does nothing.
+    /// Called before anything else, after [`write`](Self::write) or [`commit`](Self::commit) of an
+    /// earlier unit failed with a rejection that named no change. The default does nothing.
     fn check_each_change(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         async { Ok(()) }
     }
 
-    /// From now on the unit must check with each change what it otherwise checks at the commit.
+    /// From now on the unit must check after each change what it otherwise checks at the commit.
     ///
-    /// Called behind [`check_each_change`](Self::check_each_change), after an earlier unit's
-    /// [`commit`](Self::commit) failed with a rejection, or its [`write`](Self::write) did though it
-    /// was told to check each change. Provided: does nothing.
+    /// Called after [`check_each_change`](Self::check_each_change), if [`commit`](Self::commit) of an
+    /// earlier unit failed with a rejection, or if its [`write`](Self::write) did although it had to
+    /// check each change. The default does nothing.
     fn check_at_once(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         async { Ok(()) }
     }
 
-    /// Whether the database surely takes this value (JSON text) for this field, whatever else is in the
-    /// row or in others: its type decides, and no constraint, index or trigger looks at it. An update of
-    /// such fields alone goes out together with the change of the same object before it.
-    /// Provided: no.
+    /// Whether the database accepts this value (JSON text) for this field in any case: only the type
+    /// decides, and no constraint, index or trigger uses the field. An update of only such fields is
+    /// written together with the previous change of the same object. The default is `false`.
     fn takes(&self, model: &str, field: &str, value: &str) -> bool {
         let _ = (model, field, value);
         false
@@ -149,8 +145,8 @@ pub trait UnitOfWork: Send + Sized {
 
     // How the log is read.
 
-    /// The owner's clock, in ticks: one more than the greatest `logical_clock` in the log, 0 where it
-    /// is empty. Provided: probes the log in O(log n) reads, for no tick is left out.
+    /// The owner's clock, in ticks: one more than the greatest `logical_clock` in the log, 0 if it is
+    /// empty. The default searches the log with O(log n) reads, because no tick is missing.
     fn clock(
         &mut self,
         owner: &Owner,
@@ -159,8 +155,8 @@ pub trait UnitOfWork: Send + Sized {
         log::probe_clock(self, owner, log)
     }
 
-    /// Reads what a sync needs of the log, and which of the request's objects are there.
-    /// Provided: by [`read`](Self::read), in a few steps.
+    /// Reads what a sync needs from the log, and which of the request's objects exist. The default uses
+    /// [`read`](Self::read), in a few steps.
     fn window(
         &mut self,
         owner: &Owner,
@@ -169,8 +165,8 @@ pub trait UnitOfWork: Send + Sized {
         log::read_window(self, owner, query)
     }
 
-    /// Folds the whole log into what is alive at its end, which is all that a new device gets.
-    /// Provided: by [`window`](Self::window), all at once.
+    /// Reads the whole log and folds it into the objects that are alive at its end, which is everything
+    /// that a new device gets. The default uses [`window`](Self::window).
     fn snapshot(
         &mut self,
         owner: &Owner,
@@ -363,4 +359,27 @@ pub trait UnitOfWork: Send + Sized {
         let _ = (model, operation, fields);
         Ok(())
     }
+}
+
+/// What a sync asks of the log and the objects, in one value so that a database can answer with one
+/// query.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowQuery<'a> {
+    /// The name of the diffs model.
+    pub log: &'a str,
+    /// The device's clock, in ticks.
+    pub since: i64,
+    /// The ids of the request's diffs.
+    pub ids: &'a [&'a str],
+    /// The objects (model, id) that the request names, each once.
+    pub objects: &'a [(&'a str, &'a str)],
+}
+
+/// A change that a database rejects.
+#[derive(Debug)]
+pub struct Rejection {
+    /// The change's index among those to be written, from 0.
+    pub place: usize,
+    /// Why.
+    pub error: DatabaseError,
 }

@@ -162,7 +162,7 @@ async fn what_has_no_answer_is_sent_again_after_waits_that_double() {
     for (wait, expected) in waits.iter().zip([1.0, 2.0, 4.0]) {
         assert!((expected * 0.5..expected * 1.5 + 0.1).contains(wait), "{waits:?}");
     }
-    assert_eq!(wire.mobync.apply(0, Vec::new(), &ada()).await.unwrap().logical_clock, 1);
+    assert_eq!(wire.mobync.apply(&ada(), 0, Vec::new()).await.unwrap().logical_clock, 1);
 }
 
 #[tokio::test(start_paused = true)]

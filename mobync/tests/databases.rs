@@ -35,12 +35,12 @@ on_every_database! {
 async fn owners_do_not_see_each_other_even_with_equal_ids(server: Server<impl Database>) {
     let bob = owner("bob");
     let made = |a: &str| diffs([create("t1", json!({"a": a})).id("d1")]);
-    server.mobync.apply(0, made("ada's"), &ada()).await.unwrap();
-    let bobs = server.mobync.apply(0, made("bob's"), &bob).await.unwrap();
+    server.mobync.apply(&ada(), 0, made("ada's")).await.unwrap();
+    let bobs = server.mobync.apply(&bob, 0, made("bob's")).await.unwrap();
     assert_eq!((bobs.logical_clock, bobs.diffs.len()), (1, 0));
     let changed = diffs([update("t1", json!({"a": "changed"})).at(1).id("d2")]);
-    server.mobync.apply(1, changed, &bob).await.unwrap();
-    server.mobync.apply(2, diffs([delete("t1").at(5).id("d3")]), &bob).await.unwrap();
+    server.mobync.apply(&bob, 1, changed).await.unwrap();
+    server.mobync.apply(&bob, 2, diffs([delete("t1").at(5).id("d3")])).await.unwrap();
     assert_eq!(server.rows().await, [r#"t1 {"a":"ada's"}"#]);
     assert!(server.back(1, []).await.is_empty());
     assert_eq!(server.log().await.len(), 1);
@@ -185,7 +185,7 @@ async fn a_rule_sees_the_owners_rows_with_the_requests_earlier_diffs_done(
     server: Server<impl Database>,
 ) {
     let bobs = diffs([create("m1", json!({})).model("members")]);
-    server.mobync.apply(0, bobs, &owner("bob")).await.unwrap();
+    server.mobync.apply(&owner("bob"), 0, bobs).await.unwrap();
     let server = Server { mobync: server.mobync.rules(MembersOnly) };
     let sent = [
         create("t0", json!({})).id("early"),
@@ -219,7 +219,7 @@ async fn a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody(
     let waiting = server.mobync.clone().rules(Waits(Arc::clone(&reached)));
     let sync = tokio::spawn(async move {
         let sent = diffs([create("t1", json!({"a": 1})), delete("t1").at(1)]);
-        waiting.apply(0, sent, &ada()).await
+        waiting.apply(&ada(), 0, sent).await
     });
     reached.notified().await;
     sync.abort();
@@ -283,7 +283,7 @@ async fn hold<D: Database>(server: &Server<D>) -> tokio::task::JoinHandle<()> {
     let reached = Arc::new(Notify::new());
     let waiting = server.mobync.clone().rules(Waits(Arc::clone(&reached)));
     let held = tokio::spawn(async move {
-        let _ = waiting.apply(0, diffs([delete("t1")]), &ada()).await;
+        let _ = waiting.apply(&ada(), 0, diffs([delete("t1")])).await;
     });
     reached.notified().await;
     held
@@ -295,9 +295,9 @@ async fn owners_do_not_wait_for_each_other() {
         let held = hold(&server).await;
         let sent = diffs([create("t1", json!({}))]);
         let bob = owner("bob");
-        let sync = server.mobync.apply(0, sent, &bob);
+        let sync = server.mobync.apply(&bob, 0, sent);
         assert_eq!(timeout(Duration::from_mins(1), sync).await.unwrap().unwrap().logical_clock, 1);
-        let idle = server.mobync.apply(0, Vec::new(), &bob);
+        let idle = server.mobync.apply(&bob, 0, Vec::new());
         assert_eq!(timeout(Duration::from_mins(1), idle).await.unwrap().unwrap().diffs.len(), 1);
         held.abort();
     }

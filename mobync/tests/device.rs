@@ -86,7 +86,7 @@ async fn answer<D: Database, R: Rules>(
     request: &Request,
 ) -> Result<SyncResponse, Error> {
     let body = request.body().clone();
-    server.mobync.apply(body.logical_clock, body.diffs, &ada()).await
+    server.mobync.apply(&ada(), body.logical_clock, body.diffs).await
 }
 
 async fn sync<S: LocalStore, D: Database, R: Rules>(

@@ -95,7 +95,7 @@ async fn once_there_is_room_all_goes_on_whatever_step_and_statement_met_the_full
             server.mobync.write(&ada(), theirs).await.unwrap();
             let body = request.body().clone();
             let answer: SyncResponse =
-                server.mobync.apply(body.logical_clock, body.diffs, &ada()).await.unwrap();
+                server.mobync.apply(&ada(), body.logical_clock, body.diffs).await.unwrap();
 
             other.fill(left).await;
             let before = all(&device).await;
@@ -121,7 +121,7 @@ async fn once_there_is_room_all_goes_on_whatever_step_and_statement_met_the_full
             while device.has_pending().await.unwrap() {
                 let request = device.request(100).await.unwrap();
                 let body = request.body().clone();
-                let answer = server.mobync.apply(body.logical_clock, body.diffs, &ada()).await;
+                let answer = server.mobync.apply(&ada(), body.logical_clock, body.diffs).await;
                 let taken = device.take(&request, &answer.unwrap()).await.unwrap();
                 assert!(matches!(taken, Taken::Applied(_)));
             }

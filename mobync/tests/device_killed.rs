@@ -55,7 +55,7 @@ async fn work_until_killed(device: Laptop) {
 }
 
 async fn apply(server: &Server<MemoryDatabase>, request: SyncRequest) -> SyncResponse {
-    server.mobync.apply(request.logical_clock, request.diffs, &ada()).await.unwrap()
+    server.mobync.apply(&ada(), request.logical_clock, request.diffs).await.unwrap()
 }
 
 /// What a child has said that it has done.

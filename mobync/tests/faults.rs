@@ -201,7 +201,7 @@ async fn a_sync_that_is_cancelled_leaves_nothing_behind_and_blocks_nobody() {
         let server = Server::new(MemoryDatabase::new());
         let waiting = server.mobync.clone().rules(WaitsAt(diff, AtomicUsize::new(0)));
         let owner = ada();
-        let sync = waiting.apply(0, diffs(request()), &owner);
+        let sync = waiting.apply(&owner, 0, diffs(request()));
         assert!(tokio::time::timeout(Duration::from_secs(9), sync).await.is_err(), "{diff}");
         assert!(server.log().await.is_empty() && server.rows().await.is_empty(), "{diff}");
         assert_eq!(server.sync(0, request()).await.logical_clock, 1);
@@ -350,7 +350,7 @@ async fn a_rule_that_changes_its_mind_is_asked_a_few_times_for_each_diff() {
             [create(&id, json!({"a": 1})).at(1), delete(&id).at(2)]
         })
         .collect();
-    let answer = fickle.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = fickle.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert_eq!(answer.logical_clock, 2);
     let asked = asked.load(Ordering::SeqCst);
     assert!(asked <= 10 * objects, "{asked} questions for {objects} deletes");

@@ -71,9 +71,9 @@ async fn a_device_hears_of_the_syncs_of_another() {
     let mut device = Device::of(&mobync, "ada").await;
     assert_eq!(device.hears().await.unwrap(), clock(0));
     device.hears_nothing().await;
-    mobync.apply(0, diffs([create("t1", json!({}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({}))])).await.unwrap();
     assert_eq!(device.hears().await.unwrap(), clock(1));
-    mobync.apply(1, diffs([update("t1", json!({"done": true}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 1, diffs([update("t1", json!({"done": true}))])).await.unwrap();
     assert_eq!(device.hears().await.unwrap(), clock(2));
 }
 
@@ -92,11 +92,11 @@ async fn a_device_hears_of_what_the_backend_writes() {
 async fn a_sync_that_brings_nothing_new_is_no_news() {
     let mobync = mobync();
     let sent = diffs([create("t1", json!({}))]);
-    mobync.apply(0, sent.clone(), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, sent.clone()).await.unwrap();
     let mut device = Device::of(&mobync, "ada").await;
     assert_eq!(device.hears().await.unwrap(), clock(1));
-    mobync.apply(1, Vec::new(), &ada()).await.unwrap();
-    mobync.apply(0, sent, &ada()).await.unwrap();
+    mobync.apply(&ada(), 1, Vec::new()).await.unwrap();
+    mobync.apply(&ada(), 0, sent).await.unwrap();
     device.hears_nothing().await;
 }
 
@@ -105,7 +105,7 @@ async fn owners_hear_nothing_of_each_other() {
     let mobync = mobync();
     let mut grace = Device::of(&mobync, "grace").await;
     assert_eq!(grace.hears().await.unwrap(), clock(0));
-    mobync.apply(0, diffs([create("t1", json!({}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({}))])).await.unwrap();
     grace.hears_nothing().await;
     assert_eq!(Device::of(&mobync, "grace").await.hears().await.unwrap(), clock(0));
 }
@@ -116,7 +116,7 @@ async fn who_connects_anew_hears_of_what_was_missed() {
     let mut device = Device::of(&mobync, "ada").await;
     assert_eq!(device.hears().await.unwrap(), clock(0));
     drop(device);
-    mobync.apply(0, diffs([create("t1", json!({}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({}))])).await.unwrap();
     assert_eq!(Device::of(&mobync, "ada").await.hears().await.unwrap(), clock(1));
 }
 
@@ -126,7 +126,7 @@ async fn a_slow_device_hears_of_the_newest_clock_alone() {
     let mut device = Device::of(&mobync, "ada").await;
     for number in 0..50 {
         let sent = diffs([create(&format!("t{number}"), json!({}))]);
-        mobync.apply(number, sent, &ada()).await.unwrap();
+        mobync.apply(&ada(), number, sent).await.unwrap();
     }
     assert_eq!(device.hears().await.unwrap(), clock(0));
     assert_eq!(device.hears().await.unwrap(), clock(50));
@@ -264,8 +264,8 @@ async fn a_database_that_fails_is_a_failure_and_no_stream() {
 async fn the_clock_counts_the_syncs_that_brought_something() {
     let mobync = mobync();
     assert_eq!(mobync.clock(&ada()).await.unwrap(), 0);
-    mobync.apply(0, diffs([create("t1", json!({}))]), &ada()).await.unwrap();
-    mobync.apply(1, Vec::new(), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({}))])).await.unwrap();
+    mobync.apply(&ada(), 1, Vec::new()).await.unwrap();
     assert_eq!(mobync.clock(&ada()).await.unwrap(), 1);
     assert_eq!(mobync.clock(&owner("grace")).await.unwrap(), 0);
 }

@@ -12,7 +12,9 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use mobync::{
-    Change, Database, Mobync, Owner, Record, http::Endpoint, memory::MemoryDatabase,
+    Change, Database, DatabaseError, Mobync, Owner, Record,
+    http::{AuthError, Endpoint, failed},
+    memory::MemoryDatabase,
     postgres::PostgresDatabase,
 };
 use serde_json::json;
@@ -102,6 +104,16 @@ fn a_failure_is_logged_with_its_cause_at_the_level_it_deserves() {
 }
 
 #[test]
+fn what_a_handler_fails_with_is_logged_where_the_client_hears_nothing_of_it() {
+    let log = |error: fn() -> AuthError| log_of(async move { failed(error()) });
+    let lost = log(|| DatabaseError::failed("the disk is on fire").into());
+    assert!(lost.contains("ERROR") && lost.contains("the disk is on fire"), "{lost}");
+    let busy = log(|| DatabaseError::busy("all connections are in use").into());
+    assert!(busy.contains("WARN") && busy.contains("all connections are in use"), "{busy}");
+    assert_eq!(log(|| AuthError::forbidden("Not you.")), "");
+}
+
+#[test]
 fn a_change_of_the_backend_is_a_span_that_no_device_has() {
     let mobync = Mobync::new(MemoryDatabase::new());
     let change = Change::create("tasks", Record::new("t1"));
@@ -126,7 +138,7 @@ fn what_postgresql_says_is_logged_in_one_line_and_without_contents() {
     });
     for (code, level) in [("53100", "WARN"), ("58030", "ERROR"), ("40001", "WARN")] {
         let sent = diffs([create("t1", json!({"name": format!("ill {code} private")}))]);
-        let log = log_in(&runtime, mobync.apply(0, sent, &ada()));
+        let log = log_in(&runtime, mobync.apply(&ada(), 0, sent));
         // What sqlx logs of its statements is for the application to say.
         let ours = log.lines().filter(|line| !line.contains("sqlx"));
         let ours: Vec<&str> = ours.filter(|line| line.contains("sync failed")).collect();
@@ -137,6 +149,6 @@ fn what_postgresql_says_is_logged_in_one_line_and_without_contents() {
     }
     // What no diff can bring about, and all of them cause, has no contents either.
     let sent = diffs([create("t1", json!({"name": "ill 22000 private"}))]);
-    let log = log_in(&runtime, mobync.apply(0, sent, &ada()));
+    let log = log_in(&runtime, mobync.apply(&ada(), 0, sent));
     assert!(!log.contains("sync failed") && !log.contains("private"), "{log}");
 }

@@ -3,16 +3,13 @@
 use std::error::Error;
 
 use actix_web::web::{Data, Json};
-use mobync::{
-    Access, Change, Database as _, DatabaseError, Mobync, Owner, ReadFilter, Record, UnitOfWork,
-    http::AuthError, postgres::PostgresDatabase, sql::Table,
-};
-use mobync_actix::SyncError;
+use mobync::{Change, Mobync, Owner, ReadFilter, Record, postgres::PostgresDatabase, sql::Table};
+use mobync_actix::{BearerToken, SyncError};
 use serde_json::{Value, json};
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use crate::{auth::User, rules::MembersOnly};
+use crate::rules::MembersOnly;
 
 pub(crate) type Projects = Mobync<PostgresDatabase, MembersOnly>;
 
@@ -38,11 +35,14 @@ pub(crate) async fn open(url: &str) -> Result<Projects, Box<dyn Error>> {
 }
 
 /// `POST /projects`: a new project, with whoever asks for it as its first member.
-pub(crate) async fn found(user: User, projects: Data<Projects>) -> Result<Json<Value>, SyncError> {
+pub(crate) async fn found(
+    BearerToken(user): BearerToken,
+    projects: Data<Projects>,
+) -> Result<Json<Value>, SyncError> {
     let project = Uuid::now_v7().to_string();
-    let owner = Owner::new(&project).map_err(AuthError::from)?;
+    let owner = Owner::new(&project)?;
     // Members are synced like tasks, so a device of a member can add the others.
-    projects.write(&owner, [Change::create("members", Record::new(user.0))]).await?;
+    projects.write(&owner, [Change::create("members", Record::new(user))]).await?;
     Ok(Json(json!({"project": project})))
 }
 
@@ -51,8 +51,7 @@ pub(crate) async fn is_member(
     projects: &Projects,
     project: &Owner,
     user: &str,
-) -> Result<bool, DatabaseError> {
-    let mut unit = projects.database().open(project, Access::Read).await?;
-    let members = unit.read(project, "members", &[ReadFilter::equal("id", user)]).await?;
+) -> Result<bool, mobync::Error> {
+    let members = projects.read(project, "members", &[ReadFilter::equal("id", user)]).await?;
     Ok(!members.is_empty())
 }

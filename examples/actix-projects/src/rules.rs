@@ -24,9 +24,8 @@ impl Rules for MembersOnly {
 }
 
 async fn check_assignee(diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
-    // The library has checked that json_data is an object; nobody may be named in it.
-    let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
-    let assignee = data.get("assignee").and_then(Value::as_str);
+    let task = diff.record()?;
+    let assignee = task.get("assignee").and_then(Value::as_str);
     match assignee {
         Some(user) if diff.model == "tasks" && view.find("members", user).await?.is_none() => {
             Err(Refusal::because("A task can only be given to a member of the project."))

@@ -1,4 +1,4 @@
-//! Offline-first sync behind JSON Web Tokens.
+//! Offline-first sync with JSON Web Tokens.
 
 mod tokens;
 
@@ -41,9 +41,6 @@ async fn serve(args: &Args) -> io::Result<()> {
 fn app(tokens: Tokens) -> Router {
     let mobync = Mobync::new(MemoryDatabase::new().model("tasks", ["name", "done"]));
     let by_token = tokens.clone();
-    let sync = mobync_axum::router(mobync, move |credentials| {
-        let owner = by_token.owner(&credentials);
-        async move { owner }
-    });
+    let sync = mobync_axum::router(mobync, move |credentials| by_token.clone().owner(credentials));
     Router::new().route("/session", post(tokens::sign_in)).with_state(tokens).merge(sync)
 }

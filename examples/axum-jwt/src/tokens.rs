@@ -1,4 +1,4 @@
-//! JSON Web Tokens: who signs in gets one, and who syncs shows one.
+//! JSON Web Tokens: signing in returns one, and a sync needs one.
 
 use std::{
     env::{self, VarError},
@@ -19,13 +19,13 @@ use mobync_axum::SyncError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-/// For how long a token is good, in seconds.
+/// How long a token is valid, in seconds.
 const LIFETIME: u64 = 24 * 60 * 60;
 
 /// Names and passwords; a real application has a table of users, with hashes.
 const USERS: [(&str, &str); 2] = [("ada", "analytical"), ("bob", "builder")];
 
-/// The least length of a secret, in bytes: shorter ones can be guessed, and then anybody makes tokens.
+/// The least length of a secret, in bytes: anyone who guesses a shorter one can create tokens.
 const SHORTEST_SECRET: usize = 16;
 
 /// Makes tokens, and checks them.
@@ -34,20 +34,21 @@ pub(crate) struct Tokens {
     keys: Arc<(EncodingKey, DecodingKey)>,
 }
 
-/// What a token says.
+/// The claims of a token.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     /// Who it is for.
     sub: String,
-    /// Until when it is good, in seconds since 1970.
+    /// When it expires, in seconds since 1970.
     exp: u64,
 }
 
 impl Tokens {
-    /// Signs with `JWT_SECRET` of the environment; without it, tokens are good until the program ends.
+    /// Signs with the environment variable `JWT_SECRET`. Without it, tokens are valid until the program
+    /// ends.
     ///
     /// # Errors
-    /// If the secret is too short, blanks around it aside, or not UTF-8.
+    /// If the secret is too short (without blanks around it), or not UTF-8.
     pub(crate) fn new() -> io::Result<Self> {
         let secret = match env::var("JWT_SECRET") {
             Ok(secret) if secret.trim().len() >= SHORTEST_SECRET => secret.into_bytes(),
@@ -73,7 +74,7 @@ impl Tokens {
     }
 
     /// Whose token it is.
-    pub(crate) fn owner(&self, credentials: &Credentials) -> Result<Owner, AuthError> {
+    pub(crate) async fn owner(self, credentials: Credentials) -> Result<Owner, AuthError> {
         let token = credentials.token()?;
         match decode::<Claims>(token, &self.keys.1, &Validation::default()) {
             Ok(token) => Ok(Owner::new(token.claims.sub)?),

@@ -1,23 +1,24 @@
-//! The bodies of requests, written by hand: the generator shares the machine with the servers.
+//! The bodies of requests, written without serde, because the generator shares the machine with the
+//! servers.
 
 use std::fmt::{self, Write};
 
 use bytes::Bytes;
 
-/// A time that no server takes for the future, in milliseconds.
+/// A time in the past, in milliseconds.
 const LONG_AGO: u64 = 1_700_000_000_000;
 
-/// What is noted of every task.
+/// The note of every task.
 pub(crate) const NOTE: &str = "The shop at the corner closes at eight";
 
-/// An id of 36 characters, as UUIDs have; those of one lane follow each other.
+/// An id of 36 characters, like a UUID; the ids of one lane are consecutive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Id {
     lane: u64,
     number: u64,
 }
 
-/// Ids that nobody else has.
+/// Unique ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ids {
     lane: u64,
@@ -25,7 +26,7 @@ pub(crate) struct Ids {
 }
 
 impl Ids {
-    /// A lane of its own.
+    /// A new lane.
     pub(crate) fn new() -> Self {
         Self { lane: fastrand::u64(..), next: 0 }
     }
@@ -36,12 +37,12 @@ impl Ids {
         self.nth(self.next)
     }
 
-    /// The same ones, from the first on.
+    /// The same ids again, from the first on.
     pub(crate) fn again(&self) -> Self {
         Self { next: 0, ..*self }
     }
 
-    /// The one of that number.
+    /// The id with this number.
     pub(crate) fn nth(&self, number: u64) -> Id {
         Id { lane: self.lane, number }
     }
@@ -60,7 +61,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// The body of a sync request, as it is written.
+/// The body of a sync request, while it is written.
 #[derive(Debug)]
 pub(crate) struct Body {
     text: String,
@@ -68,12 +69,12 @@ pub(crate) struct Body {
 }
 
 impl Body {
-    /// Of a device at that clock.
+    /// For a device at this clock.
     pub(crate) fn at(clock: i64) -> Self {
         Self { text: format!(r#"{{"logical_clock":{clock},"diffs":["#), diffs: 0 }
     }
 
-    /// Makes a task, a record of about 150 bytes.
+    /// Creates a task, a record of about 150 bytes.
     pub(crate) fn create(&mut self, id: Id, object: Id) {
         self.begin(id, "create");
         self.put(object, "id");
@@ -99,7 +100,7 @@ impl Body {
         Bytes::from(self.text)
     }
 
-    /// Everything of a diff before the object.
+    /// The part of a diff before the object.
     fn begin(&mut self, id: Id, operation: &str) {
         if self.diffs > 0 {
             self.text.push(',');
@@ -123,7 +124,7 @@ impl Body {
     }
 }
 
-/// The name of a task that was renamed last for that edition.
+/// The name of a task after this rename.
 pub(crate) fn name(edition: u64) -> String {
     format!("Oat milk, edition {edition:06}")
 }

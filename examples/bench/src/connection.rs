@@ -18,7 +18,7 @@ pub(crate) struct Request {
     pub(crate) body: Bytes,
 }
 
-/// What it is answered.
+/// The expected answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answer {
     pub(crate) clock: i64,
@@ -43,7 +43,7 @@ pub(crate) struct Connection {
 }
 
 impl Request {
-    /// A request of that owner, whose token is the owner.
+    /// A request of this owner, with the owner as the token.
     pub(crate) fn new(owner: impl std::fmt::Display, body: Bytes) -> Result<Self> {
         let authorization = HeaderValue::try_from(format!("Bearer {owner}"))?;
         Ok(Self { authorization, body })
@@ -58,12 +58,12 @@ impl Connection {
         let stream = TcpStream::connect(address).await?;
         stream.set_nodelay(true)?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
-        // It ends when the sender is dropped; what it fails with, the sender fails with.
+        // It ends when the sender is dropped. Its errors are also returned by the sender.
         tokio::spawn(connection);
         Ok(Self { sender, path: url.path().parse()?, host: HeaderValue::from_str(host)? })
     }
 
-    /// Sends it, and waits for the whole answer, which must be one of success.
+    /// Sends it, and waits for the whole answer, which must be a success.
     pub(crate) async fn send(&mut self, request: Request) -> Result<Bytes> {
         let request = http::Request::post(self.path.clone())
             .header(header::HOST, self.host.clone())
@@ -83,7 +83,7 @@ impl Connection {
 
 impl Answer {
     /// # Errors
-    /// If it is no success, or something was refused.
+    /// If it is not a success, or something was refused.
     pub(crate) fn read(body: &[u8]) -> Result<Self> {
         let answer: AnswerBody = serde_json::from_slice(body)?;
         if !answer.success || !answer.refused.is_empty() {

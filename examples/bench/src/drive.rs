@@ -1,4 +1,4 @@
-//! The closed loop: each connection sends its next request when it has its answer.
+//! The closed loop: each connection sends its next request after it has received the answer.
 
 use std::{
     cell::RefCell,
@@ -22,11 +22,11 @@ use crate::{
 pub struct Until {
     /// After that time.
     pub elapsed: Duration,
-    /// After so many requests of all connections together.
+    /// After this number of requests of all connections.
     pub requests: u64,
 }
 
-/// What a number of requests took.
+/// The measurement of a number of requests.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Measured {
     /// How many were answered, each with success.
@@ -39,15 +39,15 @@ pub struct Measured {
     pub mean_us: f64,
     /// The median of it.
     pub p50_us: f64,
-    /// What one in a hundred is above.
+    /// The 99th percentile of it.
     pub p99_us: f64,
-    /// The time that the server's process worked for a request, in microseconds.
+    /// The CPU time of the server's process for a request, in microseconds.
     pub server_cpu_us: Option<f64>,
-    /// The time that the generator worked for a request, in microseconds.
+    /// The CPU time of the generator for a request, in microseconds.
     pub client_cpu_us: f64,
-    /// The memory that the server's process had before, in MiB.
+    /// The memory of the server's process before, in MiB.
     pub before_mib: Option<f64>,
-    /// The most memory that it had at once, in MiB.
+    /// The peak of its memory, in MiB.
     pub peak_mib: Option<f64>,
     /// The mean size of a request's body, in bytes.
     pub request_bytes: f64,
@@ -55,7 +55,7 @@ pub struct Measured {
     pub answer_bytes: f64,
 }
 
-/// What the connections have seen so far.
+/// The results of the connections so far.
 pub(crate) struct Tally {
     latencies: Histogram<u64>,
     sent: u64,
@@ -81,7 +81,7 @@ impl Tally {
         Ok(())
     }
 
-    /// Everything but what the server says of itself.
+    /// Everything except the server's own figures.
     #[allow(clippy::cast_precision_loss, reason = "figures for people")]
     pub(crate) fn measured(&self, client_cpu: Duration) -> Measured {
         let requests = self.latencies.len();
@@ -103,13 +103,13 @@ impl Tally {
     }
 }
 
-/// Lets the devices of a workload sync with the server at that address, over so many connections; a
-/// server of one's own is asked what it took.
+/// Lets the devices of a workload sync with the server at this address, over a number of connections. A
+/// server that this program has started also reports its CPU time and memory.
 ///
-/// What the devices need to be there is made before, and a tenth of it is run to warm up.
+/// The data that the devices need is created first, and a tenth of the run is a warm-up.
 ///
 /// # Errors
-/// If the server cannot be reached, or answers what it must not.
+/// If the server cannot be reached, or gives a wrong answer.
 pub async fn drive(
     url: &Uri,
     server: Option<&Server>,
@@ -130,13 +130,13 @@ pub(crate) struct Crowd {
 }
 
 impl Crowd {
-    /// Makes what the devices need to be there.
+    /// Creates the data that the devices need.
     pub(crate) async fn gather(url: &Uri, workload: Workload, connections: usize) -> Result<Self> {
         let devices = workload.prepare(url, connections).await?;
         Ok(Self { url: url.clone(), devices })
     }
 
-    /// Runs behind a warm-up.
+    /// Runs after a warm-up.
     pub(crate) async fn measure(
         &mut self,
         until: Until,
@@ -146,10 +146,10 @@ impl Crowd {
         self.run(until, server).await
     }
 
-    /// Runs, also where the first requests are what is to be measured.
+    /// Runs without a warm-up, to measure the first requests.
     pub(crate) async fn run(&mut self, until: Until, server: Option<&Server>) -> Result<Measured> {
         let share = until.share(self.devices.len());
-        // Servers close connections that are quiet for long, as they are between two runs.
+        // Servers close idle connections, which these are between two runs.
         let mut members = Vec::new();
         for device in &mut self.devices {
             members.push((Connection::open(&self.url).await?, device));
@@ -180,7 +180,7 @@ impl Crowd {
         Ok(measured)
     }
 
-    /// Lets each device sync a last time, and see that it has all it should have.
+    /// Lets each device sync a last time, and check that it has everything.
     pub(crate) async fn settle(&mut self) -> Result<()> {
         for device in &mut self.devices {
             if let Some(last) = device.last()? {
@@ -213,17 +213,17 @@ impl Until {
         Self { elapsed, requests: u64::MAX }
     }
 
-    /// After so many requests.
+    /// After this number of requests.
     pub fn requests(requests: u64) -> Self {
         Self { elapsed: Duration::MAX, requests }
     }
 
-    /// How long to warm up for it.
+    /// The end of the warm-up for it.
     pub(crate) fn tenth(self) -> Self {
         Self { elapsed: self.elapsed / 10, requests: self.requests.div_ceil(10) }
     }
 
-    /// What it is for one of so many connections.
+    /// Its share for one of several connections.
     pub(crate) fn share(self, connections: usize) -> Self {
         Self { requests: self.requests.div_ceil(connections as u64), ..self }
     }

@@ -1,8 +1,8 @@
-//! What a sync costs: a load generator for any server that speaks the protocol, and the least that the
-//! same work could cost, measured in the same run.
+//! What a sync costs: a load generator for any server of the protocol, and the least that the same work
+//! could cost, measured in the same run.
 //!
-//! A [`Workload`] is what devices do; [`drive()`] lets them do it, over connections that each wait for
-//! their answers; a [`Server`] is what they do it to. The [`rows`] set servers against their floors.
+//! A [`Workload`] is what devices do. [`drive()`] runs it over connections, each of which waits for its
+//! answers. A [`Server`] is what they sync with. The [`rows`] compare servers with their floors.
 
 mod body;
 mod connection;
@@ -27,8 +27,8 @@ pub use self::{
     workload::Workload,
 };
 
-/// Whatever ends a run; it is told to a person, and nothing goes on.
+/// An error that ends a run. It is shown to the person.
 pub type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// A result of something that ends the run if it fails.
+/// A result whose error ends the run.
 pub type Result<T, E = Failure> = std::result::Result<T, E>;

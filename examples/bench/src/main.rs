@@ -1,4 +1,4 @@
-//! Measures what a sync costs, beside the least that it could cost.
+//! Measures what a sync costs, and the least that it could cost.
 
 use std::{fs, io, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -10,45 +10,45 @@ use bench::{
 use clap::{Parser, Subcommand, ValueEnum};
 use http::Uri;
 
-/// Measures what a sync costs, beside the least that it could cost, and prints tables.
+/// Measures what a sync costs, and the least that it could cost, and prints tables.
 #[derive(Parser)]
 #[command(version, args_conflicts_with_subcommands = true)]
 struct Args {
     #[command(subcommand)]
     command: Option<Command>,
-    /// Only rows whose names begin so, such as push or idle-memory.
+    /// Only rows whose names begin with one of these words, such as push or idle-memory.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
-    /// On which frameworks; the first one is for what does not depend on it.
+    /// The frameworks; rows that do not depend on the framework use the first one.
     #[arg(long, value_delimiter = ',', default_value = "axum,actix,rocket")]
     frameworks: Vec<Framework>,
-    /// On which databases.
+    /// The databases.
     #[arg(long, value_delimiter = ',', default_value = "memory,sqlite,postgres")]
     databases: Vec<Database>,
-    /// How long each measurement goes on.
+    /// How long each measurement takes.
     #[arg(long, default_value_t = 3.0)]
     seconds: f64,
-    /// How often each floor and what stands on it are measured, in turn.
+    /// How often each floor and the library are measured, alternately.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Where everything that was measured is written.
+    /// Where to write all measurements.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
 }
 
 #[derive(Subcommand)]
 enum Command {
-    /// Drives any server whose tokens are owners, and which has the table of tasks (see the README).
+    /// Measures any server that uses tokens as owners and has the table of tasks (see the README).
     Drive {
         /// The address of the server's sync route, such as <http://127.0.0.1:8000/sync>.
         url: Uri,
         /// What devices do.
         #[arg(long, default_value = "push")]
         workload: Kind,
-        /// How many of them there are at a time.
+        /// How many devices sync at the same time.
         #[arg(long, default_value_t = 8)]
         connections: usize,
-        /// How long to go on.
+        /// How long to run.
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
         /// Creates of a push, diffs of a pull, log entries, or tasks of a first sync.

@@ -1,4 +1,4 @@
-//! Where databases are, and the tables in them.
+//! The locations of databases, and their tables.
 
 use std::path::PathBuf;
 
@@ -11,8 +11,8 @@ use tempfile::TempDir;
 
 use crate::{Result, throwaway};
 
-/// The tables of the application, and those of the floors: what is written without the library is
-/// the same rows, in a log with the indexes that the protocol cannot do without.
+/// The tables of the application, and those of the floors: the same rows, and a log with the indexes
+/// that the protocol needs.
 const TABLES: [&str; 4] = [
     "CREATE TABLE tasks (owner text NOT NULL, id text NOT NULL, name text, note text, done boolean, \
      position integer, PRIMARY KEY (owner, id))",
@@ -33,8 +33,8 @@ pub enum Database {
     Postgres,
 }
 
-/// Where new databases are made: a folder, and a PostgreSQL server with its defaults, which are
-/// durable. Both are removed behind the run.
+/// Where new databases are created: a folder, and a PostgreSQL server with its default, durable
+/// settings. Both are removed after the run.
 #[derive(Debug)]
 pub struct Places {
     folder: TempDir,
@@ -67,7 +67,7 @@ impl Places {
     /// The address of a new database, with empty tables.
     ///
     /// # Errors
-    /// If it cannot be made.
+    /// If it cannot be created.
     pub async fn make(&mut self, database: Database) -> Result<String> {
         match database {
             Database::Memory => Ok(String::new()),
@@ -94,7 +94,7 @@ impl Places {
         }
     }
 
-    /// Lets a database look at its tables after a bulk load, which `PostgreSQL` does by itself within a
+    /// Lets a database analyse its tables after a bulk load, which `PostgreSQL` does by itself within a
     /// minute or two.
     ///
     /// # Errors
@@ -109,7 +109,7 @@ impl Places {
     }
 }
 
-/// A SQLite file, opened as the library does.
+/// A SQLite file, opened with the library's settings.
 pub(crate) fn sqlite(path: impl Into<PathBuf>) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path.into())

@@ -1,4 +1,4 @@
-//! What came out, for people and for programs.
+//! The results, for people and for programs.
 
 use std::fmt::{self, Write};
 
@@ -11,9 +11,9 @@ use crate::{Database, Framework, Measured, Workload};
 pub struct Report {
     /// How many cores there are for servers, databases and the generator together.
     pub cores: usize,
-    /// What was set against its floor.
+    /// Measurements that are compared with a floor.
     pub goals: Vec<Goal>,
-    /// What was measured by itself.
+    /// Measurements without a floor.
     pub servers: Vec<Line>,
 }
 
@@ -28,7 +28,7 @@ pub struct Line {
     pub measured: Measured,
 }
 
-/// A goal, and how near it is.
+/// A goal, and the measured ratio.
 #[derive(Debug, Serialize)]
 pub struct Goal {
     /// The row of the goal.
@@ -54,18 +54,18 @@ pub enum Bound {
     AtMost(f64),
 }
 
-/// The floor, and then ours.
+/// The floor, and then the library.
 #[derive(Clone, Debug, Serialize)]
 pub struct Round {
-    /// What it took at the least.
+    /// The floor's measurement.
     pub floor: f64,
-    /// What it took here.
+    /// The library's measurement.
     pub ours: f64,
-    /// Ours in floors.
+    /// The library's figure divided by the floor's.
     pub ratio: f64,
-    /// The server's CPU time for a request, in that of the floor's.
+    /// The server's CPU time for a request, divided by the floor's.
     pub cpu_ratio: Option<f64>,
-    /// Everything that was measured of the two.
+    /// All measurements of the two.
     pub measured: Vec<Measured>,
 }
 
@@ -78,7 +78,7 @@ impl Round {
 }
 
 impl Report {
-    /// Takes note of a goal, and tells of it at once.
+    /// Adds a goal, and prints it.
     pub(crate) fn add(&mut self, goal: Goal) {
         eprintln!("{goal}");
         self.goals.push(goal);
@@ -101,7 +101,7 @@ impl Goal {
         (median(&ratios), end(ratios.first()), end(ratios.last()))
     }
 
-    /// Whether the median is as it should be.
+    /// Whether the median meets the goal.
     pub fn is_met(&self) -> bool {
         let (ratio, ..) = self.ratio();
         match self.bound {
@@ -212,7 +212,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Columns as wide as they must be; in Markdown, so that it can be kept as it is.
+/// A Markdown table with columns as wide as necessary.
 fn table(f: &mut fmt::Formatter<'_>, head: &[&str], rows: &[Vec<String>]) -> fmt::Result {
     let head: Vec<String> = head.iter().map(|&name| name.to_owned()).collect();
     let widths: Vec<usize> = (0..head.len())

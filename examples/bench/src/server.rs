@@ -1,4 +1,4 @@
-//! A server in a process of its own, so that its time and its memory are its own.
+//! A server in a separate process, so that its CPU time and memory can be measured.
 
 use std::{
     fs,
@@ -23,7 +23,7 @@ pub struct Server {
     child: Child,
 }
 
-/// What a server has used so far.
+/// The CPU time and memory of a server so far.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Usage {
     pub(crate) cpu: Duration,
@@ -33,10 +33,10 @@ pub(crate) struct Usage {
 }
 
 impl Server {
-    /// Starts one by that program, which is this one, on the database at that address.
+    /// Starts a server, with this program, on the database at this address.
     ///
     /// # Errors
-    /// If it does not come up.
+    /// If it does not start.
     pub fn start(
         program: &Path,
         framework: Framework,
@@ -60,7 +60,7 @@ impl Server {
         Ok(server)
     }
 
-    /// Begins to watch the peak of its memory, and tells what it has used so far.
+    /// Begins to measure the peak of its memory, and returns what it has used so far.
     pub(crate) fn begin(&self) -> Result<Usage> {
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;
         self.usage()
@@ -86,14 +86,14 @@ impl Drop for Server {
     }
 }
 
-/// What this process has worked so far.
+/// The CPU time of this process so far.
 pub(crate) fn own_cpu() -> Result<Duration> {
     cpu_of("self")
 }
 
 fn cpu_of(process: &str) -> Result<Duration> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat"))?;
-    // The name, which may hold anything, is in brackets; user and system time are fields 14 and 15.
+    // The name, which may contain anything, is in brackets; user and system time are fields 14 and 15.
     let (_, fields) = stat.rsplit_once(')').ok_or("the kernel tells no times")?;
     let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
     Ok(TICK * ticks.sum::<Result<u32, _>>()?)

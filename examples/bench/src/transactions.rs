@@ -32,7 +32,7 @@ trait Writer: Send + 'static {
     fn write(&mut self, owner: &str, rows: &[Row]) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// So many tasks with a connection each.
+/// A number of tasks with a connection each.
 pub(crate) async fn postgres(url: &str, tasks: usize, until: Until) -> Result<Measured> {
     let mut writers = Vec::new();
     for _ in 0..tasks {
@@ -41,7 +41,7 @@ pub(crate) async fn postgres(url: &str, tasks: usize, until: Until) -> Result<Me
     measure(writers, until).await
 }
 
-/// So many tasks, which share the one connection that can write at a time.
+/// A number of tasks that share the one connection for writes.
 pub(crate) async fn sqlite(path: &str, tasks: usize, until: Until) -> Result<Measured> {
     let mut connection = SqliteConnection::connect_with(&places::sqlite(path)).await?;
     sqlx::raw_sql("PRAGMA foreign_keys = ON").execute(&mut connection).await?;

@@ -8,10 +8,10 @@ use std::{
 
 use serde_json::Value;
 
-/// After how long without a byte a server is taken for dead.
+/// The time without a byte after which a server counts as dead.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The headers that the protocol speaks of, in an answer.
+/// The headers of an answer that the protocol mentions.
 pub const PROTOCOL_HEADERS: [&str; 6] =
     ["content-type", "content-length", "cache-control", "allow", "www-authenticate", "retry-after"];
 
@@ -47,7 +47,7 @@ impl Request {
         self
     }
 
-    /// What goes over the wire before the body, with these headers more.
+    /// The bytes before the body, with these additional headers.
     pub fn head(&self, more: &str) -> Vec<u8> {
         let Self { method, path, headers, .. } = self;
         let lines = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
@@ -56,7 +56,7 @@ impl Request {
         head.into_bytes()
     }
 
-    /// All that goes over the wire.
+    /// All bytes of the request.
     pub fn to_bytes(&self) -> Vec<u8> {
         let length = match (self.body.len(), &*self.method) {
             (0, "GET" | "HEAD" | "OPTIONS" | "DELETE") => String::new(),
@@ -94,7 +94,7 @@ impl Answer {
         self.json().get("code").and_then(Value::as_str).unwrap_or_default().to_owned()
     }
 
-    /// With only those headers that the protocol speaks of, in the order of their names.
+    /// With only the headers that the protocol mentions, in the order of their names.
     #[must_use]
     pub fn of_protocol(mut self) -> Self {
         self.headers.retain(|(name, _)| PROTOCOL_HEADERS.contains(&&**name));
@@ -123,7 +123,8 @@ impl Connection {
     }
 
     /// Sends a request, and reads the answer. A server that refuses a large body may answer and close
-    /// the connection while it is sent; then that answer counts, and not that sending has failed.
+    /// the connection while the body is sent. Then the answer counts, and the error of sending is
+    /// ignored.
     ///
     /// # Errors
     /// If the connection breaks, or what comes is no HTTP.
@@ -141,7 +142,7 @@ impl Connection {
         self.stream.get_mut().write_all(bytes)
     }
 
-    /// Says that nothing more is to come.
+    /// Closes the sending side.
     ///
     /// # Errors
     /// If the connection is broken.
@@ -149,8 +150,7 @@ impl Connection {
         self.stream.get_ref().shutdown(Shutdown::Write)
     }
 
-    /// Reads an answer, which has no body if it is one to HEAD. Answers that are only provisional are
-    /// passed over.
+    /// Reads an answer. An answer to HEAD has no body. Provisional answers are skipped.
     ///
     /// # Errors
     /// If the connection breaks, or what comes is no HTTP.
@@ -178,7 +178,7 @@ impl Connection {
         Ok(answer)
     }
 
-    /// Reads status and headers of an answer, also of a provisional one.
+    /// Reads status and headers of an answer, which may be a provisional one.
     ///
     /// # Errors
     /// If the connection breaks, or what comes is no HTTP.

@@ -1,7 +1,7 @@
-//! What every server of the sync protocol must do, whatever its framework, database or language.
+//! Tests for any server of the sync protocol, in any language, with any framework and database.
 //!
-//! [`Scenario`]s are data, in the folder `scenarios`; [`run()`] plays one against any URL. [`Server`] is
-//! what they are played against here: every framework on every database.
+//! [`Scenario`]s are data, in the folder `scenarios`. [`run()`] plays one against any URL. [`Server`]
+//! is the server under test here: every framework on every database.
 
 pub mod http;
 mod run;
@@ -14,7 +14,7 @@ pub use self::{
     servers::{Database, Framework, Gate, Server, application},
 };
 
-/// The codes of failures that a client can come to.
+/// The codes of failures that a client can cause.
 pub const CODES: [&str; 13] = [
     "busy",
     "clock_ahead",
@@ -61,8 +61,3 @@ macro_rules! every_server {
         }
     };
 }
-
-/// The code of the workspace's front page, of all frameworks.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-mod readme {}

@@ -1,4 +1,4 @@
-//! Plays the scenarios against a server of any kind, or starts one of these here to try by hand.
+//! Plays the scenarios against any server, or starts one to try by hand.
 
 use std::{io, path::PathBuf, process::ExitCode};
 
@@ -6,7 +6,7 @@ use clap::Parser;
 use conformance::{Database, Framework, Scenario, Server, run};
 use http::{Uri, uri::Scheme};
 
-/// Tells whether a server speaks the sync protocol.
+/// Checks whether a server implements the sync protocol.
 #[derive(Parser)]
 #[command(version)]
 struct Args {
@@ -15,13 +15,13 @@ struct Args {
     url: Option<Uri>,
     /// Only scenarios that have one of these words in their names.
     words: Vec<String>,
-    /// A folder of scenarios, in place of those that come with this program.
+    /// A folder of scenarios, instead of those of this program.
     #[arg(long)]
     scenarios: Option<PathBuf>,
-    /// Starts a server with this framework, and plays nothing.
+    /// Starts a server with this framework, and plays no scenarios.
     #[arg(long, conflicts_with = "url")]
     serve: Option<Framework>,
-    /// The database of that server; what is in it is gone when it stops, unless --at is given.
+    /// The database of that server; its data is lost when the server stops, unless --at is given.
     #[arg(long, default_value = "memory", requires = "serve")]
     database: Database,
     /// The address of the database, such as <sqlite://tasks.sqlite> or <postgres://localhost/app>.
@@ -60,7 +60,7 @@ fn main_of(args: Args) -> io::Result<bool> {
     play(&args.url.unwrap_or_default(), scenarios.iter().filter(wanted))
 }
 
-/// Plays the scenarios, and says how each went; whether all went well.
+/// Plays the scenarios, and prints the result of each. Returns whether all have passed.
 fn play<'s>(url: &Uri, scenarios: impl Iterator<Item = &'s Scenario>) -> io::Result<bool> {
     let host = match (url.scheme(), url.host()) {
         (Some(scheme), Some(host)) if *scheme == Scheme::HTTP => host,

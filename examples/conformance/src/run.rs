@@ -1,4 +1,4 @@
-//! Plays a scenario against a server, and compares what it answers.
+//! Plays a scenario against a server, and compares its answers.
 
 use std::{
     collections::BTreeMap,
@@ -14,10 +14,10 @@ use crate::{
     http::{Answer, Connection, Request},
 };
 
-/// How far a server's clock may be from this machine's, in milliseconds.
+/// The greatest allowed difference between a server's clock and this machine's, in milliseconds.
 const CLOCK_TOLERANCE: u64 = 10 * 60 * 1000;
 
-/// Where a scenario and a server do not agree.
+/// A difference between a scenario and a server.
 #[derive(Debug)]
 pub struct Failure {
     /// The step, from 1.
@@ -42,9 +42,10 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
-/// Plays a scenario for owners of its own, against the server at that address (`host:port`) and path.
+/// Plays a scenario for new owners, against the server at this address (`host:port`) and path.
 ///
-/// Returns the answers, with placeholders for what the server chose, so that they can be compared.
+/// Returns the answers, with placeholders for values that the server chose, so that they can be
+/// compared.
 ///
 /// # Errors
 /// [`Failure`] at the first step whose answer is not as expected.
@@ -82,7 +83,7 @@ fn request(step: &Step, path: &str, names: &Names) -> Request {
     }
 }
 
-/// The request as it goes over the wire: with a token, whole diffs, and `json_data` as a string.
+/// The request as it is sent: with a token, complete diffs, and `json_data` as a string.
 fn encode(request: &Value, token: Option<&str>, names: &Names) -> Value {
     let mut request = request.clone();
     if let (Value::Object(members), Some(token)) = (&mut request, token) {
@@ -118,7 +119,7 @@ fn compare(step: &Step, answer: &Answer, names: &mut Names) -> Result<(), String
     }
 }
 
-/// Whether what came is what was expected; `place` says where in the answer we are.
+/// Compares a part of the answer with the expected one; `place` is its path in the answer.
 fn agree(place: &str, expected: &Value, actual: &Value, names: &mut Names) -> Result<(), String> {
     match (expected, actual) {
         (Value::Object(expected), Value::Object(actual)) => {
@@ -150,7 +151,7 @@ fn agree_members(
                 agree(&place, data, &decoded.unwrap_or_default(), names)?;
             }
             Some(expected) => agree(&place, expected, actual, names)?,
-            // A sentence for people is the server's own, but a sentence.
+            // A message for people may be any sentence.
             None if name == "message"
                 && actual.as_str().is_some_and(|text| text.ends_with('.')) => {}
             None => return Err(format!("{place} is {actual}, but must not be there")),
@@ -162,7 +163,7 @@ fn agree_members(
     }
 }
 
-/// What placeholders stand for.
+/// The values of placeholders.
 struct Names {
     known: BTreeMap<String, String>,
 }
@@ -179,7 +180,8 @@ impl Names {
         self.known.iter().fold(text.to_owned(), fill)
     }
 
-    /// Whether the placeholder can stand for that; if it had no meaning, it has that from now on.
+    /// Whether the placeholder can have this value. If it had none before, it has this value from now
+    /// on.
     fn takes(&mut self, placeholder: &str, actual: &Value) -> bool {
         let kind = placeholder.trim_matches(['{', '}']).split(':').next().unwrap_or_default();
         let value = match (kind, actual) {
@@ -194,7 +196,7 @@ impl Names {
         *self.known.entry(placeholder.to_owned()).or_insert_with(|| value.clone()) == value
     }
 
-    /// The answer, with placeholders for what they stand for.
+    /// The answer, with placeholders instead of their values.
     fn mask(&self, mut answer: Answer) -> Answer {
         let mut body = String::from_utf8_lossy(&answer.body).into_owned();
         for (name, value) in &self.known {

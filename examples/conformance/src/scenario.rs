@@ -1,4 +1,4 @@
-//! A scenario: what devices send, and what they must be answered. Read from files.
+//! A scenario: what devices send, and the answers that they must get. Read from files.
 
 use std::{collections::BTreeMap, fs, io, path::Path};
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 pub struct Scenario {
     /// A sentence of the protocol.
     pub name: String,
-    /// What is sent and answered.
+    /// The requests and answers.
     pub steps: Vec<Step>,
 }
 
@@ -19,34 +19,34 @@ pub struct Scenario {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
-    /// Which device sends it, for the reader.
+    /// The device that sends it, as information for the reader.
     #[serde(default)]
     pub device: String,
-    /// The method; POST unless it is there.
+    /// The method; POST if it is missing.
     #[serde(default = "post")]
     pub method: String,
-    /// Headers. `content-type: application/json` is there unless another value, or null, is.
+    /// Headers. `content-type: application/json` is added, unless another value or null is given.
     #[serde(default)]
     pub headers: BTreeMap<String, Option<String>>,
-    /// The `auth_token` of the request; `{owner}` unless it is there, none if it is null.
+    /// The `auth_token` of the request; `{owner}` if it is missing, no token if it is null.
     #[serde(default = "owner")]
     pub token: Option<String>,
     /// The body, as JSON.
     #[serde(default)]
     pub request: Option<Value>,
-    /// The body, where it is no such JSON.
+    /// The body as text, if it is not such JSON.
     #[serde(default)]
     pub body: String,
-    /// So many spaces follow the body.
+    /// The number of spaces after the body.
     #[serde(default)]
     pub padding: usize,
-    /// The status of the answer; 200 unless it is there.
+    /// The status of the answer; 200 if it is missing.
     #[serde(default = "ok")]
     pub status: u16,
     /// Headers that the answer must have.
     #[serde(default)]
     pub answer_headers: BTreeMap<String, String>,
-    /// The answer's JSON; any if it is not there.
+    /// The answer's JSON; if it is missing, any answer is correct.
     #[serde(default)]
     pub answer: Option<Value>,
 }
@@ -68,7 +68,7 @@ impl Scenario {
     /// All scenarios of the folder's files, in the order of the files' names.
     ///
     /// # Errors
-    /// If a file cannot be read, or holds no list of scenarios.
+    /// If a file cannot be read, or has no list of scenarios.
     pub fn read_all(folder: &Path) -> io::Result<Vec<Self>> {
         let mut files = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -84,7 +84,7 @@ impl Scenario {
         Ok(scenarios)
     }
 
-    /// The scenarios that come with this crate.
+    /// The scenarios of this crate.
     ///
     /// # Errors
     /// As [`read_all`](Self::read_all).

@@ -181,48 +181,55 @@ fn with_lines(request: &Request, lines: &[&[u8]]) -> Vec<u8> {
     [sent, b"\r\n".to_vec(), request.body.clone()].concat()
 }
 
+/// Who is meant by the headers `Authorization` of a request whose body has the token `body`: the clocks of
+/// these owners differ.
+const HEADER: Option<i64> = Some(1);
+const BODY: Option<i64> = Some(2);
+const NOBODY: Option<i64> = None;
+
+const BEARERS: [(&[&[u8]], Option<i64>); 26] = [
+    (&[b"Bearer header"], HEADER),
+    (&[b"bearer header"], HEADER),
+    (&[b"BEARER   header  "], HEADER),
+    (&[b"Bearer\theader"], HEADER),
+    (&[b"\t Bearer \t header\t"], HEADER),
+    (&[b"Basic eA==", b"Bearer header"], HEADER),
+    (&[b"Bearer header", b"Basic eA=="], HEADER),
+    (&[], BODY),
+    (&[b""], BODY),
+    (&[b"Basic header"], BODY),
+    (&[b"Bearers header"], BODY),
+    (&[b"Bearer-x header"], BODY),
+    (&[b"header"], BODY),
+    (&[b"Bearer"], NOBODY),
+    (&[b"Bearer "], NOBODY),
+    (&[b"Bearer\t"], NOBODY),
+    (&[b"Bearer:header"], NOBODY),
+    (&[b"Bearer,header"], NOBODY),
+    (&[b"Bearer=header"], NOBODY),
+    (&[b"Bearer \"header\""], NOBODY),
+    (&[b"Bearer header", b"Bearer header"], NOBODY),
+    (&[b"Bearer header", b"Bearer body"], NOBODY),
+    (&[b"Bearer", b"Bearer header"], NOBODY),
+    (&[b"Basic eA==", b"Bearer"], NOBODY),
+    (&[b"Bearer stranger"], NOBODY),
+    (&[b"Bearer header, Bearer body"], NOBODY),
+];
+
+/// What is not UTF-8 is nobody's token.
+const NOT_UTF_8: [&[u8]; 8] = [
+    b"Bearer \xff",
+    b"Bearer header\xff",
+    b"Bearer \xe4da",
+    b"Bearer \x80",
+    b"Bearer \xc3",
+    b"Bearer \xc0\xaf",
+    b"Bearer \xed\xa0\x80",
+    b"Bearer\xa0header",
+];
+
 #[test]
 fn a_bearer_header_is_never_passed_over_for_the_body_s_token() {
-    // Who is meant: the clocks of these owners differ.
-    let (header, body, nobody) = (Some(1), Some(2), None);
-    let cases: [(&[&[u8]], Option<i64>); 26] = [
-        (&[b"Bearer header"], header),
-        (&[b"bearer header"], header),
-        (&[b"BEARER   header  "], header),
-        (&[b"Bearer\theader"], header),
-        (&[b"\t Bearer \t header\t"], header),
-        (&[b"Basic eA==", b"Bearer header"], header),
-        (&[b"Bearer header", b"Basic eA=="], header),
-        (&[], body),
-        (&[b""], body),
-        (&[b"Basic header"], body),
-        (&[b"Bearers header"], body),
-        (&[b"Bearer-x header"], body),
-        (&[b"header"], body),
-        (&[b"Bearer"], nobody),
-        (&[b"Bearer "], nobody),
-        (&[b"Bearer\t"], nobody),
-        (&[b"Bearer:header"], nobody),
-        (&[b"Bearer,header"], nobody),
-        (&[b"Bearer=header"], nobody),
-        (&[b"Bearer \"header\""], nobody),
-        (&[b"Bearer header", b"Bearer header"], nobody),
-        (&[b"Bearer header", b"Bearer body"], nobody),
-        (&[b"Bearer", b"Bearer header"], nobody),
-        (&[b"Basic eA==", b"Bearer"], nobody),
-        (&[b"Bearer stranger"], nobody),
-        (&[b"Bearer header, Bearer body"], nobody),
-    ];
-    let not_utf_8: [&[u8]; 8] = [
-        b"Bearer \xff",
-        b"Bearer header\xff",
-        b"Bearer \xe4da",
-        b"Bearer \x80",
-        b"Bearer \xc3",
-        b"Bearer \xc0\xaf",
-        b"Bearer \xed\xa0\x80",
-        b"Bearer\xa0header",
-    ];
     for (framework, server) in &servers() {
         for (owner, syncs) in [("header", 1), ("body", 2)] {
             for clock in 0..syncs {
@@ -236,17 +243,56 @@ fn a_bearer_header_is_never_passed_over_for_the_body_s_token() {
             assert!(matches!(answer.status, 200 | 401), "{framework:?}: {}", answer.status);
             (answer.status == 200).then(|| answer.json()["logical_clock"].as_i64().unwrap())
         };
-        for (lines, expected) in &cases {
+        for (lines, expected) in BEARERS {
             let shown: Vec<_> = lines.iter().map(|line| line.escape_ascii().to_string()).collect();
             // The quoted token and the two in one line are tokens that nobody has.
             let got = ask("body", lines).filter(|clock| *clock > 0);
-            assert_eq!(got, *expected, "{framework:?}: {shown:?}");
+            assert_eq!(got, expected, "{framework:?}: {shown:?}");
         }
-        for line in not_utf_8 {
-            assert_eq!(ask("", &[line]), nobody, "{framework:?}: {}", line.escape_ascii());
+        for line in NOT_UTF_8 {
+            assert_eq!(ask("", &[line]), NOBODY, "{framework:?}: {}", line.escape_ascii());
             // Rocket drops such a header before anybody can look at it.
-            let seen = if *framework == Framework::Rocket { body } else { nobody };
+            let seen = if *framework == Framework::Rocket { BODY } else { NOBODY };
             assert_eq!(ask("body", &[line]), seen, "{framework:?}: {}", line.escape_ascii());
         }
+    }
+}
+
+#[test]
+fn a_request_without_a_body_has_the_owner_of_a_sync_or_is_refused_like_it() {
+    let servers = servers();
+    let ask = |request: &Request, lines: &[&[u8]]| {
+        let answers = servers.each_ref().map(|(_, server)| {
+            let mut connection = connect(server);
+            connection.write(&with_lines(request, lines)).unwrap();
+            connection.read(false).unwrap()
+        });
+        alike(&format!("{}: {lines:?}", request.path), answers)
+    };
+    let without_token = Request::post(r#"{"logical_clock": 0, "diffs": []}"#);
+    let [owner, token] = ["/owner", "/token"].map(|path| plain("GET", path));
+    let missing = ask(&without_token, &[]);
+    assert_eq!((missing.status, &*missing.code()), (401, "unauthenticated"));
+
+    // Those of the auth closure's moods have tokens, whatever it says to them.
+    let moods = ["stranger", "banned", "lost", "panicking"].map(|token| format!("Bearer {token}"));
+    let moods = moods.each_ref().map(|line| [line.as_bytes()]);
+    let lines = BEARERS.map(|(lines, _)| lines).into_iter();
+    let lines = lines.chain(NOT_UTF_8.iter().map(std::slice::from_ref));
+    let mut statuses = Vec::new();
+    for lines in lines.chain(moods.iter().map(|line| &line[..])) {
+        let (sync, owner, token) =
+            (ask(&without_token, lines), ask(&owner, lines), ask(&token, lines));
+        if sync.status == 200 {
+            assert_eq!((owner.status, &owner.body), (200, &token.body), "{lines:?}");
+        } else {
+            assert_eq!(owner, sync, "{lines:?}");
+        }
+        assert_eq!(token.status == 401, sync == missing, "{lines:?}");
+        assert!(token.status == 200 || token == missing, "{lines:?}");
+        statuses.push(sync.status);
+    }
+    for status in [200, 401, 403, 500] {
+        assert!(statuses.contains(&status), "{status}");
     }
 }

@@ -1,4 +1,4 @@
-//! A little database in memory, and the seven methods by which mobync syncs with it.
+//! A small database in memory, and the seven methods that mobync uses to sync with it.
 
 use std::{
     collections::{BTreeMap, HashMap, btree_map::Entry},
@@ -12,15 +12,15 @@ use crate::models;
 /// The records of one owner, by model and id.
 type Tables = HashMap<String, BTreeMap<String, Record>>;
 
-/// What has been committed.
+/// The committed data.
 type Committed = HashMap<Owner, Arc<Tables>>;
 
 /// The database, and a unit of work on it: each sync works on a clone of its own.
 ///
-/// A unit sees an owner's tables as they were when it first looked at them, and copies them when it
-/// first writes. Its commit puts the copy in their place; if it is dropped instead, nothing has
-/// happened. No write of another unit gets lost by that, for mobync lets the syncs of one owner run
-/// one after another.
+/// A unit sees an owner's tables as they were when it first read them, and copies them when it first
+/// writes. Its commit replaces the tables with the copy. A unit that is dropped without a commit
+/// changes nothing. No write of another unit is lost, because mobync runs the syncs of one owner one
+/// after another.
 #[derive(Clone, Default)]
 pub(crate) struct Database {
     committed: Arc<Mutex<Committed>>,

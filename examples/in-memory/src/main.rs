@@ -13,9 +13,9 @@ use std::{
     process::ExitCode,
 };
 
-use axum::{Router, routing::get};
+use axum::{Router, extract::FromRef, routing::get};
 use clap::Parser;
-use mobync::Mobync;
+use mobync::{Mobync, http::SharedAuth};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::format::FmtSpan};
 
@@ -43,14 +43,20 @@ async fn main() -> ExitCode {
     }
 }
 
+/// What handlers work with.
+#[derive(Clone, FromRef)]
+struct App {
+    mobync: Mobync<Database, TasksHaveNames>,
+    auth: SharedAuth,
+}
+
 /// The whole application: one database, under the sync route and under the route that shows it.
 fn app() -> Router {
-    let database = Database::default();
-    let mobync = Mobync::new(database.clone()).rules(TasksHaveNames);
+    let mobync = Mobync::new(Database::default()).rules(TasksHaveNames);
     Router::new()
         .route("/records/{model}", get(records::list))
-        .merge(mobync_axum::router(mobync, auth::owner_of))
-        .with_state(database)
+        .merge(mobync_axum::router(mobync.clone(), auth::owner_of))
+        .with_state(App { mobync, auth: SharedAuth::new(auth::owner_of) })
 }
 
 async fn serve(port: u16) -> io::Result<()> {
@@ -79,7 +85,7 @@ A device that was offline sends what it did; the token is the owner:
   curl http://127.0.0.1:{port}/sync -H 'Authorization: Bearer ada' -H 'Content-Type: application/json' -d '{{"logical_clock": 0, "diffs": [{{"id": "d1", "owner": "", "logical_clock": 0, "utc_timestamp": 1700000000000, "type": "create", "model": "tasks", "json_data": "{{\"id\": \"t1\", \"name\": \"Buy milk\", \"done\": false}}"}}]}}'
 
 What the server has now:
-  curl 'http://127.0.0.1:{port}/records/tasks?auth_token=ada'"#
+  curl http://127.0.0.1:{port}/records/tasks -H 'Authorization: Bearer ada'"#
     );
 }
 

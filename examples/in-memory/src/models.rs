@@ -1,4 +1,4 @@
-//! The models that devices and this server agree about: their fields, and what these can hold.
+//! The models that devices and this server share: their fields, and the values that they can hold.
 
 use mobync::{DatabaseError, Record};
 use serde_json::Value;
@@ -22,8 +22,8 @@ pub(crate) fn check_fields(model: &str, record: &Record) -> Result<(), DatabaseE
     }
 }
 
-/// Whether the fields can hold these values. Of a diff that breaks this the device hears
-/// `invalid_value`; its other diffs stand.
+/// Whether the fields can hold these values. A diff with another value is refused as `invalid_value`,
+/// and the other diffs are applied.
 pub(crate) fn check_values(model: &str, record: &Record) -> Result<(), DatabaseError> {
     if model != "tasks" {
         return Ok(());

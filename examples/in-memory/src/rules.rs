@@ -3,8 +3,8 @@
 use mobync::{Diff, Owner, Refusal, Rules, View};
 use serde_json::Value;
 
-/// Refuses a task whose name is blank. The diff alone is refused, and undone on its device, where
-/// the person reads the sentence.
+/// Refuses a task whose name is blank. Only this diff is refused. The device undoes it and shows the
+/// message.
 pub(crate) struct TasksHaveNames;
 
 impl Rules for TasksHaveNames {
@@ -18,9 +18,9 @@ impl Rules for TasksHaveNames {
 }
 
 fn check_name(diff: &Diff) -> Result<(), Refusal> {
-    // The library has checked that json_data is an object; the name may be missing or null.
-    let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
-    let name = data.get("name").and_then(Value::as_str);
+    let task = diff.record()?;
+    // An update may be of other fields, and a name may be null.
+    let name = task.get("name").and_then(Value::as_str);
     if diff.model == "tasks" && name.is_some_and(|name| name.trim().is_empty()) {
         return Err(Refusal::because("A task needs a name."));
     }

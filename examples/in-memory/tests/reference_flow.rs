@@ -30,7 +30,7 @@ fn two_devices_that_changed_the_same_record_converge() {
     let expected = json!([{"id": "t1", "name": "Soy milk", "created_time": 1, "done": true}]);
     assert_eq!(phone.tasks(), expected);
     assert_eq!(laptop.tasks(), expected);
-    assert_eq!(server.get("/records/tasks?auth_token=ada"), (200, expected));
+    assert_eq!(server.get_with_bearer("/records/tasks", "ada"), (200, expected));
 }
 
 #[test]
@@ -43,8 +43,8 @@ fn a_request_whose_answer_was_lost_is_sent_again_without_harm() {
 
     phone.update(2, json!({"id": "t1", "done": true}));
     assert_eq!(phone.sync(&server)["logical_clock"], 2);
-    assert_eq!(server.get("/records/tasks?auth_token=ada"), (200, phone.tasks()));
-    let (_, log) = server.get("/records/diffs?auth_token=ada");
+    assert_eq!(server.get_with_bearer("/records/tasks", "ada"), (200, phone.tasks()));
+    let (_, log) = server.get_with_bearer("/records/diffs", "ada");
     assert_eq!(log.as_array().unwrap().len(), 2);
 }
 

@@ -20,7 +20,7 @@ fn a_blank_name_is_refused_alone_and_undone_on_the_device() {
     );
     let kept = json!([{"id": "t1", "name": "Milk"}, {"id": "t2", "name": "Bread"}]);
     assert_eq!(phone.tasks(), kept);
-    assert_eq!(server.get("/records/tasks?auth_token=ada"), (200, kept));
+    assert_eq!(server.get_with_bearer("/records/tasks", "ada"), (200, kept));
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_value_that_its_field_cannot_hold_is_refused_alone() {
     });
     assert_eq!(answer["refused"], json!(refused));
 
-    let (_, kept) = server.get("/records/tasks?auth_token=ada");
+    let (_, kept) = server.get_with_bearer("/records/tasks", "ada");
     assert_eq!(kept[0], json!({"id": "t1", "name": "Milk", "done": false}));
     assert_eq!(kept[1]["id"], "t3");
     assert_eq!(phone.tasks(), kept);
@@ -60,7 +60,7 @@ fn what_the_server_does_not_know_fails_the_whole_request() {
     teapot["diffs"][1]["model"] = json!("teapots");
     let (status, failure) = server.sync("ada", &teapot);
     assert_eq!((status, &failure["code"]), (422, &json!("unknown_model")));
-    assert_eq!(server.get("/records/tasks?auth_token=ada"), (200, json!([])));
+    assert_eq!(server.get_with_bearer("/records/tasks", "ada"), (200, json!([])));
 }
 
 #[test]
@@ -68,7 +68,7 @@ fn records_need_a_token_and_a_model() {
     let server = Server::start();
     let (status, failure) = server.get("/records/tasks");
     assert_eq!((status, &failure["code"]), (401, &json!("unauthenticated")));
-    let (status, failure) = server.get("/records/teapots?auth_token=ada");
-    assert_eq!((status, &failure["code"]), (404, &json!("unknown_model")));
-    assert_eq!(server.get("/records/model1?auth_token=ada"), (200, json!([])));
+    let (status, failure) = server.get_with_bearer("/records/teapots", "ada");
+    assert_eq!((status, &failure["code"]), (422, &json!("unknown_model")));
+    assert_eq!(server.get_with_bearer("/records/model1", "ada"), (200, json!([])));
 }

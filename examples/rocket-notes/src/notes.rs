@@ -1,19 +1,14 @@
-//! The notes: the database they are in, a rule, and `GET /notes` to look at them.
+//! The notes: their database, a rule, and `GET /notes` to view them.
 
 use std::error::Error;
 
-use mobync::{
-    Access, Database as _, DatabaseError, Diff, Mobync, Owner, Record, Refusal, Rules, UnitOfWork,
-    View, sqlite::SqliteDatabase,
-};
-use mobync_rocket::SyncError;
+use mobync::{Diff, Mobync, Owner, Record, Refusal, Rules, View, sqlite::SqliteDatabase};
+use mobync_rocket::{AuthenticatedOwner, SyncError};
 use rocket::{State, get, serde::json::Json};
 use sqlx::{
     SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
-
-use crate::session::User;
 
 pub(crate) type Notes = Mobync<SqliteDatabase, NotesAreShort>;
 
@@ -22,7 +17,7 @@ const NOTES: &str = "CREATE TABLE IF NOT EXISTS notes (
     owner TEXT NOT NULL, id TEXT NOT NULL, title TEXT, text TEXT, PRIMARY KEY (owner, id)
 )";
 
-/// Opens the database in the file, and makes it where there is none.
+/// Opens the database in the file, and creates it if it does not exist.
 pub(crate) async fn open(file: &str) -> Result<Notes, Box<dyn Error>> {
     let options = SqliteConnectOptions::new().filename(file).create_if_missing(true);
     let pool = SqlitePool::connect_with(options.journal_mode(SqliteJournalMode::Wal)).await?;
@@ -32,17 +27,17 @@ pub(crate) async fn open(file: &str) -> Result<Notes, Box<dyn Error>> {
     Ok(Mobync::new(database).rules(NotesAreShort))
 }
 
-/// What the server has of the user's notes.
+/// The user's notes on the server.
 #[get("/notes")]
-pub(crate) async fn list(user: User, notes: &State<Notes>) -> Result<Json<Vec<Record>>, SyncError> {
-    Ok(Json(read(&user.0, notes).await.map_err(|error| mobync::Error::Internal(error.into()))?))
+pub(crate) async fn list(
+    owner: Result<AuthenticatedOwner, SyncError>,
+    notes: &State<Notes>,
+) -> Result<Json<Vec<Record>>, SyncError> {
+    let AuthenticatedOwner(owner) = owner?;
+    Ok(Json(notes.read(&owner, "notes", &[]).await?))
 }
 
-async fn read(owner: &Owner, notes: &Notes) -> Result<Vec<Record>, DatabaseError> {
-    notes.database().open(owner, Access::Read).await?.read(owner, "notes", &[]).await
-}
-
-/// Refuses a note that is longer than a page. The diff alone is refused, and undone on its device.
+/// Refuses a note that is longer than a page. Only this diff is refused, and the device undoes it.
 pub(crate) struct NotesAreShort;
 
 impl NotesAreShort {

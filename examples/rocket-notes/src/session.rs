@@ -1,7 +1,5 @@
 //! Signing in and out, by a private cookie; and who is asking, by that cookie.
 
-use mobync::{Owner, http::AuthError};
-use mobync_rocket::Credentials;
 use rocket::{
     FromForm, Request, async_trait, delete,
     form::Form,
@@ -38,24 +36,17 @@ pub(crate) fn sign_out(cookies: &CookieJar<'_>) -> Status {
     Status::NoContent
 }
 
-/// Who is asking: a guard for handlers, which the sync asks too.
-pub(crate) struct User(pub(crate) Owner);
+/// Who is asking: a guard like any other, which the sync asks too.
+pub(crate) struct User(pub(crate) String);
 
 #[async_trait]
 impl<'r> FromRequest<'r> for User {
     type Error = ();
 
     async fn from_request(request: &'r Request<'_>) -> request::Outcome<Self, ()> {
-        let name = request.cookies().get_private(COOKIE);
-        match name.map(|cookie| Owner::new(cookie.value())) {
-            Some(Ok(owner)) => Outcome::Success(Self(owner)),
-            _ => Outcome::Error((Status::Unauthorized, ())),
+        match request.cookies().get_private(COOKIE) {
+            Some(cookie) => Outcome::Success(Self(cookie.value().to_owned())),
+            None => Outcome::Error((Status::Unauthorized, ())),
         }
     }
-}
-
-/// Who owns what a sync brings and takes.
-pub(crate) async fn owner(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
-    let user = credentials.request.guard::<User>().await.succeeded();
-    user.map(|User(owner)| owner).ok_or_else(|| AuthError::unauthenticated("Sign in first."))
 }

@@ -5,14 +5,9 @@ use mobync::{
     http::{AuthError, Credentials},
 };
 
-/// The owner for a sync. A real application looks the token up in its users or sessions.
+/// The owner of a request. A real application looks the token up in its users or sessions.
 pub(crate) async fn owner_of(credentials: Credentials) -> Result<Owner, AuthError> {
-    owner_named(credentials.token()?)
-}
-
-/// The owner whose token that is.
-pub(crate) fn owner_named(token: &str) -> Result<Owner, AuthError> {
-    match token {
+    match credentials.token()? {
         name @ ("ada" | "grace") => Ok(Owner::new(name)?),
         _ => Err(AuthError::unauthenticated("The token is neither Ada's nor Grace's.")),
     }

@@ -1,4 +1,4 @@
-//! Which database the tasks are in: SQLite in a file, or PostgreSQL.
+//! The database of the tasks: SQLite in a file, or PostgreSQL.
 
 use std::{error::Error, io, time::Duration};
 
@@ -18,7 +18,7 @@ const TASKS: &str = "CREATE TABLE IF NOT EXISTS tasks (
     PRIMARY KEY (owner, id)
 )";
 
-/// SQLite, in a file that is made where there is none.
+/// SQLite, in a file that is created if it does not exist.
 pub(crate) async fn sqlite(url: &str) -> io::Result<SqliteDatabase> {
     let opened = async {
         let options = url.parse::<SqliteConnectOptions>()?.create_if_missing(true);
@@ -32,13 +32,13 @@ pub(crate) async fn sqlite(url: &str) -> io::Result<SqliteDatabase> {
     opened.await.map_err(|error: Failure| explain(url, &*error))
 }
 
-/// PostgreSQL, which any number of these servers may share.
+/// PostgreSQL, which any number of these servers can share.
 pub(crate) async fn postgres(url: &str) -> io::Result<PostgresDatabase> {
     let opened = async {
         let patience = Duration::from_secs(5);
         let pool = PgPoolOptions::new().acquire_timeout(patience).connect(url).await?;
         let mut transaction = pool.begin().await?;
-        // Where several servers start at once, one of them makes the table.
+        // If several servers start at the same time, one of them creates the table.
         for statement in ["SELECT pg_advisory_xact_lock(826366246)", TASKS] {
             sqlx::query(statement).execute(&mut *transaction).await?;
         }
@@ -54,7 +54,7 @@ pub(crate) async fn postgres(url: &str) -> io::Result<PostgresDatabase> {
 type Failure = Box<dyn Error + Send + Sync>;
 
 fn explain(url: &str, error: &(dyn Error + Send + Sync)) -> io::Error {
-    // A password in it is nobody's business.
+    // The URL may contain a password, which must not be shown.
     let shown = url.rsplit_once('@').map_or(url, |(_, place)| place);
     let mut message = format!("the database {shown} cannot be opened: {error}");
     let mut cause = error.source();

@@ -1,41 +1,23 @@
 //! `GET /records/{model}`: what the server has of an owner, to be looked at with `curl`.
 
-use axum::{
-    Json, Router,
-    extract::{Path, State},
-    http::HeaderMap,
-    routing::get,
-};
-use mobync::{
-    Access, Database, DatabaseError, Error, Mobync, Record, Rules, UnitOfWork, http::AuthError,
-};
-use mobync_axum::SyncError;
+use axum::{Extension, Json, Router, extract::Path, routing::get};
+use mobync::{Database, Mobync, Record, Rules, http::SharedAuth};
+use mobync_axum::{AuthenticatedOwner, SyncError};
 
 use crate::auth;
 
 /// The route; of the model `diffs` it shows the log.
 pub(crate) fn router<D: Database, R: Rules>(mobync: Mobync<D, R>) -> Router {
-    Router::new().route("/records/{model}", get(list::<D, R>)).with_state(mobync)
+    Router::new()
+        .route("/records/{model}", get(list::<D, R>))
+        .layer(Extension(mobync))
+        .with_state(SharedAuth::new(auth::owner_of))
 }
 
 async fn list<D: Database, R: Rules>(
-    State(mobync): State<Mobync<D, R>>,
+    Extension(mobync): Extension<Mobync<D, R>>,
     Path(model): Path<String>,
-    headers: HeaderMap,
+    AuthenticatedOwner(owner): AuthenticatedOwner,
 ) -> Result<Json<Vec<Record>>, SyncError> {
-    let bearer = headers.get("authorization").and_then(|value| value.to_str().ok());
-    let token = bearer.and_then(|value| value.strip_prefix("Bearer "));
-    let unknown = || AuthError::unauthenticated("Say who you are: Authorization: Bearer ada.");
-    let owner = auth::owner_named(token.ok_or_else(unknown)?)?;
-    let read = async {
-        let mut unit = mobync.database().open(&owner, Access::Read).await?;
-        unit.read(&owner, &model, &[]).await
-    };
-    match read.await {
-        Ok(records) => Ok(Json(records)),
-        Err(error @ DatabaseError::UnknownModel { .. }) => {
-            Err(SyncError(Error::InvalidRequest(error.to_string())))
-        }
-        Err(error) => Err(SyncError(Error::Internal(error.into()))),
-    }
+    Ok(Json(mobync.read(&owner, &model, &[]).await?))
 }

@@ -9,18 +9,12 @@ pub(crate) struct TasksHaveNames;
 
 impl Rules for TasksHaveNames {
     async fn create(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
-        check(diff.model != "tasks" || name_of(diff).is_some_and(|name| is_name(&name)))
+        check(diff.model != "tasks" || diff.record()?.get("name").is_some_and(is_name))
     }
 
     async fn update(&self, _: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
-        check(diff.model != "tasks" || name_of(diff).is_none_or(|name| is_name(&name)))
+        check(diff.model != "tasks" || diff.record()?.get("name").is_none_or(is_name))
     }
-}
-
-fn name_of(diff: &Diff) -> Option<Value> {
-    // The library has checked that json_data is an object.
-    let mut data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
-    data.get_mut("name").map(Value::take)
 }
 
 fn is_name(value: &Value) -> bool {

@@ -1,4 +1,4 @@
-//! When to stop: on Ctrl-C, and on the SIGTERM of whatever runs the server.
+//! When to stop: on Ctrl-C and on SIGTERM.
 
 use std::{future::Future, io};
 

@@ -111,7 +111,7 @@ fn a_server_that_is_started_again_goes_on_with_what_it_had() {
     }]);
     assert_eq!(records, expected);
     assert_eq!(get_as(&server, "/records/tasks", "nobody").status(), 401);
-    assert_eq!(get_as(&server, "/records/teapots", "ada").status(), 400);
+    assert_eq!(get_as(&server, "/records/teapots", "ada").status(), 422);
 }
 
 #[test]

@@ -8,7 +8,6 @@ use rocket::{
     Build, Config, Rocket,
     fairing::Fairing,
     figment::{Figment, value::Value as Setting},
-    futures::future::BoxFuture,
     http::{ContentType, Method},
     local::blocking::{Client, LocalRequest},
     log::LogLevel,
@@ -20,8 +19,8 @@ pub fn mobync() -> Mobync<MemoryDatabase> {
 }
 
 /// The token is the owner.
-pub fn auth<'a>(credentials: Credentials<'a, '_>) -> BoxFuture<'a, Result<Owner, AuthError>> {
-    Box::pin(async move { Ok(Owner::new(credentials.token()?)?) })
+pub async fn auth(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
+    Ok(Owner::new(credentials.token()?)?)
 }
 
 pub fn fairing() -> impl Fairing {

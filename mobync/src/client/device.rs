@@ -1,4 +1,4 @@
-//! The device: records changes, hands out requests, takes answers; each in one local transaction.
+//! The device: records changes, creates requests, applies answers; each in one local transaction.
 
 mod answer;
 mod ask;
@@ -18,19 +18,21 @@ use super::{
     Changes, DeviceError, LocalStore, LocalUnit, Pending, RefusedDiff, Request, Taken,
     settle::Decoded,
 };
-use crate::{Access, Change, Record, SyncResponse, engine::Time};
+use crate::{
+    change::Change, database::Access, engine::Time, protocol::SyncResponse, record::Record,
+};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 256;
 
-/// The body that a server takes, unless it is set otherwise, less what is around one diff.
+/// The default limit of a server on a body, minus the bytes around one diff.
 const MOST_CHANGE_BYTES: usize = 16 * 1024 * 1024 - 4096;
 
 /// One device: its objects, the changes that no server has acknowledged, and its clock.
 ///
-/// It does no network by itself: [`Client`](super::Client) does, or whoever passes
-/// [`request`](Self::request) and [`take`](Self::take) on. Every method is one transaction of the
-/// [store](LocalStore), so that a process may be killed at any moment. Cheap to clone.
+/// It does not use the network itself. [`Client`](super::Client) does that, or your own code that calls
+/// [`request`](Self::request) and [`take`](Self::take). Every method is one transaction of the
+/// [store](LocalStore), so the process can be killed at any moment. Cheap to clone.
 ///
 /// ```
 /// use mobync::{Mobync, Owner, Record, client::{Device, MemoryStore}, memory::MemoryDatabase};
@@ -47,7 +49,7 @@ const MOST_CHANGE_BYTES: usize = 16 * 1024 * 1024 - 4096;
 /// let server = Mobync::new(MemoryDatabase::new());
 /// let request = phone.request(1000).await?;
 /// let body = request.body().clone();
-/// let answer = server.apply(body.logical_clock, body.diffs, &Owner::new("ada")?).await?;
+/// let answer = server.apply(&Owner::new("ada")?, body.logical_clock, body.diffs).await?;
 /// phone.take(&request, &answer).await?;
 /// assert!(phone.pending().await?.is_empty());
 /// # Ok(())
@@ -60,16 +62,17 @@ pub struct Device<S> {
     events: broadcast::Sender<Changes>,
     occasions: watch::Sender<Occasions>,
     most_change_bytes: usize,
-    /// Held from a step's beginning until it is told of, so that the last event is the last step.
+    /// Locked from the beginning of a step until its event is sent, so that events have the order of
+    /// steps.
     turn: Arc<Mutex<()>>,
 }
 
-/// How many reasons there were to sync.
+/// The number of reasons to sync so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Occasions {
     /// The person has changed something.
     pub(super) changed: u64,
-    /// The application knows one.
+    /// The application has called `wake`.
     pub(super) woken: u64,
 }
 
@@ -87,7 +90,7 @@ impl<S> Clone for Device<S> {
 }
 
 impl<S: LocalStore> Device<S> {
-    /// The device whose store this is. There should be one per store, and clones of it.
+    /// The device with this store. Create one device per store, and clone it.
     pub fn new(store: S) -> Self {
         Self {
             store: Arc::new(store),
@@ -106,8 +109,8 @@ impl<S: LocalStore> Device<S> {
         Self { time: Time(Arc::new(now)), ..self }
     }
 
-    /// The greatest size of one change on the wire, in bytes; 4 KiB less than 16 MiB by default, for
-    /// that is what a server takes in one request.
+    /// The greatest size of one change on the wire, in bytes; by default 16 MiB minus 4 KiB, because a
+    /// server accepts 16 MiB in one request.
     #[must_use]
     pub fn most_change_bytes(self, most: usize) -> Self {
         Self { most_change_bytes: most, ..self }
@@ -118,13 +121,13 @@ impl<S: LocalStore> Device<S> {
         &self.store
     }
 
-    /// Everything that changes on the device from now on, by the person or by an answer, for a UI to
-    /// follow. A listener that lags more than 256 steps behind should read all anew.
+    /// All changes on the device from now on, by the person or by an answer, for a user interface. A
+    /// listener that has missed more than 256 steps should read everything again.
     pub fn changes(&self) -> broadcast::Receiver<Changes> {
         self.events.subscribe()
     }
 
-    /// The record of that id, with all pending changes, if it is there.
+    /// The record with that id, including pending changes, or `None`.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -132,7 +135,7 @@ impl<S: LocalStore> Device<S> {
         Ok(self.store.begin(Access::Read).await?.object(model, id).await?.current)
     }
 
-    /// The records of a model, by id, with all pending changes.
+    /// The records of a model, ordered by id, including pending changes.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -149,7 +152,7 @@ impl<S: LocalStore> Device<S> {
         Ok(self.store.begin(Access::Read).await?.state().await?.clock)
     }
 
-    /// The changes that no answer has come for, in the order made.
+    /// The changes that no answer has acknowledged, in the order made.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -157,7 +160,7 @@ impl<S: LocalStore> Device<S> {
         Ok(self.store.begin(Access::Read).await?.pending(usize::MAX).await?)
     }
 
-    /// Whether there is a change that no answer has come for.
+    /// Whether there is a change that no answer has acknowledged.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -165,8 +168,8 @@ impl<S: LocalStore> Device<S> {
         Ok(!self.store.begin(Access::Read).await?.pending(1).await?.is_empty())
     }
 
-    /// The changes that the server has refused, or that cannot be sent, and the person has not yet done
-    /// with; those of one answer in the order made.
+    /// The changes that the server has refused, or that cannot be sent, until they are resubmitted or
+    /// dismissed; those of one answer in the order made.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -187,7 +190,7 @@ impl<S: LocalStore> Device<S> {
         self.record([Change::create(model, record)]).await
     }
 
-    /// Writes those fields to the record of that id.
+    /// Writes these fields to the record with that id.
     ///
     /// # Errors
     /// [`DeviceError::NotThere`], [`DeviceError::InvalidChange`], [`DeviceError::ChangeTooLarge`] or
@@ -200,7 +203,7 @@ impl<S: LocalStore> Device<S> {
         self.record([Change::update(model, changes)]).await
     }
 
-    /// Removes the record of that id.
+    /// Removes the record with that id.
     ///
     /// # Errors
     /// [`DeviceError::NotThere`], [`DeviceError::InvalidChange`] or [`DeviceError::Store`].
@@ -212,7 +215,7 @@ impl<S: LocalStore> Device<S> {
         self.record([Change::delete(model, id)]).await
     }
 
-    /// Makes several changes, in that order, all or none. They are seen at once, and pending.
+    /// Makes several changes, in that order, all or none. They are visible immediately, and pending.
     ///
     /// # Errors
     /// As [`create`](Self::create), [`update`](Self::update) and [`delete`](Self::delete).
@@ -231,9 +234,9 @@ impl<S: LocalStore> Device<S> {
         Ok(())
     }
 
-    /// The next request: at most that many pending diffs, but always those of a request that nobody
-    /// has answered. The one handed out before it is given up. A diff that no server would take is
-    /// [set aside](Self::set_aside) instead.
+    /// Creates the next request, with at most `most_diffs` pending diffs, but always with those of a
+    /// request that got no answer. The previous request is given up. A diff that no server would accept
+    /// is [set aside](Self::set_aside) instead.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -241,7 +244,8 @@ impl<S: LocalStore> Device<S> {
         self.request_within(most_diffs, usize::MAX).await
     }
 
-    /// As [`request`](Self::request), with diffs of so many bytes in all, but at least one diff.
+    /// Like [`request`](Self::request), with a limit on the total bytes of the diffs, but with at least
+    /// one diff.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -262,17 +266,17 @@ impl<S: LocalStore> Device<S> {
         Ok(request)
     }
 
-    /// Whether the last request has had no answer.
+    /// Whether the last request has not been answered.
     pub(super) async fn is_asking(&self) -> Result<bool, DeviceError> {
         Ok(self.store.begin(Access::Read).await?.state().await?.is_asking)
     }
 
-    /// Applies the answer to a request: what the person has recorded since is settled with it, and
-    /// stays pending. Taking it again changes nothing.
+    /// Applies the answer to a request. Changes recorded since the request are merged with it, and stay
+    /// pending. Applying an answer again changes nothing.
     ///
     /// # Errors
-    /// [`DeviceError::InvalidAnswer`] if it is none of this protocol, or cannot be one to this request;
-    /// [`DeviceError::OtherOwner`] if it is of somebody else; or [`DeviceError::Store`].
+    /// [`DeviceError::InvalidAnswer`] if it is not an answer of this protocol, or cannot belong to this
+    /// request; [`DeviceError::OtherOwner`] if it is for another owner; or [`DeviceError::Store`].
     pub async fn take(
         &self,
         request: &Request,
@@ -305,8 +309,8 @@ impl<S: LocalStore> Device<S> {
         Ok(Taken::Applied(changes))
     }
 
-    /// Takes note that the server has refused a request as too large (413), so that the next one may
-    /// have fewer diffs: ask for half as many.
+    /// Records that the server has refused a request as too large (413), so that the next one may have
+    /// fewer diffs. Request half as many.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -318,7 +322,7 @@ impl<S: LocalStore> Device<S> {
         }
         state.is_asking = false;
         unit.set_state(&state).await?;
-        // Where all had been sent before, and that answer was lost, it can only have been the same.
+        // If all diffs had been sent before and that answer was lost, it must have been the same one.
         let all = request.first_sent.is_empty();
         for pending in unit.pending(request.body.diffs.len()).await? {
             if all || request.first_sent.contains(&pending.seq) {
@@ -329,9 +333,9 @@ impl<S: LocalStore> Device<S> {
         Ok(())
     }
 
-    /// Takes a pending diff out that cannot be sent, with what is built on it, and keeps it among the
-    /// [refused](Self::refused) ones under this code and with this sentence. It is undone on the device;
-    /// a request under way is given up. The others can be sent then.
+    /// Moves a pending diff that cannot be sent, and those that depend on it, to the
+    /// [refused](Self::refused) diffs, with this code and message. It is undone on the device, and a
+    /// request that is under way is given up. The other diffs can then be sent.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
@@ -357,9 +361,9 @@ impl<S: LocalStore> Device<S> {
         Ok(changes)
     }
 
-    /// Takes a pending diff back, with all later ones of its object, and returns them: for one that
-    /// the server will never take, when the person says so. A request under way is given up. Should
-    /// the server know the diff already, it comes back as if another device had made it.
+    /// Takes a pending diff back, with all later diffs of its object, and returns them. Use it when the
+    /// person gives up a change that the server will never accept. A request that is under way is given
+    /// up. If the server already has the diff, it comes back as if another device had made it.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
@@ -373,7 +377,7 @@ impl<S: LocalStore> Device<S> {
         Ok(withdrawn)
     }
 
-    /// Makes a change in place of a refused one, which is dismissed with it.
+    /// Makes a change that replaces a refused one, and dismisses the refused one.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or as [`record`](Self::record).
@@ -389,7 +393,7 @@ impl<S: LocalStore> Device<S> {
         Ok(())
     }
 
-    /// Forgets a refused diff, when the person has done with it.
+    /// Removes a refused diff, when the person no longer needs it.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or [`DeviceError::Store`].
@@ -399,14 +403,14 @@ impl<S: LocalStore> Device<S> {
         Ok(unit.commit().await?)
     }
 
-    /// Goes back to clock 0 with everything that the device has, after the server answered
-    /// `clock_ahead` **and a person has said** that it is the right server, restored from a backup.
-    /// (On a wrong server this would publish one person's data to another.) Save a copy of the store
-    /// before, and sync afterwards.
+    /// Goes back to clock 0 with everything that the device has. Call it after the server answered
+    /// `clock_ahead` **and a person has confirmed** that it is the right server, restored from a
+    /// backup. (On a wrong server this would publish one person's data to another.) Save a copy of the
+    /// store before, and sync afterwards.
     ///
-    /// What the server has lost is made again; what both have meets field by field, the later change
-    /// winning. Deletes that are still pending are done again behind the next answer. Only deletes that
-    /// were acknowledged after the backup was made are forgotten: such objects come back.
+    /// What the server has lost is created again. What both have is merged field by field, and the
+    /// later change wins. Deletes that are still pending are repeated after the next answer. Only
+    /// deletes that were acknowledged after the time of the backup are lost: such objects come back.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -418,7 +422,7 @@ impl<S: LocalStore> Device<S> {
         Ok(())
     }
 
-    /// Says that there is a reason to sync.
+    /// Signals that there is a reason to sync.
     pub(super) fn wake(&self) {
         self.occasions.send_modify(|occasions| occasions.woken += 1);
     }
@@ -433,13 +437,13 @@ impl<S: LocalStore> Device<S> {
 
     fn tell(&self, changes: Changes) {
         if !changes.is_empty() {
-            // Nobody need listen.
+            // An error means that nobody listens.
             let _ = self.events.send(changes);
         }
     }
 }
 
-/// A pending diff with its data; none if that cannot be read, so that it must be set aside.
+/// A pending diff with its data; `None` if the data cannot be read and the diff must be set aside.
 fn decode(pending: &Pending) -> Option<Decoded> {
     Decoded::read(pending.diff.clone()).ok()
 }

@@ -19,7 +19,7 @@ use super::{
     Changes, Device, DeviceError, LocalStore, Request, SyncFailure, Taken, Transport,
     device::Limits,
 };
-use crate::SyncResponse;
+use crate::protocol::SyncResponse;
 
 /// A device that syncs over a transport, one sync at a time. Cheap to clone.
 ///
@@ -43,7 +43,7 @@ use crate::SyncResponse;
 pub struct Client<S, T> {
     device: Device<S>,
     transport: Arc<T>,
-    /// Whoever holds it is syncing.
+    /// Locked during a sync.
     pace: Arc<Mutex<Pace>>,
     most: Limits,
     backoff: Backoff,
@@ -64,7 +64,7 @@ impl<S, T> Clone for Client<S, T> {
 }
 
 impl<S: LocalStore, T: Transport> Client<S, T> {
-    /// A client for that device. There should be one, and clones of it.
+    /// A client for that device. Create one, and clone it.
     pub fn new(device: Device<S>, transport: T) -> Self {
         let pace = Pace::default();
         Self {
@@ -77,8 +77,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// The greatest number of diffs in one request; 1,000 by default. It is halved, for as long as the
-    /// client lives, when the server finds a request too large.
+    /// The greatest number of diffs in one request; 1,000 by default. When the server finds a request
+    /// too large, it is halved for the lifetime of the client.
     #[must_use]
     pub fn most_diffs(self, most: usize) -> Self {
         let most = Limits { diffs: most.max(1), ..self.most };
@@ -97,17 +97,17 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         Self { pace: Arc::new(Mutex::new(Pace::new(most))), most, ..self }
     }
 
-    /// How long [`sync`](Self::sync) waits behind a failure: first about so long, and then twice as
-    /// long each time, up to the second; 1 second and 5 minutes by default. Each wait is shortened or
-    /// prolonged by a random part, so that many devices do not come back at once. A server may ask for
-    /// longer ones, up to 5 minutes.
+    /// How long [`sync`](Self::sync) waits after a failure: at first about the first duration, then
+    /// twice as long each time, up to the second one; 1 second and 5 minutes by default. Each wait is
+    /// changed by a random part, so that many devices do not come back at the same time. A server may
+    /// ask for a longer wait, up to 5 minutes.
     #[must_use]
     pub fn waits(self, first: Duration, longest: Duration) -> Self {
         Self { backoff: Backoff::new(first, longest), ..self }
     }
 
-    /// How long [`run`](Self::run) waits behind a failure that somebody must mend; 1 minute and 1 hour
-    /// by default.
+    /// How long [`run`](Self::run) waits after a failure that needs a person; 1 minute and 1 hour by
+    /// default.
     #[must_use]
     pub fn pauses(self, first: Duration, longest: Duration) -> Self {
         Self { pauses: Backoff::new(first, longest), ..self }
@@ -118,19 +118,19 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         &self.device
     }
 
-    /// Says that there is a reason to try at once: another network, the app comes to the front. Whoever
-    /// waits in [`sync`](Self::sync) or [`run`](Self::run) does no longer, whatever a server has asked
+    /// Signals a reason to try immediately: another network, or the app comes to the foreground. It
+    /// ends every wait in [`sync`](Self::sync) and [`run`](Self::run), even one that a server has asked
     /// for.
     pub fn wake(&self) {
         self.device.wake();
     }
 
-    /// Keeps the device synced for as long as it is polled: at once, behind each change on the device,
-    /// when it is [woken](Self::wake), and each time that so long has passed. Behind a failure that
-    /// somebody must mend it goes on after long [pauses](Self::pauses), and at once behind a change.
+    /// Keeps the device synced for as long as it is polled: immediately, after each change on the
+    /// device, when it is [woken](Self::wake), and at this interval. After a failure that needs a
+    /// person it tries again after long [pauses](Self::pauses), and immediately after a change.
     ///
-    /// `tell` hears what came of each try; of what had changed before a failure,
-    /// [`Device::changes`] has told.
+    /// `tell` is called with the result of each try. [`Device::changes`] reports what had changed
+    /// before a failure.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -167,13 +167,13 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// Syncs until nothing is pending, and waits and tries again for as long as there is no answer.
-    /// Another sync under way is waited for. It can be dropped at any time, and nothing is lost.
+    /// Syncs until nothing is pending. It waits and tries again as long as there is no answer, and
+    /// waits for another sync that is under way. It can be dropped at any time without losing anything.
     ///
     /// Returns what has changed on the device.
     ///
     /// # Errors
-    /// [`SyncFailure`], but those that are temporary.
+    /// [`SyncFailure`], except temporary ones.
     pub async fn sync(&self) -> Result<Changes, SyncFailure> {
         let mut changes = Changes::default();
         let mut waits = Waits::new(self.backoff, self.pauses);
@@ -197,7 +197,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// Syncs until nothing is pending, without waiting when there is no answer.
     ///
     /// # Errors
-    /// [`SyncFailure`]. Of what had changed before, [`Device::changes`] has told.
+    /// [`SyncFailure`]. [`Device::changes`] reports what had changed before it.
     pub async fn sync_now(&self) -> Result<Changes, SyncFailure> {
         let mut changes = Changes::default();
         self.attempt(&mut changes, &mut false).await?;
@@ -210,15 +210,15 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         pace.is_renewed = false;
         loop {
             self.check_owner(&mut pace).await?;
-            // A request without an answer is sent as it was: so an answer to the one is one to the
-            // other, whichever of them it was that arrived.
+            // A request without an answer is repeated unchanged, so an answer to either of the two is
+            // an answer to the other.
             let again = self.device.is_asking().await?;
             let limits = if again { Limits::NOTHING_NEW } else { pace.now };
             let request = self.ask(limits, changes).await?;
             match self.exchange(&request, &mut pace).await? {
                 Reached::Answer(answer) => {
                     if self.take(&request, &answer, changes).await? {
-                        // Whoever has taken the changes is the owner, as far as anybody can tell.
+                        // The server has accepted the changes, so its owner is the owner of the store.
                         pace.is_known |= request.changes().next().is_some();
                         pace.is_renewed = false;
                         *progress = true;
@@ -244,7 +244,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         Ok(request)
     }
 
-    /// Whether the answer was applied. It is not if something was withdrawn meanwhile.
+    /// Whether the answer was applied. It is not applied if something was withdrawn in the meantime.
     async fn take(
         &self,
         request: &Request,
@@ -273,7 +273,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     ) -> Result<(), SyncFailure> {
         match self.device.set_aside(diff_id, code, message).await {
             Ok(aside) => changes.extend(aside),
-            // The person was faster, and has withdrawn it.
+            // The person has withdrawn it in the meantime.
             Err(DeviceError::NoSuchDiff(_)) => {}
             Err(error) => return Err(error.into()),
         }

@@ -26,7 +26,7 @@ pub enum DeviceError {
     /// nesting. The sentence says what is wrong.
     #[error("the change is not valid: {0}")]
     InvalidChange(String),
-    /// A change that is larger than [a server takes](super::Device::most_change_bytes): split it up.
+    /// A change that is larger than [a server accepts](super::Device::most_change_bytes): split it.
     #[error("the change has {bytes} bytes, and may have {most}: split it into several")]
     ChangeTooLarge {
         /// The size of the change on the wire, in bytes.
@@ -34,23 +34,22 @@ pub enum DeviceError {
         /// The greatest size, in bytes.
         most: usize,
     },
-    /// The store is of one person, and the account of another. Nothing was sent, and nothing taken.
-    /// Should they be the same after all, and `owner` not known, say so by
-    /// [`Device::of_owner`](super::Device::of_owner).
+    /// The store and the account belong to different owners. Nothing was sent, and nothing applied. If
+    /// they are the same and `owner` is not known, call [`Device::of_owner`](super::Device::of_owner).
     #[error(
         "this device's data is of {}, and not of {other}: give each account a store of its own",
         owner.as_deref().unwrap_or("somebody else")
     )]
     OtherOwner {
-        /// Whom the store is of, if that is known.
+        /// The owner of the store, if it is known.
         owner: Option<String>,
-        /// Whom the server answers for, or the application has named.
+        /// The owner that the server answers for, or that the application has named.
         other: String,
     },
     /// The diff is neither pending nor refused.
     #[error("there is no diff {0}")]
     NoSuchDiff(String),
-    /// The answer is not one of this protocol. Take it as no answer, and send the request again.
+    /// The answer is not one of this protocol. Treat it as no answer, and send the request again.
     #[error("the answer is not valid: {0}")]
     InvalidAnswer(String),
     /// The local store failed.
@@ -58,7 +57,7 @@ pub enum DeviceError {
     Store(#[from] StoreError),
 }
 
-/// The local store failed, and kept nothing of its unit of work.
+/// The local store failed, and has stored nothing of its unit of work.
 #[derive(Debug, thiserror::Error)]
 #[error("the device's store failed")]
 pub struct StoreError(#[source] BoxError);

@@ -1,11 +1,11 @@
-//! Why a sync has not come to its end. Nothing is lost: what is pending stays so.
+//! Why a sync has failed.
 
 use std::time::Duration;
 
 use super::DeviceError;
-use crate::{Diff, error::BoxError};
+use crate::{diff::Diff, error::BoxError};
 
-/// Why a sync has not come to its end. Nothing is lost by it: what is pending stays so.
+/// Why a sync has failed. Nothing is lost: pending changes stay pending.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncFailure {
@@ -14,9 +14,9 @@ pub enum SyncFailure {
     NoAnswer {
         /// After how long, if the server says so.
         retry_after: Option<Duration>,
-        /// What is known of it, with all causes, for a log.
+        /// A description with all causes, for a log.
         reason: String,
-        /// The error of the transport, where there was one.
+        /// The error of the transport, if there was one.
         #[source]
         cause: Option<BoxError>,
     },
@@ -26,38 +26,38 @@ pub enum SyncFailure {
          HttpTransport::most_answer_bytes"
     )]
     AnswerTooLarge {
-        /// What the transport reads at most, in bytes.
+        /// The limit of the transport, in bytes.
         most_bytes: usize,
     },
-    /// The server takes neither the token nor a new one: ask the person to log in.
+    /// The server rejects the token and also a new one: ask the person to log in.
     #[error("{message}")]
     Unauthenticated {
         /// The server's sentence.
         message: String,
     },
-    /// The server does not take the request. It fails again until the app is updated, the server
-    /// mended, or the diff [withdrawn](super::Device::withdraw).
+    /// The server refuses the request. It fails again until the app is updated, the server is fixed, or
+    /// the diff is [withdrawn](super::Device::withdraw).
     #[error("{message}")]
     Refused {
-        /// `unknown_field` and its like; see the [protocol](crate::protocol::document).
+        /// A code such as `unknown_field`; see the [protocol](crate::protocol::document).
         code: String,
         /// The server's sentence.
         message: String,
-        /// The diff to blame, where it is one.
+        /// The diff that is the cause, if it is one.
         diff: Option<Diff>,
     },
-    /// Something so small is too large for the server, or for what stands in front of it, that its
-    /// limit must be wrong. (A diff that alone is too large is [set
-    /// aside](super::Device::set_aside), and is no failure.)
+    /// The server or a proxy refuses even a small request as too large, so its limit must be wrong. (A
+    /// diff that is too large by itself is [set aside](super::Device::set_aside), which is not a
+    /// failure.)
     #[error("{message}")]
     TooLarge {
         /// The server's sentence.
         message: String,
-        /// The diff; none if even a request without diffs is.
+        /// The diff; `None` if even a request without diffs is too large.
         diff: Option<Diff>,
     },
-    /// The server has lost history, or is another one. Ask a person which of the two it is, and do
-    /// not go on by yourself: see [`Device::resync`](super::Device::resync).
+    /// The server has lost history, or is another server. Do not continue without asking a person which
+    /// of the two it is: see [`Device::resync`](super::Device::resync).
     #[error("{message}")]
     ClockAhead {
         /// The server's sentence.
@@ -69,7 +69,7 @@ pub enum SyncFailure {
 }
 
 impl SyncFailure {
-    /// Whether the same request can go well later, without anybody doing anything.
+    /// Whether the same request can succeed later without any action.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::NoAnswer { .. })
     }

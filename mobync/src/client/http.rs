@@ -17,18 +17,18 @@ use self::{
     transfer::{Progress, Upload},
 };
 use super::{NoAnswer, Reply, Transport};
-use crate::{SyncRequest, error::BoxError};
+use crate::{error::BoxError, protocol::SyncRequest};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_mins(1);
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// A failure of this protocol is a few lines.
+/// A failure of this protocol is short.
 const MOST_FAILURE_BYTES: usize = 1024 * 1024;
 
 /// Posts requests to a URL, with a bearer token. Cheap to clone.
 ///
-/// A transfer may take as long as it likes, while it moves. Redirects are not followed: nobody else
-/// gets the changes, or the token.
+/// There is no limit on the total time of a transfer, only on the time without data. Redirects are not
+/// followed, so no other server gets the changes or the token.
 #[derive(Clone)]
 pub struct HttpTransport {
     client: Client,
@@ -42,7 +42,7 @@ impl HttpTransport {
     /// The transport to the endpoint of that URL.
     ///
     /// # Errors
-    /// [`NoAnswer`] if that is no URL, or no TLS can be had.
+    /// [`NoAnswer`] if the URL is invalid, or TLS cannot be set up.
     pub fn new(url: &str) -> Result<Self, NoAnswer> {
         Ok(Self {
             client: build(Client::builder().connect_timeout(CONNECT_TIMEOUT))?,
@@ -59,10 +59,10 @@ impl HttpTransport {
         Self { tokens: Tokens::of(token.into()), ..self }
     }
 
-    /// Gets a token in this way when there is none yet, and a new one when the server does not take
-    /// the last. An error, or half a minute without a token, is taken as a lack of network, and it is
-    /// tried again. Where nobody is signed in, return an empty token: then none is sent, and the server
-    /// says [so](super::SyncFailure::Unauthenticated).
+    /// Calls this function for the first token, and for a new one when the server rejects the last. An
+    /// error, or half a minute without a token, counts as a missing network, and it is called again
+    /// later. If nobody is signed in, return an empty token: then none is sent, and the server answers
+    /// [`Unauthenticated`](super::SyncFailure::Unauthenticated).
     #[must_use]
     pub fn token_from<F, Fut, E>(self, renew: F) -> Self
     where
@@ -73,17 +73,17 @@ impl HttpTransport {
         Self { tokens: self.tokens.renewed_by(renew), ..self }
     }
 
-    /// Uses an HTTP client of this kind, for proxies, certificates or time limits of your own.
+    /// Uses an HTTP client from this builder, for your own proxies, certificates or time limits.
     ///
     /// # Errors
-    /// [`NoAnswer`] if there can be no such client.
+    /// [`NoAnswer`] if the client cannot be built.
     pub fn client(self, builder: ClientBuilder) -> Result<Self, NoAnswer> {
         Ok(Self { client: build(builder)?, ..self })
     }
 
-    /// How long nothing may move until a transfer is given up; 1 minute by default. Behind a request
-    /// with changes it is a second longer for each 4 KiB of the first MiB, for what lies in the
-    /// network's buffers cannot be seen moving.
+    /// How long a transfer may go on without data until it is given up; 1 minute by default. After a
+    /// request with changes it is a second longer for each 4 KiB of the first MiB, because the progress
+    /// of data in the network's buffers is not visible.
     #[must_use]
     pub fn silence(self, silence: Duration) -> Self {
         Self { silence, ..self }
@@ -103,7 +103,7 @@ impl HttpTransport {
         let mut body = Vec::new();
         while let Some(chunk) = progress.watch(response.chunk()).await?.map_err(no_answer)? {
             if chunk.len() > most.saturating_sub(body.len()) {
-                // A failure that is so long is none of this protocol, and so is half of it.
+                // A failure of this length is not one of this protocol.
                 return if is_answer { Err(NoAnswer::too_large(most)) } else { Ok(Bytes::new()) };
             }
             body.extend_from_slice(&chunk);

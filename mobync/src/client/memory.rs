@@ -5,12 +5,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
-use crate::Access;
+use crate::database::Access;
 
-/// A device's store in memory. Everything is gone with the process; cheap to clone, and all clones
-/// are one.
+/// A device's store in memory. The data is lost when the process ends. Cheap to clone; all clones share
+/// their data.
 ///
-/// A unit of work copies all there is, so it suits a few thousand objects.
+/// A unit of work copies all data, so it suits a few thousand objects.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryStore(Arc<Mutex<Tables>>);
 
@@ -35,7 +35,7 @@ impl MemoryStore {
         Self::default()
     }
 
-    /// A store of its own with what this one has now.
+    /// A separate store with the current data of this one.
     pub async fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(self.0.lock().await.clone())))
     }

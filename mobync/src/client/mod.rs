@@ -7,14 +7,14 @@
 //! | [`Transport`] | the way to a server and back: `HttpTransport` (feature `client-http`), or your own |
 //! | [`Client`] | a device and a transport: syncs, waits and tries again |
 //!
-//! Reads see writes at once, with or without a network. What the server refuses is undone, and kept
-//! under [`Device::refused`] until the person has seen it, and so is what cannot be sent at all. A
-//! server that answers `clock_ahead` was restored from a backup, or is another one: see
+//! Reads see writes immediately, with or without a network. Changes that the server refuses, or that
+//! cannot be sent at all, are undone, and listed in [`Device::refused`] until the person has seen them.
+//! A server that answers `clock_ahead` was restored from a backup, or is another server: see
 //! [`Device::resync`].
 //!
-//! Give each account a store of its own, and say whose it is: [`Device::of_owner`]. Keep the device
-//! synced by [`Client::run`], and say by [`Client::wake`] when there is another network, or the app
-//! comes to the front.
+//! Give each account its own store, and set its owner with [`Device::of_owner`]. [`Client::run`] keeps
+//! the device synced. Call [`Client::wake`] when there is another network, or when the app comes to the
+//! foreground.
 
 mod device;
 mod driver;

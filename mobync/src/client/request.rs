@@ -1,18 +1,22 @@
-//! What a device sends, and what came of the answer.
+//! What a device sends, and the result of the answer.
 
 use super::RefusedDiff;
-use crate::{Diff, Operation, Record, SyncRequest};
+use crate::{
+    diff::{Diff, Operation},
+    protocol::SyncRequest,
+    record::Record,
+};
 
-/// A request that a device has handed out.
+/// A request that a device has created.
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) attempt: u64,
     pub(super) body: SyncRequest,
-    /// The places among the pending diffs of those that no request had before.
+    /// The `seq` of the pending diffs that no earlier request had.
     pub(super) first_sent: Vec<i64>,
-    /// The id of the diff that nobody made, and that asks whether the answer is new.
+    /// The id of the extra diff that tests whether the answer is new.
     pub(super) probe: Option<String>,
-    /// The changes that were set aside, for they cannot be sent.
+    /// The changes that were set aside because they cannot be sent.
     pub(super) set_aside: Changes,
 }
 
@@ -27,7 +31,7 @@ impl Request {
         Self { attempt, body, first_sent, probe, set_aside }
     }
 
-    /// The diff of that id, if it is one of the request.
+    /// The diff with that id, if the request has it.
     pub fn diff(&self, diff_id: &str) -> Option<&Diff> {
         self.changes().find(|diff| diff.id == diff_id)
     }
@@ -53,7 +57,7 @@ pub enum Taken {
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Changes {
-    /// The objects that the person sees changed.
+    /// The objects whose visible record has changed.
     pub objects: Vec<Changed>,
     /// The changes that the server has refused; `objects` has what undoing them changed.
     pub refused: Vec<RefusedDiff>,
@@ -95,8 +99,8 @@ pub struct Changed {
     pub model: String,
     /// The object's id.
     pub id: String,
-    /// Whether it has come, has changed, or has gone.
+    /// Whether it was created, changed or removed.
     pub operation: Operation,
-    /// The record as it is now; none where it has gone.
+    /// The current record; `None` if it was removed.
     pub record: Option<Record>,
 }

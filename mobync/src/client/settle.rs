@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use crate::{Diff, Operation, Record};
+use crate::{
+    diff::{Diff, Operation},
+    record::Record,
+};
 
 /// A diff with its json_data read.
 #[derive(Clone, Debug)]
@@ -57,7 +60,7 @@ impl Left {
         self.change.is(operation)
     }
 
-    /// Goes on as an update without the fields for which `loses` holds.
+    /// Becomes an update without the fields for which `loses` returns true.
     fn amend(&mut self, loses: impl Fn(&str) -> bool) {
         let Decoded { diff, record } = &mut self.change;
         let lost = record.fields().keys().any(|name| loses(name));
@@ -75,23 +78,23 @@ impl Left {
 }
 
 impl Acknowledged {
-    /// Does a change that the device has made, and the server has answered.
+    /// Applies a change of the device that the server has acknowledged.
     pub(super) fn apply(&mut self, change: &Decoded) {
         change.apply(&mut self.record);
         self.changed_at = self.changed_at.max(change.diff.utc_timestamp);
     }
 
-    /// Does a change of the answer, and returns what is then left of the device's newer ones.
+    /// Applies a change of the answer, and returns what is left of the device's newer ones.
     pub(super) fn settle(&mut self, answer: &Decoded, mut left: VecDeque<Left>) -> VecDeque<Left> {
         self.apply(answer);
         match answer.diff.operation {
-            // What the person has made anew behind it is another life.
+            // An object created again after it is another life.
             Operation::Delete => {
                 while left.front().is_some_and(|change| !change.is(Operation::Create)) {
                     left.pop_front();
                 }
             }
-            // Made and deleted on this device alone: the other one is as if they had not been.
+            // Created and deleted on this device only: they do not affect the other one.
             Operation::Create => {
                 while left.front().is_some_and(|change| change.is(Operation::Create)) {
                     let delete = left.iter().position(|change| change.is(Operation::Delete));
@@ -113,7 +116,7 @@ fn meet(answer: &Decoded, left: &mut VecDeque<Left>) {
     }
     let mut latest = i64::MIN;
     for change in left.iter_mut() {
-        // As on the server, no diff counts as earlier than the one before it.
+        // As on the server, each diff counts as later than the one before it.
         latest = change.change.diff.utc_timestamp.max(latest.saturating_add(1));
         let answer_wins = answer.diff.utc_timestamp > latest;
         change.amend(|field| answer_wins && answer.record.get(field).is_some());

@@ -12,17 +12,17 @@ use sqlx::{
 
 use self::connection::{Kept, Lent};
 use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
-use crate::{Access, Record};
+use crate::{database::Access, record::Record};
 
-/// What stands in place of an acknowledged record that is the same as the current one.
+/// Stands for an acknowledged record that equals the current one.
 const SAME: &str = "";
 
 /// A device's store in a `SQLite` file: one file for each account on the device.
 ///
-/// What a step has written survives a killed process and a lost power. Several processes may open one
-/// file; they wait for each other. The table `mobync_objects` can be read, and indexed, by the
-/// application: its column `record` is the JSON of a record, with its `id`. Write through the
-/// [`Device`](super::Device) alone.
+/// What a step has written survives a killed process and a power failure. Several processes may open
+/// one file; they wait for each other. The application may read and index the table `mobync_objects`:
+/// its column `record` is the JSON of a record, with its `id`. Write only through the
+/// [`Device`](super::Device).
 ///
 /// ```
 /// use mobync::{Record, client::{Device, SqliteStore}};
@@ -42,8 +42,8 @@ const SAME: &str = "";
 /// # }
 /// ```
 ///
-/// A step that fails, on a full disk for instance, keeps nothing and gives its connection up; the next
-/// step has a new one. So work goes on as soon as there is room again.
+/// A step that fails, for example on a full disk, stores nothing and closes its connection. The next
+/// step opens a new one, so work continues as soon as there is space again.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     kept: Kept,
@@ -56,16 +56,16 @@ pub struct SqliteUnit {
 }
 
 impl SqliteStore {
-    /// Opens the file, or makes it.
+    /// Opens the file, or creates it.
     ///
     /// # Errors
-    /// [`StoreError`] if it cannot be opened, or is no such store.
+    /// [`StoreError`] if it cannot be opened, or is not such a store.
     pub async fn open(file: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::open_with(SqliteConnectOptions::new().filename(file).create_if_missing(true)).await
     }
 
-    /// Opens the file of these options: for pragmas, functions or encryption of your own. Journal,
-    /// durability and time to wait for other processes are set here.
+    /// Opens the file with these options, for your own pragmas, functions or encryption. This method
+    /// sets journal mode, durability and the time to wait for other processes.
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -81,10 +81,10 @@ impl SqliteStore {
         Ok(Self { kept })
     }
 
-    /// Writes a copy of the whole store to a file that is not there yet.
+    /// Writes a copy of the whole store to a new file.
     ///
     /// # Errors
-    /// [`StoreError`] if the file is there, or cannot be written.
+    /// [`StoreError`] if the file exists, or cannot be written.
     pub async fn copy_to(&self, file: impl AsRef<Path>) -> Result<(), StoreError> {
         let file = file.as_ref().to_string_lossy().into_owned();
         let mut lent = self.kept.lend().await?;
@@ -98,7 +98,7 @@ impl LocalStore for SqliteStore {
     async fn begin(&self, access: Access) -> Result<SqliteUnit, StoreError> {
         let begin = match access {
             Access::Read => "BEGIN",
-            // A lock from the beginning, so that what was read still holds when it is written on.
+            // A lock from the beginning, so that what was read is still true when something is written.
             Access::Write => "BEGIN IMMEDIATE",
         };
         Ok(SqliteUnit { lent: self.kept.begin(begin).await? })

@@ -5,7 +5,7 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::{Access, Diff, Record};
+use crate::{database::Access, diff::Diff, record::Record};
 
 /// A device's local database: it opens units of work.
 ///
@@ -15,7 +15,7 @@ pub trait LocalStore: Send + Sync + 'static {
     /// The unit of work.
     type Unit: LocalUnit;
 
-    /// Opens a unit of work. One that writes waits until no other one does, in any process.
+    /// Opens a unit of work. A unit that writes waits until no other one does, in any process.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -24,27 +24,27 @@ pub trait LocalStore: Send + Sync + 'static {
 
 /// One unit of work on a device's local database.
 ///
-/// What it wrote is kept when [`commit`](Self::commit) returns, all of it, even if the process is
-/// killed right behind; a unit that is dropped without a commit leaves nothing behind. Later reads of
-/// the same unit see its earlier writes.
+/// When [`commit`](Self::commit) returns, all its writes are stored, even if the process is killed
+/// right afterwards. A unit that is dropped without a commit changes nothing. Later reads of the same
+/// unit see its earlier writes.
 ///
 /// # Errors
 /// Every method fails with a [`StoreError`].
 pub trait LocalUnit: Send {
-    /// Where the device stands; the default on a new one.
+    /// The state of the device; the default on a new one.
     fn state(&mut self) -> impl Future<Output = Result<State, StoreError>> + Send;
 
-    /// Replaces where the device stands.
+    /// Replaces the state of the device.
     fn set_state(&mut self, state: &State) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// An object; the default of one that was never heard of.
+    /// An object; the default if it is unknown.
     fn object(
         &mut self,
         model: &str,
         id: &str,
     ) -> impl Future<Output = Result<Object, StoreError>> + Send;
 
-    /// All objects, or those of one model, with model and id, in the order of these.
+    /// All objects, or those of one model, with model and id, in this order.
     fn objects(
         &mut self,
         model: Option<&str>,
@@ -64,57 +64,57 @@ pub trait LocalUnit: Send {
         most: usize,
     ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
-    /// Keeps a pending diff, in place of the one with that `seq`, if there is one.
+    /// Stores a pending diff, and replaces the one with that `seq`, if there is one.
     fn set_pending(
         &mut self,
         pending: &Pending,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Forgets the pending diff with that `seq`.
+    /// Removes the pending diff with that `seq`.
     fn forget(&mut self, seq: i64) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// The refused diffs, in the order in which they were kept.
+    /// The refused diffs, in the order in which they were stored.
     fn refused(&mut self) -> impl Future<Output = Result<Vec<RefusedDiff>, StoreError>> + Send;
 
-    /// Keeps a refused diff, in place of the one with that id, if there is one.
+    /// Stores a refused diff, and replaces the one with that id, if there is one.
     fn set_refused(
         &mut self,
         refused: &RefusedDiff,
     ) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Forgets the refused diff with that id.
+    /// Removes the refused diff with that id.
     fn dismiss(&mut self, diff_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
-    /// Keeps everything that the unit wrote, or nothing.
+    /// Stores everything that the unit wrote, or nothing.
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send
     where
         Self: Sized;
 }
 
-/// Where a device stands.
+/// The state of a device.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct State {
     /// The clock of the last answer that was applied, in ticks; 0 on a new device.
     pub clock: i64,
-    /// The number of the last request that was handed out. The answer to any other one is ignored.
+    /// The number of the last request. The answer to any other request is ignored.
     pub attempt: u64,
     /// The `seq` of the next change that is recorded.
     pub next_seq: i64,
-    /// Objects (model, id) to be deleted again, should the next answer bring them back: the server
-    /// that was restored from a backup has them still.
+    /// Objects (model, id) to delete again if the next answer brings them back, because the server that
+    /// was restored from a backup still has them.
     #[serde(default)]
     pub deleted_before_resync: Vec<(String, String)>,
-    /// Whom the store is of, once the application or an answer has said so.
+    /// The owner of the store, once the application or an answer has named it.
     #[serde(default)]
     pub owner: Option<String>,
-    /// By what the owner can be told, while nobody has said who it is.
+    /// What the owner can be recognised by, as long as it is not known.
     #[serde(default)]
     pub(super) marks: Vec<Mark>,
-    /// Whether the last request has had no answer.
+    /// Whether the last request has not been answered.
     #[serde(default)]
     pub(super) is_asking: bool,
-    /// How many answers in a row were as if nothing new had arrived.
+    /// How many answers in a row looked as if no new diff had arrived.
     #[serde(default)]
     pub(super) doubts: u32,
 }
@@ -132,17 +132,17 @@ pub(super) struct Mark {
 /// One object on the device.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Object {
-    /// The record as the person sees it, with the pending changes; none where it is not there.
+    /// The record as the person sees it, with the pending changes; `None` if it does not exist.
     pub current: Option<Record>,
-    /// The record without the pending changes, as the device's clock stands for it; none where it is
-    /// not there.
+    /// The record without the pending changes, as it was at the device's clock; `None` if it does not
+    /// exist.
     pub acknowledged: Option<Record>,
     /// When the acknowledged record was changed last, in milliseconds since 1970.
     pub changed_at: i64,
 }
 
 impl Object {
-    /// Whether there is nothing to keep of it.
+    /// Whether nothing of it needs to be stored.
     pub fn is_gone(&self) -> bool {
         self.current.is_none() && self.acknowledged.is_none()
     }
@@ -159,20 +159,20 @@ pub struct Located {
     pub object: Object,
 }
 
-/// A change that no answer has come for.
+/// A change that no answer has acknowledged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {
-    /// Its place among the device's changes.
+    /// Its number among the device's changes.
     pub seq: i64,
-    /// Whether it was in a request that nobody has answered, so that the server may know it.
+    /// Whether it was in a request that got no answer, so that the server may know it.
     pub sent: bool,
     /// The change.
     pub diff: Diff,
 }
 
-/// A change that the server refused, or that no server would take, and that was undone on the device.
+/// A change that the server refused, or that no server would accept, and that was undone on the device.
 ///
-/// Show it to the person; then [`resubmit`](super::Device::resubmit) what it was meant to be, or
+/// Show it to the person. Then [`resubmit`](super::Device::resubmit) a corrected change, or
 /// [`dismiss`](super::Device::dismiss) it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RefusedDiff {

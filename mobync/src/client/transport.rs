@@ -6,26 +6,29 @@ use bytes::Bytes;
 use serde::Deserialize;
 
 use super::{Request, SyncFailure};
-use crate::{SyncRequest, SyncResponse, error::BoxError};
+use crate::{
+    error::BoxError,
+    protocol::{SyncRequest, SyncResponse},
+};
 
-/// Takes requests to a server: over HTTP (`HttpTransport`, with the feature `client-http`), or in
+/// Sends requests to a server: over HTTP (`HttpTransport`, with the feature `client-http`), or in
 /// another way.
 pub trait Transport: Send + Sync + 'static {
     /// Posts a request, with the token of the account, and returns whatever came back.
     ///
     /// # Errors
-    /// [`NoAnswer`] if nothing came back: no network, a connection that broke off, a time limit; or no
-    /// token can be had for now.
+    /// [`NoAnswer`] if nothing came back: no network, a broken connection, a time limit; or if there is
+    /// no token at the moment.
     fn send(&self, request: &SyncRequest) -> impl Future<Output = Result<Reply, NoAnswer>> + Send;
 
-    /// Gives the token up, because the server does not take it; whether there can be another one the
-    /// next time that something is sent. Provided: no.
+    /// Drops the token, because the server rejects it. Returns whether there can be another one for the
+    /// next request. The default is `false`.
     fn renew(&self) -> impl Future<Output = bool> + Send {
         async { false }
     }
 }
 
-/// What came back from a server, or from what stands in front of it.
+/// What came back from a server, or from a proxy.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The HTTP status.
@@ -47,7 +50,7 @@ impl NoAnswer {
         Self(cause.into())
     }
 
-    /// Something came back that is larger than that, in bytes, and was not read to its end.
+    /// Something came back that is larger than this limit in bytes, and was not read to its end.
     pub fn too_large(most_bytes: usize) -> Self {
         Self(Box::new(TooMuch(most_bytes)))
     }
@@ -65,7 +68,7 @@ impl NoAnswer {
 #[error("the answer has more than {0} bytes")]
 struct TooMuch(usize);
 
-/// An error with all of its causes, each of them once.
+/// An error with all of its causes, each once.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -83,14 +86,14 @@ fn chain(error: &(dyn Error + 'static)) -> String {
 #[derive(Debug)]
 pub(super) enum Heard {
     Answer(SyncResponse),
-    /// The token is not taken; whether it is a sync server that says so.
+    /// The token is rejected; the field says whether by a sync server.
     Unauthenticated {
         failure: SyncFailure,
     },
     TooLarge {
         message: String,
     },
-    /// One diff is none for this server.
+    /// One diff is invalid for this server.
     InvalidDiff {
         diff_id: String,
         message: String,
@@ -98,8 +101,8 @@ pub(super) enum Heard {
     Failed(SyncFailure),
 }
 
-/// The codes of failures, with their statuses. What has others is not of this protocol: a gateway's 403
-/// says nothing of the owner.
+/// The codes of failures, with their statuses. Any other combination is not of this protocol: a
+/// gateway's 403 says nothing about the owner.
 const CODES: [(u16, &str); 16] = [
     (400, "invalid_json"),
     (400, "invalid_request"),
@@ -150,7 +153,7 @@ impl Reply {
         let Some(Failure { message, code, diff_id, .. }) = Failure::read(status, body) else {
             let message = format!("something that is no sync server answered with status {status}");
             return match status {
-                // Servers in front have limits and tokens as well, and do not speak this protocol.
+                // Proxies have limits and tokens as well, and do not speak this protocol.
                 413 => Heard::TooLarge { message },
                 401 => Heard::Unauthenticated { failure: nothing(message) },
                 _ => Heard::Failed(nothing(message)),
@@ -164,7 +167,7 @@ impl Reply {
             (409, ..) => Heard::Failed(SyncFailure::ClockAhead { message }),
             (413, ..) => Heard::TooLarge { message },
             (400, "invalid_diff", Some(diff)) => Heard::InvalidDiff { diff_id: diff.id, message },
-            // What a device sends is valid, so this body broke off on its way.
+            // What a device sends is valid, so this body was truncated on its way.
             (400, "invalid_request", _) => Heard::Failed(nothing(message)),
             (400..429, _, diff) => Heard::Failed(SyncFailure::Refused { code, message, diff }),
             _ => Heard::Failed(nothing(message)),

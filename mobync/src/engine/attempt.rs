@@ -1,12 +1,17 @@
-//! One attempt at a sync, in one unit of work: reads the window, and has the diffs done.
+//! One attempt at a sync, in one unit of work: reads the window, and applies the diffs.
 
 use std::sync::OnceLock;
 
 use super::{Settings, drain::drain, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
-    DatabaseError, Diff, Error, Owner, Rules, SyncResponse, UnitOfWork, Window, WindowQuery,
+    diff::Diff,
+    error::{DatabaseError, Error},
     hash::HashSet,
-    merge::{Merge, Request},
+    merge::{Merge, Request, Window},
+    owner::Owner,
+    protocol::SyncResponse,
+    rules::Rules,
+    unit::{UnitOfWork, WindowQuery},
 };
 
 /// Who makes the changes.
@@ -102,7 +107,8 @@ impl<R> Attempt<'_, R> {
             window = self.window(&mut unit, since, &objects).await?;
         }
 
-        // On the heap: most syncs stop before it, and every future around it would move its kilobytes.
+        // On the heap: most syncs do not get here, and otherwise every outer future would have its size
+        // of kilobytes.
         Box::pin(self.merge(unit, since, &objects, &window)).await
     }
 
@@ -158,14 +164,14 @@ impl<R> Attempt<'_, R> {
         let query = WindowQuery { log, since, ids, objects };
         let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
         if window.clock < since {
-            // The window may not know how far behind the server is; a person wants to.
+            // The window may not have the server's clock, which the message should contain.
             window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
             return Err(Error::ClockAhead { device: since, server: window.clock });
         }
         Ok(window)
     }
 
-    /// Device and server must agree about the models and fields of all new diffs.
+    /// The database must have the models and fields of all new diffs.
     fn check_schema<U: UnitOfWork>(
         &self,
         unit: &U,
@@ -191,7 +197,7 @@ impl<R> Attempt<'_, R> {
     }
 }
 
-/// What a new device gets, if the log has all of it.
+/// The answer to a new device, if the log has everything for it.
 async fn first_sync<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,

@@ -1,9 +1,14 @@
-//! What the attempts at a sync have found out, so that the next one need not ask again.
+//! What the attempts at a sync have found out, for the next attempt.
 
 use super::verdict::Verdict;
-use crate::{DatabaseError, Error, UnitOfWork, hash::HashMap, merge::DiffPlace};
+use crate::{
+    error::{DatabaseError, Error},
+    hash::HashMap,
+    merge::DiffPlace,
+    unit::UnitOfWork,
+};
 
-/// How often a rule may change its mind on a delete that it was asked about before its turn.
+/// How often a rule may change its verdict on a delete that it checked early.
 const MOST_CHANGES_OF_MIND: usize = 3;
 
 #[derive(Debug, Default)]
@@ -14,7 +19,7 @@ pub(super) struct Learned {
     /// A write was rejected and it is not known which.
     checks: Checks,
     changes_of_mind: usize,
-    /// Updates of one object do not go out together.
+    /// Updates of one object are not written together.
     parts: bool,
     /// Others than syncs write to the rows, and what they change is marked.
     pub(super) captures: bool,
@@ -24,21 +29,21 @@ pub(super) struct Learned {
     pub(super) meetings: u32,
 }
 
-/// How closely the database must look at each write.
+/// How closely the database must check each write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 enum Checks {
     #[default]
     None,
-    /// Each one must be told of that is not taken.
+    /// Each rejected write must be named.
     Each,
-    /// Also what the commit would reject.
+    /// Also those that the commit would reject.
     AtOnce,
-    /// It must look again, for that was not enough.
+    /// It must check again, because that was not enough.
     Again,
 }
 
 impl Learned {
-    /// Tells a unit of work how closely to look.
+    /// Tells a unit of work how closely to check.
     pub(super) async fn prepare<U: UnitOfWork>(&self, unit: &mut U) -> Result<(), DatabaseError> {
         if self.checks >= Checks::Each {
             unit.check_each_change().await?;
@@ -51,12 +56,12 @@ impl Learned {
         Ok(())
     }
 
-    /// Whether the database checks at once what it would check at the commit.
+    /// Whether the database immediately checks what it would check at the commit.
     pub(super) fn checks_at_once(&self) -> bool {
         self.checks >= Checks::AtOnce
     }
 
-    /// Forgets the verdicts if somebody else's sync has come in between: they may not hold any more.
+    /// Drops the verdicts if another sync has come in between, because they may be wrong now.
     pub(super) fn renew(&mut self, clock: i64) {
         if std::mem::replace(&mut self.clock, clock) != clock {
             self.verdicts.clear();
@@ -72,21 +77,20 @@ impl Learned {
         self.verdicts.insert(diff, verdict);
     }
 
-    /// A rule was asked about a diff before its turn. One that changes its mind too often is held to
-    /// what it has said.
+    /// A rule has checked a diff early. If it changes its verdict too often, the last one is kept.
     pub(super) fn foresee(&mut self, diff: DiffPlace, verdict: &Verdict) {
         if self.changes_of_mind >= MOST_CHANGES_OF_MIND {
             self.learn(diff, verdict.clone());
         }
     }
 
-    /// The verdict is another one than before the diff's turn.
+    /// The verdict differs from the early one.
     pub(super) fn change_mind(&mut self, diff: DiffPlace, verdict: Verdict) {
         self.changes_of_mind += 1;
         self.learn(diff, verdict);
     }
 
-    /// Updates of one object must not go out together.
+    /// Updates of one object must not be written together.
     pub(super) fn part(&mut self) {
         self.parts = true;
     }
@@ -95,7 +99,7 @@ impl Learned {
         self.parts
     }
 
-    /// The database rejected something, and cannot tell what: the next attempt looks more closely.
+    /// The database rejected something and cannot say what: the next attempt checks more closely.
     ///
     /// # Errors
     /// If it did already.

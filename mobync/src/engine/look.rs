@@ -7,9 +7,12 @@ use std::{
 
 use super::pending::MOST_AT_ONCE;
 use crate::{
-    DatabaseError, Diff, Owner, SkippedRow, UnitOfWork,
-    merge::{Alive, encode, object_in, read_members},
-    reconcile::{Difference, Rest, Row, Said, Schema},
+    diff::{Diff, object_in},
+    error::DatabaseError,
+    merge::{Alive, encode, read_members},
+    owner::Owner,
+    reconcile::{Difference, Rest, Row, Said, Schema, SkippedRow},
+    unit::UnitOfWork,
 };
 
 /// An object of a model, to be compared with its row.

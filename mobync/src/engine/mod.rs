@@ -1,6 +1,7 @@
 //! `Mobync`: a database, rules and settings; every sync passes through it.
 
 mod attempt;
+mod backend;
 mod drain;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod join;
@@ -27,6 +28,8 @@ use tokio::time::timeout;
 use tracing::Instrument;
 use uuid::Uuid;
 
+#[cfg(feature = "client")]
+pub(crate) use self::backend::diff_of;
 pub(crate) use self::settings::Settings;
 #[cfg(feature = "client")]
 pub(crate) use self::settings::Time;
@@ -38,17 +41,23 @@ use self::{
     phase::Phase,
 };
 use crate::{
-    Access, Change, Database, Diff, Error, Live, NoRules, Operation, Owner, Record, Rules,
-    SyncResponse, UnitOfWork,
+    any::{AnyDatabase, AnyRules},
+    database::{Access, Database},
+    diff::Diff,
+    error::Error,
+    live::Live,
     locks::{OwnerGuard, OwnerLocks},
     merge::Request,
-    protocol::check_count,
+    owner::Owner,
+    protocol::{SyncResponse, check_count},
+    rules::{NoRules, Rules},
+    unit::UnitOfWork,
 };
 
 /// Offline-first sync on a database.
 ///
-/// It is made once from a database, and then given to a framework's adapter or called by hand; cheap
-/// to clone. See the [crate's front page](crate) for a whole program.
+/// Create it once from a database, and pass it to a framework's adapter or call it yourself. Cheap to
+/// clone. See the [crate's front page](crate) for a whole program.
 ///
 /// ```
 /// use mobync::{Diff, Mobync, Operation, Owner, memory::MemoryDatabase};
@@ -65,7 +74,7 @@ use crate::{
 ///     model: "tasks".to_owned(),
 ///     json_data: r#"{"id": "t1", "name": "Milk"}"#.to_owned(),
 /// };
-/// let answer = mobync.apply(0, vec![create], &Owner::new("ada")?).await?;
+/// let answer = mobync.apply(&Owner::new("ada")?, 0, vec![create]).await?;
 /// assert_eq!((answer.logical_clock, answer.diffs.len()), (1, 0));
 /// # Ok(())
 /// # }
@@ -106,55 +115,56 @@ impl<D: Database> Mobync<D> {
 }
 
 impl<D: Database, R> Mobync<D, R> {
-    /// Has the application's rules asked about every new diff of a device.
+    /// Sets the application's rules, which check every new diff of a device.
     #[must_use]
     pub fn rules<N: Rules>(self, rules: N) -> Mobync<D, N> {
         let Self { database, settings, locks, live, .. } = self;
         Mobync { database, rules: Arc::new(rules), settings, locks, live }
     }
 
-    /// The name of the model that keeps the log; by default the database's own, which is `diffs`
-    /// unless it says otherwise.
+    /// Sets the name of the model that stores the log. The default is the database's own, usually
+    /// `diffs`.
     #[must_use]
     pub fn diffs_model(self, name: impl Into<String>) -> Self {
         self.set(|settings| settings.diffs_model = name.into())
     }
 
-    /// How far past the server's clock a device's may be; 5 minutes by default. A timestamp further
-    /// ahead counts, and is stored, as the server's time.
+    /// Sets how far a device's time may be ahead of the server's. The default is 5 minutes. A later
+    /// timestamp is replaced by the server's time.
     #[must_use]
     pub fn allowed_drift(self, drift: Duration) -> Self {
         let millis = i64::try_from(drift.as_millis()).unwrap_or(i64::MAX);
         self.set(|settings| settings.allowed_drift = millis)
     }
 
-    /// The greatest number of diffs in one request; 10,000 by default.
+    /// Sets the greatest number of diffs in one request. The default is 10,000.
     #[must_use]
     pub fn max_diffs(self, most: usize) -> Self {
         self.set(|settings| settings.max_diffs = most)
     }
 
-    /// Whether the first refused diff fails its whole request, with 403 or 422; no by default: it is
-    /// refused alone, and undone on the device, so that nothing blocks a device for ever.
+    /// Sets whether the first refused diff fails its whole request, with 403 or 422. By default only
+    /// this diff is refused, and undone on the device, so that it does not block the device for ever.
     #[must_use]
     pub fn all_or_nothing(self, all_or_nothing: bool) -> Self {
         self.set(|settings| settings.all_or_nothing = all_or_nothing)
     }
 
-    /// How long a sync may take, with all that it waits for and with the rules; by default, as long as
-    /// the database says: 30 seconds of the ready-made SQL databases, of others without a limit. It needs
-    /// a Tokio runtime with its timer.
+    /// Sets how long a sync may take, including its waits and the rules. The default depends on the
+    /// database: 30 seconds for the ready-made SQL databases, no limit for others. It needs a Tokio
+    /// runtime with its time driver enabled.
     ///
-    /// One that takes longer is given up, and answered as [`Error::Busy`]; or as
-    /// [`Error::PayloadTooLarge`] if it works on several diffs, for it may come to an end with fewer. Rules that wait for something
-    /// else keep others waiting meanwhile: on `SQLite` all who write, elsewhere those of the same owner.
+    /// A sync that takes longer fails with [`Error::Busy`]; or with [`Error::PayloadTooLarge`] if it is
+    /// applying several diffs, because it may succeed with fewer. Rules that wait for something else
+    /// block other syncs in the meantime: on `SQLite` all that write, on other databases those of the
+    /// same owner.
     #[must_use]
     pub fn time_limit(self, limit: Duration) -> Self {
         self.set(|settings| settings.time_limit = Some(limit))
     }
 
-    /// How many syncs of one owner that write may be under way or wait for their turn in this process;
-    /// 100 by default. More than these are answered as [`Error::Busy`] at once.
+    /// Sets how many syncs of one owner that write may run or wait for their turn in this process. The
+    /// default is 100. Further ones fail immediately with [`Error::Busy`].
     #[must_use]
     pub fn max_waiting(self, most: usize) -> Self {
         self.set(|settings| settings.max_waiting = most)
@@ -172,8 +182,8 @@ impl<D: Database, R> Mobync<D, R> {
         &self.database
     }
 
-    /// Those who listen for the clocks of their owners, to be told what other processes did, and to be
-    /// let go when this one ends.
+    /// The listeners for the clocks of their owners: announce clocks of other processes to them, and
+    /// close them at shutdown.
     pub fn live(&self) -> &Live {
         &self.live
     }
@@ -189,6 +199,29 @@ impl<D: Database, R> Mobync<D, R> {
 }
 
 impl<D: Database, R: Rules> Mobync<D, R> {
+    /// Erases the types of the database and the rules, for applications that are not generic and choose
+    /// their database at start.
+    ///
+    /// It costs one allocation for each call of the database: about ten in a sync, which is less than a
+    /// microsecond. Both values share their queues, listeners and settings.
+    ///
+    /// ```
+    /// use mobync::{AnyDatabase, AnyRules, Mobync, NoRules, memory::MemoryDatabase};
+    ///
+    /// struct App {
+    ///     mobync: Mobync<AnyDatabase, AnyRules>,
+    /// }
+    ///
+    /// let app = App { mobync: Mobync::new(MemoryDatabase::new()).rules(NoRules).erase() };
+    /// # let _ = app.mobync;
+    /// ```
+    #[must_use]
+    pub fn erase(self) -> Mobync<AnyDatabase, AnyRules> {
+        let Self { database, rules, settings, locks, live } = self;
+        let (database, rules) = (AnyDatabase::new(database), AnyRules::new(rules));
+        Mobync { database: Arc::new(database), rules: Arc::new(rules), settings, locks, live }
+    }
+
     /// Applies a device's pending diffs, and returns what the device has not seen.
     ///
     /// `logical_clock` is the clock of the device's last successful sync, in ticks (0 on a new
@@ -196,82 +229,37 @@ impl<D: Database, R: Rules> Mobync<D, R> {
     ///
     /// # Errors
     /// [`Error::InvalidRequest`] or [`Error::InvalidDiff`] if the clock or a diff breaks a rule of the
-    /// wire format, [`Error::PayloadTooLarge`] if there are too many diffs or they take too long together, [`Error::ClockAhead`] if
-    /// the device's clock is greater than the owner's, [`Error::UnknownModel`] or
-    /// [`Error::UnknownField`] if the database has no such, [`Error::Internal`] or [`Error::Busy`] if
-    /// it fails. Where requests are [all or nothing](Self::all_or_nothing), also
-    /// [`Error::Forbidden`], [`Error::InvalidValue`] and [`Error::Constraint`].
+    /// wire format, [`Error::PayloadTooLarge`] if there are too many diffs or they take too long
+    /// together, [`Error::ClockAhead`] if the device's clock is greater than the owner's,
+    /// [`Error::UnknownModel`] or [`Error::UnknownField`] if the database does not have it,
+    /// [`Error::Internal`] or [`Error::Busy`] if the database fails. If requests are [all or
+    /// nothing](Self::all_or_nothing), also [`Error::Forbidden`], [`Error::InvalidValue`] and
+    /// [`Error::Constraint`].
     pub async fn apply(
         &self,
+        owner: &Owner,
         logical_clock: i64,
         diffs: Vec<Diff>,
-        owner: &Owner,
     ) -> Result<SyncResponse, Error> {
-        self.apply_to(logical_clock, &diffs, owner).await
+        self.apply_to(owner, logical_clock, &diffs).await
     }
 
-    /// As [`apply`](Self::apply), for who needs the diffs afterwards.
+    /// Like [`apply`](Self::apply), without consuming the diffs.
     pub(crate) async fn apply_to(
         &self,
+        owner: &Owner,
         logical_clock: i64,
         diffs: &[Diff],
-        owner: &Owner,
     ) -> Result<SyncResponse, Error> {
-        self.sync(Source::Device { since: logical_clock }, diffs, owner).await
+        self.sync(owner, Source::Device { since: logical_clock }, diffs).await
     }
 
-    /// Makes changes on behalf of the backend, which all of the owner's devices receive.
-    ///
-    /// They are applied as if a device that has seen everything had made them now, in that order, all
-    /// or none, without asking the rules. The answer's `logical_clock` is the owner's clock after it,
-    /// and its `message` says if a change had no effect, because its object is not there.
-    ///
-    /// # Errors
-    /// As [`apply`](Self::apply); [`Error::InvalidValue`] or [`Error::Constraint`] for the first change
-    /// that the database rejects.
-    ///
-    /// # Examples
-    /// ```
-    /// use mobync::{Change, Mobync, Owner, Record, memory::MemoryDatabase};
-    ///
-    /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let mobync = Mobync::new(MemoryDatabase::new());
-    /// let ada = Owner::new("ada")?;
-    /// let welcome = Record::new("t1").with("name", "Welcome!").with("done", false);
-    /// mobync.write(&ada, [Change::create("tasks", welcome)]).await?;
-    ///
-    /// let new_device = mobync.apply(0, Vec::new(), &ada).await?;
-    /// assert_eq!(new_device.diffs[0].model, "tasks");
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub async fn write(
-        &self,
-        owner: &Owner,
-        changes: impl IntoIterator<Item = Change>,
-    ) -> Result<SyncResponse, Error> {
-        let now = self.settings.now();
-        let diffs: Vec<Diff> =
-            changes.into_iter().map(|change| diff_of(change, owner.as_str(), now)).collect();
-        self.sync(Source::Server, &diffs, owner).await
-    }
-
-    /// The owner's clock, in ticks: how many syncs have brought something new.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] or [`Error::Busy`] if the database fails.
-    pub async fn clock(&self, owner: &Owner) -> Result<i64, Error> {
-        let mut unit = self.database.open(owner, Access::Read).await.map_err(Error::of_database)?;
-        unit.clock(owner, &self.settings.diffs_model).await.map_err(Error::of_database)
-    }
-
-    /// Runs a sync in its span, and logs how it went.
+    /// Runs a sync in its span, and logs the result.
     async fn sync(
         &self,
+        owner: &Owner,
         source: Source,
         diffs: &[Diff],
-        owner: &Owner,
     ) -> Result<SyncResponse, Error> {
         let span = tracing::info_span!(
             "sync",
@@ -285,14 +273,14 @@ impl<D: Database, R: Rules> Mobync<D, R> {
             duration_us = tracing::field::Empty,
         );
         let started = Instant::now();
-        // To move it would cost more than the span.
+        // Moving it would cost more than the span.
         let phase = Phase::default();
-        let attempt = pin!(self.attempt(source, diffs, owner, &phase));
+        let attempt = pin!(self.attempt(owner, source, diffs, &phase));
         let attempt = attempt.instrument(span.clone());
         let answer = match self.settings.time_limit.or(self.database.time_limit()) {
             None => attempt.await,
             Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|late| {
-                // With half of them, it will come to an end.
+                // With half of them it will succeed.
                 let too_many = phase.works() && diffs.len() > 1;
                 Err(if too_many { Error::too_slow(limit) } else { Error::busy(late).in_doubt() })
             }),
@@ -306,12 +294,12 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         answer
     }
 
-    /// Attempts a sync until it comes to an end.
+    /// Attempts a sync until it ends.
     async fn attempt(
         &self,
+        owner: &Owner,
         source: Source,
         diffs: &[Diff],
-        owner: &Owner,
         phase: &Phase,
     ) -> Result<SyncResponse, Error> {
         if let Some(since) = source.since() {
@@ -406,7 +394,11 @@ impl<D: Database, R> Mobync<D, R> {
     }
 
     /// Waits in the owner's queue, if there is one in front of the database.
-    async fn turn(&self, owner: &Owner, access: Access) -> Result<Option<OwnerGuard>, Error> {
+    pub(crate) async fn turn(
+        &self,
+        owner: &Owner,
+        access: Access,
+    ) -> Result<Option<OwnerGuard>, Error> {
         if !self.database.serialises() {
             let turn = self.locks.enter(owner, 1, self.settings.max_waiting).await;
             return turn.map(Some).map_err(Error::busy);
@@ -418,7 +410,7 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-/// Logs a failure with its cause, as loud as it deserves.
+/// Logs a failure with its cause, at the level of its severity.
 pub(crate) fn log_failure(error: &Error) {
     let cause = std::error::Error::source(error).map(in_one_line).map(tracing::field::display);
     match error {
@@ -430,7 +422,7 @@ pub(crate) fn log_failure(error: &Error) {
 
 /// A cause with its own causes, which may be anybody's words, without what would begin a line of its own
 /// in a log.
-fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(cause), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     let mut line = String::new();
@@ -444,32 +436,14 @@ fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
     line
 }
 
-/// Tells the span of the sync what became of the diffs.
+/// Records the results of the diffs in the sync's span.
 fn record(known: usize, accepted: usize, dropped: usize, refused: usize, returned: usize) {
     let span = tracing::Span::current();
     span.record("known", known).record("accepted", accepted).record("dropped", dropped);
     span.record("refused", refused).record("returned", returned);
 }
 
-/// A diff with a new id that makes a change.
-pub(crate) fn diff_of(change: Change, owner: &str, now: i64) -> Diff {
-    let (operation, model, record) = match change {
-        Change::Create { model, record } => (Operation::Create, model, record),
-        Change::Update { model, changes } => (Operation::Update, model, changes),
-        Change::Delete { model, id } => (Operation::Delete, model, Record::new(id)),
-    };
-    Diff {
-        id: mint(),
-        owner: owner.to_owned(),
-        logical_clock: 0,
-        utc_timestamp: now,
-        operation,
-        model,
-        json_data: serde_json::Value::from(record).to_string(),
-    }
-}
-
-/// An id for a diff of the server's own.
+/// An id for a diff that the server generates.
 pub(crate) fn mint() -> String {
     Uuid::now_v7().to_string()
 }

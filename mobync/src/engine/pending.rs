@@ -1,47 +1,51 @@
-//! Writes that wait to go out together.
+//! Writes that wait to be executed together.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::value::RawValue;
 
 use crate::{
-    DatabaseError, Operation, Owner, ReadFilter, UnitOfWork, Write,
-    merge::{DiffPlace, Field, Step},
+    diff::Operation,
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{DiffPlace, Field, Step, Write},
+    owner::Owner,
     rules::{Look, Looked},
+    unit::UnitOfWork,
 };
 
-/// How many changes or entries a database gets at once, so that a large push needs no memory for all
-/// of them twice.
+/// How many changes or entries a database gets at once, so that a large push does not need memory for
+/// all of them twice.
 pub(super) const MOST_AT_ONCE: usize = 1_000;
 
-/// Writes in the order made, until somebody looks at the database or there are no more.
+/// Writes in the order made, until the database is read or there are no more.
 #[derive(Debug, Default)]
 pub(super) struct Pending<'a> {
     writes: Vec<Write<'a>>,
     /// What these are of.
     steps: Vec<Steps<'a>>,
-    /// What became of those that went out, and why the database did not take it.
+    /// The results of executed writes, with the reasons of rejections.
     written: Vec<(Steps<'a>, Option<DatabaseError>)>,
-    /// The unit of work may be of no more use, because the database rejected a write.
+    /// The unit of work may be unusable, because the database rejected a write.
     broken: bool,
-    /// So it is, and which write that was is not known.
+    /// The same, and it is not known which write was rejected.
     unnamed: Option<DatabaseError>,
 }
 
-/// The steps of one write: mostly one. Of several, all but the last are settled already.
+/// The steps of one write: usually one. If there are several, all except the last are settled already.
 #[derive(Debug)]
 pub(super) struct Steps<'a> {
-    /// The place of the first one's diff in the request.
+    /// The index of the first step's diff in the request.
     pub(super) first: DiffPlace,
     pub(super) are_several: bool,
-    /// Not settled yet; none where the last one wrote nothing.
+    /// Not settled yet; `None` if the last one wrote nothing.
     pub(super) last: Option<Step<'a>>,
-    /// What several write together, by the names of the fields.
+    /// The values that several steps write together, by field names.
     joined: BTreeMap<Cow<'a, str>, &'a RawValue>,
 }
 
 impl<'a> Pending<'a> {
-    /// With room for so many writes, or for as many as wait at once.
+    /// Reserves memory for this number of writes, up to the limit of those that wait at once.
     pub(super) fn with_capacity(most: usize) -> Self {
         let most = most.min(MOST_AT_ONCE);
         Self {
@@ -51,7 +55,7 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// Has a write wait, and returns its place.
+    /// Adds a write, and returns its index.
     pub(super) fn push(&mut self, step: Step<'a>, write: Write<'a>) -> usize {
         self.steps.push(Steps {
             first: step.diff(),
@@ -63,13 +67,13 @@ impl<'a> Pending<'a> {
         self.writes.len() - 1
     }
 
-    /// Whether no more should wait.
+    /// Whether no more writes should be added.
     pub(super) fn is_full(&self) -> bool {
         self.writes.len() >= MOST_AT_ONCE
     }
 
-    /// Whether an update with these fields can go out with a write that waits: only if both are surely
-    /// taken, for one that is not must be known by itself.
+    /// Whether an update with these fields can be written together with a waiting write: only if the
+    /// database certainly accepts both, because each rejected write must be known by itself.
     pub(super) fn can_join<U: UnitOfWork>(
         &self,
         unit: &U,
@@ -79,21 +83,21 @@ impl<'a> Pending<'a> {
         let Some((write, steps)) = self.writes.get(place).zip(self.steps.get(place)) else {
             return false;
         };
-        // Of several, those that wait were found to be taken.
+        // Waiting writes with several steps were found to be acceptable.
         let mut waiting = write.fields().filter(|_| !steps.are_several);
         let mut fields = fields.iter().map(|(name, value)| (&**name, value.get()));
         let taken = |(name, value)| unit.takes(write.model, name, value);
         write.operation == Operation::Update && waiting.all(taken) && fields.all(taken)
     }
 
-    /// The last step of a write that waits, which counts as done from now on.
+    /// The last step of a waiting write, which counts as done from now on.
     pub(super) fn count_as_done(&mut self, place: usize) -> Option<Step<'a>> {
         let steps = self.steps.get_mut(place)?;
         steps.are_several = true;
         steps.last.take()
     }
 
-    /// Adds an update to a write of the same object that waits.
+    /// Adds an update to a waiting write of the same object.
     pub(super) fn join(&mut self, place: usize, step: Step<'a>, update: &Write<'a>) {
         let Some((write, steps)) = self.writes.get_mut(place).zip(self.steps.get_mut(place)) else {
             return;
@@ -105,7 +109,7 @@ impl<'a> Pending<'a> {
         steps.last = Some(step);
     }
 
-    /// Writes what waits.
+    /// Executes the waiting writes.
     ///
     /// # Errors
     /// If the database failed, or a rejection has left the unit of work unusable.
@@ -144,28 +148,28 @@ impl<'a> Pending<'a> {
         Ok(())
     }
 
-    /// Whether the unit of work may be of no more use, because the database rejected a write.
+    /// Whether the unit of work may be unusable, because the database rejected a write.
     pub(super) fn is_broken(&self) -> bool {
         self.broken
     }
 
-    /// The unit of work goes on, as was found out.
+    /// The unit of work was found to be usable.
     pub(super) fn mend(&mut self) {
         self.broken = false;
     }
 
-    /// The rejection of a write, if which one it was is not known.
+    /// The rejection of a write, if it is not known which one.
     pub(super) fn take_unnamed(&mut self) -> Option<DatabaseError> {
         self.unnamed.take()
     }
 
-    /// What became of the writes that went out since the last call.
+    /// The results of the writes executed since the last call.
     pub(super) fn take_written(&mut self) -> Vec<(Steps<'a>, Option<DatabaseError>)> {
         std::mem::take(&mut self.written)
     }
 }
 
-/// What a rule's view looks through: writes wait to go out together until somebody looks.
+/// The reads of a rule's view, which first execute the waiting writes.
 pub(super) struct Looking<'l, 'a, U> {
     pub(super) unit: &'l mut U,
     pub(super) owner: &'l Owner,

@@ -1,4 +1,4 @@
-//! What a sync is at, to know what to say if its time runs out.
+//! What a sync is doing, which decides its error if its time runs out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

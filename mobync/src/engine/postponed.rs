@@ -1,8 +1,8 @@
-//! Diffs that are tried again behind the others of their request.
+//! Diffs that are tried again after the others of their request.
 //!
-//! Where constraints that the commit would check are checked at once, a child that comes before its
-//! parent is rejected, though in the end all would be well. So it is tried again behind the others,
-//! together with all diffs of its object that follow it.
+//! If constraints of the commit are checked immediately, a child that comes before its parent is
+//! rejected, although the result would be valid. So it is tried again after the others, together with
+//! all later diffs of its object.
 
 use std::cmp::Reverse;
 
@@ -11,23 +11,23 @@ use crate::{
     merge::{DiffPlace, ObjectPlace},
 };
 
-/// How often all that is postponed is tried again, at the most.
+/// How often the postponed diffs are tried again, at most.
 const MOST_PASSES: usize = 8;
 
 #[derive(Debug, Default)]
 pub(super) struct Postponed {
     diffs: Vec<(ObjectPlace, DiffPlace)>,
-    /// Of which objects, in the order in which they were postponed.
+    /// Their objects, in the order in which they were postponed.
     objects: HashMap<ObjectPlace, usize>,
     passes: usize,
     /// How many there were when they were tried last.
     tried: Option<usize>,
-    /// What is rejected now is refused: nothing has been done since it was rejected before.
+    /// A diff that is rejected now is refused: nothing has been written since it was rejected before.
     pub(super) is_final: bool,
 }
 
 impl Postponed {
-    /// Whether a diff of that object must wait for others of it.
+    /// Whether a diff of this object must wait for earlier ones of it.
     pub(super) fn has(&self, object: ObjectPlace) -> bool {
         self.objects.contains_key(&object)
     }
@@ -38,8 +38,8 @@ impl Postponed {
         self.diffs.push((object, diff));
     }
 
-    /// What is to be tried again, if anything is: those of one object in their order, but the objects the
-    /// other way round each time, for one may wait for the next.
+    /// The diffs to try again, if any: those of one object in their order, but the objects in reverse
+    /// order each time, because one may wait for the next.
     pub(super) fn take(&mut self) -> Vec<DiffPlace> {
         let (mut diffs, objects) =
             (std::mem::take(&mut self.diffs), std::mem::take(&mut self.objects));

@@ -13,8 +13,13 @@ use super::{
     pending::MOST_AT_ONCE,
 };
 use crate::{
-    Access, Database, DatabaseError, Error, Owner, Reconciled, Snapshot, UnitOfWork, WindowQuery,
-    merge::object_in, reconcile::entries,
+    database::{Access, Database},
+    diff::object_in,
+    error::{DatabaseError, Error},
+    merge::Snapshot,
+    owner::Owner,
+    reconcile::{Reconciled, entries},
+    unit::{UnitOfWork, WindowQuery},
 };
 
 /// How many rows are compared in one unit of work, so that syncs of the owner have their turn between.

@@ -14,7 +14,7 @@ pub(crate) struct Settings {
     pub(crate) max_diffs: usize,
     pub(crate) all_or_nothing: bool,
     pub(crate) time: Time,
-    /// How long a sync may take, if it is not for the database to say.
+    /// How long a sync may take, if the database does not decide that.
     pub(crate) time_limit: Option<Duration>,
     /// How many syncs of one owner may be under way or wait.
     pub(crate) max_waiting: usize,

@@ -1,8 +1,8 @@
-//! Whether a diff may be done; if not, why.
+//! Whether a diff may be applied; if not, the reason.
 
-use crate::DatabaseError;
+use crate::error::{DatabaseError, Error};
 
-/// Whether a diff may be done; if not, why.
+/// Whether a diff may be applied; if not, the reason.
 pub(super) type Verdict = Result<(), Reason>;
 
 /// Why a diff is refused.
@@ -17,12 +17,22 @@ impl Reason {
         Self { code: "forbidden", message: message.into() }
     }
 
-    /// The reason of a database that does not take a change.
+    /// The reason of a database that rejects a change.
     pub(super) fn rejected(error: &DatabaseError) -> Self {
         let code = match error {
             DatabaseError::InvalidValue { .. } => "invalid_value",
             _ => "constraint",
         };
         Self { code, message: error.to_string() }
+    }
+
+    /// The error of a request that fails because of this diff.
+    pub(super) fn into_error(self, diff_id: String) -> Error {
+        let (diff_id, reason) = (Some(diff_id), self.message);
+        match self.code {
+            "invalid_value" => Error::InvalidValue { diff_id, reason },
+            "constraint" => Error::Constraint { diff_id, reason },
+            _ => Error::Forbidden { diff_id, reason: reason.into() },
+        }
     }
 }

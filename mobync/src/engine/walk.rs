@@ -1,4 +1,4 @@
-//! The walk through a request's new diffs: asks whether each may be done, has it written, and answers.
+//! The walk through a request's new diffs: checks whether each may be applied, writes it, and answers.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
@@ -11,10 +11,14 @@ use super::{
     verdict::{Reason, Verdict},
 };
 use crate::{
-    DatabaseError, Diff, Error, Operation, ReadFilter, Refusal, Refused, Rules, SyncResponse,
-    UnitOfWork, View,
+    diff::{Diff, Operation, object_in},
+    error::{DatabaseError, Error},
+    filter::ReadFilter,
     hash::HashMap,
-    merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step, object_in},
+    merge::{Arena, DiffPlace, Merge, ObjectPlace, Outcome, Rows, Step},
+    protocol::{Refused, SyncResponse},
+    rules::{Refusal, Rules, View},
+    unit::UnitOfWork,
 };
 
 /// A sync under way.
@@ -23,9 +27,9 @@ pub(super) struct Walk<'a, U, R> {
     unit: U,
     merge: Merge<'a>,
     pending: Pending<'a>,
-    /// Of which of the merge's objects a change is pending, and where it stands there.
+    /// The objects of the merge with a waiting change, and its index.
     waiting: Arena<ObjectPlace, Option<usize>>,
-    /// Deletes that were asked about before their turn, and whether they will be refused.
+    /// Deletes that were checked early, and whether they will be refused.
     foreseen: HashMap<DiffPlace, bool>,
     refused: BTreeMap<DiffPlace, Reason>,
     postponed: Postponed,
@@ -36,11 +40,11 @@ pub(super) struct Walk<'a, U, R> {
     in_vain: bool,
 }
 
-/// How far a walk through the diffs came.
+/// The result of a walk through the diffs.
 #[derive(Debug, PartialEq, Eq)]
 enum Walked {
     ToTheEnd,
-    /// It must be repeated in a new unit of work: more is known now.
+    /// It must be repeated in a new unit of work, with what is known now.
     Again,
 }
 
@@ -113,7 +117,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(None)
     }
 
-    /// Does the new diffs, and then those again that were postponed.
+    /// Applies the new diffs, and then the postponed ones again.
     async fn walk(&mut self) -> Result<Walked, Error> {
         let mut steps = self.merge.steps();
         while !steps.is_empty() {
@@ -125,7 +129,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(Walked::ToTheEnd)
     }
 
-    /// Does diffs, one after the other.
+    /// Applies diffs, one after another.
     async fn do_all(&mut self, steps: Vec<DiffPlace>) -> Result<Walked, Error> {
         for place in steps {
             if self.pending.is_full() && self.flush().await? == Walked::Again {
@@ -139,7 +143,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             if verdict.is_ok() && self.join(place) {
                 continue;
             }
-            // What came before must be done, to know what this diff does.
+            // Earlier diffs must be applied, to know what this diff does.
             if self.is_waiting(place).is_some() && self.flush().await? == Walked::Again {
                 return Ok(Walked::Again);
             }
@@ -150,12 +154,13 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             }
             match verdict {
                 Err(reason) => {
-                    // What came before must be known, for the first refusal is the one to tell.
+                    // The results of earlier diffs must be known, because the first refusal is
+                    // reported.
                     if self.attempt.settings.all_or_nothing {
                         return match self.flush().await? {
                             Walked::Again => Ok(Walked::Again),
                             Walked::ToTheEnd if self.in_vain => Ok(Walked::Again),
-                            Walked::ToTheEnd => Err(self.forbidden(place, reason)),
+                            Walked::ToTheEnd => Err(self.refused(place, reason)),
                         };
                     }
                     self.refuse(self.merge.plan(place), reason);
@@ -171,7 +176,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         self.flush().await
     }
 
-    /// Plans a diff that is allowed; its write waits for others to go out with.
+    /// Plans a diff that is allowed. Its write waits to be executed with others.
     fn take(&mut self, place: DiffPlace) {
         let step = self.merge.plan(place);
         match self.merge.write(&step) {
@@ -183,8 +188,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         }
     }
 
-    /// Lets an update go out together with the change of its object that waits, if the database surely
-    /// takes it, so that it is not asked once for each of many. Whether it did.
+    /// Adds an update to the waiting change of its object, if the database certainly accepts it, so
+    /// that many updates need one statement. Returns whether it did.
     fn join(&mut self, place: DiffPlace) -> bool {
         let Some(waits) = self.is_waiting(place) else { return false };
         let fields = self.attempt.request.values(place);
@@ -210,7 +215,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         self.merge.settle(step, true, mint);
     }
 
-    /// Where a change of a diff's object waits, if one does.
+    /// The index of the waiting change of a diff's object, if there is one.
     fn is_waiting(&self, place: DiffPlace) -> Option<usize> {
         self.waiting[self.merge.object_of(place)]
     }
@@ -219,8 +224,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         self.waiting[self.merge.object_of(place)] = waits;
     }
 
-    /// A create that meets a living object goes apart, if a delete follows that is not refused: so
-    /// that delete is asked about before its turn.
+    /// A create that meets a living object begins a life apart, if a delete follows that is not
+    /// refused. So that delete is checked early.
     async fn look_ahead(&mut self, create: DiffPlace) -> Result<Walked, Error> {
         while let Some(delete) = self.merge.parts_until(create) {
             let Some(verdict) = self.ask(delete).await? else { return Ok(Walked::Again) };
@@ -234,8 +239,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(Walked::ToTheEnd)
     }
 
-    /// Asks the database's and the application's rules about a diff; none if what they looked at
-    /// had to be written first, and that ended this attempt.
+    /// Asks the database's and the application's rules about a diff; `None` if writes had to be
+    /// executed first, and that ended this attempt.
     async fn ask(&mut self, place: DiffPlace) -> Result<Option<Verdict>, Error> {
         if let Some(verdict) = self.attempt.learned.verdict(place) {
             return Ok(Some(verdict.clone()));
@@ -275,6 +280,9 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         match verdict {
             Ok(()) => Ok(Some(Ok(()))),
             Err(Refusal::Forbidden(sentence)) => Ok(Some(Err(Reason::forbidden(sentence)))),
+            Err(Refusal::Failed(error)) if error.is_rejection() => {
+                Ok(Some(Err(Reason::rejected(&error))))
+            }
             Err(Refusal::Failed(error)) => Err(Error::of_database(error)),
         }
     }
@@ -290,7 +298,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         }
     }
 
-    /// Writes what waits, and settles it.
+    /// Executes the waiting writes, and settles them.
     async fn flush(&mut self) -> Result<Walked, Error> {
         let flushed = self.pending.flush(&mut self.unit, self.attempt.owner).await;
         let was_rejected = self.pending.is_broken();
@@ -301,7 +309,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         }
     }
 
-    /// Settles what was written, now that it is known what the database rejects.
+    /// Settles the executed writes, now that the rejections are known.
     async fn settle_written(&mut self) -> Result<Walked, Error> {
         if let Some(rejection) = self.pending.take_unnamed() {
             self.attempt.learned.look_closer(rejection, false)?;
@@ -316,7 +324,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
                 continue;
             };
             if steps.are_several {
-                // What is surely taken was not: its row is gone. All but the last count as done already.
+                // A write that should certainly be accepted was not: its row is gone. All steps except
+                // the last already count as done.
                 self.attempt.learned.part();
                 return Ok(Walked::Again);
             }
@@ -337,7 +346,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         if !self.pending.is_broken() {
             return Ok(Walked::ToTheEnd);
         }
-        // A unit that can still be read from tells of the other rejections, too.
+        // A unit that can still be read finds the other rejections, too.
         let nobody = [ReadFilter::equal("id", mint())];
         let log = &self.attempt.settings.diffs_model;
         if self.unit.read(self.attempt.owner, log, &nobody).await.is_err() {
@@ -357,9 +366,9 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Err(Error::of_diff(&attempt.request.diff(place).id, error))
     }
 
-    fn forbidden(&self, place: DiffPlace, reason: Reason) -> Error {
-        let diff_id = Some(self.attempt.request.diff(place).id.clone());
-        Error::Forbidden { diff_id, reason: reason.message.into() }
+    /// The error of a request that fails because of one diff.
+    fn refused(&self, place: DiffPlace, reason: Reason) -> Error {
+        reason.into_error(self.attempt.request.diff(place).id.clone())
     }
 
     /// Writes the log, commits, and answers.
@@ -376,8 +385,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
             appended.await.map_err(Error::of_database)?;
         }
-        // Also where nothing is new: what makes it known may have been written, but not yet committed,
-        // by somebody whom this unit shares its commit with.
+        // Also if nothing is new: the known diffs may have been written by another sync that shares
+        // this unit's commit, and not be committed yet.
         if !attempt.request.is_empty() {
             match unit.commit().await {
                 Ok(()) => {}
@@ -405,7 +414,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(Attempted::Answered(answer))
     }
 
-    /// The rows of objects of which more goes back than the window tells.
+    /// The rows of objects for which values from before the window go back.
     async fn rows(&mut self) -> Result<Rows, DatabaseError> {
         let mut ids: HashMap<&str, Vec<&str>> = HashMap::default();
         let needed = self.merge.rows();

@@ -1,4 +1,4 @@
-//! How a database says that it failed, or that it does not take a change.
+//! How a database reports a failure, or the rejection of a change.
 
 use crate::error::shorten;
 
@@ -7,8 +7,8 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// Why a database did not do what a sync asked of it.
 ///
 /// The first three say that the *database failed*: the whole sync fails, and the device tries again.
-/// The others say that it *works, and does not take this change*. An unknown model or field fails the
-/// sync with 422; a value or a constraint makes the one diff be refused, while the others stand.
+/// The others say that it *works, and rejects this change*. An unknown model or field fails the sync
+/// with 422. A value or a constraint refuses only this diff.
 ///
 /// ```
 /// use mobync::DatabaseError;
@@ -26,8 +26,8 @@ pub enum DatabaseError {
     /// It is locked, its pool is empty, or a time limit ran out. Becomes 503 `busy`.
     #[error("the database is busy")]
     Busy(#[source] BoxError),
-    /// The unit of work collided with another one: a deadlock, or a failure to serialise. It is
-    /// repeated a few times; then it becomes 503 `busy`.
+    /// The unit of work collided with another one: a deadlock, or a serialization failure. It is
+    /// retried a few times, and then becomes 503 `busy`.
     #[error("the unit of work collided with another one")]
     Conflict(#[source] BoxError),
     /// There is no such model. Becomes 422 `unknown_model`.
@@ -60,8 +60,8 @@ pub enum DatabaseError {
         /// The constraint, by its name in the database or in words.
         name: String,
     },
-    /// The database was silent, but did not make the change: a trigger keeps it from being made, or
-    /// the row is not there. The diff is refused, as by a constraint.
+    /// The database reported no error, but did not make the change: a trigger has skipped it, or the
+    /// row does not exist. The diff is refused, like for a constraint.
     #[error("The database did not make the change in {model}.")]
     LeftOut {
         /// The model.
@@ -90,7 +90,7 @@ impl DatabaseError {
         Self::UnknownModel { model: model.into() }
     }
 
-    /// The model has no such field, but (where it is told) the known ones.
+    /// The model has no such field; `known` lists the fields that it has, and may be empty.
     pub fn unknown_field<K: Into<String>>(
         model: impl Into<String>,
         field: impl Into<String>,
@@ -110,12 +110,12 @@ impl DatabaseError {
         Self::Constraint { name: name.into() }
     }
 
-    /// The change was not made, though no error was told.
+    /// The change was not made, although there was no error.
     pub fn left_out(model: impl Into<String>) -> Self {
         Self::LeftOut { model: model.into() }
     }
 
-    /// Whether the database works and refuses this one change for what it says.
+    /// Whether the database works and rejects this one change because of its contents.
     pub fn is_rejection(&self) -> bool {
         matches!(self, Self::InvalidValue { .. } | Self::Constraint { .. } | Self::LeftOut { .. })
     }

@@ -47,7 +47,7 @@ pub enum Error {
     #[error("The request is not valid: {0}.")]
     InvalidRequest(String),
     /// A diff that breaks a rule of the wire format.
-    #[error("{}: {reason}.", name(diff_id.as_deref()))]
+    #[error("{} is not valid: {reason}.", name(diff_id.as_deref()))]
     InvalidDiff {
         /// The diff's id, if it has a usable one.
         diff_id: Option<String>,
@@ -87,23 +87,21 @@ pub enum Error {
         server: i64,
     },
     /// The database has no such model.
-    #[error("{}: there is no model \"{}\" on this server.", name(Some(diff_id)), shorten(model))]
+    #[error("{}", blame(diff_id.as_deref(), &format!("there is no model \"{}\" on this server.", shorten(model))))]
     UnknownModel {
-        /// The diff that names it.
-        diff_id: String,
+        /// The diff that names it, if it is one.
+        diff_id: Option<String>,
         /// The model.
         model: String,
     },
     /// The model has no such field.
     #[error(
-        "{}: the model {model} has no field \"{}\"{}.",
-        name(Some(diff_id)),
-        shorten(field),
-        list(known)
+        "{}",
+        blame(diff_id.as_deref(), &format!("the model {model} has no field \"{}\"{}.", shorten(field), list(known)))
     )]
     UnknownField {
-        /// The diff that names it.
-        diff_id: String,
+        /// The diff that names it, if it is one.
+        diff_id: Option<String>,
         /// The model.
         model: String,
         /// The field.
@@ -112,18 +110,18 @@ pub enum Error {
         known: Vec<String>,
     },
     /// A value that its field cannot hold, where requests are all or nothing.
-    #[error("{}: {reason}", name(Some(diff_id)))]
+    #[error("{}", blame(diff_id.as_deref(), reason))]
     InvalidValue {
-        /// The diff that has it.
-        diff_id: String,
+        /// The diff that has it, if it is one.
+        diff_id: Option<String>,
         /// The sentence that the person reads.
         reason: String,
     },
     /// A broken constraint of the database, where requests are all or nothing.
-    #[error("{}: {reason}", name(Some(diff_id)))]
+    #[error("{}", blame(diff_id.as_deref(), reason))]
     Constraint {
-        /// The diff that breaks it.
-        diff_id: String,
+        /// The diff that breaks it, if it is one.
+        diff_id: Option<String>,
         /// The sentence that the person reads.
         reason: String,
     },
@@ -204,13 +202,12 @@ impl Error {
     /// The id of the diff to blame, where it is one.
     pub fn diff_id(&self) -> Option<&str> {
         match self {
-            Self::InvalidDiff { diff_id, .. } | Self::Forbidden { diff_id, .. } => {
-                diff_id.as_deref()
-            }
-            Self::UnknownModel { diff_id, .. }
+            Self::InvalidDiff { diff_id, .. }
+            | Self::Forbidden { diff_id, .. }
+            | Self::UnknownModel { diff_id, .. }
             | Self::UnknownField { diff_id, .. }
             | Self::InvalidValue { diff_id, .. }
-            | Self::Constraint { diff_id, .. } => Some(diff_id),
+            | Self::Constraint { diff_id, .. } => diff_id.as_deref(),
             _ => None,
         }
     }
@@ -278,7 +275,10 @@ impl Error {
 
     /// What a database's error means where one diff is to blame for it.
     pub(crate) fn of_diff(diff_id: &str, error: DatabaseError) -> Self {
-        let diff_id = diff_id.to_owned();
+        Self::blaming(Some(diff_id.to_owned()), error)
+    }
+
+    fn blaming(diff_id: Option<String>, error: DatabaseError) -> Self {
         match error {
             DatabaseError::UnknownModel { model } => Self::UnknownModel { diff_id, model },
             DatabaseError::UnknownField { model, field, known } => {
@@ -292,6 +292,14 @@ impl Error {
             }
             other => Self::of_database(other),
         }
+    }
+}
+
+/// What a database said outside of a sync, in a handler of your own: a database that is busy stays busy,
+/// and an unknown model is unknown to who asked for it.
+impl From<DatabaseError> for Error {
+    fn from(error: DatabaseError) -> Self {
+        Self::blaming(None, error)
     }
 }
 
@@ -314,6 +322,19 @@ pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
     match text.char_indices().nth(MOST) {
         Some((end, _)) => Cow::Owned(format!("{}…", text.get(..end).unwrap_or_default())),
         None => Cow::Borrowed(text),
+    }
+}
+
+/// A sentence of its own, or one about the diff to blame.
+fn blame(diff_id: Option<&str>, sentence: &str) -> String {
+    let mut rest = sentence.chars();
+    let first = rest.next().into_iter();
+    match diff_id {
+        Some(id) => {
+            let sentence: String = first.flat_map(char::to_lowercase).chain(rest).collect();
+            format!("{}: {sentence}", name(Some(id)))
+        }
+        None => first.flat_map(char::to_uppercase).chain(rest).collect(),
     }
 }
 

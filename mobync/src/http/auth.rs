@@ -1,10 +1,11 @@
 //! Who is asking: the application's auth closure.
 
-use std::{borrow::Cow, fmt, future::Future, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
-use http::{Extensions, HeaderMap, Method, Uri, request::Parts};
+use http::{Extensions, HeaderMap, Method, Request, Uri, Version, request::Parts};
 
-use crate::{Error, InvalidOwner, Owner, error::BoxError};
+use super::{AuthError, Token};
+use crate::owner::Owner;
 
 /// What an auth closure decides by.
 ///
@@ -30,13 +31,14 @@ pub struct Credentials {
     pub headers: HeaderMap,
     /// What middleware in front has left in the request, such as a session's user.
     pub extensions: Extensions,
+    version: Version,
 }
 
 impl Credentials {
     /// Those of a request with that head and that token.
     pub fn new(parts: Parts, token: Token) -> Self {
-        let Parts { method, uri, headers, extensions, .. } = parts;
-        Self { token, method, uri, headers, extensions }
+        let Parts { method, uri, headers, extensions, version, .. } = parts;
+        Self { token, method, uri, headers, extensions, version }
     }
 
     /// The token.
@@ -45,6 +47,15 @@ impl Credentials {
     /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
         self.token.as_str()
+    }
+
+    /// The request's head, for what a framework extracts from it.
+    pub fn into_parts(self) -> Parts {
+        let (mut parts, ()) = Request::new(()).into_parts();
+        let Self { method, uri, headers, extensions, version, .. } = self;
+        (parts.method, parts.uri, parts.version) = (method, uri, version);
+        (parts.headers, parts.extensions) = (headers, extensions);
+        parts
     }
 }
 
@@ -58,175 +69,77 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// The token of a request: that of its `Authorization: Bearer` header, or else, if there is no such
-/// header, the body's `auth_token`.
-#[derive(Clone, Default)]
-pub struct Token(Option<String>);
-
-impl Token {
-    /// The token of a request's headers `Authorization`, all of them.
-    ///
-    /// A header of a bearer without a token, or with one that is not UTF-8, is an empty token, which is
-    /// taken for none but leaves none to the body either. So are two of them.
-    ///
-    /// ```
-    /// use mobync::http::Token;
-    ///
-    /// assert_eq!(Token::of_headers([&b"Bearer secret"[..]]).as_str().ok(), Some("secret"));
-    /// assert!(Token::of_headers([&b"Bearer \xff"[..]]).as_str().is_err());
-    /// ```
-    pub fn of_headers<'h>(authorizations: impl IntoIterator<Item = &'h [u8]>) -> Self {
-        let mut bearers = authorizations.into_iter().filter_map(bearer);
-        let Some(token) = bearers.next() else { return Self(None) };
-        let token = if bearers.next().is_some() { &[] } else { token };
-        Self(Some(str::from_utf8(token).unwrap_or_default().to_owned()))
-    }
-
-    /// That of a body.
-    pub(super) fn of_body(token: Option<String>) -> Self {
-        Self(token)
-    }
-
-    /// Whether there is one, be it empty.
-    pub(super) fn is_there(&self) -> bool {
-        self.0.is_some()
-    }
-
-    /// The token's text.
-    ///
-    /// # Errors
-    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
-    pub fn as_str(&self) -> Result<&str, AuthError> {
-        match self.0.as_deref() {
-            None | Some("") => Err(AuthError::unauthenticated(
-                "A token is needed, as an Authorization: Bearer header or as auth_token.",
-            )),
-            Some(token) => Ok(token),
-        }
-    }
+/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>`
+/// whose future is `Send`.
+///
+/// What it captures, such as a pool of connections, it hands each call a clone of:
+///
+/// ```
+/// use std::{collections::HashMap, sync::Arc};
+///
+/// use mobync::{Owner, http::{Auth, AuthError}};
+///
+/// fn by_table(users: Arc<HashMap<String, String>>) -> impl Auth {
+///     move |credentials: mobync::http::Credentials| {
+///         let users = Arc::clone(&users);
+///         async move {
+///             let user = users.get(credentials.token()?);
+///             let user = user.ok_or_else(|| AuthError::unauthenticated("The token is not known."))?;
+///             Ok(Owner::new(user)?)
+///         }
+///     }
+/// }
+/// ```
+///
+/// `C` is another type than [`Credentials`] in the adapters of frameworks that have requests of their own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an auth closure",
+    label = "not an auth closure",
+    note = "an auth closure is `async |credentials| Ok(Owner::new(credentials.token()?)?)`, or an \
+            `async fn` from `{C}` to `Result<Owner, AuthError>`, whose future is `Send`",
+    note = "a closure that captures something hands each call a clone of it: \
+            `move |credentials| {{ let users = users.clone(); async move {{ .. }} }}`"
+)]
+pub trait Auth<C = Credentials>:
+    AsyncFn(C) -> Result<Owner, AuthError> + Fn(C) -> Self::Future + Send + Sync + 'static
+{
+    /// What the closure returns.
+    type Future: Future<Output = Result<Owner, AuthError>> + Send;
 }
 
-/// What a header `Authorization` has behind its scheme, if that is a bearer's. A scheme ends at the
-/// first byte that a name cannot have; only blanks may be there.
-fn bearer(authorization: &[u8]) -> Option<&[u8]> {
-    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
-    let value = authorization.trim_ascii();
-    let end = value.iter().take_while(|byte| is_name(byte)).count();
-    let (scheme, token) = value.split_at(end);
-    let is_apart = token.first().is_none_or(u8::is_ascii_whitespace);
-    let token = if is_apart { token.trim_ascii_start() } else { &[] };
-    scheme.eq_ignore_ascii_case(b"bearer").then_some(token)
-}
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Token") // a secret
-    }
-}
-
-/// Why an auth closure does not name an owner.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum AuthError {
-    /// Who is asking is not known: 401.
-    Unauthenticated(Cow<'static, str>),
-    /// Who is asking may not sync here: 403.
-    Forbidden(Cow<'static, str>),
-    /// It could not be found out: 500. The cause is logged, and not told.
-    Failed(Box<dyn std::error::Error + Send + Sync>),
-}
-
-impl AuthError {
-    /// Who is asking is not known; `sentence` is what the person reads.
-    pub fn unauthenticated(sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self::Unauthenticated(sentence.into())
-    }
-
-    /// Who is asking may not sync here; `sentence` is what the person reads.
-    pub fn forbidden(sentence: impl Into<Cow<'static, str>>) -> Self {
-        Self::Forbidden(sentence.into())
-    }
-
-    /// It could not be found out, for this cause.
-    pub fn failed(cause: impl Into<BoxError>) -> Self {
-        Self::Failed(cause.into())
-    }
-}
-
-impl From<InvalidOwner> for AuthError {
-    fn from(_: InvalidOwner) -> Self {
-        Self::unauthenticated("The token names nobody who could own data here.")
-    }
-}
-
-impl From<AuthError> for Error {
-    fn from(error: AuthError) -> Self {
-        match error {
-            AuthError::Unauthenticated(sentence) => Self::Unauthenticated(sentence),
-            AuthError::Forbidden(reason) => Self::Forbidden { diff_id: None, reason },
-            AuthError::Failed(cause) => Self::Internal(cause),
-        }
-    }
-}
-
-/// Turns credentials into an owner: any `async` closure or function from [`Credentials`] to
-/// `Result<Owner, AuthError>`.
-pub trait Auth: Send + Sync + 'static {
-    /// The owner of those credentials.
-    ///
-    /// # Errors
-    /// [`AuthError`] if they name nobody, or it cannot be found out.
-    fn authenticate(
-        &self,
-        credentials: Credentials,
-    ) -> impl Future<Output = Result<Owner, AuthError>> + Send;
-}
-
-impl<F, Fut> Auth for F
+impl<C, F, Fut> Auth<C> for F
 where
-    F: Fn(Credentials) -> Fut + Send + Sync + 'static,
+    F: AsyncFn(C) -> Result<Owner, AuthError> + Fn(C) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Owner, AuthError>> + Send,
 {
-    fn authenticate(
-        &self,
-        credentials: Credentials,
-    ) -> impl Future<Output = Result<Owner, AuthError>> + Send {
-        self(credentials)
-    }
+    type Future = Fut;
 }
 
-type BoxedAuth = dyn Fn(Credentials) -> Pin<Box<dyn Future<Output = Result<Owner, AuthError>> + Send>>
-    + Send
-    + Sync;
+type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>> + Send>>;
 
 /// An auth closure with a name, to be kept in a framework's state. Cheap to clone.
 ///
 /// ```
 /// use mobync::{Owner, http::SharedAuth};
 ///
-/// let auth = SharedAuth::new(|credentials| async move { Ok(Owner::new(credentials.token()?)?) });
+/// let auth = SharedAuth::new(async |credentials| Ok(Owner::new(credentials.token()?)?));
 /// # let _ = auth;
 /// ```
 #[derive(Clone)]
-pub struct SharedAuth(Arc<BoxedAuth>);
+pub struct SharedAuth(Arc<dyn Fn(Credentials) -> Asked + Send + Sync>);
 
 impl SharedAuth {
     /// Gives the closure a name.
-    pub fn new<F, Fut>(auth: F) -> Self
-    where
-        F: Fn(Credentials) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<Owner, AuthError>> + Send + 'static,
-    {
+    pub fn new(auth: impl Auth) -> Self {
         Self(Arc::new(move |credentials| Box::pin(auth(credentials))))
     }
-}
 
-impl Auth for SharedAuth {
-    fn authenticate(
-        &self,
-        credentials: Credentials,
-    ) -> impl Future<Output = Result<Owner, AuthError>> + Send {
-        (self.0)(credentials)
+    /// The owner of these credentials.
+    ///
+    /// # Errors
+    /// What the closure says.
+    pub async fn authenticate(&self, credentials: Credentials) -> Result<Owner, AuthError> {
+        (self.0)(credentials).await
     }
 }
 

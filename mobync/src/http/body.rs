@@ -1,4 +1,4 @@
-//! The bodies of answers: small ones whole, large ones in parts that are let go one by one.
+//! The bodies of answers: small ones as a whole, large ones in parts that are released one by one.
 
 use std::{
     collections::VecDeque,
@@ -14,7 +14,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
 use super::budget::{Budget, Share};
-use crate::SyncResponse;
+use crate::protocol::SyncResponse;
 
 /// From this size on, in bytes, an answer is large.
 const LARGE: usize = 256 * 1024;
@@ -24,8 +24,8 @@ const PART: usize = 64 * 1024;
 
 /// The body of an answer to a sync, for a framework to write to the network.
 ///
-/// It yields a large answer in parts. While a client does not read, the rest is counted as
-/// [held](super::Limits::answer_bytes_at_once).
+/// It yields a large answer in parts. The part that the client has not read yet counts towards the
+/// [limit](super::Limits::answer_bytes_at_once).
 pub struct AnswerBody {
     kind: Kind,
     left: usize,
@@ -36,16 +36,16 @@ enum Kind {
     Parts(Held),
 }
 
-/// Why a large answer ends before its end: nobody has read it for too long, while others waited.
+/// Why a large answer is cut off: the client has not read for too long, while others waited.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the answer was not read for too long")]
 pub struct Unread;
 
 impl AnswerBody {
-    /// All of it at once, if it is [small](super::Limits::answer_bytes_at_once); else itself.
+    /// The whole body, if it is [small](super::Limits::answer_bytes_at_once).
     ///
     /// # Errors
-    /// Itself, to be written in parts.
+    /// The body itself, to be written in parts.
     pub fn try_into_bytes(self) -> Result<Bytes, Self> {
         match self.kind {
             Kind::Whole(bytes) => Ok(bytes),
@@ -53,7 +53,7 @@ impl AnswerBody {
         }
     }
 
-    /// All of it at once, however large it is.
+    /// The whole body, of any size.
     pub(super) fn into_bytes(self) -> Bytes {
         let held = match self.kind {
             Kind::Whole(bytes) => return bytes,
@@ -109,7 +109,7 @@ impl fmt::Debug for AnswerBody {
     }
 }
 
-/// The large answers that are held at once.
+/// The large answers that are in memory at the same time.
 #[derive(Clone, Debug)]
 pub(super) struct Answers {
     budget: Budget,
@@ -132,22 +132,22 @@ impl Answers {
         Self { budget: Budget::new(bytes), unread, held: Arc::default() }
     }
 
-    /// Room for an answer of that size, if there is any now.
+    /// Memory for an answer of that size, if it is available now.
     pub(super) fn try_take(&self, bytes: usize) -> Option<Share> {
         let mut share = Share::default();
         self.budget.try_grow(&mut share, bytes).then_some(share)
     }
 
-    /// Waits for room for an answer of that size.
+    /// Waits for memory for an answer of that size.
     pub(super) async fn take(&self, bytes: usize) -> Share {
         self.drop_unread();
         self.budget.take(bytes).await
     }
 
-    /// Writes a large answer in parts, which have that room.
+    /// Writes a large answer in parts, within that memory.
     pub(super) fn hold(&self, answer: &SyncResponse, share: Share) -> (AnswerBody, usize) {
         let mut written = Written::default();
-        // Strings, integers and booleans: there is nothing in it that JSON could not say.
+        // Strings, integers and booleans: JSON can represent all of them.
         let _ = serde_json::to_writer(&mut written, answer);
         let (parts, left) = written.finish();
         let held =
@@ -158,7 +158,7 @@ impl Answers {
         (AnswerBody { kind: Kind::Parts(held), left }, left)
     }
 
-    /// Lets go of what nobody has read for too long.
+    /// Drops answers that have not been read for too long.
     fn drop_unread(&self) {
         for held in lock(&self.held).iter().filter_map(Weak::upgrade) {
             let mut held = lock(&held);
@@ -181,7 +181,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// About how many bytes a large answer has as JSON; none for a small one.
+/// The approximate size of a large answer as JSON; `None` for a small one.
 pub(super) fn large(answer: &SyncResponse) -> Option<usize> {
     // The names of the members and their punctuation; and quotes in the json_data become longer.
     let size = answer.diffs.iter().map(|diff| {
@@ -193,7 +193,7 @@ pub(super) fn large(answer: &SyncResponse) -> Option<usize> {
     (size >= LARGE).then_some(size)
 }
 
-/// Keeps what is written in parts.
+/// Collects what is written, in parts.
 #[derive(Default)]
 struct Written {
     parts: VecDeque<Bytes>,

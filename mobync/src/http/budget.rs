@@ -1,10 +1,10 @@
-//! How many bytes are held at once, by all requests together.
+//! How many bytes all requests together hold in memory.
 
 use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What is counted in, in bytes: less is not worth the counting.
+/// The unit of counting, in bytes.
 const UNIT: usize = 1024;
 
 /// A number of bytes that requests share. Cheap to clone; all clones are one.
@@ -14,9 +14,28 @@ pub(super) struct Budget {
     most: u32,
 }
 
-/// What one request has of a [`Budget`], until it is dropped.
+/// One request's share of a [`Budget`], until it is dropped.
 #[derive(Debug, Default)]
 pub(super) struct Share(Option<OwnedSemaphorePermit>);
+
+/// What a request that has been read has of it, until the last clone is dropped. It says nothing of the
+/// request itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held(#[expect(dead_code, reason = "to be dropped")] Option<Arc<Share>>);
+
+impl From<Share> for Held {
+    fn from(share: Share) -> Self {
+        Self(Some(Arc::new(share)))
+    }
+}
+
+impl PartialEq for Held {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Held {}
 
 impl Budget {
     pub(super) fn new(bytes: usize) -> Self {
@@ -25,8 +44,8 @@ impl Budget {
         Self { free: Arc::new(Semaphore::new(permits)), most }
     }
 
-    /// Makes a share as large as that, if there is so much left. What is larger than all there is
-    /// needs all there is.
+    /// Grows a share to that size, if enough is left. A size greater than the whole budget needs the
+    /// whole budget.
     pub(super) fn try_grow(&self, share: &mut Share, bytes: usize) -> bool {
         let more = self.units(bytes).saturating_sub(share.units());
         if more == 0 {
@@ -40,7 +59,7 @@ impl Budget {
         true
     }
 
-    /// Waits for a share of that size, first come first served.
+    /// Waits for a share of that size, in order.
     pub(super) async fn take(&self, bytes: usize) -> Share {
         // It is never closed.
         Share(Arc::clone(&self.free).acquire_many_owned(self.units(bytes)).await.ok())

@@ -21,8 +21,13 @@ use super::{
     respond::{respond, response},
 };
 use crate::{
-    Database, Diff, Error, Mobync, Owner, Rules, SyncRequest, SyncResponse, engine::log_failure,
-    error::BoxError,
+    database::Database,
+    diff::Diff,
+    engine::{Mobync, log_failure},
+    error::{BoxError, Error},
+    owner::Owner,
+    protocol::{SyncRequest, SyncResponse},
+    rules::Rules,
 };
 
 /// The sync route of a [`Mobync`]: a request in, a response out. Cheap to clone.
@@ -37,7 +42,7 @@ use crate::{
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 ///
@@ -56,11 +61,7 @@ pub struct Endpoint<D, R, A> {
     limits: Arc<Limits>,
 }
 
-impl<D, R, A, Fut> Endpoint<D, R, A>
-where
-    A: Fn(Credentials) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + Send,
-{
+impl<D, R, A: Auth> Endpoint<D, R, A> {
     /// The route that syncs with `mobync`, for the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
         Self { mobync, auth: Arc::new(auth), limits: Arc::default() }
@@ -110,7 +111,7 @@ impl<D: Database, R: Rules, A: Auth> Endpoint<D, R, A> {
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let announced = Announced::new(Head::from(&parts), &self.limits);
-        let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
+        let auth = |token| (self.auth)(Credentials::new(parts, token));
         let mut response = self.respond(&self.limits, announced, body, auth).await;
         if is_head {
             *response.body_mut() = Bytes::new().into();
@@ -167,10 +168,10 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         limits: &Limits,
         admitted: Admitted,
     ) -> Result<Response<AnswerBody>, Error> {
-        // The share is held until there is an answer.
-        let Admitted { owner, request, share: _share } = admitted;
+        // What is left of the request is dropped when there is an answer: until then it counts as held.
+        let Admitted { owner, request } = admitted;
         let SyncRequest { logical_clock, diffs, .. } = request;
-        let answer = self.mobync.apply_to(logical_clock, &diffs, &owner).await?;
+        let answer = self.mobync.apply_to(&owner, logical_clock, &diffs).await?;
         let Some(size) = large(&answer) else {
             return Ok(respond(Ok(&answer)).map(AnswerBody::from));
         };
@@ -197,7 +198,7 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         let room = timeout(limits.patience, limits.answers.take(size)).await;
         let room = room.map_err(|_| Error::busy("large answers are not read"));
         let room = room.inspect_err(log_failure)?;
-        let anew = self.mobync.apply_to(logical_clock, diffs, owner).await?;
+        let anew = self.mobync.apply_to(owner, logical_clock, diffs).await?;
         // What was refused is told once, and that was the first time.
         let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
         Ok(held(limits, &answer, room))

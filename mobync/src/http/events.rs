@@ -15,18 +15,18 @@ use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::live::Listener;
 
-/// The body of a live response: the owner's clock now, each time it advances, and heartbeats between.
+/// The body of a live response: the owner's current clock, each new value, and heartbeats in between.
 ///
 /// It never fails. It ends when the server stops, when the listeners are
-/// [disconnected](crate::Live::disconnect), or at its greatest age; the device then connects anew.
-/// Whoever drops it listens no more.
+/// [disconnected](crate::Live::disconnect), or at its greatest age. The device then connects again.
+/// Dropping it ends the listening.
 pub struct Events {
     next: Option<Step>,
 }
 
 type Step = Pin<Box<dyn Future<Output = Option<(Bytes, Stream)>> + Send>>;
 
-/// What a stream knows between two events.
+/// The state of a stream between two events.
 struct Stream {
     listener: Listener,
     told: i64,
@@ -42,14 +42,14 @@ impl Events {
         max_age: Duration,
     ) -> Self {
         let now = Instant::now();
-        // A greater age than the clock can tell is no end in sight.
+        // An age beyond the range of the clock means no end.
         let end = now.checked_add(max_age).unwrap_or(now + Duration::from_secs(u32::MAX.into()));
         let stream = Stream { listener, told: clock, heartbeat, end };
         let first = event(clock);
         Self { next: Some(Box::pin(async { Some((first, stream)) })) }
     }
 
-    /// A stream that has nothing to say.
+    /// A stream without events.
     pub(super) fn empty() -> Self {
         Self { next: None }
     }

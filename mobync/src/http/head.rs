@@ -37,10 +37,9 @@ impl<'r> From<&'r Parts> for Head<'r> {
     fn from(parts: &'r Parts) -> Self {
         let value = |name: HeaderName| parts.headers.get(name).map(HeaderValue::as_bytes);
         let encodings = parts.headers.get_all(header::CONTENT_ENCODING);
-        let authorizations = parts.headers.get_all(header::AUTHORIZATION);
         Self {
             method: parts.method.as_str(),
-            token: Token::of_headers(authorizations.iter().map(HeaderValue::as_bytes)),
+            token: Token::from(&parts.headers),
             content_type: value(header::CONTENT_TYPE),
             content_length: value(header::CONTENT_LENGTH),
             content_encodings: encodings.iter().map(HeaderValue::as_bytes).collect(),

@@ -1,20 +1,20 @@
-//! What requests and answers may take of a server: time and memory.
+//! Limits on the time and memory of requests and answers.
 
 use std::{sync::LazyLock, time::Duration};
 
 use super::{body::Answers, budget::Budget};
 
-/// The greatest size of a request's body unless another one is set: 16 MiB.
+/// The default for the greatest size of a request's body: 16 MiB.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 
-/// How many bytes of requests, and how many of large answers, are held at once unless set: 256 MiB.
+/// The default for the bytes of requests, and for those of large answers, in memory at the same time:
+/// 256 MiB.
 const AT_ONCE: usize = 256 * 1024 * 1024;
 
-/// What requests and answers may take of a server: time and memory.
+/// Limits on the time and memory of requests and answers.
 ///
-/// The two budgets of bytes are shared by all clones, so one value can serve several routes and
-/// workers. All routes that were not given another have those of [`Limits::default`], of which there is
-/// one in a process.
+/// All clones share the two budgets of bytes, so one value can serve several routes and workers. Routes
+/// without limits of their own share those of [`Limits::default`], which exist once in a process.
 ///
 /// ```
 /// use std::time::Duration;
@@ -25,7 +25,7 @@ const AT_ONCE: usize = 256 * 1024 * 1024;
 ///     .max_body_bytes(4 * 1024 * 1024)
 ///     .body_bytes_at_once(64 * 1024 * 1024)
 ///     .silence(Duration::from_mins(1));
-/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), |credentials| async move {
+/// let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 /// let endpoint = endpoint.limits(limits);
@@ -37,13 +37,13 @@ pub struct Limits {
     pub(super) silence: Duration,
     pub(super) patience: Duration,
     pub(super) bodies: Budget,
-    /// What is left of it to those whose token has not come yet.
+    /// The part of it for requests whose token has not arrived yet.
     pub(super) strangers: Budget,
     pub(super) answers: Answers,
 }
 
 impl Limits {
-    /// The usual ones, with budgets of their own.
+    /// The defaults, with separate budgets.
     pub fn new() -> Self {
         Self {
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
@@ -55,17 +55,17 @@ impl Limits {
         }
     }
 
-    /// The greatest size of a request's body, in bytes; [`DEFAULT_MAX_BODY_BYTES`] unless set.
+    /// Sets the greatest size of a request's body, in bytes. The default is [`DEFAULT_MAX_BODY_BYTES`].
     #[must_use]
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = bytes;
         self
     }
 
-    /// How many bytes of requests are held at once, from their first byte to their answer; 256 MiB
-    /// unless set. What does not fit is answered with 503 `busy`. A single request always fits. Of those
-    /// without a token in a header, half of it is the most until their bodies have come, so that nobody
-    /// without an account can keep out the others.
+    /// Sets how many bytes of requests are in memory at the same time, from their first byte to their
+    /// answer. The default is 256 MiB. A request that does not fit gets 503 `busy`. A single request
+    /// always fits. Requests without a token in a header may use at most half of it until their bodies
+    /// have arrived, so that clients without an account cannot block the others.
     #[must_use]
     pub fn body_bytes_at_once(mut self, bytes: usize) -> Self {
         self.bodies = Budget::new(bytes);
@@ -73,32 +73,33 @@ impl Limits {
         self
     }
 
-    /// How many bytes of large answers (256 KiB and more) are held at once, until they are written to
-    /// the network; 256 MiB unless set. What does not fit [waits](Self::patience), and is answered with
-    /// 503 `busy` then. A single answer always fits; small ones neither count nor wait.
+    /// Sets how many bytes of large answers (256 KiB and more) are in memory at the same time, until
+    /// they are written to the network. The default is 256 MiB. An answer that does not fit
+    /// [waits](Self::patience), and then becomes 503 `busy`. A single answer always fits. Small answers
+    /// neither count nor wait.
     #[must_use]
     pub fn answer_bytes_at_once(mut self, bytes: usize) -> Self {
         self.answers = Answers::new(bytes, self.answers.unread);
         self
     }
 
-    /// After how long without a byte of its body a request is given up; 30 seconds unless set. How long
-    /// a body takes that comes slowly, but comes, is not limited.
+    /// Sets after how long without a byte of its body a request is given up. The default is 30 seconds.
+    /// The total time of a body is not limited.
     #[must_use]
     pub fn silence(mut self, silence: Duration) -> Self {
         self.silence = silence;
         self
     }
 
-    /// For how long a large answer waits for others to be read; 10 seconds unless set.
+    /// Sets how long a large answer waits for others to be read. The default is 10 seconds.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// For how long a client may read nothing of a large answer before it is dropped for the sake of
-    /// another that waits; 5 minutes unless set. What the operating system has taken counts as read.
+    /// Sets after how long without reading a client's large answer is dropped if others wait. The
+    /// default is 5 minutes. Bytes that the operating system has accepted count as read.
     #[must_use]
     pub fn unread(mut self, unread: Duration) -> Self {
         self.answers.unread = unread;
@@ -106,7 +107,7 @@ impl Limits {
     }
 }
 
-/// Those of the process: all clones share their budgets.
+/// The limits of the process: all clones share their budgets.
 impl Default for Limits {
     fn default() -> Self {
         static OF_THE_PROCESS: LazyLock<Limits> = LazyLock::new(Limits::new);

@@ -13,10 +13,16 @@ use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{Either, Full};
 
 use super::{
-    Auth, AuthError, Credentials, Events, Head, Token, panic::caught, receive::ask, respond,
+    Auth, AuthError, Credentials, Events, Head, Token, panic::caught, receive::identify, respond,
     respond::not_get,
 };
-use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
+use crate::{
+    database::Database,
+    engine::{Mobync, log_failure},
+    error::Error,
+    owner::Owner,
+    rules::Rules,
+};
 
 /// The live route of a [`Mobync`]: a device that listens here is told when to sync.
 ///
@@ -37,7 +43,7 @@ use crate::{Database, Error, Mobync, Owner, Rules, engine::log_failure};
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mobync = Mobync::new(MemoryDatabase::new());
-/// let live = LiveEndpoint::new(mobync, |credentials| async move {
+/// let live = LiveEndpoint::new(mobync, async |credentials| {
 ///     Ok(Owner::new(credentials.token()?)?)
 /// });
 ///
@@ -59,11 +65,7 @@ pub struct LiveEndpoint<D, R, A> {
 /// The body of what a [`LiveEndpoint`] answers: events, or a failure as JSON.
 pub type LiveBody = Either<Events, Full<Bytes>>;
 
-impl<D, R, A, Fut> LiveEndpoint<D, R, A>
-where
-    A: Fn(Credentials) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + Send,
-{
+impl<D, R, A: Auth> LiveEndpoint<D, R, A> {
     /// The route that tells of the clocks of `mobync` to the owners that `auth` names.
     pub fn new(mobync: Mobync<D, R>, auth: A) -> Self {
         Self::with(mobync, auth)
@@ -121,9 +123,9 @@ impl<D: Database, R: Rules, A: Auth> LiveEndpoint<D, R, A> {
     pub async fn handle<B>(&self, request: Request<B>) -> Response<LiveBody> {
         let (parts, _) = request.into_parts();
         let method = parts.method.clone();
-        let token = Head::from(&parts).token;
+        let token = Token::from(&parts.headers);
         let head = Head { method: method.as_str(), token, ..Head::default() };
-        let auth = |token| self.auth.authenticate(Credentials::new(parts, token));
+        let auth = |token| (self.auth)(Credentials::new(parts, token));
         let mut response = self.answer(head, auth).await;
         if method == Method::HEAD
             && let Either::Right(failure) = response.body_mut()
@@ -148,7 +150,7 @@ impl<D: Database, R: Rules, A> LiveEndpoint<D, R, A> {
         if !is_head && head.method != "GET" {
             return not_get().map(|body| Either::Right(Full::new(body)));
         }
-        let listening = async { self.listen(ask(auth, head.token).await?).await };
+        let listening = async { self.listen(identify(head.token, auth).await?).await };
         let events = match listening.await {
             Ok(events) if is_head => {
                 drop(events);

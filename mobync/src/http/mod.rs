@@ -1,11 +1,13 @@
 //! The sync endpoint over plain `http` types, which every framework's adapter calls.
 //!
-//! Statuses, codes and headers are made here and nowhere else, so that all frameworks answer alike.
-//! An [`Endpoint`] is the whole route; who writes a handler by hand uses its parts: [`authenticate`] or
-//! [`receive`], [`Mobync::apply`](crate::Mobync::apply), [`respond`]. A [`LiveEndpoint`] is a second
-//! route, which tells devices when to sync. [`Limits`] say what requests and answers may take.
+//! Statuses, codes and headers are made only here, so that all frameworks give the same answers. An
+//! [`Endpoint`] is the whole route. A handler of your own uses its parts: [`authenticate`] or
+//! [`receive`], [`Mobync::apply`](crate::Mobync::apply), [`respond`]; and [`identify`] where there is
+//! no body. A [`LiveEndpoint`] is a second route, which tells devices when to sync. [`Limits`] limit
+//! the time and memory of requests and answers.
 //!
-//! A route needs a tokio runtime with its time enabled, unless bodies and databases are ready at once.
+//! A route needs a tokio runtime with its time driver enabled, unless bodies and databases are always
+//! ready immediately.
 
 mod auth;
 mod body;
@@ -18,12 +20,15 @@ mod live;
 mod panic;
 mod read;
 mod receive;
+mod refusal;
 mod respond;
 #[cfg(feature = "tower")]
 mod service;
+mod token;
 
+pub(crate) use self::budget::Held;
 pub use self::{
-    auth::{Auth, AuthError, Credentials, SharedAuth, Token},
+    auth::{Auth, Credentials, SharedAuth},
     body::{AnswerBody, Unread},
     endpoint::Endpoint,
     events::Events,
@@ -31,6 +36,8 @@ pub use self::{
     limits::{DEFAULT_MAX_BODY_BYTES, Limits},
     live::{LiveBody, LiveEndpoint},
     read::OverLimit,
-    receive::{authenticate, receive},
-    respond::respond,
+    receive::{authenticate, identify, receive},
+    refusal::AuthError,
+    respond::{failed, respond},
+    token::Token,
 };

@@ -1,4 +1,4 @@
-//! Panics in the application's code, which must not be what a client hears of.
+//! Panics in the application's code, which must not reach the client.
 
 use std::{
     future::Future,
@@ -7,19 +7,20 @@ use std::{
     task::{Context, Poll},
 };
 
-use crate::{Error, engine::log_failure};
+use crate::{engine::log_failure, error::Error};
 
 /// Polls a future that calls the application's code; a panic in it is an [`Error::Internal`].
 ///
-/// The caller does not poll it again then. What the future held is dropped, so nobody sees it half done.
+/// The caller does not poll it again after that. What the future held is dropped, so nobody sees it in
+/// an inconsistent state.
 pub(super) fn caught<F, T>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<Result<T, Error>>
 where
     F: Future<Output = Result<T, Error>>,
 {
     let polled = catch_unwind(AssertUnwindSafe(|| future.poll(context)));
     polled.unwrap_or_else(|_| {
-        // What it says has gone to the panic hook; it may quote what nobody should log. And it may have
-        // happened behind the commit.
+        // The text has gone to the panic hook. It may contain private data. The panic may also have
+        // happened after the commit.
         let error = Error::Internal("the application's code panicked".into()).in_doubt();
         log_failure(&error);
         Poll::Ready(Err(error))

@@ -1,4 +1,4 @@
-//! Reading a request's body: no longer, no larger and no more at once than the limits say.
+//! Reading a request's body within the limits on its time, its size and the memory of all bodies.
 
 use std::{
     future::poll_fn,
@@ -13,14 +13,17 @@ use http_body_util::LengthLimitError;
 use tokio::time::{Instant, timeout};
 
 use super::{Limits, budget::Share};
-use crate::{Error, engine::log_failure, error::BoxError};
+use crate::{
+    engine::log_failure,
+    error::{BoxError, Error},
+};
 
-/// How much of a refused body is still read, in bytes, for how long in all, and for how long without a
-/// byte. A client that is cut off while it sends does not hear why.
+/// How much of a refused body is still read: in bytes, in total time, and in time without a byte. A
+/// client that is cut off while it sends does not receive the answer.
 const READ_ON: (usize, Duration, Duration) =
     (64 * 1024 * 1024, Duration::from_secs(30), Duration::from_secs(1));
 
-/// What a body fails with where a limit of the framework has cut it off, so that the answer is 413.
+/// The error of a body that a limit of the framework has cut off, so that the answer is 413.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the body is over the limit")]
 pub struct OverLimit;
@@ -39,11 +42,11 @@ where
         Reader { is_over: body.is_end_stream(), body }
     }
 
-    /// Reads all of it. Who sends it is known already, or a stranger.
+    /// Reads the whole body. The sender is known already, or a stranger.
     ///
     /// # Errors
-    /// [`Error::PayloadTooLarge`], [`Error::Busy`] if there is no room for it, [`Error::Silent`], or
-    /// [`Error::InvalidRequest`] if it breaks off.
+    /// [`Error::PayloadTooLarge`], [`Error::Busy`] if there is no memory for it, [`Error::Silent`], or
+    /// [`Error::InvalidRequest`] if it ends too early.
     pub(super) async fn read(
         &mut self,
         limits: &Limits,
@@ -72,7 +75,7 @@ where
         Ok((if all.is_empty() { first } else { all.into() }, share))
     }
 
-    /// Reads on for a little, and throws it away.
+    /// Reads on for a while, and discards the data.
     pub(super) async fn read_on(&mut self, limits: &Limits) {
         let (mut left, patience, silence) = READ_ON;
         let began = Instant::now();
@@ -87,7 +90,7 @@ where
         if self.is_over {
             return Ok(None);
         }
-        // What has come already needs no clock.
+        // Data that has already arrived needs no timer.
         let part = match poll_fn(|context| Poll::Ready(self.poll(context))).await {
             Poll::Ready(part) => part,
             Poll::Pending => timeout(silence, poll_fn(|context| self.poll(context)))
@@ -96,7 +99,7 @@ where
         };
         match part {
             Some(Ok(part)) => Ok(Some(part)),
-            // There may be more of it, which can be read on.
+            // There may be more of the body to read.
             Some(Err(cause)) if is_too_large(&*cause) => Err(too_large(limits)),
             Some(Err(_)) => {
                 self.is_over = true;
@@ -126,7 +129,7 @@ pub(super) fn too_large(limits: &Limits) -> Error {
     Error::PayloadTooLarge(format!("The body is larger than {limit}: send fewer diffs at once."))
 }
 
-/// A limit of ours, or one of the framework's.
+/// A limit of this library, or one of the framework.
 fn is_too_large(error: &(dyn std::error::Error + 'static)) -> bool {
     error.is::<LengthLimitError>()
         || error.is::<OverLimit>()

@@ -9,13 +9,19 @@ use http_body::Body;
 
 use super::{
     AuthError, Head, Limits, Token,
-    budget::Share,
     panic::caught,
     read::{Reader, too_large},
 };
-use crate::{Error, Owner, SyncRequest, engine::log_failure, error::BoxError, protocol::Envelope};
+use crate::{
+    engine::log_failure,
+    error::{BoxError, Error},
+    owner::Owner,
+    protocol::{Envelope, SyncRequest},
+};
 
 /// Reads a request, for a handler that finds the owner by itself.
+///
+/// What it has read counts as [held](Limits::body_bytes_at_once) until the request is dropped.
 ///
 /// `body` is not polled unless the head is right; of one that is refused a little is read, so that the
 /// client hears why. Its error may be [`OverLimit`](super::OverLimit) or
@@ -55,7 +61,7 @@ where
     }
     // The application has looked at who sends it, or will do so.
     match reader.read(limits, true).await {
-        Ok((body, _)) => SyncRequest::from_slice(&body),
+        Ok((body, share)) => Ok(SyncRequest::from_slice(&body)?.holding(share)),
         Err(error) => {
             refuse(&mut reader, false, limits).await;
             Err(error)
@@ -105,8 +111,6 @@ impl Announced {
 pub(super) struct Admitted {
     pub(super) owner: Owner,
     pub(super) request: SyncRequest,
-    /// What it has of the bytes that are held at once.
-    pub(super) share: Share,
 }
 
 /// Reads a request, and finds out whose it is.
@@ -127,7 +131,7 @@ where
     let admitted = async {
         verdict?;
         let (owner, auth) = if token.is_there() {
-            (Some(ask(auth, token).await?), None)
+            (Some(identify(token, auth).await?), None)
         } else {
             (None, Some(auth))
         };
@@ -135,11 +139,11 @@ where
         let (body, share) = reader.read(limits, owner.is_some()).await?;
         let envelope = Envelope::from_slice(&body)?;
         let owner = match (owner, auth) {
-            (None, Some(auth)) => ask(auth, Token::of_body(envelope.auth_token())).await?,
+            (None, Some(auth)) => identify(Token::of_body(envelope.auth_token()), auth).await?,
             (Some(owner), _) => owner,
             (None, None) => return Err(Error::Internal("nobody was asked".into())),
         };
-        Ok(Admitted { owner, request: envelope.into_request(max_diffs)?, share })
+        Ok(Admitted { owner, request: envelope.into_request(max_diffs)?.holding(share) })
     };
     let admitted = admitted.await;
     if admitted.is_err() {
@@ -148,8 +152,33 @@ where
     admitted
 }
 
-/// Asks the application whose request it is.
-pub(super) async fn ask<Fut>(auth: impl FnOnce(Token) -> Fut, token: Token) -> Result<Owner, Error>
+/// Finds out whose request it is, by its head alone: for routes other than the sync, such as one that
+/// reads records.
+///
+/// `auth` is called once. What it refuses is logged where an operator should know; a panic in it is an
+/// [`Error::Internal`].
+///
+/// ```
+/// use http::Request;
+/// use mobync::{Owner, http::{Token, identify, respond}};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let auth = async |token: Token| Ok(Owner::new(token.as_str()?)?);
+///
+/// let request = Request::get("/records").header("authorization", "Bearer ada").body(())?;
+/// assert_eq!(identify(Token::from(request.headers()), auth).await?.as_str(), "ada");
+///
+/// let request = Request::get("/records").body(())?;
+/// let error = identify(Token::from(request.headers()), auth).await.unwrap_err();
+/// assert_eq!(respond(Err(&error)).status(), 401);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// Those of [`AuthError`].
+pub async fn identify<Fut>(token: Token, auth: impl FnOnce(Token) -> Fut) -> Result<Owner, Error>
 where
     Fut: Future<Output = Result<Owner, AuthError>>,
 {

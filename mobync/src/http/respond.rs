@@ -1,12 +1,16 @@
-//! From an answer or an error to a response.
+//! Converts an answer or an error to a response.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
-use crate::{Error, SyncResponse, protocol::Failure};
+use crate::{
+    engine::log_failure,
+    error::Error,
+    protocol::{Failure, SyncResponse},
+};
 
-/// The response that says how a sync went, with all its headers.
+/// The response with the result of a sync, with all its headers.
 ///
 /// ```
 /// use mobync::{Error, http::respond};
@@ -22,6 +26,23 @@ pub fn respond(outcome: Result<&SyncResponse, &Error>) -> Response<Bytes> {
     }
 }
 
+/// The error that a handler's own work failed with, such as a look into the database. Where the client hears
+/// nothing of the cause, it is logged, as that of a sync is.
+///
+/// ```
+/// use mobync::http::{AuthError, failed, respond};
+///
+/// let error = failed(AuthError::failed("the table of users is gone"));
+/// assert_eq!(respond(Err(&error)).status(), 500);
+/// ```
+pub fn failed(error: impl Into<Error>) -> Error {
+    let error = error.into();
+    if error.status().is_server_error() {
+        log_failure(&error);
+    }
+    error
+}
+
 fn failure(error: &Error) -> Response<Bytes> {
     let mut response = json(error.status(), &Failure::from(error));
     let headers = response.headers_mut();
@@ -33,7 +54,7 @@ fn failure(error: &Error) -> Response<Bytes> {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         Error::Busy { retry_after, .. } => {
-            // Whole seconds, rounded up: 0 would be an invitation to hammer.
+            // Whole seconds, rounded up: 0 would make clients retry immediately.
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
             let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
             headers.insert(header::RETRY_AFTER, seconds.into());
@@ -46,7 +67,7 @@ fn failure(error: &Error) -> Response<Bytes> {
     response
 }
 
-/// The response to a request of the live route that is no GET.
+/// The response of the live route to a request that is not a GET.
 pub(super) fn not_get() -> Response<Bytes> {
     let message = "Only GET is allowed here; it is answered with a stream of events.";
     let failure = Failure::new("method_not_allowed", message);
@@ -56,20 +77,20 @@ pub(super) fn not_get() -> Response<Bytes> {
 }
 
 fn json(status: StatusCode, body: &impl Serialize) -> Response<Bytes> {
-    // Strings, integers and booleans: there is nothing in it that JSON could not say.
+    // Strings, integers and booleans: JSON can represent all of them.
     let body = Bytes::from(serde_json::to_vec(body).unwrap_or_default());
     let length = body.len();
     response(status, body, length)
 }
 
-/// A response of that JSON, which has so many bytes.
+/// A response with this JSON, and its number of bytes.
 pub(super) fn response<B>(status: StatusCode, json: B, length: usize) -> Response<B> {
     let mut response = Response::new(json);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(header::CONTENT_LENGTH, length.into());
-    // An old answer, kept by a proxy, would acknowledge what the server has never seen.
+    // An old answer from a proxy's cache would acknowledge changes that the server has never seen.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -12,7 +12,7 @@ use http_body::Body;
 use tower_service::Service;
 
 use super::{AnswerBody, Auth, Endpoint, LiveBody, LiveEndpoint};
-use crate::{Database, Rules, error::BoxError};
+use crate::{database::Database, error::BoxError, rules::Rules};
 
 impl<D, R, A, B> Service<Request<B>> for Endpoint<D, R, A>
 where

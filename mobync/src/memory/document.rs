@@ -1,10 +1,14 @@
-//! A record as the database keeps it.
+//! A record as the database stores it.
 
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
 
-use crate::{DatabaseError, Record, Write, merge::encode};
+use crate::{
+    error::DatabaseError,
+    merge::{Write, encode},
+    record::Record,
+};
 
 /// The JSON text of a record, with all digits of its numbers: smaller than the values, and made with
 /// less work.

@@ -1,9 +1,11 @@
-//! What the database keeps of one owner.
+//! The data of one owner.
 
 use std::{collections::BTreeMap, hash::BuildHasher};
 
 use super::Document;
-use crate::{Diff, Owner, Window, WindowQuery, hash::HashMap};
+use crate::{
+    diff::Diff, hash::HashMap, merge::Window, owner::Owner, record::Record, unit::WindowQuery,
+};
 
 /// The documents and the log of one owner.
 #[derive(Debug, Default)]
@@ -17,8 +19,8 @@ pub(super) struct Space {
 struct Log {
     /// Without their owner, which is the same for all of them.
     entries: Vec<Diff>,
-    /// The tick of each entry by the hash of its id; of two with the same one, the first's, so that a
-    /// window is longer than it need be.
+    /// The tick of each entry by the hash of its id. For two ids with the same hash, the lower tick, so
+    /// that a window may be longer than necessary.
     ticks: HashMap<u64, i64>,
 }
 
@@ -52,7 +54,17 @@ impl Space {
         }
     }
 
-    /// The entries of a log, but for their owner.
+    /// A log as records of a model, if there is one of that name.
+    pub(super) fn log_records(
+        &self,
+        owner: &Owner,
+        log: &str,
+    ) -> Option<impl Iterator<Item = Record>> {
+        let entries = self.logs.get(log)?.entries.iter();
+        Some(entries.map(|entry| with_owner(owner, entry).into_record()))
+    }
+
+    /// The entries of a log, without their owner.
     pub(super) fn log(&self, log: &str) -> &[Diff] {
         self.logs.get(log).map(|log| &*log.entries).unwrap_or_default()
     }
@@ -69,14 +81,17 @@ impl Space {
         let log = self.log(query.log);
         let first = log.partition_point(|entry| entry.logical_clock < start);
         let entries = log.get(first..).unwrap_or_default().iter();
-        let with_owner = |entry: &Diff| Diff { owner: owner.as_str().to_owned(), ..entry.clone() };
         let exists = |(model, id): &(&str, &str)| self.document(model, id).is_some();
         Window {
             clock: self.clock(query.log),
             start,
-            entries: entries.map(with_owner).collect(),
+            entries: entries.map(|entry| with_owner(owner, entry)).collect(),
             existing: query.objects.iter().map(exists).collect(),
             ..Window::default()
         }
     }
+}
+
+fn with_owner(owner: &Owner, entry: &Diff) -> Diff {
+    Diff { owner: owner.as_str().to_owned(), ..entry.clone() }
 }

@@ -4,23 +4,51 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Document, MemoryDatabase, space::Space};
 use crate::{
-    DatabaseError, Diff, Operation, Owner, ReadFilter, Record, Rejection, Snapshot, UnitOfWork,
-    Window, WindowQuery, Write, hash::HashMap, locks::OwnerGuard,
+    database::Database as _,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    filter::ReadFilter,
+    hash::HashMap,
+    locks::OwnerGuard,
+    merge::{Snapshot, Window, Write},
+    owner::Owner,
+    record::Record,
+    unit::{Rejection, UnitOfWork, WindowQuery},
 };
 
-/// One unit of work of a [`MemoryDatabase`]: what it writes is kept aside until the commit.
+/// The columns of a log.
+const LOG_FIELDS: [&str; 7] =
+    ["id", "owner", "logical_clock", "utc_timestamp", "type", "model", "json_data"];
+
+/// One unit of work of a [`MemoryDatabase`]: its writes are separate until the commit.
 #[derive(Debug)]
 pub struct MemoryUnit {
     database: MemoryDatabase,
     owner: Owner,
     written: Written,
+    /// The name of the log, if the unit knows it.
+    log: String,
     appended: Vec<(String, Vec<Diff>)>,
     _turn: Option<OwnerGuard>,
 }
 
 impl MemoryUnit {
     pub(super) fn new(database: MemoryDatabase, owner: Owner, turn: Option<OwnerGuard>) -> Self {
-        Self { database, owner, written: Written::default(), appended: Vec::new(), _turn: turn }
+        let (written, log) = (Written::default(), database.diffs_model().to_owned());
+        Self { database, owner, written, log, appended: Vec::new(), _turn: turn }
+    }
+
+    /// The log as it is now, if the model is that.
+    fn read_log(&self, model: &str) -> Option<Vec<Record>> {
+        let spaces = self.database.spaces();
+        let kept = spaces.get(&self.owner).and_then(|space| space.log_records(&self.owner, model));
+        let new = self.appended.iter().filter(|(log, _)| log == model);
+        let nothing_yet = model == self.log && self.database.check_model(model, []).is_err();
+        if kept.is_none() && new.clone().next().is_none() && !nothing_yet {
+            return None;
+        }
+        let new = new.flat_map(|(_, entries)| entries).cloned().map(Diff::into_record);
+        Some(kept.into_iter().flatten().chain(new).collect())
     }
 
     fn look<T: Default>(&self, look: impl FnOnce(&Space) -> T) -> T {
@@ -28,7 +56,7 @@ impl MemoryUnit {
     }
 }
 
-/// By model and id: the document as a unit left it, none where it is removed.
+/// By model and id: the document as written by the unit; `None` if it is removed.
 #[derive(Debug, Default)]
 struct Written(HashMap<String, BTreeMap<String, Option<Document>>>);
 
@@ -90,6 +118,10 @@ impl UnitOfWork for MemoryUnit {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
+        if let Some(log) = self.read_log(model) {
+            check_log_fields(model, filters)?;
+            return Ok(log.into_iter().filter(|record| meets_all(record, filters)).collect());
+        }
         self.database.check_model(model, [])?;
         let (mut ids, mut others) = (None::<BTreeSet<&str>>, Vec::new());
         for filter in filters {
@@ -115,7 +147,7 @@ impl UnitOfWork for MemoryUnit {
         let mut records = Vec::new();
         for document in documents {
             let record = document.record()?;
-            if others.iter().all(|filter| filter.matches(&record)) {
+            if meets_all(&record, others.iter().copied()) {
                 records.push(record);
             }
         }
@@ -147,7 +179,7 @@ impl UnitOfWork for MemoryUnit {
         _: &Owner,
         writes: &[Write<'_>],
     ) -> Result<Vec<Rejection>, DatabaseError> {
-        // Models and fields were looked at in `check_schema`.
+        // Models and fields were checked in `check_schema`.
         let spaces = self.database.spaces();
         let before = spaces.get(&self.owner);
         let mut rejections = Vec::new();
@@ -164,6 +196,9 @@ impl UnitOfWork for MemoryUnit {
     }
 
     async fn window(&mut self, _: &Owner, query: WindowQuery<'_>) -> Result<Window, DatabaseError> {
+        if self.log != query.log {
+            query.log.clone_into(&mut self.log);
+        }
         let empty = Space::default();
         let spaces = self.database.spaces();
         Ok(spaces.get(&self.owner).unwrap_or(&empty).window(&self.owner, query))
@@ -188,4 +223,15 @@ impl UnitOfWork for MemoryUnit {
         self.appended.push((log.to_owned(), entries));
         Ok(())
     }
+}
+
+fn check_log_fields(log: &str, filters: &[ReadFilter]) -> Result<(), DatabaseError> {
+    match filters.iter().map(ReadFilter::field).find(|field| !LOG_FIELDS.contains(field)) {
+        None => Ok(()),
+        Some(field) => Err(DatabaseError::unknown_field(log, field, LOG_FIELDS)),
+    }
+}
+
+fn meets_all<'f>(record: &Record, filters: impl IntoIterator<Item = &'f ReadFilter>) -> bool {
+    filters.into_iter().all(|filter| filter.matches(record))
 }

@@ -15,7 +15,10 @@ use super::{
     settle::{Logged, Writer},
     time::{Millis, Tick},
 };
-use crate::{Diff, Operation, Owner};
+use crate::{
+    diff::{Diff, Operation},
+    owner::Owner,
+};
 
 /// Rows of objects whose life is older than the window, by model and id: the JSON text of an object, so
 /// that no digit is lost.
@@ -29,21 +32,21 @@ type Row<'r> = BTreeMap<Cow<'r, str>, &'r RawValue>;
 pub struct Outcome {
     /// The owner's clock after the sync, in ticks.
     pub clock: i64,
-    /// What goes back to the device, in the order in which it is to be applied.
+    /// The diffs that go back to the device, in the order in which to apply them.
     pub diffs: Vec<Diff>,
-    /// How many new diffs had no effect because their object is not there.
+    /// How many new diffs had no effect because their object does not exist.
     pub idle: usize,
 }
 
 impl Merge<'_> {
-    /// The objects (model, id) whose rows are needed to [`finish`](Self::finish): values older than
-    /// the window go back where a change was refused.
+    /// The objects (model, id) whose rows [`finish`](Self::finish) needs: values older than the window
+    /// go back if a change was refused.
     pub fn rows(&self) -> Vec<(&str, &str)> {
         let needed = self.objects.items().iter().filter(|object| object.needs_row());
         needed.map(|object| (object.model, &*object.id)).collect()
     }
 
-    /// What goes back, once all steps are settled.
+    /// The diffs that go back, after all steps are settled.
     ///
     /// `default_of` tells the constant default of a model's field, as JSON text; `mint` makes ids for
     /// diffs of the server's own.
@@ -73,7 +76,7 @@ impl Merge<'_> {
         Outcome { clock: clock.0, diffs, idle: self.idle }
     }
 
-    /// The entries to add to the log, once all steps are settled: so many at once.
+    /// The entries to add to the log, after all steps are settled, in groups of this size.
     pub fn log(&self, owner: &Owner, at_once: usize) -> impl Iterator<Item = Vec<Diff>> {
         let entry = |logged| self.log_entry(logged, owner);
         self.log.chunks(at_once).map(move |part| part.iter().map(entry).collect())
@@ -86,7 +89,7 @@ impl Merge<'_> {
             Writer::Diff(diff) => Some(&self.request.entries[*diff]),
             Writer::Server(_) => None,
         };
-        // What took all that it names is logged as it was sent.
+        // A diff that took all its fields is logged as sent.
         let whole = sent.filter(|sent| {
             sent.diff.operation != Operation::Delete && sent.fields.len() == fields.len()
         });
@@ -111,7 +114,8 @@ impl Merge<'_> {
     }
 }
 
-/// Whether this can go back for one object: nothing, one diff, or a delete and the create behind it.
+/// Whether these diffs can go back for one object: nothing, one diff, or a delete and the create after
+/// it.
 fn are_at_most_two(diffs: Option<&[Diff]>) -> bool {
     match diffs {
         Some([] | [_]) => true,
@@ -143,7 +147,7 @@ type Values<'v> = BTreeMap<&'v str, String>;
 
 struct Answer<'o, F, M> {
     owner: &'o Owner,
-    /// The tick and the time of diffs of the server's own.
+    /// The tick and the time of diffs that the server generates.
     tick: Tick,
     now: Millis,
     default_of: F,
@@ -188,8 +192,9 @@ where
         self.diff(object, Operation::Delete, life.ended.as_deref(), &Values::new())
     }
 
-    /// An update of what others wrote last, and of what the request's diffs named without success;
-    /// behind a delete that was undone, also of what they did not name. None where that is nothing.
+    /// An update of the fields that others wrote last, and of those that the request's diffs named but
+    /// did not take; after a delete that was undone, also of those that they did not name. `None` if
+    /// there are no such fields.
     fn update(
         &mut self,
         object: &Object<'_>,

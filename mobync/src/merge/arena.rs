@@ -1,11 +1,12 @@
-//! Typed places: that of a diff is not that of an object or of a life, and none is looked up in vain.
+//! Typed indices: the index of a diff cannot be used for an object or a life, and every lookup
+//! succeeds.
 
 use std::{
     marker::PhantomData,
     ops::{Index, IndexMut},
 };
 
-/// A place in arenas of one kind.
+/// An index into arenas of one kind.
 pub(crate) trait Place: Copy {
     #[doc(hidden)]
     fn of(index: usize) -> Self;
@@ -32,18 +33,18 @@ macro_rules! places {
 }
 
 places! {
-    /// The place of a diff in its request, repetitions apart.
+    /// The index of a diff in its request, without duplicates.
     pub DiffPlace
-    /// The place of an object among those of a request or a merge.
+    /// The index of an object among those of a request or a merge.
     pub ObjectPlace
-    /// The place of a life among those of its object.
+    /// The index of a life among those of its object.
     pub(super) LifePlace
 }
 
-/// Things that are found by their places.
+/// Items that are found by their typed indices.
 ///
-/// A place comes from adding to an arena, and is good for that arena for ever, as it only grows; and for
-/// those that were [mapped](Self::map) from it since. So to look one up is no question.
+/// An index comes from adding to an arena. It stays valid for that arena, which only grows, and for
+/// arenas that were [mapped](Self::map) from it later. So a lookup cannot fail.
 #[derive(Clone, Debug)]
 pub(crate) struct Arena<P, T> {
     items: Vec<T>,
@@ -66,13 +67,13 @@ impl<P: Place, T> Arena<P, T> {
         P::of(self.items.len() - 1)
     }
 
-    /// As [`push`](Self::push), with room for no other one behind it.
+    /// Like [`push`](Self::push), without reserving memory for more items.
     pub(super) fn push_exact(&mut self, item: T) -> P {
         self.items.reserve_exact(1);
         self.push(item)
     }
 
-    /// Something for each of the things, at the same place.
+    /// A new arena with a value for each item, at the same index.
     pub(super) fn map<U>(&self, map: impl FnMut(&T) -> U) -> Arena<P, U> {
         Arena { items: self.items.iter().map(map).collect(), place: PhantomData }
     }

@@ -10,8 +10,8 @@ use serde_json::value::RawValue;
 
 use super::time::{Millis, Tick};
 use crate::{
-    DatabaseError, Diff, Operation,
-    diff::check_name,
+    diff::{Diff, Operation, check_name, object_in},
+    error::DatabaseError,
     json::{self, Text},
 };
 
@@ -38,7 +38,7 @@ impl<'a> Entry<'a> {
         let text = &*diff.json_data;
         let members = serde_json::from_str::<Members<'_, &RawValue>>(text);
         if !members.as_ref().is_ok_and(Members::are_plain) {
-            json::check(text).map_err(|reason| format!("json_data is not valid: {reason}"))?;
+            json::check(text).map_err(|reason| format!("json_data cannot be read: {reason}"))?;
         }
         let members =
             members.map_err(|_| "json_data must be a JSON object, encoded as a string")?;
@@ -92,16 +92,6 @@ pub(super) fn reads_as<'f>(
 pub(crate) fn object_of(entry: &Diff) -> Result<String, DatabaseError> {
     let object = object_in(&entry.json_data).map_err(|cause| broken(&entry.id, &cause))?;
     Ok(object.into_owned())
-}
-
-/// The id of the object in an entry's json_data.
-pub(crate) fn object_in(json_data: &str) -> Result<Cow<'_, str>, serde_json::Error> {
-    #[derive(Deserialize)]
-    struct Id<'a> {
-        #[serde(borrow)]
-        id: Cow<'a, str>,
-    }
-    serde_json::from_str(json_data).map(|Id { id }| id)
 }
 
 pub(super) fn broken(entry: &str, cause: &serde_json::Error) -> DatabaseError {

@@ -12,27 +12,27 @@ use super::{
     entry::Fields,
     time::{Millis, Tick},
 };
-use crate::Diff;
+use crate::diff::Diff;
 
 /// From a create in the log to the next delete.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Life<'a> {
-    /// The entry that began it; none where that is older than the window.
+    /// The entry that began it; `None` if it is older than the window.
     pub(super) began: Option<Stamp<'a>>,
     /// What that entry wrote.
     created: Fields<'a>,
     pub(super) ended: Option<Box<Stamp<'a>>>,
-    /// What later ones wrote, of the window and of the request, in their order, until somebody asks
-    /// for the fields: most lives are never asked.
+    /// What later entries of the window and the request wrote, in their order. The fields are only
+    /// computed on demand, because most lives never need them.
     writes: Vec<(Fields<'a>, Stamp<'a>)>,
     fields: OnceLock<Box<Written<'a>>>,
     has_unseen: bool,
 }
 
-/// What stands in the fields of a life.
+/// The current values in the fields of a life.
 pub(super) type Written<'a> = BTreeMap<Cow<'a, str>, Value<'a>>;
 
-/// The value that stands in a field.
+/// The current value of a field.
 #[derive(Clone, Debug)]
 pub(super) struct Value<'a> {
     pub(super) json: &'a RawValue,
@@ -50,7 +50,7 @@ pub(super) struct Stamp<'a> {
     pub(super) origin: Origin,
 }
 
-/// Whose an entry is, as the syncing device sees it.
+/// The origin of an entry, as the syncing device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
     /// Before the device's clock.
@@ -86,7 +86,7 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// What stands in the fields that were written.
+    /// The current values of the fields that were written.
     pub(super) fn fields(&self) -> &Written<'a> {
         self.fields.get_or_init(|| {
             let mut written = Box::default();
@@ -100,8 +100,8 @@ impl<'a> Life<'a> {
         })
     }
 
-    /// The fields of a diff made at `at` that take their field here: all but those whose value was
-    /// written by an entry that the device has not seen, with a greater timestamp.
+    /// The fields that a diff made at `at` takes here: all except those whose current value was written
+    /// by an entry that the device has not seen, with a greater timestamp.
     pub(super) fn meet(&self, fields: &Fields<'a>, at: Millis) -> Fields<'a> {
         let written = self.fields();
         let takes = |name: &str| {

@@ -28,11 +28,13 @@ mod settle;
 mod snapshot;
 mod step;
 mod time;
+mod window;
+mod write;
 
 pub(crate) use self::arena::Arena;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::push_string;
-pub(crate) use self::entry::{Entry, Field, Fields, encode, object_in, object_of, read_members};
+pub(crate) use self::entry::{Entry, Field, Fields, encode, object_of, read_members};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
 pub use self::{
@@ -41,6 +43,8 @@ pub use self::{
     request::Request,
     snapshot::Snapshot,
     step::Step,
+    window::Window,
+    write::Write,
 };
 use self::{
     life::{Origin, Stamp},
@@ -49,7 +53,7 @@ use self::{
     time::{Millis, Tick},
 };
 pub(crate) use self::{server::Standing, snapshot::Alive};
-use crate::{DatabaseError, Operation, Window, hash::HashMap};
+use crate::{diff::Operation, error::DatabaseError, hash::HashMap};
 
 /// The time on the server, and how far past it a device's clock may be, in milliseconds.
 #[derive(Clone, Copy, Debug)]

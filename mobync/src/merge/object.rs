@@ -1,4 +1,4 @@
-//! What the log's window tells of one object: its lives.
+//! The lives of one object, read from the log's window.
 //!
 //! ```text
 //!    tick     0        1        2        3           4             5
@@ -9,9 +9,9 @@
 //!   apart                                          o-------x
 //! ```
 //!
-//! A device at clock 1 or 2 *holds* L, which has ended; at 4 or more it holds M, which is *alive*; at 0 or
-//! 3 it holds nothing. Nobody holds a life *apart* but the device that made it, up to its delete, which
-//! is in the same request. At most one life is alive at a time.
+//! A device at clock 1 or 2 *holds* L, which has ended; at 4 or more it holds M, which is *alive*; at 0
+//! or 3 it holds nothing. Only the device that made a life *apart* holds it, up to its delete, which is
+//! in the same request. At most one life is alive at a time.
 
 use std::{borrow::Cow, collections::VecDeque, sync::Arc};
 
@@ -23,7 +23,7 @@ use super::{
     request::Request,
     time::{Millis, Tick},
 };
-use crate::{Operation, hash::HashSet};
+use crate::{diff::Operation, hash::HashSet};
 
 /// One object during a sync.
 #[derive(Clone, Debug)]
@@ -45,7 +45,7 @@ pub(super) struct Object<'a> {
     pub(super) is_certain: bool,
 }
 
-/// An entry of the window, and which of the request's diffs it is, if it is one.
+/// An entry of the window, with the request's diff that it belongs to, if any.
 #[derive(Debug)]
 pub(super) struct Past<'a> {
     pub(super) entry: Entry<'a>,
@@ -98,7 +98,7 @@ impl<'a> Object<'a> {
     }
 
     fn add(&mut self, life: Life<'a>) -> LifePlace {
-        // Most objects have no other one.
+        // Most objects have only one.
         if self.lives.is_empty() { self.lives.push_exact(life) } else { self.lives.push(life) }
     }
 
@@ -107,14 +107,15 @@ impl<'a> Object<'a> {
         self.alive.map(|alive| &self.lives[alive])
     }
 
-    /// A diff is done, or a delete is known to be refused: if it is the next delete, it is that no more.
+    /// Called when a diff is done, or when a delete is known to be refused: it is then no longer the
+    /// next delete.
     pub(super) fn pass(&mut self, diff: DiffPlace) {
         if self.deletes.front() == Some(&diff) {
             self.deletes.pop_front();
         }
     }
 
-    /// What is true before and behind every diff.
+    /// Invariants before and after every diff.
     pub(super) fn check(&self) {
         let has_ended = |life: LifePlace| self.lives[life].ended.is_some();
         debug_assert!(!self.alive.is_some_and(has_ended), "what is alive has no delete");
@@ -129,16 +130,15 @@ impl<'a> Object<'a> {
         );
     }
 
-    /// What is true besides, once all diffs are done.
+    /// Further invariants after all diffs.
     pub(super) fn check_end(&self) {
         let going = self.lives.items().iter().filter(|life| life.ended.is_none()).count();
         debug_assert_eq!(going, usize::from(self.alive.is_some()), "at most one life is alive");
         debug_assert!(self.apart.is_none(), "a life apart ends in its request");
     }
 
-    /// Reads the object's entries, which are in the order of the log, up to now, and stops at the device's
-    /// clock to see what it holds. Then those that are the request's own count, as its past. Whether its
-    /// row exists is known of objects that were asked for.
+    /// Reads the object's entries in the order of the log, and determines at the device's clock what
+    /// the device holds. Then the request's own entries are considered, as the device's past.
     pub(super) fn replay(
         &mut self,
         past: &[Past<'a>],
@@ -176,8 +176,8 @@ impl<'a> Object<'a> {
         self.check();
     }
 
-    /// Lets one of the request's known diffs count, `stored` in the log; behind it, if it is a create
-    /// made while nothing was held, the device holds `behind`.
+    /// Applies one of the request's known diffs, `stored` in the log, to what the device holds. If it
+    /// is a create and the device held nothing, the device then holds `behind`.
     fn recall(
         &mut self,
         since: Tick,
@@ -187,7 +187,7 @@ impl<'a> Object<'a> {
     ) {
         self.floor = self.floor.max(stored.at());
         if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
-            // Refused then: the server's delete, a millisecond later, is the device's past, too.
+            // It was refused: the server's delete, one millisecond later, is the device's past, too.
             let ended = behind.and_then(|life| self.lives[life].ended.as_ref());
             let end = (stored.tick(), stored.at().next());
             if ended.is_some_and(|ended| (ended.tick, ended.at) == end) {
@@ -202,7 +202,8 @@ impl<'a> Object<'a> {
             Operation::Create if self.held.is_none() => self.held = behind,
             Operation::Create | Operation::Update => {}
         }
-        // A device that has seen what came behind its diff, and sends it still, has put it on top.
+        // A device that has seen later entries and still sends its diff has applied the diff on top of
+        // them.
         let is_on_top = stored.tick() < since;
         let alive = self.alive.map(|alive| &self.lives[alive]);
         let stored_fields: HashSet<&str> = stored.fields.iter().map(|(name, _)| &**name).collect();
@@ -244,7 +245,7 @@ impl<'a> Object<'a> {
         None
     }
 
-    /// The life that the log's next update or delete is of, if it is of one: a receipt need not be.
+    /// The life of the log's next update or delete, if any: a receipt may belong to none.
     fn current(&mut self) -> Option<&mut Life<'a>> {
         self.apart.or(self.alive).map(|life| &mut self.lives[life])
     }
@@ -262,7 +263,7 @@ fn was_alive(mut past: &[Past<'_>]) -> Option<bool> {
     while let [first, later @ ..] = past {
         past = match first.entry.diff.operation {
             Operation::Create => match ends_in_tick(first, later) {
-                // Begun and ended in one request: behind it everything is as before it.
+                // Begun and ended in one request: after it everything is as before.
                 Some(behind) => behind,
                 None => return Some(false),
             },
@@ -273,8 +274,8 @@ fn was_alive(mut past: &[Past<'_>]) -> Option<bool> {
     None
 }
 
-/// What follows the delete that ends the life begun by `first`, if it is of the same tick. Behind
-/// another create it would be that one's.
+/// The entries after the delete that ends the life begun by `first`, if that delete has the same tick.
+/// A delete after another create would belong to that one.
 fn ends_in_tick<'p, 'a>(first: &Past<'_>, later: &'p [Past<'a>]) -> Option<&'p [Past<'a>]> {
     let mut next = later;
     while let [past, behind @ ..] = next {

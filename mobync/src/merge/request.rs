@@ -1,4 +1,4 @@
-//! A request's diffs, checked and laid open.
+//! A request's diffs, checked and parsed.
 
 use std::{
     borrow::Cow,
@@ -6,16 +6,18 @@ use std::{
 };
 
 use super::{
+    Window,
     arena::{Arena, DiffPlace, ObjectPlace},
     entry::{Entry, Field, object_of},
 };
 use crate::{
-    DatabaseError, Diff, Error, Window,
+    diff::Diff,
+    error::{DatabaseError, Error},
     hash::{HashMap, HashSet},
     protocol::check_diff,
 };
 
-/// The diffs that a device sends, checked, without repetitions.
+/// The diffs that a device sends, checked and without duplicates.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     pub(super) entries: Arena<DiffPlace, Entry<'a>>,
@@ -42,7 +44,8 @@ impl<'a> Request<'a> {
                 }
                 Slot::Occupied(slot) if same(slot.get(), diff) => {}
                 Slot::Occupied(_) => {
-                    let reason = "another diff of the request has the same id";
+                    let reason =
+                        "another diff of the request has the same id, but says something else";
                     return Err(Error::invalid_diff(&diff.id, reason));
                 }
             }
@@ -57,7 +60,7 @@ impl<'a> Request<'a> {
         Ok(Self { entries, objects, object_of })
     }
 
-    /// How many diffs there are, repetitions apart.
+    /// The number of diffs, without duplicates.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -77,9 +80,8 @@ impl<'a> Request<'a> {
         self.objects.items().iter().map(|(model, id)| (*model, &**id)).collect()
     }
 
-    /// The objects, each once, that the log names for known diffs of this request, where the request
-    /// names another one, and that it does not name itself. Only a client that uses an id twice has
-    /// any.
+    /// The objects, each once, that the log has for known diffs of this request, but that the request
+    /// does not name. There are none, unless a client uses an id twice.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry of the log cannot be read.
@@ -113,7 +115,7 @@ impl<'a> Request<'a> {
         self.entries.iter().map(|(place, entry)| (&*entry.diff.id, place)).collect()
     }
 
-    /// The fields that one of the diffs names; none of a delete.
+    /// The fields that one of the diffs names; empty for a delete.
     pub fn fields(&self, place: DiffPlace) -> impl Iterator<Item = &str> {
         self.entries[place].fields.iter().map(|(name, _)| &**name)
     }
@@ -129,7 +131,7 @@ impl<'a> Request<'a> {
     }
 }
 
-/// Equal as sent, but for what the server ignores.
+/// Equal as sent, except for members that the server ignores.
 fn same(left: &Diff, right: &Diff) -> bool {
     (left.utc_timestamp, left.operation) == (right.utc_timestamp, right.operation)
         && left.model == right.model

@@ -1,4 +1,4 @@
-//! Doing what is planned, or refusing it: what becomes of the object, and what the log says of it.
+//! Carries out or refuses a planned step: the new state of the object, and the log entries.
 
 use super::{
     Merge,
@@ -9,7 +9,7 @@ use super::{
     step::{Effect, Step},
     time::Millis,
 };
-use crate::Operation;
+use crate::diff::Operation;
 
 /// An entry that will be added to the log.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ pub(super) enum Writer {
 }
 
 impl<'a> Merge<'a> {
-    /// Takes note that the step was done; or that it was refused, and nothing was.
+    /// Records that the step was done, or that it was refused and nothing was done.
     ///
     /// `mint` makes an id for a log entry of the server's own, should one be needed.
     pub fn settle(&mut self, step: Step<'a>, refused: bool, mint: impl FnOnce() -> String) {
@@ -100,7 +100,7 @@ impl<'a> Merge<'a> {
 }
 
 impl Merge<'_> {
-    /// What is true of the new entries, once all diffs are done.
+    /// Invariants of the new entries, after all diffs.
     pub(super) fn check_log(&self) {
         let mut has_entry = self.known.clone();
         let mut latest = self.objects.map(|_| Millis::NEVER);
@@ -117,12 +117,13 @@ impl Merge<'_> {
 }
 
 impl<'a> Object<'a> {
-    /// Whether such a diff has made the object on its device, where it was not before.
+    /// Whether such a diff has created the object on its device.
     fn makes_its_own(&self, sent_as: Operation) -> bool {
         sent_as == Operation::Create && self.held.is_none() && self.apart.is_none()
     }
 
-    /// Lets the device hold a life that the server has ended, so that what goes back undoes its create.
+    /// Makes the device hold a life that the server has ended, so that the diffs that go back undo its
+    /// create.
     fn undo(&mut self, created: Stamp<'a>, id: String) -> Stamp<'a> {
         let ended = Stamp {
             at: created.at.next(),

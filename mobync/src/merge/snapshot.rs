@@ -5,8 +5,13 @@ use std::{
     mem::take,
 };
 
-use super::entry::{Field, broken, encode, object_in, read_members};
-use crate::{DatabaseError, Diff, Operation, Owner, hash::HashMap};
+use super::entry::{Field, broken, encode, read_members};
+use crate::{
+    diff::{Diff, Operation, object_in},
+    error::DatabaseError,
+    hash::HashMap,
+    owner::Owner,
+};
 
 /// How many changed fields of an object wait at most, to be written into its JSON together.
 const MOST_CHANGES: usize = 1_000;

@@ -1,19 +1,19 @@
 //! What each new diff does: the table "its new diffs" of the protocol.
 
 use super::{
-    Merge,
+    Merge, Write,
     arena::{DiffPlace, LifePlace},
     entry::{Entry, Fields},
     object::{Held, Object},
     time::Millis,
 };
-use crate::{Operation, Write};
+use crate::diff::Operation;
 
 /// What one new diff does, unless it is refused.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {
     pub(super) diff: DiffPlace,
-    /// The timestamp that counts and is stored.
+    /// The timestamp for the merge and the log.
     pub(super) at: Millis,
     pub(super) effect: Effect,
     /// The fields that it writes to the object or to a life apart.
@@ -25,21 +25,23 @@ pub struct Step<'a> {
 pub(super) enum Effect {
     /// It begins a life: the object is created.
     Begin,
-    /// Its fields meet those of the life that is alive: those that take are written.
+    /// Its fields meet those of the life that is alive: the fields that it takes are written.
     Meet(LifePlace),
     /// It ends the life that is alive: the object is deleted.
     End(LifePlace),
-    /// It begins a life apart: logged as it is, and nothing else.
+    /// It begins a life apart: it is logged as sent, and changes nothing else.
     Part,
-    /// It is of the life apart that the request is in: logged as it is, and nothing else.
+    /// It belongs to the life apart that the request is in: it is logged as sent, and changes nothing
+    /// else.
     Apart(LifePlace),
-    /// Nothing is done, for its object is not there.
+    /// It has no effect, because its object does not exist.
     Receipt,
 }
 
 impl<'a> Merge<'a> {
-    /// Where planning this create would begin a life apart: the delete up to which it goes. If that
-    /// delete will be refused, say so with [`foresee_refusal`](Self::foresee_refusal), and ask again.
+    /// The delete that would end the life apart, if planning this create would begin one. If that
+    /// delete will be refused, call [`foresee_refusal`](Self::foresee_refusal), and then this method
+    /// again.
     pub fn parts_until(&self, diff: DiffPlace) -> Option<DiffPlace> {
         let (entry, object) = self.at(diff);
         let is_create = entry.diff.operation == Operation::Create;
@@ -48,13 +50,13 @@ impl<'a> Merge<'a> {
         delete.copied()
     }
 
-    /// The delete that a create [parts until](Self::parts_until) will be refused, so that nothing goes
-    /// on up to it.
+    /// The delete that would [end the life apart](Self::parts_until) will be refused, so the life apart
+    /// does not last until it.
     pub fn foresee_refusal(&mut self, delete: DiffPlace) {
         self.objects[self.object_of[delete]].pass(delete);
     }
 
-    /// What one of the new diffs will do unless it is refused. Those before it must be settled.
+    /// What one of the new diffs will do unless it is refused. All earlier ones must be settled.
     pub fn plan(&self, diff: DiffPlace) -> Step<'a> {
         let (entry, object) = self.at(diff);
         let at = self.stored_at(entry, object);
@@ -67,7 +69,7 @@ impl<'a> Merge<'a> {
         Step { diff, at, effect, fields }
     }
 
-    /// A clock far ahead counts as the server's, and no diff as earlier than the one before it.
+    /// A time too far ahead is replaced by the server's, and each diff is later than the one before it.
     fn stored_at(&self, entry: &Entry<'_>, object: &Object<'_>) -> Millis {
         let latest = self.now.utc.saturating_add(self.now.drift);
         let at = if entry.at() > Millis(latest) { Millis(self.now.utc) } else { entry.at() };

@@ -1,4 +1,5 @@
-//! The two numbers that an entry of the log is ordered by, so that neither is taken for the other.
+//! The two numbers that order the entries of the log, as separate types so that they cannot be
+//! confused.
 
 /// A value of the owner's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

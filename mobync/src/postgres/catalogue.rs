@@ -1,4 +1,4 @@
-//! What PostgreSQL says of a table.
+//! The description of a table in PostgreSQL's catalogue.
 
 use sqlx::{PgConnection, Row};
 
@@ -12,15 +12,15 @@ use crate::sql::{Found, FoundColumn, Kind, Model, Reference, SchemaError, Table,
 /// The longest name that PostgreSQL does not cut.
 pub(super) const LONGEST_NAME: usize = 63;
 
-/// The table whose rows owners are locked by.
+/// The table whose rows are locked, one for each owner.
 pub(super) fn owners_of(log: &str) -> String {
     format!("{log}_owners")
 }
 
-/// Warns if not all digits of a double are read.
+/// Logs a warning if doubles are not read with all digits.
 ///
 /// # Errors
-/// If it does not keep texts in UTF-8: then it does not have every character, or looks at none.
+/// If its encoding is not UTF-8: then it lacks some characters, or does not check them.
 pub(super) async fn check_database(connection: &mut PgConnection) -> Result<(), SchemaError> {
     let sql = "SELECT current_setting('server_encoding'), \
                CAST(current_setting('extra_float_digits') AS integer) < 1";
@@ -38,12 +38,13 @@ pub(super) async fn check_database(connection: &mut PgConnection) -> Result<(), 
 }
 
 /// # Errors
-/// If the names of what belongs to the log would be cut, or are those of tables of the application.
+/// If the names of the log's tables and indexes would be truncated, or are names of the application's
+/// tables.
 pub(super) async fn check_own_tables(
     connection: &mut PgConnection,
     log: &str,
 ) -> Result<(), SchemaError> {
-    // Of the longest, the index of ticks, enough is left to be told from the others.
+    // The longest name, of the index of ticks, is truncated, but stays different from the others.
     let most = LONGEST_NAME - "_creates".len();
     if log.len() > most {
         return Err(SchemaError::LongName { name: log.to_owned(), most });

@@ -1,4 +1,4 @@
-//! Clocks that one process announces to the others, by NOTIFY and LISTEN.
+//! Clocks that one process announces to the others with NOTIFY and LISTEN.
 
 use std::{convert::Infallible, io, time::Duration};
 
@@ -10,25 +10,26 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::Postgres;
 use crate::{
-    Live, Owner,
+    live::Live,
+    owner::Owner,
     sql::{Model, SqlDatabase},
 };
 
-/// After how long without news the connection is asked whether it is still there.
+/// After this time without notifications the connection is checked.
 const QUIET: Duration = Duration::from_secs(30);
-/// How long connecting, and an answer to that, may take.
+/// The time limit for connecting, and for the check.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long to wait before connecting again, at first and at the most.
+/// How long to wait before connecting again, at first and at most.
 const WAIT: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(10));
 
 impl SqlDatabase<Postgres> {
-    /// Tells those who listen in this process what the others do: all syncs of databases with
+    /// Reports syncs of other processes to the listeners of this process: all syncs of databases with
     /// [`announce_clocks`](crate::sql::Builder::announce_clocks) and the same log.
     ///
-    /// It goes on until it is dropped. It has one connection to itself, besides those of the pool, with
-    /// the pool's options; that connection must not go through a PgBouncer in transaction mode. Where
-    /// it is lost, it is opened anew, at first at once and then each 10 seconds, and all streams are
-    /// [disconnected](Live::disconnect), for something may have been missed.
+    /// It runs until it is dropped. It has its own connection, in addition to those of the pool, with
+    /// the pool's options. That connection must not go through a PgBouncer in transaction mode. If it
+    /// is lost, it is opened again, at first immediately and then every 10 seconds, and all streams are
+    /// [disconnected](Live::disconnect), because notifications may have been missed.
     ///
     /// ```no_run
     /// use mobync::{Mobync, postgres::PostgresDatabase};
@@ -50,14 +51,14 @@ impl SqlDatabase<Postgres> {
             let started = Instant::now();
             let Err(error) = self.hear(live).await;
             tracing::warn!(%error, "other processes are not heard");
-            // A connection that does not live long is none to hurry for.
+            // After a connection that did not last long there is no hurry.
             wait = if started.elapsed() > PATIENCE + WAIT.1 { WAIT.0 } else { wait };
             sleep(wait).await;
             wait = (wait * 2).min(WAIT.1);
         }
     }
 
-    /// Hears until the connection is lost.
+    /// Listens until the connection is lost.
     async fn hear(&self, live: &Live) -> Result<Infallible, sqlx::Error> {
         let mut listener =
             timeout(PATIENCE, listen(self.pool(), self.log())).await.map_err(late)??;
@@ -90,7 +91,7 @@ pub(super) async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sql
     let sql = AssertSqlSafe(format!("SELECT {}", channel("$1")));
     let channel: String = sqlx::query_scalar(sql).bind(&log.table).fetch_one(&own).await?;
     let mut listener = PgListener::connect_with(&own).await?;
-    // A lost connection must be heard of, to disconnect behind the next one.
+    // A lost connection must be detected, to disconnect the streams after the next one.
     listener.eager_reconnect(false);
     listener.listen(&channel).await?;
     Ok(listener)

@@ -29,12 +29,16 @@ use super::{
     writer::Transaction,
 };
 use crate::{
-    DatabaseError, Diff, Mark, Operation, Owner, Rejection, Snapshot, Turns,
-    merge::{LogEntry, push_string},
+    database::Turns,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    merge::{LogEntry, Snapshot, push_string},
+    owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, ENTRY, Effect, Effects, Found, Kind, LogRow, MarkRow, Model,
         Schema, SchemaError, Table, Writer, null_in_log, quote, run_statements,
     },
+    unit::{Mark, Rejection},
 };
 
 /// The name of PostgreSQL among the types of this crate.
@@ -97,6 +101,8 @@ impl Dialect for Postgres {
     type Writer = Transaction;
     type AtOnce = ();
 
+    const NOW: &'static str = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)";
+
     /// A second one would wait for the first with a connection of the pool.
     fn turns(&self) -> Turns {
         Turns::new(1, self.lock_timeout)
@@ -106,7 +112,7 @@ impl Dialect for Postgres {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.lock_timeout)
-            // A round trip before each sync; what it would find, the session finds by itself.
+            // It would be a round trip before each sync, and the session detects the same by itself.
             .test_before_acquire(false)
             .connect(url)
             .await
@@ -343,7 +349,7 @@ impl Dialect for Postgres {
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
         let (table, owned, id) = (&model.table, model.owned(), model.id.quoted());
-        // One by one by the key, whatever the statistics say: no other index has this order.
+        // One by one by the key, whatever the statistics are: no other index has this order.
         format!(
             "{ids} CROSS JOIN LATERAL (SELECT * FROM {table} AS t \
              WHERE {owned}t.{id} >= r.{id} AND t.{id} <= r.{id} ORDER BY t.{id} LIMIT 1) AS t",
@@ -461,8 +467,9 @@ impl Dialect for Postgres {
     }
 
     fn entries(log: &Model, start: &str) -> String {
-        // Planned for parameters that it sees, where it finds no limit, it is more costly than planned for
-        // any: so PostgreSQL keeps the latter plan, and by the order, that one has the right index.
+        // PostgreSQL estimates a higher cost for a plan with known parameters (without a limit) than
+        // for a generic plan. So it keeps the generic plan, which has the right index because of the
+        // order.
         format!(
             "SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, t.utc_timestamp, t.type, \
              t.model, t.json_data FROM {table} AS t \
@@ -569,7 +576,7 @@ impl Dialect for Postgres {
         let mut entries = sqlx::query(AssertSqlSafe(sql)).bind(owner.as_str()).fetch(connection);
         let mut snapshot = Snapshot::default();
         while let Some(entry) = entries.try_next().await? {
-            // The types of the columns were looked at when the database was built.
+            // The types of the columns were checked when the database was built.
             let id = entry.try_get_unchecked(0)?;
             let operation = operation_of(id, entry.try_get_unchecked(3)?);
             let entry = LogEntry {
@@ -630,9 +637,9 @@ fn ids(model: &Model, parameter: usize) -> String {
 
 /// Joins the table `t` with rows `r` of a function, by the owner `$1` and the id.
 ///
-/// PostgreSQL then looks for each row by the key, and never reads all the owner's rows instead, as it
-/// would where its statistics are old: the owner comes with the rows that are looked for, behind
-/// `OFFSET 0`, which keeps it there; and of those it expects few, for a condition that always holds.
+/// PostgreSQL then finds each row by the key, and never reads all rows of the owner instead, as it
+/// would with old statistics. The reason is that the owner is part of the rows to find, protected by
+/// `OFFSET 0`, and PostgreSQL expects few of these rows because of a condition that is always true.
 fn few(model: &Model, rows: &str) -> String {
     let id = model.id.quoted();
     let (mut select, mut on) = ("r.*".to_owned(), format!("t.{id} = r.{id}"));

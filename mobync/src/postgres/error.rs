@@ -1,19 +1,19 @@
-//! What an error of PostgreSQL means: that the server is ill, or that it does not take a change.
+//! What an error of PostgreSQL means: a failure of the server, or the rejection of a change.
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::{DatabaseError, sql::Model};
+use crate::{error::DatabaseError, sql::Model};
 
-/// What an error says, by its SQLSTATE.
+/// The meaning of an error, by its SQLSTATE.
 ///
-/// The classes that say that the server is ill are few, and known. Whatever else a statement raises is
-/// taken for a rejection of what it writes; [`isolate`](super::isolate) finds out whether it is.
-/// <https://www.postgresql.org/docs/current/errcodes-appendix.html>
+/// There are few classes for failures of the server, and they are listed. Every other error of a
+/// statement counts as a rejection of what it writes; [`isolate`](super::isolate) checks whether it is
+/// one. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     let database = match error {
         sqlx::Error::Database(database) => database,
         sqlx::Error::PoolTimedOut => return DatabaseError::busy(error),
-        // The connection is lost; another one may be had.
+        // The connection is lost; another one may work.
         sqlx::Error::Io(_) => return DatabaseError::conflict(error),
         _ => return DatabaseError::failed(error),
     };
@@ -21,7 +21,7 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         return DatabaseError::failed(database);
     };
     let code = postgres.code();
-    // What ends a connection, or keeps one from being made, is of no statement.
+    // Errors that end or prevent a connection do not belong to a statement.
     let is_fatal = !matches!(postgres.severity(), PgSeverity::Error);
     match illness(code).or(is_fatal.then_some(Illness::Failure)) {
         // Somebody else has locked the rows, and may wait for those of this transaction.
@@ -78,25 +78,25 @@ fn ends(code: &str) -> bool {
         || code.starts_with("08")
 }
 
-/// How a server is ill.
+/// The kinds of server failures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Illness {
-    /// The same may go well at once, with another connection.
+    /// The same may succeed immediately with another connection.
     Collision,
-    /// The same may go well later.
+    /// The same may succeed later.
     Exhaustion,
-    /// Somebody must see to it.
+    /// It needs an administrator.
     Failure,
 }
 
-/// Whether a SQLSTATE says that the server is ill.
+/// Whether a SQLSTATE is a failure of the server.
 fn illness(code: &str) -> Option<Illness> {
     let class = code.get(..2).unwrap_or_default();
     Some(match (class, code) {
-        // Deadlocks and failures to serialise; connections that have ended.
+        // Deadlocks and serialization failures; connections that have ended.
         ("40", _) => Illness::Collision,
         _ if ends(code) => Illness::Collision,
-        // Resources, locks, cancelled statements; a standby that was promoted from or not yet to.
+        // Resources, locks, cancelled statements; a server that is a standby.
         ("53" | "57", _) | (_, "55P03" | "25006" | "72000") => Illness::Exhaustion,
         // The operating system, corrupted data, settings, foreign servers; a transaction that is in the
         // wrong state.
@@ -105,15 +105,14 @@ fn illness(code: &str) -> Option<Illness> {
     })
 }
 
-/// Whether a SQLSTATE says that the server is ill, so that no change is to blame.
+/// Whether a SQLSTATE is a failure of the server, and not the fault of a change.
 pub(super) const ILL: &str = "mobync_code ~ '^(40|08|53|57|25|58|F0|HV)' \
                               OR mobync_code IN ('55P03', '72000', 'XX001', 'XX002')";
 
-/// Whether a SQLSTATE is of those that are meant for who made the change: of constraints, values and
-/// `RAISE EXCEPTION`.
+/// Whether a SQLSTATE is about the change itself: constraints, values and `RAISE EXCEPTION`.
 pub(super) const MEANT: &str = "mobync_code ~ '^(22|23|P0)'";
 
-/// What the server says of a rejection.
+/// The server's message for a rejection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Report<'r> {
     pub(super) code: &'r str,
@@ -135,7 +134,7 @@ impl Report<'_> {
                 DatabaseError::invalid_value("a field", "does not fit its type")
             }
             _ if code.starts_with("23") => DatabaseError::constraint(constraint.unwrap_or(message)),
-            // What a trigger says is written for who reads it; and so, with luck, is all else.
+            // The text of a trigger is written for people; other messages are usually readable, too.
             _ => DatabaseError::constraint(message),
         }
     }
@@ -144,14 +143,14 @@ impl Report<'_> {
 /// The SQLSTATE by which [`isolate`](super::isolate) says that a row was not written.
 pub(super) const LEFT_OUT: &str = "MB001";
 
-/// An error of the server for the log: without the contents of rows, which many a message quotes, and
-/// in one line.
+/// An error of the server for the log, in one line and without the contents of rows, which many
+/// messages quote.
 #[derive(Debug, thiserror::Error)]
 #[error("PostgreSQL {code}{}{}", part(" in ", routine), part(": ", message))]
 struct Cause {
     code: String,
     routine: String,
-    /// Of those errors that are about the server itself.
+    /// For errors about the server itself.
     message: String,
 }
 

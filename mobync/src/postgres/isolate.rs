@@ -1,8 +1,9 @@
-//! Finds out which writes of a batch PostgreSQL does not take, and does the others, in two round trips.
+//! Finds out which writes of a batch PostgreSQL rejects, and executes the others, in two round trips.
 //!
-//! A statement that fails undoes all that is behind the last savepoint, and each savepoint of a client
-//! takes three round trips. So the tries are made by a block of PL/pgSQL, on the server: a part of the
-//! rows at a time, and one by one those of a small part that is not taken. Few rows are tried without it first.
+//! A failed statement undoes everything after the last savepoint, and each savepoint of a client takes
+//! three round trips. So a block of PL/pgSQL tries the writes on the server: a part of the rows at a
+//! time, and the rows of a small rejected part one by one. A small number of rows is tried without the
+//! block first.
 
 use serde::Deserialize;
 use sqlx::{AssertSqlSafe, PgConnection};
@@ -13,22 +14,25 @@ use super::{
     quoting::{body, literal},
 };
 use crate::{
-    DatabaseError, Operation, Owner, Rejection,
+    diff::Operation,
+    error::DatabaseError,
+    owner::Owner,
     sql::{Arg, Batch, Column, Dialect, Kind, with_parameters},
+    unit::Rejection,
 };
 
-/// How many rows a try has at first, and at the most.
+/// How many rows a try has at first, and at most.
 const ROWS: (u8, u16) = (32, 256);
 
 /// The SQLSTATE of a NUL.
 const UNTRANSLATABLE: &str = "22P05";
 
-/// A row that was not taken: its place from 1 on, the SQLSTATE, the message, the constraint, the
-/// column, and the field whose value cannot be converted.
+/// A rejected row: its number, from 1 on, the SQLSTATE, the message, the constraint, the column, and
+/// the field whose value cannot be converted.
 #[derive(Debug, Deserialize)]
 struct Refused(usize, String, String, String, String, Option<String>);
 
-/// So few rows are first tried without a block: for the server to read it takes longer.
+/// This number of rows is tried without a block first, because parsing the block takes longer.
 const FEW: usize = 4;
 
 pub(super) async fn isolate(
@@ -49,7 +53,7 @@ pub(super) async fn isolate(
     let hand_over =
         "SELECT set_config('mobync.owner', $1, true), set_config('mobync.rows', $2, true)";
     Postgres::execute(connection, hand_over, &args).await.map_err(failed)?;
-    // A statement that fails for no rows at all says nothing of those that there are.
+    // If the statement fails without rows, the error says nothing about the rows.
     sqlx::raw_sql(AssertSqlSafe(block)).execute(&mut *connection).await.map_err(|error| {
         match explain(batch.model, error) {
             rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
@@ -65,7 +69,7 @@ pub(super) async fn isolate(
     Ok(refused.into_iter().map(|refused| rejection(batch, refused)).collect())
 }
 
-/// Whether a batch is taken as it is; if not, nothing of it is done.
+/// Whether the whole batch is accepted. If not, nothing of it is executed.
 async fn is_taken(
     connection: &mut PgConnection,
     owner: &Owner,
@@ -92,7 +96,7 @@ async fn is_taken(
 fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
     let Refused(place, code, message, constraint, column, field) = refused;
     let place = place.saturating_sub(1);
-    // A NUL spoils the conversion of all fields alike.
+    // A NUL fails the conversion of all fields.
     let has_nul = |(_, value): &(&str, &str)| code == UNTRANSLATABLE && value.contains("\\u0000");
     let fields = batch.writes.get(place).into_iter().flat_map(|write| write.fields());
     let with_nul = fields.clone().find(has_nul).map(|(name, _)| name.to_owned());
@@ -113,20 +117,21 @@ fn rejection(batch: &Batch<'_, '_>, refused: Refused) -> Rejection {
     Rejection { place: batch.first + place, error }
 }
 
-/// The block of PL/pgSQL. It takes the owner and the rows from settings of the transaction, since a
-/// block has no parameters, and leaves there what was refused.
+/// The block of PL/pgSQL. It reads the owner and the rows from settings of the transaction, because a
+/// block has no parameters, and writes the refused rows to a setting.
 fn block(batch: &Batch<'_, '_>) -> Option<String> {
     let write = in_block(&batch.statement::<Postgres>()?, "mobync_rows");
     let existing = |rows: &str| in_block(&batch.existing::<Postgres>(2), rows);
     let is_delete = batch.operation() == Operation::Delete;
-    // The types of one row and of some, none of them, and how they are taken out of all.
+    // The types of one row and of several, an empty list of them, and how to take some out of all.
     let slice = "mobync_all[mobync_first:mobync_last]";
     let (one, some, none, elements, part) = if is_delete {
         ("text", "text[]", "'{}'", "json_array_elements_text", slice.to_owned())
     } else {
         ("json", "json", "'[]'", "json_array_elements", format!("array_to_json({slice})"))
     };
-    // Deletes are done if the rows are gone; creates if they are there, wherever a trigger put them.
+    // Deletes are complete if the rows are gone; creates if the rows exist, wherever a trigger has put
+    // them.
     let left_out = match batch.operation() {
         Operation::Update => "true".to_owned(),
         Operation::Delete => format!("EXISTS ({})", existing("mobync_rows")),
@@ -212,7 +217,7 @@ END"
     Some(format!("DO {}", body(&block)))
 }
 
-/// Statements that find out which field of `mobync_rows`, of one row, has a value that cannot be converted.
+/// Statements that find the field of `mobync_rows`, which has one row, whose value cannot be converted.
 fn conversions(columns: &[&Column]) -> String {
     let columns = columns.iter().filter(|column| may_not_convert(column));
     let conversions = columns.map(|column| {
@@ -228,8 +233,8 @@ fn conversions(columns: &[&Column]) -> String {
     conversions.collect::<Vec<_>>().concat()
 }
 
-/// Whether there are values that passed the check, and cannot be converted all the same. To name the
-/// others as well would make the block so long that to read it takes more time than to run it.
+/// Whether values of this column can pass the check and still fail to convert. Checking the other
+/// columns too would make the block so long that parsing it takes more time than running it.
 fn may_not_convert(column: &Column) -> bool {
     let is_checked = matches!(column.kind, Kind::Text | Kind::Integer(_) | Kind::Boolean);
     !is_checked || column.full_type != column.sql_type

@@ -1,8 +1,8 @@
-//! Records as JSON text, which means the same to every reader.
+//! Records as JSON text that every parser reads in the same way.
 
 use crate::sql::{Column, Kind, Model};
 
-/// What numbers can be that JSON has none for.
+/// The numeric values that JSON does not have.
 const NO_NUMBERS: &str = "('NaN', 'Infinity', '-Infinity')";
 
 /// A select list: the record of a row of the table `t`.
@@ -14,7 +14,7 @@ pub(super) fn record(model: &Model) -> String {
     format!("(SELECT CAST(to_json(r.*) AS text) FROM (SELECT {list}) AS r)")
 }
 
-/// That JSON has all numbers of a row: the others are read as null.
+/// The condition that JSON has all numbers of a row: the others are read as null.
 pub(super) fn is_sound(model: &Model) -> String {
     let numbers = model.columns.iter().filter_map(|column| match column.kind {
         Kind::Float | Kind::Numeric => Some(format!("CAST(t.{} AS text)", column.quoted())),
@@ -30,11 +30,11 @@ pub(super) fn value(column: &Column) -> String {
     let name = format!("t.{}", column.quoted());
     match column.kind {
         Kind::Integer(_) if column.as_strings => format!("CAST({name} AS text)"),
-        // Without the blanks that fill it up.
+        // Without the blanks that pad it.
         Kind::Other if column.sql_type == "bpchar" => format!("CAST({name} AS text)"),
         Kind::Float => format!("CASE WHEN {name} NOT IN {NO_NUMBERS} THEN {name} END"),
-        // Greater integers than others read are written as doubles, with all digits; and what no double
-        // is, as a string, which the column takes, too.
+        // Integers that some parsers do not read exactly are written as doubles, with all digits.
+        // Numbers beyond doubles are written as strings, which the column accepts, too.
         Kind::Numeric => {
             let text = format!("CAST({name} AS text)");
             let numbers = if column.as_strings {

@@ -1,20 +1,20 @@
-//! A transaction of PostgreSQL that holds its owner's turn.
+//! A transaction of PostgreSQL that holds the lock on its owner.
 
 use sqlx::{AssertSqlSafe, PgConnection, PgPool, pool::PoolConnection};
 
 use super::error::explain;
 use crate::{
-    DatabaseError,
+    error::DatabaseError,
     sql::{Model, Writer},
 };
 
-/// A connection in a transaction. sqlx's own would give a connection back to the pool in the middle of
-/// one, if the statements that begin it fail behind `BEGIN`.
+/// A connection in a transaction. sqlx's own transaction type would return a connection to the pool
+/// inside a transaction, if the statements that begin it fail after `BEGIN`.
 #[derive(Debug)]
 pub struct Transaction(Option<PoolConnection<sqlx::Postgres>>);
 
 impl Transaction {
-    /// Runs the statements, of which `BEGIN` is the first.
+    /// Runs the statements. The first one is `BEGIN`.
     pub(super) async fn begin(pool: &PgPool, sql: &str) -> Result<Self, sqlx::Error> {
         let mut transaction = Self(Some(pool.acquire().await?));
         if let Some(connection) = &mut transaction.0 {
@@ -38,7 +38,7 @@ impl Writer<sqlx::Postgres> for Transaction {
             let committed = sqlx::raw_sql("COMMIT").execute(&mut **connection).await;
             committed.map_err(|error| explain(log, error))?;
         }
-        // What has been committed needs no rollback.
+        // After a commit no rollback is needed.
         self.0 = None;
         Ok(())
     }

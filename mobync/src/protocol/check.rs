@@ -5,9 +5,8 @@ use std::borrow::Cow;
 use serde::de::MapAccess;
 
 use crate::{
-    Diff, Error, Operation,
-    diff::check_name,
-    error::shorten,
+    diff::{Diff, Operation, check_name},
+    error::{Error, shorten},
     json::{self, FromJson, Json, Names, Text, Value},
     merge::Entry,
 };
@@ -88,12 +87,12 @@ impl Members<'_> {
     /// [`Error::InvalidDiff`] that names the diff and the member.
     pub(super) fn into_diff(mut self, place: usize) -> Result<Diff, Error> {
         if !self.is_object {
-            let reason = format!("diffs[{place}] must be an object");
+            let reason = format!("it must be an object (diffs[{place}])");
             return Err(Error::InvalidDiff { diff_id: None, reason });
         }
         self.read().map_err(|reason| Error::InvalidDiff {
             diff_id: string("id", &mut self.id).ok().filter(|id| check_name(id).is_ok()),
-            reason: format!("diffs[{place}]: {reason}"),
+            reason: format!("{reason} (diffs[{place}])"),
         })
     }
 

@@ -1,4 +1,4 @@
-//! What goes over the wire: the request, the answer, and the rules that they must keep.
+//! The wire format: the request, the answer, and the rules for them.
 
 mod check;
 mod request;

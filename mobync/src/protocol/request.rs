@@ -7,7 +7,9 @@ use serde::{
 
 use super::check::Members;
 use crate::{
-    Diff, Error,
+    diff::Diff,
+    error::Error,
+    http::Held,
     json::{self, FromJson, Json, Names, Text, Value},
 };
 
@@ -31,12 +33,15 @@ pub struct SyncRequest {
     pub logical_clock: i64,
     /// The device's pending changes, oldest first.
     pub diffs: Vec<Diff>,
+    /// What it has of the bytes that a server holds at once.
+    #[serde(skip)]
+    held: Held,
 }
 
 impl SyncRequest {
     /// The request of a device at that clock, in ticks, with its pending changes.
     pub fn new(logical_clock: i64, diffs: Vec<Diff>) -> Self {
-        Self { auth_token: None, logical_clock, diffs }
+        Self { auth_token: None, logical_clock, diffs, held: Held::default() }
     }
 
     /// Reads a body, strictly where the protocol is strict.
@@ -48,6 +53,11 @@ impl SyncRequest {
     pub fn from_slice(body: &[u8]) -> Result<Self, Error> {
         Envelope::from_slice(body)?.into_request(usize::MAX)
     }
+
+    /// The same, which counts as held until it is dropped.
+    pub(crate) fn holding(self, held: impl Into<Held>) -> Self {
+        Self { held: held.into(), ..self }
+    }
 }
 
 impl std::fmt::Debug for SyncRequest {
@@ -56,7 +66,7 @@ impl std::fmt::Debug for SyncRequest {
             .field("auth_token", &self.auth_token.as_ref().map(|_| "…"))
             .field("logical_clock", &self.logical_clock)
             .field("diffs", &self.diffs)
-            .finish()
+            .finish_non_exhaustive()
     }
 }
 
@@ -113,7 +123,7 @@ impl<'a> Envelope<'a> {
             Some(Diffs::Other) => Err(invalid("diffs must be an array")),
             Some(Diffs::Array { read, count }) => {
                 check_count(count, max_diffs)?;
-                Ok(SyncRequest { auth_token, logical_clock, diffs: read? })
+                Ok(SyncRequest { auth_token, logical_clock, diffs: read?, held: Held::default() })
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Diff, Error};
+use crate::{diff::Diff, error::Error};
 
 /// The answer to a sync that went well.
 ///

@@ -1,14 +1,14 @@
-//! A row that is no object.
+//! A row that an import skipped.
 
-/// A row that is left out where rows are brought into the log, because no diff can say what is in it.
+/// A row that an [`import`](super::SqlDatabase::import) skipped, because no diff can represent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SkippedRow {
     /// Its owner, as text.
     pub owner: String,
-    /// Its id, as text; empty where the owner is the reason.
+    /// Its id, as text; empty if the owner is the reason.
     pub id: String,
-    /// Why, as the end of a sentence: "the id must not be empty".
+    /// The reason, as the end of a sentence: "the id must not be empty".
     pub reason: String,
 }
 

@@ -1,23 +1,21 @@
-//! Writes that go out as one statement: neighbours of one kind, table and set of fields.
-
-use std::ops::Range;
+//! Writes that are one statement: neighbours of the same kind, table and set of fields.
 
 use super::{Arg, Column, Dialect, Model, schema::Schema};
-use crate::{DatabaseError, Operation, Owner, Write};
+use crate::{diff::Operation, error::DatabaseError, merge::Write, owner::Owner};
 
-/// Neighbouring writes that differ in nothing but their values.
+/// Neighbouring writes that differ only in their values.
 #[derive(Clone, Debug)]
 pub struct Batch<'b, 'w> {
-    /// The place of the first one among those that were cut into batches.
+    /// The index of the first one among the writes that were divided into batches.
     pub(crate) first: usize,
     pub(crate) model: &'b Model,
-    /// The columns that they write, the id and what only the database writes apart; none of deletes.
+    /// The columns that they write, without the id; empty for deletes.
     pub(crate) columns: Vec<&'b Column>,
     pub(crate) writes: &'b [&'b Write<'w>],
     operation: Operation,
 }
 
-/// Cuts the writes into batches, in their order.
+/// Divides the writes into batches, in their order.
 pub(super) fn batches<'b, 'w>(
     schema: &'b Schema,
     writes: &'b [&'b Write<'w>],
@@ -50,7 +48,8 @@ impl<'b> Batch<'b, '_> {
     }
 
     /// Some of its writes.
-    pub(crate) fn part(&self, range: Range<usize>) -> Self {
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Self {
         let first = self.first + range.start;
         Self { first, writes: self.writes.get(range).unwrap_or_default(), ..self.clone() }
     }
@@ -59,8 +58,8 @@ impl<'b> Batch<'b, '_> {
         self.writes.iter().map(|write| write.id()).collect()
     }
 
-    /// The statement that does them, with the parameters `$1`, the owner, and `$2`, the
-    /// [rows](Self::rows) or [ids](Self::ids); none if no column of the table changes.
+    /// The statement for all of them, with the parameters `$1`, the owner, and `$2`, the
+    /// [rows](Self::rows) or [ids](Self::ids); `None` if no column of the table changes.
     pub(crate) fn statement<D: Dialect>(&self) -> Option<String> {
         let Self { model, columns, .. } = self;
         match self.operation {
@@ -88,7 +87,7 @@ impl<'b> Batch<'b, '_> {
         [Arg::Text(owner.as_str()), rows]
     }
 
-    /// A select of the ids of those of its rows that are there.
+    /// A select of the ids of its rows that exist.
     pub(crate) fn existing<D: Dialect>(&self, parameter: usize) -> String {
         let Self { model, .. } = self;
         let id = model.id.quoted();
@@ -96,7 +95,7 @@ impl<'b> Batch<'b, '_> {
     }
 }
 
-/// A statement with others in the place of its parameters `$1` and `$2`. Identifiers stay as they are.
+/// A statement with other texts in place of its parameters `$1` and `$2`. Identifiers do not change.
 pub(crate) fn with_parameters(sql: &str, owner: &str, rows: &str) -> String {
     let mut other = String::with_capacity(sql.len());
     for (place, piece) in sql.split('"').enumerate() {

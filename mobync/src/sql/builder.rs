@@ -8,7 +8,7 @@ use super::{
     Dialect, Model, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema,
 };
 
-/// Collects the tables that are to be synced, and then looks at them in the database.
+/// Collects the tables to sync, and then reads them from the database's catalogue.
 ///
 /// Made by `PostgresDatabase::builder()` or `SqliteDatabase::builder()`.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub struct Builder<D: Dialect> {
     across_owners: bool,
     captured: bool,
     allows_unheard: bool,
+    first: Vec<String>,
 }
 
 impl<D: Dialect> Default for Builder<D> {
@@ -30,6 +31,7 @@ impl<D: Dialect> Default for Builder<D> {
             across_owners: false,
             captured: false,
             allows_unheard: false,
+            first: Vec::new(),
         }
     }
 }
@@ -60,9 +62,9 @@ impl<D: Dialect> Builder<D> {
     /// Lets rows of one owner refer to those of another: the foreign keys between synced tables that do
     /// not have the owner in them are not refused, only warned of.
     ///
-    /// An owner can then find out which ids others have, by referring to them; and what is referred to
-    /// cannot be deleted by the one whose it is. Prefer `FOREIGN KEY (owner, list) REFERENCES lists
-    /// (owner, id)`.
+    /// Rows of one owner can then reference rows of another. An owner can so find out which ids others
+    /// have, and the other owner cannot delete a row that is referenced. Prefer `FOREIGN KEY (owner,
+    /// list) REFERENCES lists (owner, id)`.
     #[must_use]
     pub fn allow_foreign_keys_across_owners(mut self) -> Self {
         self.across_owners = true;
@@ -79,7 +81,47 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// Connects, with a pool made for sync, and looks at the tables.
+    /// Runs SQL before the tables are read: statements that create them, each with `IF NOT EXISTS`,
+    /// because they run every time the database is built.
+    ///
+    /// All of it is one transaction, and several processes may start at the same time. Use it for first
+    /// steps and tests. For tables that change, use migrations: see
+    /// [`sql`](crate::sql#tables-that-change).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use mobync::{Mobync, sqlite::SqliteDatabase};
+    ///
+    /// let database = SqliteDatabase::builder()
+    ///     .run_first(
+    ///         "CREATE TABLE IF NOT EXISTS tasks (
+    ///             owner TEXT, id TEXT, name TEXT, done BOOLEAN, PRIMARY KEY (owner, id)
+    ///         )",
+    ///     )
+    ///     .table("tasks")
+    ///     .connect("sqlite::memory:")
+    ///     .await?;
+    /// database.set_up().await?;
+    /// let mobync = Mobync::new(database);
+    /// # let _ = mobync;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(feature = "sqlite"))]
+    /// # fn main() {}
+    /// ```
+    #[must_use]
+    pub fn run_first(mut self, statements: impl Into<String>) -> Self {
+        self.first.push(statements.into());
+        self
+    }
+
+    /// Connects with a pool that is configured for sync, and reads the tables from the catalogue.
+    ///
+    /// A pool belongs to the Tokio runtime on which it was opened. Open it on the framework's runtime:
+    /// in `#[tokio::main]`, in `#[actix_web::main]`, in `#[rocket::main]` or a Rocket fairing's
+    /// `on_ignite`.
     ///
     /// # Errors
     /// [`SchemaError`]
@@ -88,7 +130,8 @@ impl<D: Dialect> Builder<D> {
         self.pool(pool).await
     }
 
-    /// Uses the application's own pool, and looks at the tables.
+    /// Uses the application's own pool, and reads the tables from the catalogue. The pool must have
+    /// been opened on the runtime that syncs run on: see [`connect`](Self::connect).
     ///
     /// # Errors
     /// [`SchemaError`]
@@ -96,6 +139,9 @@ impl<D: Dialect> Builder<D> {
         let mut connection = pool.acquire().await?;
         let connection: &mut <D::Db as Database>::Connection = &mut connection;
         connection.ping().await?;
+        if !self.first.is_empty() {
+            run_all::<D>(connection, &self.first).await?;
+        }
         D::check(connection, &self.log).await?;
         self.dialect.learn(connection).await?;
         let (mut models, mut keys) = (BTreeMap::new(), Keys::default());
@@ -137,5 +183,27 @@ impl<D: Dialect> Builder<D> {
         }
         self.dialect.know(connection, &schema).await?;
         Ok(SqlDatabase::new(self.dialect, pool, schema, self.allows_unheard))
+    }
+}
+
+/// Runs statements in one transaction, one process at a time.
+async fn run_all<D: Dialect>(
+    connection: &mut <D::Db as Database>::Connection,
+    statements: &[String],
+) -> Result<(), SchemaError> {
+    D::command(connection, D::BEGIN_SET_UP).await?;
+    let run = async {
+        for sql in statements {
+            D::script(connection, sql).await?;
+        }
+        D::command(connection, "COMMIT").await
+    };
+    match run.await {
+        Ok(()) => Ok(()),
+        Err(error) => {
+            // Otherwise the next user of the connection would be in this transaction.
+            let _ = D::command(connection, "ROLLBACK").await;
+            Err(SchemaError::RunFirst(error))
+        }
     }
 }

@@ -11,11 +11,15 @@ use super::{
     Builder, Dialect, Model, SchemaError, SkippedRow, SqlUnit, capture, effects::Effects,
     schema::Schema, session::Session,
 };
-use crate::{Access, Database, DatabaseError, Owner, Turns};
+use crate::{
+    database::{Access, Database, Turns},
+    error::DatabaseError,
+    owner::Owner,
+};
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
 ///
-/// Its pool may be the application's own, and the other way round: see [`pool`](Self::pool).
+/// It can share the application's pool, and the application can use its pool: see [`pool`](Self::pool).
 #[derive(Debug)]
 pub struct SqlDatabase<D: Dialect> {
     pub(super) dialect: D,
@@ -44,15 +48,8 @@ impl<D: Dialect> SqlDatabase<D> {
         &self.schema.log
     }
 
-    /// Makes the library's own tables where they are not there, and the triggers of tables that are
-    /// [captured](super::Table::capture); takes those of others away. Call it at every start: it does
-    /// nothing the second time, and several processes may call it at once.
-    ///
-    /// Cascades and triggers that change rows of synced tables without a capture, behind what a sync
-    /// writes, are refused, for no device would hear of it; with
-    /// [`allow_unheard_changes`](Builder::allow_unheard_changes) they are only warned of. Warned of is also
-    /// what changes such rows when the application itself writes to other tables, and a trigger of which
-    /// nobody can tell what it writes.
+    /// Creates the library's own tables if they do not exist. Call it at every start: it does nothing
+    /// the second time, and several processes may call it at the same time.
     ///
     /// # Errors
     /// [`SchemaError::Unheard`], [`SchemaError::SetUp`] or [`SchemaError::Database`]
@@ -84,7 +81,7 @@ impl<D: Dialect> SqlDatabase<D> {
         let failed = |error| D::explain(&self.schema.log, error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let made = self.make_tables(&mut connection).await;
-        // sqlx does not hear of a transaction that SQLite has ended by itself.
+        // sqlx does not notice if SQLite has ended the transaction by itself.
         if made.is_err() && D::command(&mut connection, "ROLLBACK").await.is_err() {
             connection.close_on_drop();
         }

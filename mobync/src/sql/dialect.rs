@@ -1,12 +1,21 @@
-//! What is different from one SQL database to the next.
+//! The differences between SQL databases.
 
 use std::{fmt::Debug, future::Future, time::Duration};
 
 use serde_json::Value;
 use sqlx::{Database, Pool};
 
-use super::{Batch, Column, Effect, Found, Model, SchemaError, Table, schema::Schema};
-use crate::{DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns};
+use super::{
+    Batch, Column, Effect, Found, Model, SchemaError, Table, schema::Schema, session::Session,
+};
+use crate::{
+    database::Turns,
+    diff::Diff,
+    error::DatabaseError,
+    merge::Snapshot,
+    owner::Owner,
+    unit::{Mark, Rejection},
+};
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
 
@@ -36,6 +45,10 @@ macro_rules! run_statements {
             sqlx::raw_sql(sql).execute(connection).await.map(drop)
         }
 
+        async fn script(connection: &mut $connection, sql: &str) -> Result<(), sqlx::Error> {
+            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
+        }
+
         async fn execute(
             connection: &mut $connection,
             sql: &str,
@@ -58,7 +71,7 @@ macro_rules! run_statements {
 }
 pub(crate) use run_statements;
 
-/// A row of the window: its kind, and then the columns of the log but the owner.
+/// A row of the window: its kind, and then the columns of the log except the owner.
 pub(crate) type LogRow =
     (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
 
@@ -72,10 +85,10 @@ pub trait Writer<Db: Database>: Send {
     /// None behind the end.
     fn connection(&mut self) -> Option<&mut Db::Connection>;
 
-    /// Whether the transaction goes on.
+    /// Whether the transaction is still open.
     fn is_alive(&self) -> bool;
 
-    /// Goes on in a transaction that no other writer shares. Called before anything is written.
+    /// Continues in a transaction that no other writer shares. Called before anything is written.
     fn alone(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         async { Ok(()) }
     }
@@ -90,8 +103,11 @@ pub trait Writer<Db: Database>: Send {
 pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     type Db: Database;
     type Writer: Writer<Self::Db> + Debug;
-    /// What must be known to check at once what would be checked at the commit.
+    /// What the dialect must know to check constraints immediately instead of at the commit.
     type AtOnce: Debug + Send + Sync;
+
+    /// The database's time in SQL, in milliseconds since 1970.
+    const NOW: &'static str;
 
     fn turns(&self) -> Turns;
 
@@ -100,7 +116,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         url: &str,
     ) -> impl Future<Output = Result<Pool<Self::Db>, sqlx::Error>> + Send;
 
-    /// Begins to write for the owner, whom nobody else writes for until the transaction's end.
+    /// Begins to write for the owner. Nobody else writes for this owner until the transaction ends.
     fn begin(
         &self,
         pool: &Pool<Self::Db>,
@@ -116,6 +132,21 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         let _ = (connection, log, owner);
         async { Ok(()) }
+    }
+
+    /// Runs a statement that writes, outside of a unit of work, and returns its texts. May run it twice.
+    fn change(
+        &self,
+        pool: &Pool<Self::Db>,
+        log: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
+        let mut session = Session::<Self>::Reading(pool.clone());
+        async move {
+            let done = session.texts(sql, args).await;
+            done.map_err(|error| Self::explain(log, error))
+        }
     }
 
     /// Looks at what concerns the whole database, when it is built.
@@ -209,7 +240,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(statements) }
     }
 
-    /// What begins the transaction of a set-up.
+    /// Begins a transaction that makes tables, one process at a time.
     const BEGIN_SET_UP: &'static str;
 
     /// How long a set-up is tried again that gave way to who uses the tables.
@@ -224,7 +255,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         models: &[&Model],
     ) -> impl Future<Output = Result<Vec<Effect>, sqlx::Error>> + Send;
 
-    /// Statements that make the library's own tables where they are not there.
+    /// Statements that create the library's own tables if they do not exist.
     fn set_up(log: &Model) -> Vec<String>;
 
     /// Statements that have all changes of these tables marked, of which there is at least one, and that
@@ -309,10 +340,10 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// The statement that makes the log's index by objects, or drops it.
     fn index_objects(log: &Model, wanted: bool) -> String;
 
-    /// A hint for who has to make a table with these columns.
+    /// A statement that creates a table with these columns, as a hint.
     fn create_table(table: &Table) -> String;
 
-    /// How to have a column compared by its bytes.
+    /// How to make a column compare by its bytes, as a hint.
     fn by_bytes(table: &str, column: &str) -> String;
 
     /// How to have a column that counts take numbers from outside.
@@ -321,22 +352,22 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
 
-    /// That the column compares so with a [`Arg::Value`], which it can be compared with.
+    /// The condition that the column compares in this way with an [`Arg::Value`] of a comparable type.
     fn compare(column: &Column, operator: &str, parameter: usize, value: &Value) -> String;
 
-    /// That the column equals one of [`Arg::Values`].
+    /// The condition that the column equals one of [`Arg::Values`].
     fn equals_one_of(column: &Column, parameter: usize) -> String;
 
     /// A select list for [`texts`](Self::texts): the record as JSON text, of the table `t`.
     fn record(model: &Model) -> String;
 
-    /// That a column, which may name rows, has a value of its type: a name.
+    /// The condition that a column of ids or owners has a valid value of its type.
     fn is_name(column: &Column) -> String;
 
-    /// That JSON can say all that is in a row of the table `t`.
+    /// The condition that JSON can represent every value in a row of the table `t`.
     fn is_sound(model: &Model) -> String;
 
-    /// A column of the table `t` as text, whatever is in it.
+    /// A column of the table `t` as text, for any value.
     fn shown(column: &Column) -> String;
 
     /// Statements that write many rows: `$1` is the owner, `$2` what [`payload`](Self::payload) makes of
@@ -358,7 +389,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// the window.
     fn entries(log: &Model, start: &str) -> String;
 
-    /// Reads the entries of such a row.
+    /// Reads the entries of a row of the window.
     ///
     /// # Errors
     /// If the log is broken.
@@ -386,6 +417,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         sql: &'static str,
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
+    /// Runs the application's own statements, which have no parameters.
+    fn script(
+        connection: &mut Connection<Self>,
+        sql: &str,
+    ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
+
     fn execute(
         connection: &mut Connection<Self>,
         sql: &str,
@@ -398,7 +435,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<Vec<LogRow>, sqlx::Error>> + Send;
 
-    /// Folds the whole log of an owner.
+    /// Reads the whole log of an owner and folds it into its objects.
     fn fold_log(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -412,25 +449,25 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
-    /// What an error says of the change that the statement made.
+    /// What an error means for the change that the statement made.
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError;
 
-    /// Whether the connection is of no more use: nothing was lost by that if nothing was written.
+    /// Whether the connection is unusable. If nothing was written, nothing is lost.
     fn is_dead(error: &sqlx::Error) -> bool;
 
-    /// Makes the rest of the transaction check at once what it would check at the commit; `again` if it
-    /// was told so before, and the commit failed all the same.
+    /// Makes the rest of the transaction check immediately what it would check at the commit; `again`
+    /// if this was done before, and the commit failed anyway.
     fn check_at_once(
         connection: &mut Connection<Self>,
         again: bool,
     ) -> impl Future<Output = Result<Self::AtOnce, sqlx::Error>> + Send;
 
-    /// Does those writes of a batch that the database takes, in their order, and returns the others:
-    /// each leaves nothing behind.
+    /// Executes the writes of a batch that the database accepts, in their order, and returns the
+    /// others, each of which changes nothing.
     ///
     /// # Errors
-    /// If the database is ill, or would not take a batch without a row either; and a rejection, if it
-    /// is not known whose it is.
+    /// If the database fails, or rejects the same statement without rows; and a rejection, if it is not
+    /// known which write caused it.
     fn isolate(
         writer: &mut Self::Writer,
         owner: &Owner,

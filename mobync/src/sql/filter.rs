@@ -6,7 +6,10 @@ use super::{
     Arg, Column, Dialect, Kind, Model,
     value::{in_range, integer},
 };
-use crate::{DatabaseError, FilterType, ReadFilter};
+use crate::{
+    error::DatabaseError,
+    filter::{FilterType, ReadFilter},
+};
 
 /// The conditions of a read, with their parameters from `$2` on.
 #[derive(Debug, Default)]
@@ -15,7 +18,7 @@ pub(super) struct Conditions<'f> {
     pub(super) args: Vec<Arg<'f>>,
     /// No record can meet them all.
     pub(super) never: bool,
-    /// The database may find that a value is none of the column's type, so that no record has it.
+    /// The database may find that a value does not have the column's type, so no record has it.
     pub(super) may_fail: bool,
 }
 
@@ -77,7 +80,7 @@ impl<'f> Conditions<'f> {
     }
 }
 
-/// Of a list only what is of the column's own type is looked for.
+/// Only the values of a list that have the column's own type are searched for.
 fn surely_compares(column: &Column, value: &Value) -> bool {
     let number = value.as_i64().or_else(|| value.as_str().and_then(integer));
     match (column.kind, number) {

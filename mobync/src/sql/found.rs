@@ -1,15 +1,15 @@
-//! What a database says of a table.
+//! The description of a table in the catalogue.
 
 use super::Column;
 
-/// A table as the database's catalogue has it.
+/// A table as described by the database's catalogue.
 #[derive(Debug, Default)]
 pub struct Found {
     /// The table's schema, if it must be named.
     pub(crate) schema: Option<String>,
-    /// Which table it is, however it is called.
+    /// The identity of the table, independent of its name.
     pub(crate) identity: String,
-    /// What it is, if it is no table.
+    /// What it is, if it is not a table.
     pub(crate) other: Option<&'static str>,
     pub(crate) columns: Vec<FoundColumn>,
     pub(crate) unique: Vec<Unique>,
@@ -19,7 +19,7 @@ pub struct Found {
     pub(crate) changes_rows: bool,
 }
 
-/// A column, and what keeps it from being one that names rows.
+/// A column, and what prevents it from being a key.
 #[derive(Debug)]
 pub(crate) struct FoundColumn {
     pub(crate) column: Column,
@@ -42,7 +42,7 @@ pub(crate) enum Generated {
 #[derive(Debug)]
 pub(crate) struct Unique {
     pub(crate) name: String,
-    /// It is for some of the rows.
+    /// It covers only some of the rows.
     pub(crate) partial: bool,
     pub(crate) columns: Vec<UniqueColumn>,
 }
@@ -50,20 +50,20 @@ pub(crate) struct Unique {
 /// A column of a unique index.
 #[derive(Debug)]
 pub(crate) struct UniqueColumn {
-    /// None: an expression.
+    /// `None` for an expression.
     pub(crate) name: Option<String>,
-    /// It takes different texts for equal.
+    /// It treats different texts as equal.
     pub(crate) folds: bool,
 }
 
 /// A foreign key.
 #[derive(Clone, Debug)]
 pub(crate) struct Reference {
-    /// How it is called in a sentence.
+    /// Its name in a message.
     pub(crate) name: String,
-    /// The identity of the table that it refers to.
+    /// The identity of the table that it references.
     pub(crate) to: String,
-    /// The columns of this table, each with the one that it refers to.
+    /// The columns of this table, each with the one that it references.
     pub(crate) columns: Vec<(String, String)>,
 }
 
@@ -82,8 +82,8 @@ pub(crate) struct Clash {
 }
 
 impl Unique {
-    /// The indexes whose columns these are, one behind the other: the index, whether it is partial, the
-    /// column, whether it folds.
+    /// Groups rows of the catalogue into indexes. A row is: the index, whether it is partial, the
+    /// column, whether it treats different texts as equal.
     pub(crate) fn all(columns: &[(String, bool, Option<String>, bool)]) -> Vec<Self> {
         let indexes = columns.chunk_by(|left, right| left.0 == right.0).filter_map(|columns| {
             let (name, partial, ..) = columns.first()?;

@@ -1,22 +1,27 @@
-//! Bringing rows that were there before the log into it.
+//! Adding rows that are older than the log to it.
 
 use super::{Arg, Dialect, Model, SkippedRow, SqlDatabase};
-use crate::{DatabaseError, Error, Mobync, Owner, Reconciled};
+use crate::{
+    engine::Mobync,
+    error::{DatabaseError, Error},
+    owner::Owner,
+    reconcile::Reconciled,
+};
 
-/// How many rows that were left out are told of.
+/// How many of the skipped rows are returned.
 const SHOWN: usize = 10;
 
 /// How far an import came.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
-    /// How many owners have been gone through.
+    /// How many owners have been processed.
     pub owners: u64,
     /// How many owners there are.
     pub owners_in_all: u64,
-    /// How many rows were brought into the log.
+    /// How many rows were added to the log.
     pub rows: u64,
-    /// How many rows the log had already.
+    /// How many rows were already in the log.
     pub known_rows: u64,
     /// How many of these had other values, which were brought into the log.
     pub changed_rows: u64,
@@ -29,19 +34,18 @@ pub struct Imported {
 }
 
 impl<D: Dialect> SqlDatabase<D> {
-    /// Brings every row of the model's table into the log, so that devices receive what was there before
-    /// sync was, and whatever the log has missed since: [`Mobync::reconcile`] for the owners who have rows
-    /// in that table.
+    /// Writes a create into the log for every row of the model's table that the log does not have, so
+    /// that devices receive rows that are older than the log.
     ///
-    /// It goes on owner by owner, in pages, and tells `progress` behind each one. It may be stopped at
-    /// any time and begun again, while devices sync: what the log says already is passed over. Rows
-    /// without an owner (null) are left out; so are rows that no diff can bring, and these are counted and
-    /// told of: an owner or id that is empty, longer than 1,024 bytes or no text, and values that JSON
-    /// does not have.
+    /// It proceeds owner by owner, in batches, and calls `progress` after each one. You can stop it at
+    /// any time and start it again, while devices sync: rows that the log has are skipped. Rows without
+    /// an owner (null) are skipped. Rows that no diff can represent are skipped, counted and returned:
+    /// an owner or id that is empty, longer than 1,024 bytes or no text, and values that JSON does not
+    /// have.
     ///
     /// # Errors
-    /// [`DatabaseError::UnknownModel`]; [`DatabaseError::Failed`] or [`DatabaseError::Busy`] if the
-    /// database is, or if the table is shared.
+    /// [`DatabaseError::UnknownModel`]; [`DatabaseError::Failed`] or [`DatabaseError::Busy`] from the
+    /// database; or [`DatabaseError::Failed`] if the table is shared.
     pub async fn import(
         &self,
         model: &str,

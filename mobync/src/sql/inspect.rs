@@ -1,4 +1,4 @@
-//! What a table must be like to be synced, or to be the log.
+//! The requirements for a table that is synced, and for the log.
 
 use super::{
     Column, Dialect, Found, FoundColumn, Generated, Kind, Model, SchemaError, Table, Unique,
@@ -11,7 +11,7 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 /// The model of a table.
 ///
 /// # Errors
-/// What keeps it from being synced.
+/// The reason why it cannot be synced.
 pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
     let name = &table.name;
     let Found { schema, other, mut columns, unique, changes_rows, identity, references, clashes } =
@@ -81,7 +81,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
     })
 }
 
-/// Rows must be told apart by the bytes of owner and id, no less and no more, by a unique index.
+/// A unique index must distinguish rows by exactly the bytes of owner and id.
 fn check_key<D: Dialect>(
     table: &Table,
     in_sql: &str,
@@ -154,7 +154,9 @@ pub(super) fn log_model<D: Dialect>(
         return Err(folded::<D>(name, &in_sql, column.name.as_deref().unwrap_or_default()));
     }
     let id = take(name, &mut columns, "id", advice)?.column;
-    let owner = Some(take(name, &mut columns, "owner", advice)?.column);
+    // Of rows the owner is the one who asks; a diff has it as a member.
+    let owner = columns.iter().find(|found| found.column.name == "owner");
+    let owner = owner.map(|found| found.column.clone());
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     Ok(Model {
         name: name.clone(),

@@ -1,10 +1,11 @@
-// What the two databases share; the rest of their SQL is in `postgres` and `sqlite`.
+// What the two SQL databases share; the rest is in `postgres` and `sqlite`.
 #![doc = include_str!("../../DATABASES.md")]
 
 mod batch;
 mod builder;
 mod capture;
 mod columns;
+mod cursors;
 mod database;
 mod dialect;
 mod effects;

@@ -1,10 +1,10 @@
-//! The foreign keys between synced tables, none of which may lead from one owner to another.
+//! The foreign keys between synced tables. None of them may lead from one owner to another.
 
 use std::collections::HashMap;
 
 use super::{Found, Model, Reference, SchemaError};
 
-/// The tables that are synced, as far as keys lead from one to another.
+/// The synced tables, with the keys that lead from one to another.
 #[derive(Debug, Default)]
 pub(super) struct Keys(Vec<Ends>);
 
@@ -19,7 +19,7 @@ struct Ends {
 
 impl Keys {
     /// # Errors
-    /// If it is one of those that are there already, by whatever name.
+    /// If it is the same table as an earlier one, even by another name.
     pub(super) fn add(
         &mut self,
         model: &Model,
@@ -45,8 +45,8 @@ impl Keys {
     }
 
     /// # Errors
-    /// If one of the keys lets a row refer to one of another owner; where that is allowed, it is only
-    /// warned of.
+    /// If one of the keys lets a row reference a row of another owner. If that is allowed, a warning is
+    /// logged instead.
     pub(super) fn check(&self, allowed: bool) -> Result<(), SchemaError> {
         for child in &self.0 {
             for reference in &child.references {

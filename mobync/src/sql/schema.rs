@@ -1,4 +1,4 @@
-//! The synced tables as the database has them.
+//! The synced tables as the catalogue describes them.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
     keeping::Keeping,
     value::{in_range, integer, is_decimal, is_uuid},
 };
-use crate::{DatabaseError, Owner};
+use crate::{error::DatabaseError, owner::Owner};
 
 /// The synced tables by their models' names, and the log among them.
 #[derive(Debug)]
@@ -30,11 +30,11 @@ pub struct Model {
     /// Its name in SQL, quoted.
     pub(crate) table: String,
     pub(crate) id: Column,
-    /// None: everybody's.
+    /// `None` for a shared table.
     pub(crate) owner: Option<Column>,
-    /// The others.
+    /// The other columns, except those that the database computes.
     pub(crate) columns: Columns,
-    /// The names of those that sync does not see.
+    /// The names of the columns that sync does not use.
     pub(crate) hidden: Vec<String>,
     pub(crate) keeps_unknown: bool,
     /// Its changes are marked, whoever makes them.
@@ -59,17 +59,17 @@ pub struct Column {
     pub(crate) name: String,
     /// Its type in SQL, to cast to.
     pub(crate) sql_type: String,
-    /// The same with its lengths and precisions, which cut, pad or round.
+    /// The same with its length and precision, which can truncate, pad or round values.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) full_type: String,
     pub(crate) kind: Kind,
-    /// The most characters of a text; the database may cut off what is behind them.
+    /// The greatest number of characters; the database may truncate longer texts.
     pub(crate) limit: Option<usize>,
-    /// What makes texts be compared by their bytes, where they might not.
+    /// A collation that compares texts by their bytes, if the column's own might not.
     pub(crate) collate: &'static str,
     /// Its numbers are strings in JSON.
     pub(crate) as_strings: bool,
-    /// No constraint, index or trigger looks at it: its type alone says what it takes.
+    /// No constraint, index or trigger uses it: only its type decides which values it accepts.
     pub(crate) is_free: bool,
     /// What of the values that it takes it surely gives back as they were.
     pub(crate) keeping: Keeping,
@@ -99,10 +99,14 @@ pub(crate) enum WrittenBy {
 }
 
 /// What a column can hold.
+#[cfg_attr(
+    not(feature = "postgres"),
+    expect(dead_code, reason = "SQLite has no decimals and no UUIDs")
+)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Text,
-    /// Of so many bits.
+    /// With this number of bits.
     Integer(u32),
     Float,
     Numeric,
@@ -173,12 +177,12 @@ impl Model {
         DatabaseError::unknown_field(&self.name, field, known)
     }
 
-    /// Whether a row can have that id at all. Only the one spelling that the database gives back counts.
+    /// Whether a row can have this id. It must be written exactly as the database returns it.
     pub(super) fn can_have(&self, id: &str) -> bool {
         self.id.spells(id)
     }
 
-    /// The condition that a row is the owner's, who is `$1`; empty where rows are everybody's.
+    /// The condition that a row belongs to the owner `$1`; empty for shared tables.
     pub(crate) fn owned(&self) -> String {
         match &self.owner {
             Some(owner) => format!("{} = {} AND ", owner.exact(), owner.cast("$1")),
@@ -229,13 +233,13 @@ impl Column {
     pub(crate) fn cast(&self, parameter: &str) -> String {
         match self.kind {
             Kind::Text => parameter.to_owned(),
-            // Not its own name, for SQLite takes any.
+            // Not the declared name, because SQLite allows any.
             Kind::Integer(64) => format!("CAST({parameter} AS BIGINT)"),
             _ => format!("CAST({parameter} AS {})", self.sql_type),
         }
     }
 
-    /// The type, for a sentence.
+    /// The type, for a message.
     pub(super) fn type_name(&self) -> String {
         match self.limit {
             Some(limit) => format!("{}({limit})", self.sql_type),
@@ -243,13 +247,13 @@ impl Column {
         }
     }
 
-    /// Whether the column surely takes the value, whatever else is in the row or in others.
+    /// Whether the column accepts the value in any case, whatever else is in this row or in others.
     pub(super) fn surely_takes(&self, json: &str) -> bool {
         let is_told_by_json = matches!(self.kind, Kind::Text | Kind::Integer(_) | Kind::Boolean);
         self.is_free && is_told_by_json && json != "null" && self.check(json).is_ok()
     }
 
-    /// Whether an id or an owner is spelled so when the database gives it back.
+    /// Whether the database returns an id or an owner written in this way.
     pub(super) fn spells(&self, name: &str) -> bool {
         self.has_room(name) && self.kind.spells(name)
     }
@@ -292,7 +296,8 @@ impl Kind {
         matches!(self, Self::Text | Self::Uuid | Self::Integer(_))
     }
 
-    /// What the type can be compared with: a value of it, a number, or (its equality unknown) nothing.
+    /// What the type can be compared with: a value of the type, a number, or nothing, if its equality
+    /// is not known.
     pub(super) fn compares(self, value: &Value) -> bool {
         match (self, value) {
             (Self::Text, Value::String(text)) => !text.contains('\0'),

@@ -1,13 +1,16 @@
-//! Why a database cannot be synced with.
+//! Why a database cannot be used for sync.
 
-/// Why a database cannot be synced with as it was described. The sentence says what to change.
+/// Why a database cannot be used for sync with this configuration. The message says what to change.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
-    /// The database cannot be reached, or cannot be asked.
+    /// The database cannot be reached, or a query failed.
     #[error("the database cannot be asked for its tables")]
     Database(#[from] sqlx::Error),
-    /// The database cannot keep every text.
+    /// A statement of [`run_first`](super::Builder::run_first) failed. All of them were undone.
+    #[error("the SQL of `run_first` failed, and was undone")]
+    RunFirst(#[source] sqlx::Error),
+    /// The database cannot store every text.
     #[error(
         "the database keeps texts in {encoding}, which does not have every character; make one that \
          does: {create}"
@@ -26,7 +29,7 @@ pub enum SchemaError {
         /// Statements that would create it, without its other columns.
         create: String,
     },
-    /// What has that name is no table.
+    /// The name does not belong to a table.
     #[error("{table} is {what}: only tables can be synced; name the one with the rows")]
     NotTable {
         /// The name.
@@ -34,12 +37,12 @@ pub enum SchemaError {
         /// What it is: "a view".
         what: &'static str,
     },
-    /// The name is longer than the database has them.
+    /// The name is longer than the database allows.
     #[error("the name {name} is too long for its indexes and tables: it may have {most} bytes")]
     LongName {
         /// The name.
         name: String,
-        /// The most bytes that it may have.
+        /// The greatest number of bytes.
         most: usize,
     },
     /// The table has no such column.
@@ -52,7 +55,7 @@ pub enum SchemaError {
         /// What to do.
         advice: &'static str,
     },
-    /// A column cannot be what it is to be.
+    /// A column does not meet its requirements.
     #[error("the column {column} of {table} is {sql_type}: {advice}")]
     Column {
         /// The table.
@@ -88,10 +91,10 @@ pub enum SchemaError {
         table: String,
         /// The column.
         column: String,
-        /// What to do; where there is a statement for it, that.
+        /// What to do, as a statement if there is one.
         mend: String,
     },
-    /// Nothing keeps two rows of the table from having the same id.
+    /// No unique index prevents two rows of the table from having the same id.
     #[error("the table {table} needs a primary key or unique index on {key}")]
     NotUnique {
         /// The table.
@@ -99,13 +102,13 @@ pub enum SchemaError {
         /// The columns that must be unique together.
         key: String,
     },
-    /// A row of one owner could refer to a row of another, who could then never delete it.
+    /// A row of one owner could reference a row of another owner, who could then not delete it.
     #[error(
         "the {key} of {table} forgets the owner, so that one owner's rows could refer to those of \
          another: {mend}; or say that it is meant by `allow_foreign_keys_across_owners`"
     )]
     ForeignKey {
-        /// The table that refers.
+        /// The table with the foreign key.
         table: String,
         /// The foreign key.
         key: String,

@@ -1,26 +1,26 @@
-//! A connection, or a transaction, that statements go through.
+//! A connection or a transaction that runs statements.
 
 use sqlx::{Database, Pool, pool::PoolConnection};
 
 use super::{Arg, Dialect, LogRow, Model, Writer, join::Joined};
-use crate::{DatabaseError, Owner, Snapshot};
+use crate::{error::DatabaseError, merge::Snapshot, owner::Owner};
 
 const SAVEPOINT: &str = "SAVEPOINT mobync_statement";
 const RELEASE: &str = "RELEASE SAVEPOINT mobync_statement";
 const UNDO: &str = "ROLLBACK TO SAVEPOINT mobync_statement; RELEASE SAVEPOINT mobync_statement";
 
-/// Where the statements of a unit of work go.
+/// Where the statements of a unit of work run.
 #[derive(Debug)]
 pub(super) enum Session<D: Dialect> {
-    /// Nothing will be written: each statement sees the state of its time, on any connection.
+    /// Nothing will be written: each statement runs on any connection and sees the current state.
     Reading(Pool<D::Db>),
     Writing(D::Writer),
     /// In a transaction of the application's own.
     Joined(Joined<D::Db>),
 }
 
-/// Runs the statement on the session's connection. Idle connections of the pool may be dead since the
-/// database was restarted; a reader has lost nothing by that, and takes the next one.
+/// Runs the statement on the session's connection. Idle connections of the pool may be dead because the
+/// database was restarted. A reader has lost nothing then, and takes the next one.
 macro_rules! on_connection {
     ($session:expr, $connection:ident => $run:expr) => {
         match $session {
@@ -75,7 +75,7 @@ impl<D: Dialect> Session<D> {
         on_connection!(self, connection => D::texts(connection, sql, args))
     }
 
-    /// Reads behind a savepoint, so that a transaction goes on if the statement fails.
+    /// Reads after a savepoint, so that the transaction stays usable if the statement fails.
     pub(super) async fn attempt_texts(
         &mut self,
         sql: &str,
@@ -95,7 +95,7 @@ impl<D: Dialect> Session<D> {
     /// The transaction's connection.
     ///
     /// # Errors
-    /// If the unit was opened to read.
+    /// If the unit was opened for reading.
     pub(super) fn writing(
         &mut self,
     ) -> Result<&mut <D::Db as Database>::Connection, DatabaseError> {
@@ -109,7 +109,7 @@ impl<D: Dialect> Session<D> {
         }
     }
 
-    /// Goes on in a transaction that no other writer shares.
+    /// Continues in a transaction that no other writer shares.
     pub(super) async fn alone(&mut self) -> Result<(), DatabaseError> {
         match self {
             Self::Writing(writer) => writer.alone().await,

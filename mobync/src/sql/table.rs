@@ -16,7 +16,7 @@ pub struct Table {
     pub(super) name: String,
     pub(super) schema: Option<String>,
     pub(super) id: String,
-    /// None: the table is shared.
+    /// `None` if the table is shared.
     pub(super) owner: Option<String>,
     pub(super) hidden: Vec<String>,
     /// None: all that are not hidden.
@@ -30,7 +30,7 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of that name, with the columns `id` and `owner`.
+    /// The table with this name, with the columns `id` and `owner`.
     pub fn new(name: impl Into<String>) -> Self {
         Self {
             name: name.into(),
@@ -47,43 +47,43 @@ impl Table {
         }
     }
 
-    /// The schema that the table is in. Unless it is told, PostgreSQL looks in its search path, and
-    /// SQLite in the main database.
+    /// Sets the schema of the table. The default is the search path on PostgreSQL, and the main
+    /// database on SQLite.
     #[must_use]
     pub fn in_schema(mut self, schema: impl Into<String>) -> Self {
         self.schema = Some(schema.into());
         self
     }
 
-    /// The column that devices know as `id`.
+    /// Sets the column that devices see as `id`.
     #[must_use]
     pub fn id_column(mut self, name: impl Into<String>) -> Self {
         self.id = name.into();
         self
     }
 
-    /// The column that says whose a row is. Devices do not see it.
+    /// Sets the column with a row's owner. Devices do not see it.
     #[must_use]
     pub fn owner_column(mut self, name: impl Into<String>) -> Self {
         self.owner = Some(name.into());
         self
     }
 
-    /// The table has no owner column: its rows are everybody's.
+    /// Declares that the table has no owner column and its rows are shared.
     ///
     /// **Every owner can then read and write every row of it** whose id it knows, unless your
-    /// [`Rules`](crate::Rules) forbid it; and what one owner writes is heard of by that owner's devices
-    /// only, for each owner has a log of its own.
+    /// [`Rules`](crate::Rules) forbid it. Only the owner's own devices receive what an owner writes,
+    /// because each owner has a separate log.
     #[must_use]
     pub fn shared(mut self) -> Self {
         self.owner = None;
         self
     }
 
-    /// Columns that are the server's own: they never leave it, not in an undo or an
-    /// [`import`](super::SqlDatabase::import) either, and no device writes them; one that tries is
-    /// answered `unknown_field`. Rules and [`read`](crate::Synchronizer::read) do not see them either.
-    /// Without that, all columns are synced.
+    /// Hides columns from devices: they never leave the server, not even in an undo or an
+    /// [`import`](super::SqlDatabase::import), and a device that writes them gets `unknown_field`.
+    /// Rules and [`read`](crate::Synchronizer::read) do not see them either. By default all columns are
+    /// synced.
     ///
     /// ```
     /// use mobync::sql::Table;
@@ -92,7 +92,7 @@ impl Table {
     /// # let _ = orders;
     /// ```
     ///
-    /// A create by a device leaves them to their defaults, so they need one, or must take null.
+    /// A create by a device gives them their defaults, so they need a default or must accept null.
     #[must_use]
     pub fn hidden<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.hidden.extend(columns.into_iter().map(Into::into));
@@ -152,8 +152,8 @@ impl Table {
     /// Columns of integers or decimals that the server gives back as strings of digits, for clients whose
     /// numbers are doubles and do not hold all of them, as those of JavaScript.
     ///
-    /// Devices may write any such column as a string of digits (`"9007199254740993"`). These take
-    /// greater integers than 2^53 − 1 as strings only, so that no other device gets them as numbers.
+    /// Devices may write any such column as a string of digits (`"9007199254740993"`). These columns
+    /// accept integers beyond 2^53 − 1 as strings only, so that no other device gets them as numbers.
     ///
     /// ```
     /// use mobync::sql::Table;
@@ -170,8 +170,8 @@ impl Table {
         self
     }
 
-    /// Fields that the table does not have go to the log and on to the other devices, instead of
-    /// failing the request as `unknown_field`.
+    /// Keeps fields that the table does not have in the log, and sends them to the other devices,
+    /// instead of failing the request as `unknown_field`.
     #[must_use]
     pub fn keep_unknown_fields(mut self) -> Self {
         self.keeps_unknown = true;
@@ -218,7 +218,7 @@ impl Table {
         self.schema.as_deref()
     }
 
-    /// A statement that makes such a table, with id and owner of that type.
+    /// A statement that creates such a table, with id and owner of this type.
     pub(crate) fn create(&self, sql_type: &str) -> String {
         let key = [self.owner.as_deref(), Some(&*self.id)].into_iter().flatten().map(quote);
         let key: Vec<String> = key.collect();

@@ -12,12 +12,18 @@ use super::{
     window::Statement,
 };
 use crate::{
-    DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record, Rejection, SetOff, Snapshot,
-    UnitOfWork, Will, Window, WindowQuery, Write, reconcile::same,
+    diff::{Diff, Operation},
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{Snapshot, Window, Write},
+    owner::Owner,
+    reconcile::same,
+    record::Record,
+    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, WindowQuery},
 };
 
-// The futures of statements are boxed: else those of an application that nests them in others would
-// be too deep for the compiler.
+// The futures of statements are boxed. Otherwise applications that nest them would get types too deep
+// for the compiler.
 
 /// One unit of work of an [`SqlDatabase`](super::SqlDatabase): a transaction, or reads outside of one.
 #[derive(Debug)]
@@ -27,7 +33,7 @@ pub struct SqlUnit<D: Dialect> {
     pub(super) session: Session<D>,
     /// Each write is tried by itself, so that it is known which ones the database does not take.
     isolates: bool,
-    /// And so are constraints that the commit would check.
+    /// Constraints of the commit are checked then, too.
     at_once: Option<D::AtOnce>,
     /// The models whose tables are known to be as they were at start.
     pub(super) readable: HashSet<String>,
@@ -49,11 +55,11 @@ impl<D: Dialect> SqlUnit<D> {
         }
     }
 
-    /// Does a batch whole.
+    /// Executes a whole batch.
     ///
     /// # Errors
-    /// A rejection, behind which the transaction must be given up: not all databases undo a statement
-    /// that failed.
+    /// A rejection, after which the transaction must be given up: not all databases undo a failed
+    /// statement.
     async fn run(&mut self, owner: &Owner, batch: &Batch<'_, '_>) -> Result<(), DatabaseError> {
         let Some(sql) = batch.statement::<D>() else { return Ok(()) };
         let failed = |error| D::explain(batch.model, error);
@@ -63,7 +69,7 @@ impl<D: Dialect> SqlUnit<D> {
         if usize::try_from(done).is_ok_and(|done| done == batch.len()) {
             return Ok(());
         }
-        // What is not there need not be deleted.
+        // A row that does not exist does not have to be deleted.
         if batch.operation() == Operation::Delete {
             let sql = batch.existing::<D>(2);
             if D::texts(connection, &sql, &args).await.map_err(failed)?.is_empty() {
@@ -123,7 +129,8 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     }
 
     fn survives_rejection(&self) -> bool {
-        // What is rejected without a statement harms no transaction, nor what is tried by itself.
+        // A rejection without a statement does not harm the transaction, nor does one of a write that
+        // is tried by itself.
         self.session.is_alive()
     }
 

@@ -1,13 +1,13 @@
-//! Which values a column can hold, as far as that can be said without asking the database; and what is
-//! made of those that were in it.
+//! Which values a column can hold, as far as this is known without asking the database; and how values
+//! that were read are converted.
 
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::{Column, Kind};
-use crate::{DatabaseError, Record, json::has_long_number};
+use crate::{error::DatabaseError, json::has_long_number, record::Record};
 
-/// The greatest integer that every reader of JSON takes for itself.
+/// The greatest integer that every JSON parser reads exactly.
 const MOST_SAFE: u64 = (1 << 53) - 1;
 
 impl Column {
@@ -55,7 +55,8 @@ impl Column {
         Ok(())
     }
 
-    /// Where integers are strings, only those may be numbers that no reader takes for others.
+    /// In a column whose integers are strings, only integers that every parser reads exactly may be
+    /// numbers.
     fn may_be_number(&self, number: i64) -> bool {
         !self.as_strings || number.unsigned_abs() <= MOST_SAFE
     }
@@ -85,7 +86,7 @@ impl Column {
 /// The record that a row was read as.
 ///
 /// # Errors
-/// If a number in it is greater than any double.
+/// If it has a number greater than any double.
 pub(super) fn record(text: &str) -> Result<Record, DatabaseError> {
     let record: Record = serde_json::from_str(text).map_err(DatabaseError::failed)?;
     if !has_long_number(text.as_bytes()) {
@@ -96,7 +97,7 @@ pub(super) fn record(text: &str) -> Result<Record, DatabaseError> {
     Ok(fields.fold(Record::new(id), |record, (name, value)| record.with(name, value)))
 }
 
-/// Integers beyond 64 bits with a sign as the doubles that other readers take them for.
+/// Converts integers beyond signed 64 bits to doubles, as other parsers do.
 fn without_long_integers(value: Value) -> Value {
     match value {
         Value::Number(number) if number.is_u64() && !number.is_i64() => number
@@ -116,13 +117,13 @@ fn text(json: &str) -> Option<String> {
     serde_json::from_str(json).ok()
 }
 
-/// Whether a UUID is spelled as the database gives it back, which is how ids are spelled that it
-/// refers to.
+/// Whether a UUID is written as the database returns it. Ids that it references are written in the same
+/// way.
 pub(super) fn is_uuid(text: &str) -> bool {
     Uuid::try_parse(text).is_ok_and(|uuid| uuid.to_string() == text)
 }
 
-/// The integer that is spelled so, and in no other way.
+/// The integer that is written exactly in this way.
 pub(super) fn integer(text: &str) -> Option<i64> {
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
 }
@@ -140,7 +141,8 @@ pub(super) fn in_range(number: i64, bits: u32) -> bool {
     }
 }
 
-/// Whether the text is a decimal number, not one of the words or notations that databases take besides.
+/// Whether the text is a decimal number, and not one of the other words or notations that databases
+/// accept.
 pub(super) fn is_decimal(text: &str) -> bool {
     let (number, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (whole, part) = unsigned(number).split_once('.').unwrap_or((unsigned(number), ""));

@@ -1,17 +1,17 @@
-//! What a sync needs of the log and the tables, in one statement and so from one snapshot.
+//! What a sync needs from the log and the tables, in one statement, and so from one snapshot.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::{Arg, Dialect, LogRow, Model, rows::sound_rows, schema::Schema};
-use crate::{DatabaseError, Owner, Window, WindowQuery};
+use crate::{error::DatabaseError, merge::Window, owner::Owner, unit::WindowQuery};
 
-/// The kind of the window's rows that have entries of the log.
+/// The kind of window rows that have entries of the log.
 pub(crate) const ENTRY: i64 = 0;
 const LAST: i64 = 1;
 const OBJECT: i64 = 2;
 const MARKED: i64 = 3;
 
-/// The objects that are asked for, by model; those that no row can be are left out.
+/// The requested objects, by model, without those that cannot exist as rows.
 type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
 
 /// The statement that answers a query.
@@ -26,7 +26,7 @@ pub(super) struct Statement<'q> {
 
 impl<'q> Statement<'q> {
     /// # Errors
-    /// If the owner or the id of a diff has no room in the log or in a table that is looked at.
+    /// If the owner or the id of a diff does not fit into the log or a table of the query.
     pub(super) fn new<D: Dialect>(
         schema: &Schema,
         owner: &'q Owner,
@@ -52,7 +52,7 @@ impl<'q> Statement<'q> {
         let (table, owned) = (&log.table, log.owned());
         let all = Arg::Integer(i64::MAX);
         let mut args = vec![Arg::Text(owner.as_str()), Arg::Integer(query.since), all];
-        // Not to be seen when it is planned, so that the plan is as good for any start.
+        // Hidden from the planner, so that the plan is good for any start.
         let mut start = "(SELECT $2)".to_owned();
         // At 0 every entry is in the window, also those that the request names.
         if query.since > 0 && !query.ids.is_empty() {

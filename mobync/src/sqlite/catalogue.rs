@@ -1,4 +1,4 @@
-//! What SQLite says of a table.
+//! The description of a table in SQLite's catalogue.
 
 use sqlx::SqliteConnection;
 
@@ -51,7 +51,7 @@ impl Place<'_> {
         connection: &mut SqliteConnection,
         columns: &[FoundColumn],
     ) -> Result<Vec<Unique>, sqlx::Error> {
-        // What is the key of the rows themselves has no index.
+        // An `INTEGER PRIMARY KEY` has no index.
         let mut found: Vec<(String, bool, Option<String>, bool)> = sqlx::query_as(
             "SELECT l.name, l.partial, i.name, i.coll <> 'BINARY' COLLATE NOCASE \
              FROM pragma_index_list($1, $2) AS l, pragma_index_xinfo(l.name, $2) AS i \

@@ -23,12 +23,16 @@ use super::{
     ticks::{self, Tick},
 };
 use crate::{
-    DatabaseError, Diff, Mark, Owner, Rejection, Snapshot, Turns,
-    merge::push_string,
+    database::Turns,
+    diff::Diff,
+    error::DatabaseError,
+    merge::{Snapshot, push_string},
+    owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, null_in_log, prefix_of, quote, run_statements,
+        SchemaError, Table, Writer, null_in_log, prefix_of, quote, run_statements,
     },
+    unit::{Mark, Rejection},
 };
 
 /// The name of SQLite among the types of this crate.
@@ -36,7 +40,7 @@ use crate::{
 pub struct Sqlite {
     pub(super) busy_timeout: Duration,
     pub(super) synchronous: SqliteSynchronous,
-    /// Writers of this process come in order; those of others wait by the busy timeout.
+    /// Writers of this process run in order; those of other processes wait by the busy timeout.
     group: Group,
     sharing: Sharing,
     quiet: Quiet,
@@ -59,6 +63,8 @@ impl Dialect for Sqlite {
     type Writer = Turn;
     type AtOnce = ForeignKeys;
 
+    const NOW: &'static str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
+
     /// They share a commit, but must not be all who wait for the database.
     fn turns(&self) -> Turns {
         Turns::new(8, self.busy_timeout)
@@ -73,7 +79,7 @@ impl Dialect for Sqlite {
             .busy_timeout(self.busy_timeout);
         let pool =
             SqlitePoolOptions::new().acquire_timeout(self.busy_timeout).test_before_acquire(false);
-        // Each connection to a database in memory has one of its own.
+        // Each connection to a database in memory has a database of its own.
         let pool = if url.contains(":memory:") || url.contains("mode=memory") {
             pool.max_connections(1).idle_timeout(None).max_lifetime(None)
         } else {
@@ -89,6 +95,22 @@ impl Dialect for Sqlite {
         _: &Owner,
     ) -> Result<Turn, DatabaseError> {
         self.group.begin(pool, log, self.sharing, self.busy_timeout).await
+    }
+
+    /// Waits for its turn among the writers, and shares their commit.
+    async fn change(
+        &self,
+        pool: &SqlitePool,
+        log: &Model,
+        sql: &str,
+        args: &[Arg<'_>],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let mut turn = self.group.begin(pool, log, self.sharing, self.busy_timeout).await?;
+        let ended = || DatabaseError::failed("the unit of work has ended");
+        let connection = turn.connection().ok_or_else(ended)?;
+        let done = Self::texts(connection, sql, args).await.map_err(|error| explain(log, error))?;
+        turn.commit(log).await?;
+        Ok(done)
     }
 
     async fn learn(&mut self, connection: &mut SqliteConnection) -> Result<(), sqlx::Error> {
@@ -136,7 +158,7 @@ impl Dialect for Sqlite {
         log: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
-        // Of other databases nothing is said.
+        // Other attached databases are not checked.
         let main = if model.table == quote(&model.name) { &*model.name } else { "" };
         let names: Vec<(String, String)> = sqlx::query_as(
             "SELECT c.name, m.sql FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c \
@@ -153,7 +175,7 @@ impl Dialect for Sqlite {
         .bind(prefix_of(log))
         .fetch_all(connection)
         .await?;
-        // Whatever names a column besides its definition may be a constraint on it.
+        // Any mention of a column besides its definition may be a constraint on it.
         let is_named_once = |(name, sql): &(String, String)| {
             let words = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
             words.filter(|word| word.eq_ignore_ascii_case(name)).count() == 1
@@ -191,7 +213,7 @@ impl Dialect for Sqlite {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
-            // Made by earlier versions; nothing reads it.
+            // Created by earlier versions; no longer used.
             format!("DROP INDEX IF EXISTS {creates}"),
         ]
     }
@@ -338,7 +360,7 @@ impl Dialect for Sqlite {
             into += &format!(", {}", column.quoted());
             values += &format!(", {}", doubles::element(column, place + 1, columns.len()));
         }
-        // The conflict clauses of the table, and of what its triggers do, give way to this one.
+        // This clause overrides the conflict clauses of the table and of its triggers.
         format!(
             "INSERT OR ABORT INTO {} ({into}) SELECT {values} FROM json_each($2) AS r",
             model.table
@@ -357,8 +379,8 @@ impl Dialect for Sqlite {
                 )
             })
             .collect();
-        // The limit keeps the subquery one of its own: else SQLite reads all the owner's rows, and looks
-        // for each of them among the values.
+        // The limit keeps SQLite from flattening the subquery. Otherwise it reads all rows of the
+        // owner, and searches for each of them among the values.
         format!(
             "UPDATE OR ABORT {table} AS t SET {set} FROM (SELECT value FROM json_each($2) LIMIT -1) AS r \
              WHERE {owned}{id} = json_extract(r.value, '$[0]')",
@@ -509,6 +531,6 @@ impl Dialect for Sqlite {
 }
 
 fn json_list<T: serde::Serialize>(list: &[T]) -> String {
-    // Strings, numbers and JSON: there is nothing in it that JSON could not say.
+    // Strings, numbers and JSON: JSON can represent all of them.
     serde_json::to_string(list).unwrap_or_default()
 }

@@ -1,9 +1,9 @@
-//! Doubles, which come to a row and back as they are.
+//! Doubles, which are stored in rows and read back exactly.
 //!
-//! SQLite writes doubles with 15 digits, and does not always find the right ones where it is asked for
-//! more. So they are read as doubles, and what is selected as text has a gap for each of them. Nor does
-//! it read all digits right: of very great and very small numbers it gets one that is in the middle,
-//! and powers of two to multiply it by, which changes no digit.
+//! SQLite writes doubles as text with 15 digits, and more digits are not always correct. So doubles are
+//! selected as doubles, and the JSON text of a record has a gap for each of them. SQLite also does not
+//! parse all digits correctly. So a very great or very small number is sent as a number of medium size,
+//! with powers of two to multiply it by, which changes no digit.
 
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -12,10 +12,11 @@ use crate::{
     sql::{Column, Kind, Model},
 };
 
-/// Stands where a double belongs, for no JSON text has that character in it.
+/// Marks the place of a double, because no JSON text contains this character.
 const GAP: char = '\u{1e}';
 
-/// A select list: a record with gaps, and then, for each column that may have one, the double or null.
+/// A select list: a record with gaps, and then for each column that may have a double its value or
+/// null.
 pub(super) fn record(model: &Model) -> String {
     let id = format!("'{{\"id\":' || json_quote(CAST(t.{} AS TEXT))", model.id.quoted());
     let mut parts = vec![id];
@@ -51,7 +52,7 @@ fn joined(parts: &[String], operator: &str) -> String {
     }
 }
 
-/// A column's value as JSON text. A table takes any value in any column, so whatever is there is read.
+/// A column's value as JSON text. A column can hold a value of any type, so all types are handled.
 fn value(column: &Column) -> String {
     let name = format!("t.{}", column.quoted());
     let gap = format!("char({})", u32::from(GAP));
@@ -84,7 +85,7 @@ fn any(name: &str, gap: &str) -> String {
     )
 }
 
-/// That JSON has all values of a row: what is read as null or as a string else is none.
+/// The condition that JSON has all values of a row: the others would be read as null or as a string.
 pub(super) fn are_sound(model: &Model) -> String {
     let columns = model.columns.iter().filter(|column| column.kind != Kind::Text);
     let mut sound: Vec<String> = vec!["1 = 1".to_owned()];
@@ -99,8 +100,8 @@ pub(super) fn are_sound(model: &Model) -> String {
     joined(&sound, "AND")
 }
 
-/// Reads a row of a select of one text, or of a [`record`]. JSON has no infinities: they are null. Nor has
-/// it what is no UTF-8, which a cast makes a text in SQLite: a character stands there that says so.
+/// Reads a row of a select of one text, or of a [`record`]. JSON has no infinities, so they become
+/// null.
 pub(super) fn read(row: &SqliteRow) -> Result<String, sqlx::Error> {
     let text = row.try_get::<String, _>(0).or_else(|error| match error {
         sqlx::Error::ColumnDecode { .. } => {
@@ -126,12 +127,12 @@ fn uneven() -> sqlx::Error {
     sqlx::Error::decode("a record has not as many gaps as doubles")
 }
 
-/// Between the smallest and the greatest of these SQLite reads every number right.
+/// Between these two SQLite parses every number correctly.
 const RIGHT: std::ops::Range<f64> = 1e-70..1e70;
 const STEP: f64 = 1.157_920_892_373_162e77; // 2^256
 const STEPS: usize = 4;
 
-/// One of a row's values, as SQL has it; of a column for JSON, as JSON.
+/// One of a row's values as an SQL value; for a JSON column, as JSON.
 pub(super) fn element(column: &Column, place: usize, columns: usize) -> String {
     let value = match column.kind {
         Kind::Json => format!(
@@ -152,7 +153,7 @@ pub(super) fn element(column: &Column, place: usize, columns: usize) -> String {
     )
 }
 
-/// Adds the values of a row; and behind them, where one is to be multiplied, the factors of each, or 0.
+/// Adds the values of a row; and after them, if any must be multiplied, the factors of each, or 0.
 pub(super) fn push_values(json: &mut String, columns: &[&Column], values: &[&str]) {
     let mut all_factors = String::new();
     let mut is_needed = false;
@@ -177,7 +178,7 @@ pub(super) fn push_values(json: &mut String, columns: &[&Column], values: &[&str
     }
 }
 
-/// Whether numbers become doubles in that column; in one for texts of JSON they do not.
+/// Whether numbers become doubles in this column; in a column for JSON text they do not.
 fn has_doubles(column: &Column) -> bool {
     let is_text = |word| column.sql_type.to_ascii_uppercase().contains(word);
     match column.kind {
@@ -187,7 +188,7 @@ fn has_doubles(column: &Column) -> bool {
     }
 }
 
-/// For a number of JSON that SQLite might not read right: another one, and what to multiply it by.
+/// For a JSON number that SQLite might not parse correctly: another number, and the factor for it.
 fn in_the_middle(json: &str) -> Option<(serde_json::Number, [f64; STEPS])> {
     let is_number = json.starts_with(|first: char| first == '-' || first.is_ascii_digit());
     if !is_number || !json.contains(['.', 'e', 'E']) {

@@ -1,12 +1,12 @@
-//! What an error of SQLite means: that the database is ill, or that it does not take a change.
+//! What an error of SQLite means: a failure of the database, or the rejection of a change.
 
-use crate::{DatabaseError, sql::Model};
+use crate::{error::DatabaseError, sql::Model};
 
-/// What an error says, by its extended result code.
+/// The meaning of an error, by its extended result code.
 ///
-/// The codes that say that the database is ill are few, and known. Whatever else a statement raises is
-/// taken for a rejection of what it writes; [`isolate`](super::isolate) finds out whether it is.
-/// <https://www.sqlite.org/rescode.html>
+/// There are few codes for failures of the database, and they are listed. Every other error of a
+/// statement counts as a rejection of what it writes; [`isolate`](super::isolate) checks whether it is
+/// one. <https://www.sqlite.org/rescode.html>
 pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     let database = match error {
         sqlx::Error::Database(database) => database,
@@ -15,7 +15,7 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     };
     let message = database.message().to_owned();
     let what = message.split_once(": ").map_or(&*message, |(_, what)| what);
-    // The low byte is the primary code, the high one says more.
+    // The low byte is the primary code, the high byte the extension.
     let code = code(&*database);
     match (code & 0xff, code >> 8) {
         // SQLITE_ABORT, BUSY, LOCKED, NOMEM, INTERRUPT, FULL
@@ -27,10 +27,10 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         }
         // SQLITE_CONSTRAINT_DATATYPE, of a STRICT table; SQLITE_MISMATCH, of an integer key
         (19, 12) | (20, _) => DatabaseError::invalid_value("a field", "does not fit its type"),
-        // SQLITE_CONSTRAINT_FOREIGNKEY does not say which.
+        // SQLITE_CONSTRAINT_FOREIGNKEY does not name the key.
         (19, 3) => foreign_key(model),
         (19, 5) => DatabaseError::constraint(format!("{what} must not be null")),
-        // SQLITE_CONSTRAINT_TRIGGER: what a trigger says is written for who reads it.
+        // SQLITE_CONSTRAINT_TRIGGER: the text of a trigger is written for people.
         (19, 7) => DatabaseError::constraint(message.clone()),
         (19, 6 | 8 | 10) => DatabaseError::constraint(format!("{what} must be unique")),
         (19, _) => DatabaseError::constraint(what.to_owned()),
@@ -47,8 +47,8 @@ pub(super) fn foreign_key(model: &Model) -> DatabaseError {
     DatabaseError::constraint(format!("foreign key of {}", model.name))
 }
 
-/// Whether the error is surely about a row, and not about the statement: `SQLITE_TOOBIG`, `CONSTRAINT` or
-/// `MISMATCH`.
+/// Whether the error is certainly about a row, and not about the statement: `SQLITE_TOOBIG`,
+/// `CONSTRAINT` or `MISMATCH`.
 pub(super) fn is_of_a_row(error: &sqlx::Error) -> bool {
     let database = error.as_database_error();
     database.is_some_and(|database| matches!(code(database) & 0xff, 18..=20))

@@ -1,7 +1,7 @@
-//! Group commit: syncs that wait together share one transaction, and so one flush to the disk.
+//! Group commit: syncs that wait at the same time share one transaction, and so one flush to the disk.
 //!
-//! Each one still is all or nothing, behind a savepoint of its own, and is told of success only when
-//! the whole group has been committed.
+//! Each one is still all or nothing, by its own savepoint, and succeeds only after the whole group has
+//! been committed.
 
 use std::{
     collections::VecDeque,
@@ -14,34 +14,34 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{error::explain, transaction::Transaction};
 use crate::{
-    DatabaseError,
+    error::DatabaseError,
     sql::{Model, Writer},
 };
 
-/// How many syncs share a commit at most: the first one waits for the last.
+/// The greatest number of syncs that share a commit: the first one waits for the last.
 const MOST: usize = 64;
 
-/// The writers of one database that wait for their turn, first come first served.
+/// The writers of one database that wait for their turn, in order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Group(Arc<Mutex<Queue>>);
 
 #[derive(Debug, Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    /// Whether somebody hands out turns.
+    /// Whether there is a leader, who hands out turns.
     is_led: bool,
 }
 
 type Waiting = oneshot::Sender<Result<Turn, DatabaseError>>;
 
-/// A writer's turn with the group's transaction, which goes back to the leader whatever happens.
+/// A writer's turn with the group's transaction, which returns to the leader in any case.
 #[derive(Debug)]
 pub struct Turn {
     transaction: Option<Transaction>,
     back: mpsc::UnboundedSender<Returned>,
 }
 
-/// The transaction of a writer, and what it asks for.
+/// The transaction of a writer, and what the writer requests.
 #[derive(Debug)]
 struct Returned {
     transaction: Transaction,
@@ -50,11 +50,11 @@ struct Returned {
 
 #[derive(Debug)]
 enum Wish {
-    /// To undo what it wrote.
+    /// Undo its writes.
     Undo,
-    /// To keep it, and to be told how the commit went.
+    /// Keep its writes, and report the result of the commit.
     Keep(Told),
-    /// A transaction of its own; it has written nothing yet.
+    /// A separate transaction; the writer has written nothing yet.
     Alone(Waiting),
 }
 
@@ -91,7 +91,7 @@ impl Group {
         }
     }
 
-    /// Whether nobody leads, so that who has come must see to it.
+    /// Whether there is no leader, so that this writer must start one.
     fn enqueue(&self, sender: Waiting) -> bool {
         let mut queue = self.queue();
         queue.waiting.push_back(sender);
@@ -103,16 +103,16 @@ impl Group {
     }
 }
 
-/// How the writers of a database share it.
+/// How the writers share a database.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Sharing {
-    /// A constraint may fail the commit, and must not fail it for others.
+    /// A constraint may fail the commit, and must not fail the commit of others.
     pub(super) no_commit: bool,
-    /// The database is in memory, and lost with its connection.
+    /// The database is in memory, and is lost if its connection is closed.
     pub(super) in_memory: bool,
 }
 
-/// Hands out turns as long as somebody waits.
+/// Hands out turns as long as writers wait.
 struct Leader {
     group: Group,
     pool: SqlitePool,
@@ -126,15 +126,15 @@ impl Leader {
         let most = if self.of.no_commit { 1 } else { MOST };
         while let Some(first) = self.next_or_resign() {
             let mut alone = self.serve(first, most).await;
-            // Who wants to be alone has waited for its turn already.
+            // A writer that requests its own transaction has already waited for its turn.
             while let Some(waiting) = alone {
                 alone = self.serve(waiting, 1).await;
             }
         }
     }
 
-    /// Gives turns to the first and at most so many with one transaction, and then commits it. Returns
-    /// who wants one alone.
+    /// Gives turns to the first writer and a limited number of others in one transaction, and then
+    /// commits it. Returns the writer that requests its own transaction, if any.
     async fn serve(&self, first: Waiting, most: usize) -> Option<Waiting> {
         let mut transaction = match Transaction::begin(&self.pool, self.of.in_memory).await {
             Ok(transaction) => transaction,
@@ -148,16 +148,16 @@ impl Leader {
         let mut next = Some(first);
         while let Some(waiting) = next {
             let turn = Turn { transaction: Some(transaction), back: back.clone() };
-            // Who does not wait any more gives it back at once.
+            // A writer that no longer waits returns it immediately.
             drop(waiting.send(Ok(turn)));
             let came_back = returned.recv().await?;
             transaction = came_back.transaction;
             next = None;
-            // Each statement is a way to the connection's thread and back, so there are few of them.
+            // Each statement goes to the connection's thread and back, so there are few of them.
             let kept = match came_back.wish {
                 Wish::Alone(waiting) => {
                     if done.is_empty() {
-                        // Nobody shares this one.
+                        // This transaction is not shared.
                         transaction.rollback().await;
                         return Some(waiting);
                     }
@@ -178,8 +178,8 @@ impl Leader {
                 }
             };
             if let Err(error) = kept {
-                // The transaction has ended by itself, and with it what the others wrote: they begin
-                // again, and so do those who wait.
+                // The transaction has ended by itself, and the writes of the others are lost with it:
+                // they begin again, and so do those that wait.
                 transaction.rollback().await;
                 tell(done, || {
                     DatabaseError::conflict("the transaction of the group ended by itself")
@@ -198,7 +198,7 @@ impl Leader {
         match transaction.commit().await {
             Ok(()) => done.into_iter().for_each(|told| drop(told.send(Ok(())))),
             Err(error) => match explain(&self.log, error) {
-                // A constraint fails the commit of one who has it to itself.
+                // A constraint fails the commit of a writer that has its own transaction.
                 rejection if rejection.is_rejection() => {
                     let reason = rejection.to_string();
                     let mut first = Some(rejection);
@@ -219,7 +219,7 @@ impl Leader {
         alone
     }
 
-    /// The next who waits; if nobody does, the next to come leads.
+    /// The next writer that waits. If there is none, the next one to come becomes the leader.
     fn next_or_resign(&mut self) -> Option<Waiting> {
         let mut queue = self.group.queue();
         let next = queue.waiting.pop_front();
@@ -232,7 +232,8 @@ impl Leader {
 
 impl Drop for Leader {
     fn drop(&mut self) {
-        // If its runtime ended under it, those who wait hear of it, and the next to come leads.
+        // If the leader's runtime is shut down, the waiting writers get an error, and the next one to
+        // come becomes the leader.
         if !self.has_resigned {
             let mut queue = self.group.queue();
             queue.is_led = false;

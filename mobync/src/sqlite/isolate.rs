@@ -1,8 +1,8 @@
-//! Finds out which writes of a batch SQLite does not take, and does the others.
+//! Finds out which writes of a batch SQLite rejects, and executes the others.
 //!
-//! Not every statement that fails undoes what it did: `RAISE(FAIL)` keeps it, and behind
-//! `RAISE(ROLLBACK)` or a full disk the whole transaction is gone. So each try has a savepoint, which it
-//! goes back to, and which tells whether the transaction is still the one that was begun.
+//! Not every failed statement undoes its changes: `RAISE(FAIL)` keeps them, and after `RAISE(ROLLBACK)`
+//! or on a full disk the whole transaction is gone. So each try has a savepoint to roll back to, which
+//! also shows whether the transaction is still the same.
 
 use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, Either, Executor, SqliteConnection};
@@ -14,13 +14,16 @@ use super::{
     keys::ForeignKeys,
 };
 use crate::{
-    DatabaseError, Operation, Owner, Rejection,
+    diff::Operation,
+    error::DatabaseError,
+    owner::Owner,
     sql::{Arg, Batch, Column, Dialect, Writer, with_parameters},
+    unit::Rejection,
 };
 
-/// How many rows a try has at first, and at the most.
+/// How many rows a try has at first, and at most.
 const ROWS: (usize, usize) = (32, 256);
-/// How many rows that are tried one by one go to the connection's thread together, at the most.
+/// How many rows that are tried one by one are sent to the connection's thread together, at most.
 const TOGETHER: usize = 8;
 
 const NEXT: &str = "RELEASE mobync_try; SAVEPOINT mobync_try; ";
@@ -33,7 +36,7 @@ struct Tries<'t, 'b, 'w> {
     batch: &'t Batch<'b, 'w>,
     sql: String,
     rejections: Vec<Rejection>,
-    /// The statement is known to fail for what is in a row.
+    /// The statement is known to fail because of a row.
     is_sound: bool,
 }
 
@@ -57,7 +60,7 @@ pub(super) async fn isolate(
 }
 
 impl Tries<'_, '_, '_> {
-    /// Tries many rows at a time, and one by one those that are not taken together.
+    /// Tries many rows at a time, and tries rows one by one if they are rejected together.
     async fn try_parts(&mut self) -> Result<(), DatabaseError> {
         let (mut first, (least, most)) = (0, ROWS);
         let mut rows = least;
@@ -67,7 +70,7 @@ impl Tries<'_, '_, '_> {
             let taken = try_part(connection, self.owner, &part, &self.sql, None).await?;
             if let Err(NotTaken { error, .. }) = taken {
                 if self.command(UNDO).await.is_err() {
-                    // Not known for whose sake the transaction has ended.
+                    // It is unknown which row has ended the transaction.
                     self.turn.lose();
                     return Err(error);
                 }
@@ -85,8 +88,8 @@ impl Tries<'_, '_, '_> {
         Ok(())
     }
 
-    /// Tries a part's rows one by one: of those that are likely to be taken, several with one way to the
-    /// connection's thread.
+    /// Tries a part's rows one by one. Rows that are likely to be accepted are sent to the connection's
+    /// thread together.
     async fn try_together(&mut self, part: &Batch<'_, '_>) -> Result<(), DatabaseError> {
         let (mut first, mut prefix, mut together) = (0, "", 1);
         while first < part.len() {
@@ -103,7 +106,7 @@ impl Tries<'_, '_, '_> {
             let (done, error) = run_all(connection, &sql, &args).await;
             let before = usize::from(!prefix.is_empty());
             let Some(done) = done.get(before..) else {
-                // The savepoint is gone: the row before has ended the transaction.
+                // The savepoint is gone: the previous row has ended the transaction.
                 self.turn.lose();
                 return Ok(());
             };
@@ -113,7 +116,7 @@ impl Tries<'_, '_, '_> {
                 let row = group.part(row..row + 1);
                 let connection = self.turn.connection().ok_or_else(ended)?;
                 if !written && !is_done(connection, self.owner, &row).await? {
-                    // What it has done all the same cannot be undone any more, but when it is tried alone.
+                    // Its partial changes can only be undone if it is tried alone.
                     return Err(DatabaseError::left_out(&self.batch.model.name));
                 }
             }
@@ -145,7 +148,7 @@ impl Tries<'_, '_, '_> {
         Ok(())
     }
 
-    /// Tries each row by itself, with what the commit would check.
+    /// Tries each row by itself, with the constraints of the commit.
     async fn try_each(&mut self, keys: &ForeignKeys) -> Result<(), DatabaseError> {
         for row in 0..self.batch.len() {
             let row = self.batch.part(row..row + 1);
@@ -171,7 +174,7 @@ impl Tries<'_, '_, '_> {
         self.rejections.push(Rejection { place: row.first, error: name_field(row, error) });
     }
 
-    /// What fails for no rows at all says nothing of those that there are.
+    /// If the statement fails without rows, the error says nothing about the rows.
     async fn check_statement(&mut self) -> Result<(), DatabaseError> {
         let none = self.batch.part(0..0).args::<Sqlite>(self.owner);
         let sound = Sqlite::execute(self.turn.connection().ok_or_else(ended)?, &self.sql, &none);
@@ -193,7 +196,7 @@ fn ended() -> DatabaseError {
     DatabaseError::failed("the unit of work has ended")
 }
 
-/// Runs statements one behind the other, and returns how many rows each has written, up to the one that
+/// Runs statements one after another, and returns how many rows each has written, up to the one that
 /// fails.
 async fn run_all(
     connection: &mut SqliteConnection,
@@ -217,8 +220,8 @@ async fn run_all(
     }
 }
 
-/// Whether a batch is done, of which not all rows were written: what is not there need not be deleted,
-/// and a trigger may have put elsewhere what is made.
+/// Whether a batch is complete although not all rows were written: a row to delete may not exist, and a
+/// trigger may have written a created row to another table.
 async fn is_done(
     connection: &mut SqliteConnection,
     owner: &Owner,
@@ -234,7 +237,7 @@ async fn is_done(
     Ok(there.map_err(|error| explain(batch.model, error))?.len() == expected)
 }
 
-/// Why a part of a batch is not taken.
+/// Why a part of a batch is rejected.
 struct NotTaken {
     error: DatabaseError,
     is_of_a_row: bool,
@@ -279,7 +282,7 @@ async fn try_part(
     }
 }
 
-/// Which field of a single write has the value that its column cannot hold.
+/// The field of a single write whose value does not fit its column.
 fn name_field(part: &Batch<'_, '_>, error: DatabaseError) -> DatabaseError {
     let (DatabaseError::InvalidValue { .. }, Some(write)) = (&error, part.writes.first()) else {
         return error;
@@ -291,7 +294,7 @@ fn name_field(part: &Batch<'_, '_>, error: DatabaseError) -> DatabaseError {
     fields.next().unwrap_or(error)
 }
 
-/// Only STRICT tables do not take a value that passed the check; they name no type but these.
+/// Only STRICT tables reject a value that passed the check, and they have only these types.
 fn holds(column: &Column, json: &str) -> bool {
     let is_number = !json.starts_with(['"', '[', '{', 'n', 't', 'f']);
     match column.sql_type.to_ascii_uppercase().as_str() {

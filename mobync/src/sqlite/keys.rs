@@ -1,11 +1,11 @@
-//! Foreign keys, looked at for the rows that a write concerns. SQLite itself says only whether any row of
-//! the database breaks one, and only at the commit or by reading every table.
+//! Foreign keys, checked for the rows that a write concerns. SQLite itself only says whether any row of
+//! the database violates one, and only at the commit or by reading every table.
 
 use sqlx::SqliteConnection;
 
 use super::Sqlite;
 use crate::{
-    Operation,
+    diff::Operation,
     sql::{Arg, Batch, Dialect, quote},
 };
 
@@ -13,12 +13,12 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct ForeignKeys {
     keys: Vec<ForeignKey>,
-    /// How many rows break one, if all rows are looked at: triggers and cascades write others than those
-    /// that they were asked to.
+    /// The number of rows that violate one, if all rows must be checked: triggers and cascades write
+    /// other rows than the statement.
     in_all: Option<i64>,
 }
 
-/// One of them: columns of a child, and those of its parent that they name.
+/// One foreign key: columns of a child, and the columns of its parent that they reference.
 #[derive(Debug)]
 struct ForeignKey {
     child: String,
@@ -26,11 +26,11 @@ struct ForeignKey {
     columns: Vec<(String, String)>,
 }
 
-/// A column of a foreign key, as the catalogue has it.
+/// A column of a foreign key in the catalogue.
 type Row = (String, i64, String, String, Option<String>);
 
 impl ForeignKeys {
-    /// Those of the main database; `in_all` if all rows are to be looked at.
+    /// The foreign keys of the main database; `in_all` if all rows must be checked.
     pub(super) async fn learn(
         connection: &mut SqliteConnection,
         in_all: bool,
@@ -50,7 +50,7 @@ impl ForeignKeys {
         let keys = rows.chunk_by(|left, right| (&left.0, left.1) == (&right.0, right.1));
         let keys = keys.filter_map(|columns| {
             let (child, _, parent, ..) = columns.first()?;
-            // What names no column of its parent is told by every write.
+            // Every write reports a key without a matching column in its parent.
             let columns = columns.iter().map(|column| Some((column.3.clone(), column.4.clone()?)));
             let columns = columns.collect::<Option<_>>()?;
             Some(ForeignKey { child: child.clone(), parent: parent.clone(), columns })
@@ -58,7 +58,7 @@ impl ForeignKeys {
         Ok(Self { keys: keys.collect(), in_all: None })
     }
 
-    /// What rows could name of those that a batch is about to change or to remove.
+    /// The parent keys of the rows that a batch is about to change or remove.
     pub(super) async fn parents(
         &self,
         connection: &mut SqliteConnection,
@@ -90,8 +90,8 @@ impl ForeignKeys {
         Ok(parents)
     }
 
-    /// Whether a row that a batch has written, or that named one of the `parents` that it had, names no
-    /// row now.
+    /// Whether a row that the batch has written, or that referenced one of the earlier `parents`, now
+    /// references no row.
     pub(super) async fn are_broken(
         &self,
         connection: &mut SqliteConnection,
@@ -143,7 +143,7 @@ impl ForeignKeys {
 }
 
 impl ForeignKey {
-    /// The condition that the child `t` names a parent that is not there.
+    /// The condition that the child `t` references a parent that does not exist.
     fn is_broken(&self) -> String {
         let names: Vec<String> = self
             .columns
@@ -164,7 +164,7 @@ impl ForeignKey {
     }
 }
 
-/// Names are the same in SQLite whatever their case.
+/// SQLite compares names without case.
 fn same(left: &str, right: &str) -> bool {
     left.eq_ignore_ascii_case(right)
 }

@@ -1,18 +1,20 @@
-//! Entries of the log, a tick to a row: to hand a row over to another thread costs more than what is
-//! in it.
+//! Entries of the log, with all entries of a tick in one row, because passing a row to another thread
+//! costs more than reading its contents.
 
 use crate::{
-    DatabaseError, Diff, Operation, Owner,
+    diff::{Diff, Operation},
+    error::DatabaseError,
     json::Text,
     merge::LogEntry,
+    owner::Owner,
     sql::{ENTRY, Model},
 };
 
-/// Stands between the JSON texts of a tick, for none has that character in it.
+/// Separates the JSON texts of a tick, because none contains this character.
 const SEPARATOR: char = '\u{1e}';
 
-/// A select of the owner's entries from a tick on: rows of the window, with an array of what else a
-/// tick's entries have in the place of the id.
+/// A select of the owner's entries from a tick on: rows of the window. In place of the id they have an
+/// array with the other columns of a tick's entries.
 pub(super) fn select(log: &Model, start: &str) -> String {
     format!(
         "SELECT {ENTRY} AS kind, \
@@ -49,7 +51,7 @@ pub(super) struct Tick<'r> {
     jsons: Vec<&'r str>,
 }
 
-/// What an entry has beside its json_data.
+/// The columns of an entry besides json_data.
 type Head<'r> = (Text<'r>, i64, Operation, Text<'r>);
 
 impl<'r> Tick<'r> {

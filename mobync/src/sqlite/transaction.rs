@@ -1,20 +1,20 @@
-//! A transaction of SQLite that knows when it has ended by itself.
+//! A transaction of SQLite that detects when it has ended by itself.
 
 use sqlx::{AssertSqlSafe, SqliteConnection, SqlitePool, pool::PoolConnection};
 
 /// A connection in a transaction, with a savepoint at its beginning.
 ///
-/// SQLite rolls a transaction back by itself where the disk is full, and where a trigger says so; what
-/// is written behind that is kept at once. sqlx does not hear of it: its own transaction would give the
-/// connection back to the pool, where it fails whoever begins the next one.
+/// SQLite rolls a transaction back by itself if the disk is full, or if a trigger does so. Later writes
+/// are then committed one by one. sqlx does not notice this: its own transaction type would return the
+/// connection to the pool, where the next transaction fails.
 #[derive(Debug)]
 pub(super) struct Transaction {
     connection: Option<PoolConnection<sqlx::Sqlite>>,
-    /// The database is lost with its connection.
+    /// The database is lost if its connection is closed.
     in_memory: bool,
 }
 
-/// The savepoint that a writer's turn begins with.
+/// The savepoint at the beginning of a writer's turn.
 const TURN: &str = "SAVEPOINT mobync_sync";
 
 impl Transaction {
@@ -23,7 +23,7 @@ impl Transaction {
         let mut transaction = Self { connection, in_memory };
         match transaction.run("BEGIN IMMEDIATE; SAVEPOINT mobync_sync").await {
             Ok(()) => Ok(transaction),
-            // Somebody else writes: nothing has begun.
+            // Another process writes: nothing has begun.
             Err(error) if is_busy(&error) => {
                 transaction.connection = None;
                 Err(error)
@@ -39,12 +39,12 @@ impl Transaction {
         self.connection.as_deref_mut()
     }
 
-    /// Keeps what the last turn wrote, and begins the next one.
+    /// Keeps the writes of the last turn, and begins the next one.
     pub(super) async fn next_turn(&mut self) -> Result<(), sqlx::Error> {
         self.run(&format!("RELEASE mobync_sync; {TURN}")).await
     }
 
-    /// Undoes what the last turn wrote.
+    /// Undoes the writes of the last turn.
     pub(super) async fn undo_turn(&mut self) -> Result<(), sqlx::Error> {
         self.run("ROLLBACK TO mobync_sync").await
     }
@@ -58,7 +58,7 @@ impl Transaction {
         committed
     }
 
-    /// Undoes all of it. A connection whose transaction has ended by itself is closed.
+    /// Undoes everything. A connection whose transaction has ended by itself is closed.
     pub(super) async fn rollback(mut self) {
         if self.run("ROLLBACK").await.is_ok() || self.in_memory {
             self.connection = None;

@@ -1,9 +1,15 @@
-//! What a sync asks of the log, by the reads that every database has.
+//! What a sync asks of the log, with the reads that every database has.
 
 use std::collections::{HashMap, HashSet};
 
-use super::{UnitOfWork, Window, WindowQuery};
-use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, merge::Snapshot, owner::Owner};
+use super::{UnitOfWork, WindowQuery};
+use crate::{
+    diff::Diff,
+    error::DatabaseError,
+    filter::ReadFilter,
+    merge::{Snapshot, Window},
+    owner::Owner,
+};
 
 pub(super) async fn read_window<U: UnitOfWork>(
     unit: &mut U,
@@ -49,7 +55,8 @@ pub(super) async fn read_window<U: UnitOfWork>(
     Ok(window)
 }
 
-/// No tick is left out, so the clock is the first one without an entry: doubling, then halving.
+/// No tick is missing, so the clock is the first one without an entry: an exponential search, then a
+/// binary search.
 pub(super) async fn probe_clock<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,

@@ -6,7 +6,10 @@ use serde_json::Value;
 
 use super::{UnitOfWork, WindowQuery};
 use crate::{
-    diff::Diff, error::DatabaseError, filter::ReadFilter, merge::object_in, owner::Owner,
+    diff::{Diff, object_in},
+    error::DatabaseError,
+    filter::ReadFilter,
+    owner::Owner,
     record::Record,
 };
 

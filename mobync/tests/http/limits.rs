@@ -18,7 +18,7 @@ use http::{Request, Response};
 use http_body::{Body, Frame};
 use mobync::{
     Mobync, Owner,
-    http::{Endpoint, Limits},
+    http::{Endpoint, Head, Limits, Token, authenticate, receive},
     memory::MemoryDatabase,
 };
 use serde_json::Value;
@@ -193,6 +193,37 @@ async fn a_body_that_is_dropped_in_the_middle_holds_nothing() {
     let mut body = SYNC.to_vec();
     body.resize(90 * 1024, b' ');
     assert_eq!(send(&limits, None, Pieces::new([(AT_ONCE, bytes(&body))])).await.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_handler_has_of_a_request_counts_as_held_until_it_is_done_with_it() {
+    let limits = limits().max_body_bytes(usize::MAX).body_bytes_at_once(100 * 1024);
+    let mut body = SYNC.to_vec();
+    body.resize(60 * 1024, b' ');
+    let head = || Head {
+        method: "POST",
+        token: Token::of_headers([&b"Bearer ada"[..]]),
+        content_type: Some(b"application/json"),
+        ..Head::default()
+    };
+    let body = || Pieces::new([(AT_ONCE, bytes(&body))]);
+    let by_ada = async |_| Ok(Owner::new("ada")?);
+    let received = async || receive(head(), body(), &limits).await;
+    let authenticated = async || authenticate(head(), body(), &limits, by_ada).await;
+    let code = async || received().await.err().map(|error| error.code());
+
+    for is_known in [false, true] {
+        let request =
+            if is_known { authenticated().await.unwrap().1 } else { received().await.unwrap() };
+        assert_eq!(code().await, Some("busy"));
+        assert_eq!(authenticated().await.unwrap_err().code(), "busy");
+        // As handlers do: the diffs are moved out, and the rest goes with the handler.
+        let (copy, diffs) = (request.clone(), request.diffs);
+        drop(diffs);
+        assert_eq!(code().await, Some("busy"));
+        drop(copy);
+    }
+    assert_eq!(code().await, None);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,6 +5,7 @@
 mod hostile;
 mod limits;
 mod members;
+mod messages;
 #[path = "../support/mod.rs"]
 mod support;
 mod tokens;
@@ -14,7 +15,7 @@ use std::time::Duration;
 use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::Full;
 use mobync::{
-    Database, Error, Mobync, Owner,
+    Database, Error, Mobync, Owner, Rules,
     http::{AuthError, Credentials, Endpoint, respond},
     memory::MemoryDatabase,
 };
@@ -52,16 +53,7 @@ impl Server {
 
 impl<D: Database> Server<D> {
     async fn send(&self, request: Request<Full<bytes::Bytes>>) -> Answer {
-        let endpoint = Endpoint::new(self.0.clone(), auth).max_body_bytes(100_000);
-        let (parts, body) = endpoint.handle(request).await.into_parts();
-        let json =
-            if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
-        assert_eq!(parts.headers[header::CONTENT_TYPE], "application/json");
-        if !body.is_empty() {
-            assert_eq!(parts.headers[header::CONTENT_LENGTH], body.len().to_string());
-            assert_eq!(json["success"], parts.status.is_success());
-        }
-        Answer { status: parts.status.as_u16(), response: Response::from_parts(parts, ()), json }
+        answer(self.0.clone(), request).await
     }
 
     async fn post(&self, body: impl Into<bytes::Bytes>) -> Answer {
@@ -74,6 +66,21 @@ impl<D: Database> Server<D> {
         let body = json!({"auth_token": token, "logical_clock": clock, "diffs": diffs});
         self.post(body.to_string()).await
     }
+}
+
+async fn answer<D: Database, R: Rules>(
+    mobync: Mobync<D, R>,
+    request: Request<Full<bytes::Bytes>>,
+) -> Answer {
+    let endpoint = Endpoint::new(mobync, auth).max_body_bytes(100_000);
+    let (parts, body) = endpoint.handle(request).await.into_parts();
+    let json = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
+    assert_eq!(parts.headers[header::CONTENT_TYPE], "application/json");
+    if !body.is_empty() {
+        assert_eq!(parts.headers[header::CONTENT_LENGTH], body.len().to_string());
+        assert_eq!(json["success"], parts.status.is_success());
+    }
+    Answer { status: parts.status.as_u16(), response: Response::from_parts(parts, ()), json }
 }
 
 fn post(body: impl Into<bytes::Bytes>) -> Request<Full<bytes::Bytes>> {
@@ -309,14 +316,19 @@ fn every_error_has_the_status_and_code_of_the_table() {
         (Error::ClockAhead { device: 2, server: 1 }, 409, "clock_ahead"),
         (Error::PayloadTooLarge(text()), 413, "payload_too_large"),
         (Error::UnsupportedMediaType("x"), 415, "unsupported_media_type"),
-        (Error::UnknownModel { diff_id: text(), model: text() }, 422, "unknown_model"),
+        (Error::UnknownModel { diff_id: Some(text()), model: text() }, 422, "unknown_model"),
         (
-            Error::UnknownField { diff_id: text(), model: text(), field: text(), known: vec![] },
+            Error::UnknownField {
+                diff_id: Some(text()),
+                model: text(),
+                field: text(),
+                known: vec![],
+            },
             422,
             "unknown_field",
         ),
-        (Error::InvalidValue { diff_id: text(), reason: text() }, 422, "invalid_value"),
-        (Error::Constraint { diff_id: text(), reason: text() }, 422, "constraint"),
+        (Error::InvalidValue { diff_id: Some(text()), reason: text() }, 422, "invalid_value"),
+        (Error::Constraint { diff_id: Some(text()), reason: text() }, 422, "constraint"),
         (Error::TooManyListeners { most: 9 }, 429, "too_many_listeners"),
         (Error::Internal("secret".into()), 500, "internal"),
         (

@@ -38,7 +38,12 @@ async fn members_that_break_a_rule_are_told_by_name() {
             "invalid_request",
             "logical_clock is missing",
         ),
-        (body(json!(0), json!([7])).to_string(), 400, "invalid_diff", "diffs[0] must be an object"),
+        (
+            body(json!(0), json!([7])).to_string(),
+            400,
+            "invalid_diff",
+            "it must be an object (diffs[0])",
+        ),
     ];
     for (body, status, code, message) in cases {
         let answer = server.post(body.clone()).await;
@@ -75,7 +80,7 @@ async fn a_diff_that_breaks_a_rule_is_named_with_what_is_wrong() {
         (json!({"id": missing}), "id is missing"),
         (json!({"id": ""}), "id must not be empty"),
         (json!({"id": 7}), "id must be a string"),
-        (json!({"id": long}), "longer than 1024 bytes"),
+        (json!({"id": long}), "longer than 1,024 bytes"),
         (json!({"id": "a\u{0}b"}), "NUL"),
         (json!({"owner": missing}), "owner is missing"),
         (json!({"owner": null}), "owner is missing"),
@@ -93,7 +98,7 @@ async fn a_diff_that_breaks_a_rule_is_named_with_what_is_wrong() {
         (json!({"model": ""}), "model must not be empty"),
         (json!({"json_data": missing}), "json_data is missing"),
         (json!({"json_data": {"id": "t1"}}), "json_data must be a string"),
-        (json!({"json_data": ""}), "json_data is not valid"),
+        (json!({"json_data": ""}), "json_data cannot be read: it is empty"),
         (json!({"json_data": "[]"}), "json_data must be a JSON object"),
         (json!({"json_data": "{}"}), "must have the id"),
         (json!({"json_data": "{\"id\": 1}"}), "the id in json_data must be a string"),

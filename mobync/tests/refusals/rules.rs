@@ -1,7 +1,8 @@
 //! Who is asked before a diff is done: the application's rules, and a database's own methods.
 
 use mobync::{
-    Diff, Error, Mobync, Owner, Refusal, Rules, Synchronizer, View, memory::MemoryDatabase,
+    Change, Database, Diff, Error, Mobync, Owner, Record, Refusal, Rules, Synchronizer, View,
+    memory::MemoryDatabase,
 };
 use serde_json::json;
 
@@ -50,7 +51,7 @@ async fn a_rule_sees_the_requests_earlier_diffs_done() {
         delete("m1").model("members").at(9),
         create("t4", json!({})),
     ];
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     let said: Vec<_> = answer.refused.iter().map(|refused| &*refused.message).collect();
     assert_eq!(said, ["Join first.", "Two tasks are enough.", "Join first."]);
     assert_eq!(mobync.database().records(&ada(), "tasks").len(), 2);
@@ -68,7 +69,7 @@ impl Rules for OnDelete {
 #[tokio::test]
 async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
     let mobync = Mobync::new(MemoryDatabase::new());
-    mobync.apply(0, diffs([create("t1", json!({"a": 1}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({"a": 1}))])).await.unwrap();
     let mobync = mobync.rules(MembersOnly);
     // Before its turn the delete looks forbidden; in its turn it is allowed: a life apart.
     let sent = [
@@ -77,19 +78,19 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
         create("m1", json!({})).model("members"),
         delete("t1").at(2),
     ];
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert_eq!(answer.refused.len(), 1, "the create came before the joining: {:?}", answer.refused);
 
     // The same with a create that is allowed, for the rule on creates is off.
     let mobync = Mobync::new(MemoryDatabase::new());
-    mobync.apply(0, diffs([create("t1", json!({"a": 1}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs([create("t1", json!({"a": 1}))])).await.unwrap();
     let mobync = mobync.rules(OnDelete);
     let sent = [
         create("t1", json!({"a": 2})).at(1),
         create("m1", json!({})).model("members"),
         delete("t1").at(2),
     ];
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert!(answer.refused.is_empty(), "{:?}", answer.refused);
     assert_eq!(answer.diffs.iter().map(line).collect::<Vec<_>>(), [r#"create t1 {"a":1}"#]);
     let task = mobync.database().records(&ada(), "tasks");
@@ -97,13 +98,13 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
 
     // And the other way round: allowed before its turn, refused in its turn.
     let clock = answer.logical_clock;
-    mobync.apply(clock, diffs([create("t2", json!({"a": 1}))]), &ada()).await.unwrap();
+    mobync.apply(&ada(), clock, diffs([create("t2", json!({"a": 1}))])).await.unwrap();
     let sent = [
         create("t2", json!({"a": 3})).at(1),
         delete("m1").model("members"),
         delete("t2").at(2).id("d2"),
     ];
-    let answer = mobync.apply(clock, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), clock, diffs(sent)).await.unwrap();
     let told: Vec<_> = answer.refused.iter().map(|refused| &*refused.diff_id).collect();
     assert_eq!(told, ["d2"]);
     let task = mobync.database().records(&ada(), "tasks");
@@ -119,8 +120,85 @@ async fn a_failing_rule_fails_the_sync() {
         }
     }
     let mobync = Mobync::new(MemoryDatabase::new()).rules(Failing);
-    let error = mobync.apply(0, diffs([create("t1", json!({}))]), &ada()).await.unwrap_err();
+    let error = mobync.apply(&ada(), 0, diffs([create("t1", json!({}))])).await.unwrap_err();
     assert!(matches!(error, Error::Internal(_)));
+}
+
+/// Asked about every diff, and told what kind it is of.
+async fn no_kind_named_after_itself(
+    _: &Owner,
+    diff: &Diff,
+    view: &mut View<'_>,
+) -> Result<(), Refusal> {
+    if diff.object_id()? == diff.operation.as_str() && view.find("tasks", "t9").await?.is_none() {
+        return Err(Refusal::because(format!("No {}.", diff.operation)));
+    }
+    Ok(())
+}
+
+/// Sends one diff of each kind that is refused, and one that is not.
+async fn refused_of_each_kind(mobync: Mobync<impl Database, impl Rules>) -> Vec<String> {
+    let objects = ["create", "update", "delete"];
+    let changes = objects.map(|id| Change::create("tasks", Record::new(id)));
+    mobync.write(&ada(), changes).await.unwrap();
+    let sent = [
+        create("t1", json!({})),
+        create("create", json!({})),
+        update("update", json!({"a": 1})),
+        delete("delete"),
+        update("t1", json!({"a": 1})),
+        delete("t1").at(1),
+    ];
+    let answer = mobync.apply(&ada(), 1, diffs(sent)).await.unwrap();
+    answer.refused.into_iter().map(|refused| refused.message).collect()
+}
+
+#[tokio::test]
+async fn a_function_or_a_closure_is_asked_about_every_diff() {
+    let mobync = || Mobync::new(MemoryDatabase::new());
+    let all = ["No create.", "No update.", "No delete."];
+    assert_eq!(refused_of_each_kind(mobync().rules(no_kind_named_after_itself)).await, all);
+    assert_eq!(refused_of_each_kind(mobync().rules(no_kind_named_after_itself).erase()).await, all);
+    let closure = async |owner: &Owner, diff: &Diff, view: &mut View<'_>| -> Result<(), Refusal> {
+        no_kind_named_after_itself(owner, diff, view).await
+    };
+    assert_eq!(refused_of_each_kind(mobync().rules(closure)).await, all);
+    assert_eq!(refused_of_each_kind(mobync().rules(Some(closure))).await, all);
+    assert!(refused_of_each_kind(mobync().rules(None::<MembersOnly>)).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_diff_that_does_not_fit_a_rules_type_is_refused_alone() {
+    #[derive(serde::Deserialize)]
+    struct Task {
+        a: Option<i64>,
+    }
+    async fn few(_: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Refusal> {
+        match diff.parse::<Task>()?.a {
+            Some(10..) => Err(Refusal::because("That is too much.")),
+            _ => Ok(()),
+        }
+    }
+    let mobync = Mobync::new(MemoryDatabase::new()).rules(few);
+    let sent = || {
+        [
+            create("t1", json!({"a": "many"})).id("d1"),
+            create("t2", json!({"a": 11})).id("d2"),
+            create("t3", json!({"a": 9, "b": 1})).id("d3"),
+        ]
+    };
+    let answer = mobync.apply(&ada(), 0, diffs(sent())).await.unwrap();
+    let refused: Vec<_> =
+        answer.refused.iter().map(|refused| (&*refused.diff_id, &*refused.code)).collect();
+    assert_eq!(refused, [("d1", "invalid_value"), ("d2", "forbidden")]);
+    assert!(answer.refused[0].message.contains("does not fit"), "{answer:?}");
+    assert_eq!(mobync.database().records(&ada(), "tasks").len(), 1);
+
+    let whole = Mobync::new(MemoryDatabase::new()).rules(few).all_or_nothing(true);
+    let error = whole.apply(&ada(), 0, diffs(sent())).await.unwrap_err();
+    assert_eq!((error.code(), error.diff_id()), ("invalid_value", Some("d1")));
+    let error = whole.apply(&ada(), 0, diffs(sent().into_iter().skip(1))).await.unwrap_err();
+    assert_eq!((error.code(), error.diff_id()), ("forbidden", Some("d2")));
 }
 
 /// The seven methods' own way to refuse.

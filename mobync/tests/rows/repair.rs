@@ -233,8 +233,8 @@ async fn the_watcher_drains_and_tells_those_who_listen() {
     database.break_table("notes", false);
     came_to(&ada(), 2).await;
     watcher.abort();
-    let answer = mobync.apply(1, Vec::new(), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 1, Vec::new()).await.unwrap();
     assert_eq!(lines(&answer.diffs), [r#"create n1 {"a":null,"b":null,"c":null}"#]);
     let sent = update("t1", json!({"b": "y"})).0;
-    assert_eq!(mobync.apply(2, vec![sent], &ada()).await.unwrap().logical_clock, 3);
+    assert_eq!(mobync.apply(&ada(), 2, vec![sent]).await.unwrap().logical_clock, 3);
 }

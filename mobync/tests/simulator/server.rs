@@ -137,7 +137,7 @@ impl<D: Place> Server<D> {
     }
 
     async fn apply(&self, Posted { owner, clock, diffs }: &Posted) -> Outcome {
-        self.mobync.apply(*clock, diffs.clone(), &self.owners[*owner].0).await
+        self.mobync.apply(&self.owners[*owner].0, *clock, diffs.clone()).await
     }
 
     /// Everything is as the text says, if the requests were served in this order.

@@ -55,7 +55,7 @@ impl Device {
     ) -> Vec<String> {
         let sent = diffs(sent);
         self.apply(&sent);
-        let answer = mobync.apply(self.clock, sent, owner).await.unwrap();
+        let answer = mobync.apply(owner, self.clock, sent).await.unwrap();
         assert!(answer.refused.is_empty(), "{:?}", answer.refused);
         self.clock = answer.logical_clock;
         self.apply(&answer.diffs);
@@ -268,7 +268,7 @@ async fn a_sync_gives_way_to_an_application_that_holds_the_row() {
     sqlx::query("DELETE FROM lists WHERE id = 'l1'").execute(&mut *app).await.unwrap();
     let sent = diffs([update("l1", json!({"name": "x"})).model("lists").at(9)]);
     let started = Instant::now();
-    let error = impatient.apply(device.clock, sent, &ada).await.unwrap_err();
+    let error = impatient.apply(&ada, device.clock, sent).await.unwrap_err();
     assert_eq!(error.code(), "busy", "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     app.commit().await.unwrap();
@@ -497,7 +497,7 @@ async fn what_others_commit_between_the_drain_and_the_writes_is_met() {
             // A device's time is before what the application does then.
             let sent = diffs([sent.model("lists").at(1)]);
             device.apply(&sent);
-            let answer = with_rules.apply(device.clock, sent, &ada()).await.unwrap();
+            let answer = with_rules.apply(&ada(), device.clock, sent).await.unwrap();
             assert!(answer.refused.is_empty(), "{sql}: {:?}", answer.refused);
             assert_eq!(answer.logical_clock, clock + 2, "{sql}: what others did comes first");
             device.clock = answer.logical_clock;

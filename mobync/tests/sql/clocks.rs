@@ -68,7 +68,7 @@ async fn process(
 
 async fn sync(mobync: &Mobync<PostgresDatabase>, clock: i64, id: &str) {
     let sent = diffs([create(id, json!({"name": "Milk"}))]);
-    let answer = mobync.apply(clock, sent, &owner(NAME)).await.unwrap();
+    let answer = mobync.apply(&owner(NAME), clock, sent).await.unwrap();
     assert_eq!(answer.logical_clock, clock + 1);
 }
 
@@ -110,7 +110,7 @@ async fn a_sync_is_heard_of_in_the_other_process() {
     sync(&processes.there, 0, "t1").await;
     device.hears(1).await;
     let changes = diffs([update("t1", json!({"name": "Bread"})), create("t2", json!({}))]);
-    processes.there.apply(1, changes, &owner(NAME)).await.unwrap();
+    processes.there.apply(&owner(NAME), 1, changes).await.unwrap();
     device.hears(2).await;
 }
 

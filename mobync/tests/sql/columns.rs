@@ -145,7 +145,7 @@ fn willed(columns: &str) -> String {
 }
 
 #[tokio::test]
-async fn columns_with_a_will_of_their_own_are_told() {
+async fn columns_of_postgresql_with_a_will_of_their_own_are_told() {
     const FUNCTION: &str =
         "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'";
     let postgres: [Willed; 14] = [
@@ -218,7 +218,10 @@ async fn columns_with_a_will_of_their_own_are_told() {
         let database = PostgresDatabase::builder().table("tasks").pool(pool).await.unwrap();
         assert_eq!(unit(&database).await.will("tasks"), Will::Any, "{statements:?}");
     }
+}
 
+#[tokio::test]
+async fn columns_of_sqlite_with_a_will_of_their_own_are_told() {
     let sqlite: [Willed; 8] = [
         ("b TEXT", &[], Will::None),
         ("b CLOB DEFAULT '{}'", &[], Will::None),

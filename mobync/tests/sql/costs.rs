@@ -118,7 +118,7 @@ async fn a_sync_takes_few_round_trips_however_long_the_history() {
         // A pool looks after a connection that it got back.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let before = trips.load(Ordering::SeqCst);
-        let answer = mobync.apply(clock, diffs(sent), &owner(name)).await.unwrap();
+        let answer = mobync.apply(&owner(name), clock, diffs(sent)).await.unwrap();
         (answer, trips.load(Ordering::SeqCst) - before)
     };
     let counted = async |clock: i64, sent: Vec<Sent>, name: &str| {
@@ -177,7 +177,7 @@ async fn refusals_take_few_round_trips_however_many_there_are() {
             });
             tokio::time::sleep(Duration::from_millis(50)).await;
             let before = trips.load(Ordering::SeqCst);
-            let answer = mobync.apply(0, diffs(sent), &owner(&name)).await.unwrap();
+            let answer = mobync.apply(&owner(&name), 0, diffs(sent)).await.unwrap();
             let counted = trips.load(Ordering::SeqCst) - before;
             assert_eq!(answer.refused.len(), 1_000 / every, "{name}");
             assert!(counted <= 24, "{name}: {counted} round trips");
@@ -208,7 +208,7 @@ async fn changes_that_cannot_go_together_are_tried_without_a_block_for_each() {
         let a = if n % 50 == 7 { "bad" } else { "x" };
         create(&format!("t{n}"), json!({"a": a})).model(["tasks", "lists"][n % 2])
     });
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert_eq!(answer.refused.len(), 4);
     let count = async |sql: &'static str| -> i64 {
         sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap()
@@ -228,7 +228,7 @@ async fn many_updates_of_one_object_take_few_round_trips() {
     let mut sent = vec![create("t0", json!({"name": "Milk"})), create("t1", json!({}))];
     sent.extend((0..1_500).map(|n| update(&format!("t{}", n % 2), json!({"name": n.to_string()}))));
     let before = trips.load(Ordering::SeqCst);
-    let answer = mobync.apply(0, diffs(sent), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     let counted = trips.load(Ordering::SeqCst) - before;
     // Some of them prepare statements.
     assert!(counted <= 20, "{counted} round trips");
@@ -247,7 +247,7 @@ async fn nothing_to_push_takes_no_lock_and_writes_nothing() {
     let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
     database.set_up().await.unwrap();
     let mobync = Mobync::new(database);
-    mobync.apply(0, diffs(creates("t")), &ada()).await.unwrap();
+    mobync.apply(&ada(), 0, diffs(creates("t"))).await.unwrap();
 
     // Somebody else writes for Ada, and takes long.
     let mut other = pool.begin().await.unwrap();
@@ -256,7 +256,7 @@ async fn nothing_to_push_takes_no_lock_and_writes_nothing() {
     {
         sqlx::query(statement).execute(&mut *other).await.unwrap();
     }
-    let answer = mobync.apply(0, Vec::new(), &ada()).await.unwrap();
+    let answer = mobync.apply(&ada(), 0, Vec::new()).await.unwrap();
     assert_eq!((answer.logical_clock, answer.diffs.len()), (1, 10));
 }
 
@@ -272,11 +272,11 @@ async fn all_kinds_of_syncs(mobync: &Mobync<PostgresDatabase>) {
         update("first", json!({"name": "x"})),
         create("first", json!({"name": "y"})), // a first create
     ]);
-    let first = mobync.apply(clock, diffs(sent.clone()), &ada()).await.unwrap();
+    let first = mobync.apply(&ada(), clock, diffs(sent.clone())).await.unwrap();
     assert!(first.refused.is_empty());
-    mobync.apply(clock, diffs(sent), &ada()).await.unwrap(); // a retry
-    mobync.apply(clock - 100, Vec::new(), &ada()).await.unwrap();
-    mobync.apply(clock + 1, Vec::new(), &ada()).await.unwrap();
+    mobync.apply(&ada(), clock, diffs(sent)).await.unwrap(); // a retry
+    mobync.apply(&ada(), clock - 100, Vec::new()).await.unwrap();
+    mobync.apply(&ada(), clock + 1, Vec::new()).await.unwrap();
 }
 
 /// Counts of the tables' statistics, behind the end of all connections, which hand them in then.
@@ -312,7 +312,7 @@ async fn sync_often(filled: &PgPool) -> PgPool {
             update("t7", json!({"name": format!("{clock}")})),
             delete(&format!("again{}", clock - 1)),
         ];
-        mobync.apply(clock, diffs(sent), &ada()).await.unwrap();
+        mobync.apply(&ada(), clock, diffs(sent)).await.unwrap();
     }
     pool
 }
@@ -427,8 +427,8 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
     let sent: Vec<Sent> = sent.into_iter().map(|sent| sent.model("errands")).collect();
     let one = owner("owner0");
     for clock in [100_000, 99_900] {
-        mobync.apply(clock, diffs(sent.clone()), &one).await.unwrap();
-        mobync.apply(clock, Vec::new(), &one).await.unwrap();
+        mobync.apply(&one, clock, diffs(sent.clone())).await.unwrap();
+        mobync.apply(&one, clock, Vec::new()).await.unwrap();
     }
 
     let mut statements = heard.lock().unwrap().clone();

@@ -49,11 +49,11 @@ async fn owners_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, id: 
         let owner = owner(name);
         // To a stranger, nothing is there: not even that there is something.
         let sent = diffs([update(id, json!({"a": "stolen"})), delete(id).at(1)]);
-        match server.0.apply(0, sent, &owner).await {
+        match server.0.apply(&owner, 0, sent).await {
             Err(error) => {
                 assert_eq!(error.code(), "internal", "{what}: {name:?}");
                 let sent = diffs([create(id, json!({"a": name}))]);
-                assert!(server.0.apply(0, sent, &owner).await.is_err(), "{what}: {name:?}");
+                assert!(server.0.apply(&owner, 0, sent).await.is_err(), "{what}: {name:?}");
                 continue;
             }
             Ok(answer) => {
@@ -62,12 +62,12 @@ async fn owners_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, id: 
             }
         }
         let sent = diffs([create(id, json!({"a": name}))]);
-        let answer = server.0.apply(1, sent, &owner).await.unwrap();
+        let answer = server.0.apply(&owner, 1, sent).await.unwrap();
         assert!(answer.refused.is_empty(), "{what}: {name:?} {answer:?}");
         assert_eq!(answer.logical_clock, 2, "{what}: {name:?}");
         there.push((owner, 2));
         for (owner, clock) in &there {
-            let back = server.0.apply(0, Vec::new(), owner).await.unwrap();
+            let back = server.0.apply(owner, 0, Vec::new()).await.unwrap();
             assert_eq!((back.logical_clock, back.diffs.len()), (*clock, 1), "{what}: {owner:?}");
             assert_eq!(data(&back.diffs[0])["a"], owner.as_str(), "{what}");
             let mut unit = server.0.database().open(owner, Access::Read).await.unwrap();
@@ -79,7 +79,7 @@ async fn owners_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, id: 
     assert!(!there.is_empty(), "{what}: somebody can sync");
     // Whatever one deletes, the others keep.
     while let Some((owner, clock)) = there.pop() {
-        let answer = server.0.apply(clock, diffs([delete(id)]), &owner).await.unwrap();
+        let answer = server.0.apply(&owner, clock, diffs([delete(id)])).await.unwrap();
         assert!(answer.message.is_empty() && answer.refused.is_empty(), "{what}: {answer:?}");
         for (owner, _) in &there {
             let mut unit = server.0.database().open(owner, Access::Read).await.unwrap();
@@ -92,13 +92,13 @@ async fn owners_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, id: 
 async fn ids_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, what: &str) {
     let user = &owner(if what.contains("owner uuid") { NAMES[19] } else { "1" });
     let sent = diffs(NAMES.map(|id| create(id, json!({"a": id})).id(id)));
-    let answer = server.0.apply(0, sent, user).await.unwrap();
+    let answer = server.0.apply(user, 0, sent).await.unwrap();
     assert!(answer.refused.iter().all(|refused| refused.code == "invalid_value"), "{what}");
     let refused: Vec<&str> = answer.refused.iter().map(|refused| &*refused.diff_id).collect();
     let mut there: Vec<&str> = NAMES.into_iter().filter(|id| !refused.contains(id)).collect();
     assert!(!there.is_empty(), "{what}");
     let sent = diffs(refused.iter().map(|id| update(id, json!({"a": "changed"})).at(1)));
-    let mut clock = server.0.apply(1, sent, user).await.unwrap().logical_clock;
+    let mut clock = server.0.apply(user, 1, sent).await.unwrap().logical_clock;
     while let Some(id) = there.pop() {
         let mut unit = server.0.database().open(user, Access::Read).await.unwrap();
         for id in &there {
@@ -110,8 +110,8 @@ async fn ids_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, what: &
             unit.read(user, "tasks", &[ReadFilter::any_of("id", there.clone())]).await.unwrap();
         assert_eq!(all.len(), there.len(), "{what}");
         let sent = diffs([delete(id).at(clock)]);
-        clock = server.0.apply(clock, sent, user).await.unwrap().logical_clock;
-        let back = server.0.apply(0, Vec::new(), user).await.unwrap();
+        clock = server.0.apply(user, clock, sent).await.unwrap().logical_clock;
+        let back = server.0.apply(user, 0, Vec::new()).await.unwrap();
         let mut ids: Vec<String> =
             back.diffs.iter().map(|diff| data(diff)["id"].as_str().unwrap().to_owned()).collect();
         ids.sort();
@@ -281,7 +281,7 @@ async fn a_log_that_has_no_room_for_an_owner_or_a_diff_takes_nothing_in_part() {
     let server = Server::new(server).await;
     let sent = || [create("t1", json!({"a": "x"})).id("12345")];
     for (who, id) in [("ada   ", "d"), ("adalovelace", "d"), ("ada", "12345 "), ("ada", "123456")] {
-        let error = server.0.apply(0, diffs(sent().map(|sent| sent.id(id))), &owner(who)).await;
+        let error = server.0.apply(&owner(who), 0, diffs(sent().map(|sent| sent.id(id)))).await;
         assert_eq!(error.unwrap_err().code(), "internal", "{who:?} {id:?}");
     }
     assert_eq!(server.rows("tasks").await, [] as [Value; 0]);

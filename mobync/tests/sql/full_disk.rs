@@ -45,7 +45,7 @@ async fn a_full_disk_fails_syncs_until_there_is_room_and_not_longer() {
         let sent: Vec<_> =
             (0..6).map(|n| create(&format!("t{n}"), json!({"a": text.clone()}))).collect();
         for _ in 0..4 {
-            match server.0.apply(0, diffs(sent.clone()), &ada()).await {
+            match server.0.apply(&ada(), 0, diffs(sent.clone())).await {
                 Ok(_) => went_through += 1,
                 Err(error) => {
                     assert_eq!(error.code(), "busy", "{pages}: {error:?}");

@@ -38,7 +38,7 @@ async fn rows_are_brought_in_once<D: Dialect>(server: Server<SqlDatabase<D>>) {
     assert_eq!(Value::Object(one), json!({"id": "t2", "a": "row", "n": 2}));
     let changed = back.diffs.iter().map(data).find(|data| data["id"] == "t1").unwrap();
     assert_eq!(changed["a"], "changed");
-    let bob = server.0.apply(0, Vec::new(), &owner("bob")).await.unwrap();
+    let bob = server.0.apply(&owner("bob"), 0, Vec::new()).await.unwrap();
     assert_eq!(bob.diffs.len(), 600);
     assert!(database.import("nothing", |_| {}).await.is_err());
 }

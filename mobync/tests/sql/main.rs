@@ -75,7 +75,7 @@ impl<D: Dialect> Server<SqlDatabase<D>> {
 
 impl<D: Database> Server<D> {
     async fn sync(&self, clock: i64, sent: impl IntoIterator<Item = Sent>) -> SyncResponse {
-        self.0.apply(clock, diffs(sent), &ada()).await.unwrap()
+        self.0.apply(&ada(), clock, diffs(sent)).await.unwrap()
     }
 
     /// Which diffs are refused, with code and sentence.

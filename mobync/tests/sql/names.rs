@@ -29,18 +29,18 @@ async fn nothing_from_the_network_becomes_sql<D: Database>(server: Server<D>) {
             create("t1", json!({"a": text})).id(&format!("{text}3")),
             delete("t1").at(1).id(&format!("{text}4")),
         ]);
-        let answer = server.0.apply(0, sent.clone(), &owner).await.unwrap();
+        let answer = server.0.apply(&owner, 0, sent.clone()).await.unwrap();
         assert!(answer.refused.is_empty(), "{text}: {answer:?}");
-        assert_eq!(server.0.apply(0, sent, &owner).await.unwrap().logical_clock, 1);
-        let back = server.0.apply(0, Vec::new(), &owner).await.unwrap();
+        assert_eq!(server.0.apply(&owner, 0, sent).await.unwrap().logical_clock, 1);
+        let back = server.0.apply(&owner, 0, Vec::new()).await.unwrap();
         assert_eq!(back.diffs.len(), 1, "{text}");
         let data: Value = serde_json::from_str(&back.diffs[0].json_data).unwrap();
         assert_eq!(data, json!({"id": text, "a": format!("{text}{text}")}));
 
         let model = diffs([create("t1", json!({})).model(text)]);
-        assert_eq!(server.0.apply(0, model, &owner).await.unwrap_err().code(), "unknown_model");
+        assert_eq!(server.0.apply(&owner, 0, model).await.unwrap_err().code(), "unknown_model");
         let field = diffs([create("t1", json!({text: 1}))]);
-        assert_eq!(server.0.apply(0, field, &owner).await.unwrap_err().code(), "unknown_field");
+        assert_eq!(server.0.apply(&owner, 0, field).await.unwrap_err().code(), "unknown_field");
     }
 }
 
@@ -87,7 +87,7 @@ async fn names_of_the_schema_are_quoted<D: Database>(server: Server<D>) {
     assert_eq!(server.rows(TABLE).await, [json!({"id": "t1", FIELD: "z", LONG: "y"})]);
     let too_long = format!("{LONG}g");
     let sent = diffs([update("t1", json!({too_long: "x"})).model(TABLE)]);
-    let error = server.0.apply(1, sent, &super::ada()).await.unwrap_err();
+    let error = server.0.apply(&super::ada(), 1, sent).await.unwrap_err();
     assert_eq!(error.code(), "unknown_field", "it is not cut to the one there is");
 }
 
@@ -148,15 +148,15 @@ async fn a_table_can_be_in_a_schema_of_its_own() {
         Server::new(PostgresDatabase::builder().table(table).pool(pool).await.unwrap()).await;
     let owner = Owner::new("42").unwrap();
     let sent = diffs([create("7", json!({"a": "x"})), create("8", json!({"a": "y"}))]);
-    assert!(server.0.apply(0, sent, &owner).await.unwrap().refused.is_empty());
+    assert!(server.0.apply(&owner, 0, sent).await.unwrap().refused.is_empty());
     let sent = diffs([update("7", json!({"a": "z"})).at(1), delete("8").at(1)]);
-    assert!(server.0.apply(1, sent, &owner).await.unwrap().message.is_empty());
-    let back = server.0.apply(0, Vec::new(), &owner).await.unwrap();
+    assert!(server.0.apply(&owner, 1, sent).await.unwrap().message.is_empty());
+    let back = server.0.apply(&owner, 0, Vec::new()).await.unwrap();
     assert_eq!(super::data(&back.diffs[0])["a"], "z");
 
     let not_a_number = Owner::new("ada").unwrap();
     let sent = diffs([create("9", json!({}))]);
-    assert_eq!(server.0.apply(0, sent, &not_a_number).await.unwrap_err().code(), "internal");
+    assert_eq!(server.0.apply(&not_a_number, 0, sent).await.unwrap_err().code(), "internal");
 }
 
 /// What our own statements call their rows, values and variables, and their parameters.

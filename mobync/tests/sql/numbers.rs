@@ -232,7 +232,7 @@ async fn integers_come_as_strings_of_digits_and_go_back_so_where_that_is_asked_f
 async fn a_change_of_an_integer_key_is_undone<D: Database>(server: Server<D>) {
     server.sync(0, [create("7", json!({"n": 1}))]).await;
     let sent = [update("7", json!({"n": "word"})).at(1).id("bad")];
-    let answer = server.0.apply(1, diffs(sent), &ada()).await.unwrap();
+    let answer = server.0.apply(&ada(), 1, diffs(sent)).await.unwrap();
     assert_eq!(answer.refused.len(), 1);
     assert_eq!(super::data(&answer.diffs[0])["n"], json!(1), "{answer:?}");
 }

@@ -236,7 +236,7 @@ async fn hidden_columns_stay<D: Dialect>(database: SqlDatabase<D>, keeping: SqlD
         for database in [server.0.database(), &keeping] {
             let wrong = [sent(update("old", json!({field: "x"})))];
             let mobync = Mobync::new(database.clone());
-            let error = mobync.apply(0, diffs(wrong), &ada()).await.unwrap_err();
+            let error = mobync.apply(&ada(), 0, diffs(wrong)).await.unwrap_err();
             assert_eq!(error.code(), "unknown_field");
             let known = error.to_string().replace(&format!("\"{field}\""), "");
             assert!(SECRETS.iter().all(|secret| !known.contains(secret)), "{known}");
@@ -290,15 +290,15 @@ async fn with_a_key_on_the_id_alone_nothing_of_another_owner_is_changed() {
         server.sync(0, [create("t1", json!({"a": "x"}))]).await;
         let bob = owner("bob");
         let sent = diffs([create("t1", json!({"a": "y"})).id("taken"), create("t2", json!({}))]);
-        let answer = server.0.apply(0, sent, &bob).await.unwrap();
+        let answer = server.0.apply(&bob, 0, sent).await.unwrap();
         assert_eq!(
             (&*answer.refused[0].diff_id, &*answer.refused[0].code),
             ("taken", "constraint")
         );
         let sent = diffs([update("t1", json!({"a": "z"}))]);
-        assert!(server.0.apply(1, sent, &bob).await.unwrap().message.starts_with("1 of 1"));
+        assert!(server.0.apply(&bob, 1, sent).await.unwrap().message.starts_with("1 of 1"));
         assert_eq!(server.rows("tasks").await, [json!({"id": "t1", "a": "x"})]);
-        let back = server.0.apply(0, Vec::new(), &bob).await.unwrap();
+        let back = server.0.apply(&bob, 0, Vec::new()).await.unwrap();
         let ids: Vec<Value> = back.diffs.iter().map(|diff| data(diff)["id"].clone()).collect();
         assert_eq!(ids, ["t2"]);
     }

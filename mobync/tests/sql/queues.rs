@@ -23,7 +23,7 @@ async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
         PostgresDatabase::builder().table("tasks").max_connections(2).connect(&url).await.unwrap();
     let server = Arc::new(Server::new(database).await.0.max_waiting(30));
     let push = async |owner: Owner, id: String| {
-        server.apply(0, diffs([create(&id, json!({}))]), &owner).await
+        server.apply(&owner, 0, diffs([create(&id, json!({}))])).await
     };
     push(ada(), "first".to_owned()).await.unwrap();
 
@@ -35,7 +35,7 @@ async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
         .map(|n| {
             let server = Arc::clone(&server);
             tokio::spawn(async move {
-                server.apply(0, diffs([create(&format!("t{n}"), json!({}))]), &ada()).await
+                server.apply(&ada(), 0, diffs([create(&format!("t{n}"), json!({}))])).await
             })
         })
         .collect();
@@ -81,17 +81,17 @@ async fn a_rule_that_never_ends_is_given_up_and_keeps_nobody_for_ever() {
     let mobync: Mobync<_, Waits> = server.0.rules(Waits).time_limit(limit);
     let sent = || diffs([create("t1", json!({}))]);
     let (ada, bob) = (ada(), owner("bob"));
-    let (waits, goes_on) = tokio::join!(mobync.apply(0, sent(), &ada), async {
+    let (waits, goes_on) = tokio::join!(mobync.apply(&ada, 0, sent()), async {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        mobync.apply(0, sent(), &bob).await
+        mobync.apply(&bob, 0, sent()).await
     });
     let error = waits.unwrap_err();
     assert_eq!((error.code(), error.status().as_u16()), ("busy", 503));
     // Who waited behind it for as long as one may take has its turn, then or with the next try.
     if goes_on.is_err() {
-        mobync.apply(0, sent(), &bob).await.unwrap();
+        mobync.apply(&bob, 0, sent()).await.unwrap();
     }
-    assert_eq!(mobync.apply(0, Vec::new(), &ada).await.unwrap().logical_clock, 0);
+    assert_eq!(mobync.apply(&ada, 0, Vec::new()).await.unwrap().logical_clock, 0);
 }
 
 #[tokio::test]
@@ -103,9 +103,9 @@ async fn changes_that_take_too_long_together_are_asked_for_in_smaller_parts() {
     let mobync = server.0.time_limit(Duration::from_millis(100));
     let many = (0..10_000).map(|n| update("t1", json!({"a": n.to_string()})));
     let many: Vec<_> = many.collect();
-    let error = mobync.apply(1, diffs(many.clone()), &ada()).await.unwrap_err();
+    let error = mobync.apply(&ada(), 1, diffs(many.clone())).await.unwrap_err();
     assert_eq!((error.code(), error.status().as_u16()), ("payload_too_large", 413));
     let mobync = mobync.time_limit(Duration::from_mins(1));
-    let few = mobync.apply(1, diffs(many.into_iter().take(5)), &ada()).await.unwrap();
+    let few = mobync.apply(&ada(), 1, diffs(many.into_iter().take(5))).await.unwrap();
     assert_eq!(few.logical_clock, 2, "nothing was done of the others");
 }

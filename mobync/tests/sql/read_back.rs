@@ -106,7 +106,7 @@ async fn what_was_written_as_it_is_does_not_come_back() {
     assert_eq!(back(&server, 0, [create("t1", fields.clone())]).await, [""; 0]);
     assert_eq!(back(&server, 1, [update("t1", fields).at(1)]).await, [""; 0]);
     // And what was not, does.
-    let fields = json!({"a": "abc     ", "b": "0012.345", "e": 1, "g": 0.123456789});
+    let fields = json!({"a": "abc     ", "b": "0012.345", "e": 1, "g": 0.123_456_789});
     assert_eq!(
         back(&server, 2, [update("t1", fields).at(2)]).await,
         [r#"update t1 {"a":"abc  ","b":12.35,"e":true,"g":0.12345679}"#]
@@ -141,11 +141,11 @@ async fn only_the_backend_writes<D: Dialect>(database: SqlDatabase<D>) {
     // All or nothing, the whole request is.
     let strict = Mobync::new(server.0.database().clone()).all_or_nothing(true);
     let sent = diffs([user(update("u1", json!({"is_admin": false})).at(9)).id("bad3")]);
-    let error = strict.apply(2, sent, &ada()).await.unwrap_err();
+    let error = strict.apply(&ada(), 2, sent).await.unwrap_err();
     assert_eq!((error.code(), error.diff_id()), ("forbidden", Some("bad3")));
     // What is not in the list is hidden.
     let sent = diffs([user(update("u1", json!({"notes": "x"})))]);
-    let error = server.0.apply(2, sent, &ada()).await.unwrap_err();
+    let error = server.0.apply(&ada(), 2, sent).await.unwrap_err();
     assert_eq!(error.code(), "unknown_field");
 }
 

@@ -273,7 +273,7 @@ async fn row_level_security_refuses_alone_and_a_missing_right_fails_the_sync() {
     let revoke = format!("REVOKE INSERT ON tasks FROM {role}");
     sqlx::query(AssertSqlSafe(revoke)).execute(&admin).await.unwrap();
     let more = [create("t4", json!({"a": "x"}))];
-    let error = server.0.apply(1, diffs(more.clone()), &ada()).await.unwrap_err();
+    let error = server.0.apply(&ada(), 1, diffs(more.clone())).await.unwrap_err();
     assert_eq!(error.code(), "internal", "no diff is to blame for that");
     let grant = format!("GRANT INSERT ON tasks TO {role}");
     sqlx::query(AssertSqlSafe(grant)).execute(&admin).await.unwrap();
@@ -295,7 +295,7 @@ async fn fails_whole<D: mobync::sql::Dialect>(
         let id = format!("t{clock}");
         let sent = [create(&id, json!({"a": "x"}))];
         harm(ill).await;
-        let error = server.0.apply(clock, diffs(sent.clone()), &ada()).await.unwrap_err();
+        let error = server.0.apply(&ada(), clock, diffs(sent.clone())).await.unwrap_err();
         assert_eq!(error.status().as_u16(), 500, "{ill}: {error:?}");
         harm(well).await;
         let answer = server.sync(clock, sent).await;
@@ -324,7 +324,7 @@ async fn what_a_statement_raises_for_no_row_as_well_is_no_diffs_fault() {
     )
     .await;
     let sent = [create("t9", json!({"a": "x"}))];
-    let error = server.0.apply(2, diffs(sent.clone()), &ada()).await.unwrap_err();
+    let error = server.0.apply(&ada(), 2, diffs(sent.clone())).await.unwrap_err();
     assert_eq!(error.code(), "internal");
     switch("DROP TRIGGER shut ON tasks").await;
     assert!(server.refused(2, sent).await.is_empty());
@@ -409,7 +409,7 @@ async fn a_database_restarted_or_a_connection_ended_is_not_seen_by_devices() {
                WHERE datname = current_database() AND pid <> pg_backend_pid()";
     for round in 0..5 {
         // So that several connections are idle.
-        let pulls = (0..3).map(|_| server.0.apply(0, Vec::new(), &ADA));
+        let pulls = (0..3).map(|_| server.0.apply(&ADA, 0, Vec::new()));
         futures_util::future::join_all(pulls).await;
         sqlx::raw_sql(end).execute(&mut admin).await.unwrap();
         if round % 2 == 0 {
@@ -457,7 +457,7 @@ async fn keeps_nuls<D: Database>(server: Server<D>) {
                 .cloned()
                 .map(|sent| sent.id(&uuid::Uuid::now_v7().to_string()))
                 .collect();
-            let answer = server.0.apply(since, diffs(sent.clone()), &ada()).await;
+            let answer = server.0.apply(&ada(), since, diffs(sent.clone())).await;
             clock += 1;
             assert_eq!(answer.unwrap().logical_clock, clock, "{}", nul());
             assert_eq!(server.sync(since, sent).await.logical_clock, clock, "{}", nul());

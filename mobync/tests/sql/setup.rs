@@ -54,8 +54,8 @@ async fn a_shared_table_is_everybodys() {
     let server =
         Server::new(SqliteDatabase::builder().table(table).pool(pool).await.unwrap()).await;
     let sent = |a: &str| diffs([create("t1", json!({"a": a})).model("ownerless")]);
-    server.0.apply(0, sent("x"), &ada()).await.unwrap();
-    server.0.apply(0, sent("y"), &owner("bob")).await.unwrap();
+    server.0.apply(&ada(), 0, sent("x")).await.unwrap();
+    server.0.apply(&owner("bob"), 0, sent("y")).await.unwrap();
     assert_eq!(server.rows("ownerless").await, [json!({"id": "t1", "a": "y"})]);
 }
 
@@ -76,6 +76,53 @@ async fn set_up_may_be_called_at_once_by_many_and_again() {
     database.set_up().await.unwrap();
 }
 
+const FIRST: &str = "
+    CREATE TABLE IF NOT EXISTS lists (id text, owner text, a text, PRIMARY KEY (owner, id));
+    CREATE TABLE IF NOT EXISTS made (id text, owner text, a text, PRIMARY KEY (owner, id)); -- both
+";
+
+#[tokio::test]
+async fn tables_are_made_first_by_many_at_once_and_again() {
+    let pool = postgres_with(TABLES).await;
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let builder = PostgresDatabase::builder().run_first(FIRST).table("made").table("lists");
+        let pool = pool.clone();
+        tasks.spawn(async move { builder.pool(pool).await.map(drop) });
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}", folder.path().join("new.sqlite").display());
+    for _ in 0..8 {
+        let url = url.clone();
+        let builder = SqliteDatabase::builder().run_first(FIRST).table("made").table("lists");
+        tasks.spawn(async move { builder.connect(&url).await.map(drop) });
+    }
+    while let Some(done) = tasks.join_next().await {
+        done.unwrap().unwrap();
+    }
+}
+
+#[tokio::test]
+async fn statements_run_first_are_all_done_or_none() {
+    let wrong = "INSERT INTO nowhere VALUES (1)";
+    let (sqlite, _folder) = sqlite_with(TABLES).await;
+    let postgres = postgres_with(TABLES).await;
+    for round in 0..2 {
+        let builder = SqliteDatabase::builder().run_first(FIRST).run_first(wrong).table("made");
+        let error = builder.pool(sqlite.clone()).await.unwrap_err();
+        assert!(matches!(error, SchemaError::RunFirst(_)), "{round}: {error}");
+        let builder = PostgresDatabase::builder().run_first(FIRST).run_first(wrong).table("made");
+        let error = builder.pool(postgres.clone()).await.unwrap_err();
+        assert!(matches!(error, SchemaError::RunFirst(_)), "{round}: {error}");
+    }
+    let absent = SqliteDatabase::builder().table("made").pool(sqlite.clone()).await.unwrap_err();
+    assert!(matches!(absent, SchemaError::NoTable { .. }));
+    let absent = PostgresDatabase::builder().table("made").pool(postgres).await.unwrap_err();
+    assert!(matches!(absent, SchemaError::NoTable { .. }));
+    let twice = SqliteDatabase::builder().run_first(FIRST).run_first(FIRST).table("made");
+    twice.pool(sqlite).await.unwrap();
+}
+
 #[tokio::test]
 async fn set_up_drops_the_index_of_creates_of_earlier_versions() {
     let postgres = postgres_with(TABLES).await;
@@ -91,7 +138,7 @@ async fn set_up_drops_the_index_of_creates_of_earlier_versions() {
                  WHERE type = 'create'";
     sqlx::query(index).execute(&postgres).await.unwrap();
     server.sync(0, [create("t1", json!({"a": "x"}))]).await;
-    server.0.apply(0, diffs(apart.clone()), &ada()).await.unwrap_err();
+    server.0.apply(&ada(), 0, diffs(apart.clone())).await.unwrap_err();
     server.0.database().set_up().await.unwrap();
     server.sync(0, apart.clone()).await;
     let left = "SELECT count(*) FROM pg_indexes WHERE indexname = 'diffs_creates'";
@@ -137,8 +184,8 @@ async fn an_entry_with_a_null_in_it_fails_a_first_sync_whole() {
     let pool = postgres_with(&statements).await;
     let postgres = PostgresDatabase::builder().table("tasks").pool(pool).await.unwrap();
     for answer in [
-        mobync::Mobync::new(sqlite).apply(0, Vec::new(), &ada()).await,
-        mobync::Mobync::new(postgres).apply(0, Vec::new(), &ada()).await,
+        mobync::Mobync::new(sqlite).apply(&ada(), 0, Vec::new()).await,
+        mobync::Mobync::new(postgres).apply(&ada(), 0, Vec::new()).await,
     ] {
         assert_eq!(answer.unwrap_err().code(), "internal");
     }
@@ -152,8 +199,8 @@ async fn a_log_that_is_not_there_is_told_with_what_to_do() {
     let postgres = PostgresDatabase::builder().table("tasks").pool(pool).await.unwrap();
     let sent = || diffs([create("t1", json!({}))]);
     let errors = [
-        mobync::Mobync::new(sqlite).apply(0, sent(), &ada()).await.unwrap_err(),
-        mobync::Mobync::new(postgres).apply(0, sent(), &ada()).await.unwrap_err(),
+        mobync::Mobync::new(sqlite).apply(&ada(), 0, sent()).await.unwrap_err(),
+        mobync::Mobync::new(postgres).apply(&ada(), 0, sent()).await.unwrap_err(),
     ];
     for error in errors {
         let cause = std::error::Error::source(&error).unwrap().to_string();

@@ -207,7 +207,7 @@ async fn fields_unknown_to_the_table_fail_the_request_or_are_kept_in_the_log() {
     let strict = Server::new(strict.await.unwrap()).await;
     for field in ["b", "owner"] {
         let sent = super::diffs([create("t1", json!({"a": "x", field: "y"}))]);
-        let error = strict.0.apply(0, sent, &ada()).await.unwrap_err();
+        let error = strict.0.apply(&ada(), 0, sent).await.unwrap_err();
         assert_eq!(error.code(), "unknown_field");
         assert!(error.to_string().contains("(it has a)"), "{error}");
     }

@@ -30,7 +30,7 @@ impl<D: Database, R: Rules> Server<D, R> {
         clock: i64,
         sent: impl IntoIterator<Item = Sent>,
     ) -> Result<SyncResponse, Error> {
-        self.mobync.apply(clock, diffs(sent), &ada()).await
+        self.mobync.apply(&ada(), clock, diffs(sent)).await
     }
 
     pub async fn sync(&self, clock: i64, sent: impl IntoIterator<Item = Sent>) -> SyncResponse {

@@ -58,7 +58,7 @@ fn goal(subject: String) -> Goal {
     Goal::new(("memory", subject), figure, Bound::AtMost(3.0))
 }
 
-/// What the first large request of a server takes on top of what it has.
+/// The growth of a server's memory for its first large request.
 fn once(lab: &Lab, server: &Server, mut crowd: Crowd) -> Result<Round> {
     lab.gather(server, Workload::Idle, 8)?; // Many small pushes: all connections are open.
     let once = crowd.run(Until::requests(1), Some(server));
@@ -68,7 +68,7 @@ fn once(lab: &Lab, server: &Server, mut crowd: Crowd) -> Result<Round> {
     Ok(Round::new((request_bytes + answer_bytes) / MIB, grown, vec![measured]))
 }
 
-/// A server in memory, to which nothing comes that it does not have.
+/// A server in memory that receives only what it already has.
 pub(super) fn million(lab: &mut Lab, report: &mut Report) -> Result<()> {
     if !lab.has(Database::Memory) {
         return Ok(());

@@ -1,4 +1,4 @@
-//! Time and bytes, as what an owner has grows.
+//! Time and bytes, depending on the amount of an owner's data.
 
 use super::Lab;
 use crate::{
@@ -8,7 +8,7 @@ use crate::{
     workload::{Device, Newcomer, history},
 };
 
-/// How many updates one measurement makes at the most: the short log must stay one.
+/// The greatest number of updates of one measurement: the short log must stay short.
 const UPDATES: u64 = 1_000;
 
 pub(super) fn growth(lab: &mut Lab, report: &mut Report) -> Result<()> {
@@ -29,7 +29,7 @@ pub(super) fn growth(lab: &mut Lab, report: &mut Report) -> Result<()> {
         report.servers.push(Line { framework, database, workload, connections: 1, measured });
 
         for entries in long {
-            // At once behind the bulk of them: PostgreSQL may not have looked at the tables again yet.
+            // Right after the bulk load: PostgreSQL may not have analysed the tables yet.
             eprintln!("growth {}: making a log of {entries} entries", database.name());
             let mut crowd = lab.gather(&server, alone(entries), 1)?;
             let figure = ("µs with a long log", "with a short one");
@@ -65,7 +65,7 @@ pub(super) fn first_sync(lab: &mut Lab, report: &mut Report) -> Result<()> {
             Ok(vec![Box::new(Newcomer::new(owner, objects)?)])
         };
         let mut ours = Crowd { url: server.url.clone(), devices: newcomer(owner)? };
-        // The floor knows of no clocks.
+        // The floor has no clocks.
         let owner = history::Owner { clock: 0, ..owner };
         let mut floor = Crowd { url: bare.url.clone(), devices: newcomer(owner)? };
 
@@ -87,7 +87,7 @@ pub(super) fn first_sync(lab: &mut Lab, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-/// The goal of the answer's size, from what was measured for that of its time.
+/// The goal for the answer's size, from the measurements for its time.
 fn bytes(database: Database, time: Option<&Goal>) -> Option<Goal> {
     let rounds = time?.rounds.iter().filter_map(|round| {
         let [floor, ours] = &*round.measured else { return None };

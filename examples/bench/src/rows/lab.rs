@@ -1,4 +1,4 @@
-//! Where measurements are made, in turn.
+//! Starts servers and makes measurements, one after another.
 
 use tokio::runtime::{Builder, Runtime};
 
@@ -13,7 +13,7 @@ use crate::{
 pub(crate) struct Lab {
     pub(crate) options: Options,
     pub(crate) places: Places,
-    /// The generator has one thread, as the servers need the others.
+    /// The generator has one thread, because the servers need the other cores.
     pub(crate) client: Runtime,
     /// Transactions without HTTP have as many threads as servers do.
     pub(crate) bare: Runtime,
@@ -34,7 +34,7 @@ impl Lab {
         self.options.databases.contains(&database)
     }
 
-    /// The framework for what does not depend on it.
+    /// The framework for rows that do not depend on it.
     pub(crate) fn framework(&self) -> Framework {
         self.options.frameworks.first().copied().unwrap_or(Framework::Axum)
     }
@@ -86,7 +86,7 @@ impl Lab {
         self.client.block_on(crowd.measure(until, Some(server)))
     }
 
-    /// Measures the floor and ours in turn, and reports how a figure of the two compares.
+    /// Measures the floor and the library alternately, and reports how a figure of the two compares.
     pub(crate) fn contest(
         &mut self,
         mut goal: Goal,

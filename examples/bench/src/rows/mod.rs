@@ -22,13 +22,13 @@ pub enum Row {
     PushPostgres,
     /// Pushes on SQLite, against its bare transactions.
     PushSqlite,
-    /// Idle syncs on PostgreSQL, against a lookup by primary key behind the framework.
+    /// Idle syncs on PostgreSQL, against a lookup by primary key in a server of the framework.
     IdlePostgres,
     /// Updates with a long log, against those with a short one.
     Growth,
     /// A first sync, against reading and writing out the rows.
     FirstSync,
-    /// The memory that a large sync takes, against the bytes of its request and answer.
+    /// The memory for a large sync, against the bytes of its request and answer.
     Memory,
     /// The server's memory after a million requests, against that after a tenth of them.
     Million,
@@ -36,20 +36,20 @@ pub enum Row {
     Servers,
 }
 
-/// How a run goes.
+/// The settings of a run.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// This program, to start servers with.
     pub program: PathBuf,
     /// What to measure.
     pub rows: Vec<Row>,
-    /// On which servers.
+    /// The servers.
     pub frameworks: Vec<Framework>,
-    /// On which databases.
+    /// The databases.
     pub databases: Vec<Database>,
-    /// How often a floor and what stands on it are measured, in turn.
+    /// How often a floor and the library are measured, alternately.
     pub rounds: usize,
-    /// How long each measurement goes on.
+    /// How long each measurement takes.
     pub time: Duration,
     /// How large everything is.
     pub scale: Scale,
@@ -58,13 +58,13 @@ pub struct Options {
 /// How large everything is.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// The most requests of one measurement.
+    /// The greatest number of requests of one measurement.
     pub requests: u64,
     /// The lengths of logs, from the shortest to the longest.
     pub entries: [u64; 4],
-    /// How many tasks a first sync brings, and a large push makes.
+    /// How many tasks a first sync returns, and a large push creates.
     pub objects: u64,
-    /// After how many requests the server's memory is looked at.
+    /// After how many requests the server's memory is measured.
     pub repeats: [u64; 2],
 }
 
@@ -126,10 +126,10 @@ impl Row {
     }
 }
 
-/// Measures the rows, one after another; the report so far is shown to `keep` behind each.
+/// Measures the rows, one after another, and calls `keep` with the report after each.
 ///
 /// # Errors
-/// If a server does not come up, or answers what it must not.
+/// If a server does not start, or gives a wrong answer.
 pub fn measure(options: Options, mut keep: impl FnMut(&Report) -> Result<()>) -> Result<Report> {
     let cores = std::thread::available_parallelism()?.get();
     let mut report = Report { cores, ..Report::default() };

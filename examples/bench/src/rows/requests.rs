@@ -23,7 +23,7 @@ pub(super) fn idle_postgres(lab: &mut Lab, report: &mut Report) -> Result<()> {
     behind_frameworks(lab, report, "idle-postgres", Database::Postgres, idle, What::Clock, 0.8)
 }
 
-/// Sets each framework against itself, with a handler that does less.
+/// Compares each framework with a plain handler of the same framework.
 fn behind_frameworks(
     lab: &mut Lab,
     report: &mut Report,
@@ -60,7 +60,7 @@ pub(super) fn push_sqlite(lab: &mut Lab, report: &mut Report) -> Result<()> {
     push(lab, report, "push-sqlite", Database::Sqlite, 32, 1.0)
 }
 
-/// Sets pushes against the same rows in as many transactions.
+/// Compares pushes with the same rows in as many transactions.
 fn push(
     lab: &mut Lab,
     report: &mut Report,

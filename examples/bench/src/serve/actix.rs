@@ -18,7 +18,7 @@ use super::{
 };
 use crate::Result;
 
-/// Each worker makes its own application, in types that cannot be named: so only what is around it is
+/// Each worker creates its own application, whose type cannot be named, so only the code around it is
 /// shared.
 macro_rules! serve {
     ($state:expr, $app:expr) => {

@@ -1,4 +1,4 @@
-//! What a server cannot help doing, by the plainest means: serde's owned structs, one statement.
+//! The necessary work of a server, in the simplest way: serde's owned structs, one statement.
 
 use std::hint::black_box;
 
@@ -51,7 +51,7 @@ struct Task<'r> {
     position: Option<i32>,
 }
 
-/// What a bare server has at hand.
+/// The data of a bare server.
 pub(super) enum Bare {
     Nothing,
     Clocks(PgPool),
@@ -144,7 +144,7 @@ fn with_owner(mut diffs: Vec<Diff>, owner: &str) -> Vec<Diff> {
     diffs
 }
 
-/// So many tasks, each renamed four times.
+/// A number of tasks, each renamed four times.
 fn records(count: usize) -> Vec<Map<String, Value>> {
     let mut ids = Ids::new();
     let record = |_| {

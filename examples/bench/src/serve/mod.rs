@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use self::bare::Bare;
 use crate::{Database, Result};
 
-/// How many threads a server has to work with, whatever its framework.
+/// The number of threads of a server, for any framework.
 const WORKERS: usize = 2;
 
 /// A web framework.
@@ -32,16 +32,16 @@ pub enum Framework {
     Rocket,
 }
 
-/// What a server does: syncs, or the least that something could cost.
+/// What a server does: it syncs, or does the least possible work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum What {
     /// The library.
     Ours,
-    /// Reads the request, and answers as many bytes, but keeps nothing.
+    /// Reads the request, and answers with the same number of bytes, but stores nothing.
     Bare,
-    /// Besides, looks up the owner's clock by its primary key.
+    /// Also looks up the owner's clock by its primary key.
     Clock,
-    /// Besides, answers with all the owner's rows as creates.
+    /// Also answers with all rows of the owner as creates.
     Rows,
 }
 
@@ -91,7 +91,7 @@ pub fn serve(framework: Framework, database: Database, what: What, at: &str) -> 
 }
 
 impl Framework {
-    /// Serves on the database, which is opened where it is used: in the framework's runtime.
+    /// Serves on the database, which is opened in the framework's runtime.
     fn serve_ours<D: mobync::Database>(
         self,
         database: impl Future<Output = Result<D>>,
@@ -113,7 +113,7 @@ impl Framework {
     }
 }
 
-/// Who asks: the token is the owner.
+/// The token is the owner.
 fn owner(token: Result<&str, AuthError>) -> Result<Owner, AuthError> {
     Ok(Owner::new(token?)?)
 }

@@ -25,7 +25,7 @@ pub(super) fn serve(rocket: impl Future<Output = Result<Rocket<Build>>>) -> Resu
     runtime()?.block_on(async {
         let tell = AdHoc::on_liftoff("tell the port", |rocket| {
             let Config { address, port, .. } = *rocket.config();
-            // Who started this process reads a line in any case.
+            // The parent process reads a line in any case.
             let _ = tell(SocketAddr::new(address, port));
             Box::pin(async {})
         });
@@ -40,15 +40,13 @@ fn build() -> Rocket<Build> {
         port: 0,
         log_level: LogLevel::Off,
         limits: Limits::default().limit("json", MAX_BODY_BYTES.bytes()),
-        // That of releases wants a secret key, if another member of the workspace has cookies.
+        // The release profile requires a secret key, if another member of the workspace uses cookies.
         ..Config::debug_default()
     })
 }
 
 pub(super) fn ours<D: Database>(mobync: Mobync<D>) -> Rocket<Build> {
-    build().attach(mobync_rocket::fairing(mobync, |credentials| {
-        Box::pin(async move { owner(credentials.token()) })
-    }))
+    build().attach(mobync_rocket::fairing(mobync, async |credentials| owner(credentials.token())))
 }
 
 pub(super) fn bare(bare: Bare) -> Rocket<Build> {

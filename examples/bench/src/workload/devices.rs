@@ -68,14 +68,14 @@ impl Device for Idler {
     }
 }
 
-/// A device that never remembers what it got.
+/// A device that never stores what it received.
 pub(super) struct Puller {
     request: Request,
     answer: Answer,
 }
 
 impl Puller {
-    /// A device at clock 1, since when there are so many diffs.
+    /// A device at clock 1, with a number of later diffs.
     pub(super) fn new(owner: Owner, diffs: u64) -> Result<Self> {
         let request = Request::new(owner.id, Body::at(1).finish())?;
         let answer = Answer { clock: owner.clock, diffs: usize::try_from(diffs)? };
@@ -115,7 +115,7 @@ impl Device for Updater {
         self.renamed += 1;
         let renamed = self.renamed;
         let owner = self.owner()?;
-        // In great strides, so that it is not always the newest tasks.
+        // In large steps, so that not only the newest tasks are renamed.
         let object = owner.objects.nth(1 + renamed * 7_919 % owner.count.max(1));
         let mut body = Body::at(owner.clock);
         body.update(owner.diffs.next(), object, 4 + renamed);
@@ -150,7 +150,7 @@ impl Device for Newcomer {
     }
 }
 
-/// A day of an application: mostly nothing, now and then a push, seldom news.
+/// A typical mix: mostly idle, sometimes a push, rarely a pull.
 pub(super) struct Mixed {
     owner: Owner,
     puller: Puller,
@@ -188,12 +188,12 @@ impl Device for Mixed {
     }
 }
 
-/// One of the devices of one owner. In the end each must have what all have made.
+/// One of the devices of one owner. At the end each device must have what all devices have created.
 pub(super) struct Contender {
     owner: Owner,
     /// What all devices made.
     made: Rc<Cell<usize>>,
-    /// What this one made or got.
+    /// What this device has created or received.
     has: usize,
 }
 
@@ -233,7 +233,7 @@ impl Device for Contender {
     }
 }
 
-/// A device that never hears that its diffs were taken.
+/// A device that never receives an answer to its diffs.
 pub(super) struct Repeater {
     requests: [Request; 2],
     turn: usize,

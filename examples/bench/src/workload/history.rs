@@ -11,7 +11,7 @@ use crate::{
 /// How many diffs servers take at once.
 const AT_ONCE: u64 = 10_000;
 
-/// An owner whom nobody else is, with what it has done.
+/// A unique owner, with its history.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Owner {
     pub(crate) id: Id,
@@ -28,7 +28,7 @@ impl Owner {
         Self { id, objects: Ids::new(), count: 0, diffs: Ids::new(), clock: 0 }
     }
 
-    /// A request that makes so many new tasks, at the owner's clock.
+    /// A request that creates a number of tasks, at the owner's clock.
     pub(crate) fn creates(&mut self, count: u64) -> Result<Request> {
         let mut body = Body::at(self.clock);
         for _ in 0..count {
@@ -61,7 +61,7 @@ pub(crate) async fn several(url: &Uri, count: usize) -> Result<Vec<Owner>> {
     Ok(owners)
 }
 
-/// An owner that has made ten tasks, and so many more since clock 1, ten at a time.
+/// An owner that has created ten tasks, and more since clock 1, ten at a time.
 pub(crate) async fn unseen(url: &Uri, diffs: u64) -> Result<Owner> {
     let mut owner = several(url, 1).await?.pop().ok_or("there is no owner")?;
     let mut connection = Connection::open(url).await?;
@@ -75,7 +75,7 @@ pub(crate) async fn unseen(url: &Uri, diffs: u64) -> Result<Owner> {
     Ok(owner)
 }
 
-/// An owner with so many log entries: of five, one creates a task, and four rename it.
+/// An owner with this number of log entries: of five, one creates a task and four rename it.
 pub(crate) async fn long(url: &Uri, entries: u64) -> Result<Owner> {
     let mut owner = Owner::new();
     let mut left = entries / 5;

@@ -19,47 +19,48 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "name", rename_all = "kebab-case")]
 pub enum Workload {
-    /// Each request is the first of a new owner's device, and makes so many tasks.
+    /// Each request is the first of a new owner's device, and creates tasks.
     Push {
         /// How many.
         creates: u64,
     },
     /// There is nothing new on either side.
     Idle,
-    /// A device has not seen so many diffs, and asks for them.
+    /// A device receives diffs that it has not seen.
     Pull {
         /// How many.
         diffs: u64,
     },
-    /// A device that has seen everything updates a task of an owner with so long a log.
+    /// A device that has seen everything updates a task of an owner with a long log.
     Growth {
         /// Log entries: creates, each followed by four updates.
         entries: u64,
-        /// How many owners take turns, so that their logs stay as long as they were.
+        /// How many owners are used in turn, so that the length of their logs hardly changes.
         owners: usize,
     },
-    /// A new device asks for everything: so many tasks, each created and then updated four times.
+    /// A new device receives everything: tasks that were created and then updated four times.
     FirstSync {
         /// How many.
         objects: u64,
     },
     /// Of twenty requests sixteen are idle, three push three creates, and one pulls fifty diffs.
     Mixed,
-    /// All devices are one owner's; each request makes a task, and pulls what the others made.
+    /// All devices belong to one owner; each request creates a task, and pulls what the others have
+    /// created.
     Contention,
     /// Each second request sends ten diffs again that the server has; the others are idle.
     Repeats,
 }
 
-/// One device: what it sends, and what it must be answered.
+/// One device: its requests, and the expected answers.
 pub(crate) trait Device {
     fn next(&mut self) -> Result<Request>;
 
     /// # Errors
-    /// If the answer is not the one that the device must get.
+    /// If the answer is wrong.
     fn check(&mut self, answer: Answer) -> Result<()>;
 
-    /// What it sends at the very end, if it has to see whether it got everything.
+    /// Its last request, if it must check whether it has received everything.
     fn last(&mut self) -> Result<Option<Request>> {
         Ok(None)
     }
@@ -86,10 +87,10 @@ impl Workload {
         }
     }
 
-    /// Makes the devices, one for each connection, and what has to be there before they begin.
+    /// Creates the devices, one for each connection, and the data that they need.
     pub(crate) async fn prepare(self, url: &Uri, count: usize) -> Result<Vec<Box<dyn Device>>> {
         let mut devices: Vec<Box<dyn Device>> = Vec::new();
-        // Made once, for those who do not write to it.
+        // Created once, for devices that do not write to it.
         let shared = match self {
             Self::Pull { diffs } => Some(history::unseen(url, diffs).await?),
             Self::Mixed => Some(history::unseen(url, 50).await?),

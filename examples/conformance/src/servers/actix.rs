@@ -5,9 +5,9 @@ use std::{
     net::{Ipv4Addr, TcpListener},
 };
 
-use actix_web::{App, HttpServer, rt::System};
+use actix_web::{App, HttpServer, rt::System, web};
 use mobync::Database;
-use mobync_actix::Credentials;
+use mobync_actix::{AuthenticatedOwner, BearerToken, Credentials, SharedAuth};
 
 use super::{Task, application};
 
@@ -23,7 +23,12 @@ pub(super) fn serve<D: Database>(
         let server = HttpServer::new(move || {
             let auth = async |credentials: Credentials| application::owner(credentials.token()?);
             let sync = mobync_actix::service(mobync.clone(), auth).limits(limits.clone());
-            App::new().service(sync).service(mobync_actix::live(mobync.clone(), auth))
+            App::new()
+                .app_data(SharedAuth::new(auth))
+                .route("/owner", web::get().to(owner))
+                .route("/token", web::get().to(token))
+                .service(sync)
+                .service(mobync_actix::live(mobync.clone(), auth))
         });
         // A client that is gone is not waited for.
         let server = server.h1_allow_half_closed(false);
@@ -34,4 +39,12 @@ pub(super) fn serve<D: Database>(
             () = async { stopped.await.ok(); handle.stop(false).await } => Ok(()),
         }
     })
+}
+
+async fn owner(AuthenticatedOwner(owner): AuthenticatedOwner) -> String {
+    owner.to_string()
+}
+
+async fn token(BearerToken(token): BearerToken) -> String {
+    token
 }

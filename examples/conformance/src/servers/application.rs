@@ -4,7 +4,6 @@ use mobync::{
     Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, View, http::AuthError,
     memory::MemoryDatabase,
 };
-use serde_json::Value;
 
 use super::Gate;
 
@@ -46,8 +45,7 @@ pub struct NoForbiddenNames;
 impl NoForbiddenNames {
     #[expect(clippy::panic, reason = "what it is for")]
     fn judge(diff: &Diff) -> Result<(), Refusal> {
-        let data: Value = serde_json::from_str(&diff.json_data).unwrap_or_default();
-        match data.get("name") {
+        match diff.record()?.get("name") {
             Some(name) if name == "panicking" => panic!("the rule panics"),
             Some(name) if name == "forbidden" => Err(Refusal::because("That name is forbidden.")),
             _ => Ok(()),

@@ -2,11 +2,12 @@
 
 use std::{io, net::Ipv4Addr};
 
-use axum::Router;
+use axum::{Router, routing::get};
 use mobync::{
     Database,
-    http::{Credentials, Endpoint},
+    http::{Credentials, Endpoint, SharedAuth},
 };
+use mobync_axum::{AuthenticatedOwner, BearerToken};
 use tokio::net::TcpListener;
 
 use super::{Task, application};
@@ -22,6 +23,9 @@ pub(super) fn serve<D: Database>(
         let auth = async |credentials: Credentials| application::owner(credentials.token()?);
         let sync = Endpoint::new(mobync.clone(), auth).limits(limits);
         let app = Router::new()
+            .route("/owner", get(owner))
+            .route("/token", get(token))
+            .with_state(SharedAuth::new(auth))
             .route("/sync", mobync_axum::route(sync))
             .merge(mobync_axum::live(mobync, auth));
         let _ = ready.send(listener.local_addr()?);
@@ -30,4 +34,12 @@ pub(super) fn serve<D: Database>(
             _ = stopped => Ok(()),
         }
     })
+}
+
+async fn owner(AuthenticatedOwner(owner): AuthenticatedOwner) -> String {
+    owner.to_string()
+}
+
+async fn token(BearerToken(token): BearerToken) -> String {
+    token
 }

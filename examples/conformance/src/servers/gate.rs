@@ -1,4 +1,4 @@
-//! A gate in front of the database, so that a test can look at a server in the middle of a sync.
+//! A gate before the database, so that a test can inspect a server in the middle of a sync.
 
 use std::sync::{
     Arc,
@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::Semaphore;
 
-/// Closed until it is [opened](Self::open). All clones are one.
+/// Closed until it is [opened](Self::open). Clones share the gate.
 #[derive(Clone, Debug)]
 pub struct Gate {
     permits: Arc<Semaphore>,
@@ -26,7 +26,7 @@ impl Gate {
         self.permits.close();
     }
 
-    /// How many wait in front of it.
+    /// How many syncs wait at the gate.
     pub fn waiting(&self) -> usize {
         self.waiting.load(Ordering::SeqCst)
     }
@@ -35,12 +35,12 @@ impl Gate {
     pub(super) async fn pass(&self) {
         self.waiting.fetch_add(1, Ordering::SeqCst);
         let _waiting = Waiting(&self.waiting);
-        // Closed for good is how the semaphore lets everybody pass.
+        // A closed semaphore lets everybody pass.
         let _ = self.permits.acquire().await;
     }
 }
 
-/// Counted until it is dropped, also with a request that nobody waits for any more.
+/// Counted until it is dropped, also with a request whose client is gone.
 struct Waiting<'g>(&'g AtomicUsize);
 
 impl Drop for Waiting<'_> {

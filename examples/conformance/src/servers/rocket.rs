@@ -6,13 +6,23 @@ use std::{
 };
 
 use mobync::{Database, Owner, http::AuthError};
-use mobync_rocket::Credentials;
-use rocket::{Config, fairing::AdHoc, figment::Figment, futures::future::BoxFuture, log::LogLevel};
+use mobync_rocket::{AuthenticatedOwner, BearerToken, Credentials, SharedAuth, SyncError};
+use rocket::{Config, fairing::AdHoc, figment::Figment, get, log::LogLevel, routes};
 
 use super::{Task, application};
 
-fn auth<'a>(credentials: Credentials<'a, '_>) -> BoxFuture<'a, Result<Owner, AuthError>> {
-    Box::pin(async move { application::owner(credentials.token()?) })
+async fn auth(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
+    application::owner(credentials.token()?)
+}
+
+#[get("/owner")]
+fn owner(owner: Result<AuthenticatedOwner, SyncError>) -> Result<String, SyncError> {
+    owner.map(|AuthenticatedOwner(owner)| owner.to_string())
+}
+
+#[get("/token")]
+fn token(token: Result<BearerToken, SyncError>) -> Result<String, SyncError> {
+    token.map(|BearerToken(token)| token)
 }
 
 pub(super) fn serve<D: Database>(
@@ -35,7 +45,13 @@ pub(super) fn serve<D: Database>(
         let mobync = application::mobync(database.await?, &gate);
         let sync = mobync_rocket::fairing(mobync.clone(), auth);
         let live = mobync_rocket::live(mobync, auth);
-        let rocket = rocket::custom(figment).manage(limits).attach(sync).attach(live).attach(tell);
+        let rocket = rocket::custom(figment)
+            .manage(limits)
+            .manage(SharedAuth::new(auth))
+            .mount("/", routes![owner, token])
+            .attach(sync)
+            .attach(live)
+            .attach(tell);
         tokio::select! {
             ended = rocket.launch() => match ended {
                 Ok(_) => Ok(()),

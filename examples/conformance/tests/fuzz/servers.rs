@@ -118,9 +118,10 @@ pub async fn start()
     let figment = Figment::from(Config::debug_default())
         .merge((Config::LOG_LEVEL, LogLevel::Off))
         .merge(("limits.mobync", LIMIT));
-    let rocket = rocket::custom(figment).attach(mobync_rocket::fairing(rocket, |credentials| {
-        Box::pin(async move { application::owner(credentials.token()?) })
-    }));
+    let rocket = rocket::custom(figment)
+        .attach(mobync_rocket::fairing(rocket, async |credentials| {
+            application::owner(credentials.token()?)
+        }));
     let endpoint_on = |mobync| Endpoint::new(mobync, auth as Auth).max_body_bytes(LIMIT);
     Servers {
         databases,

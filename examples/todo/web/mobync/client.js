@@ -1,4 +1,4 @@
-// The client: what an application sees of it.
+// The client's interface for applications.
 
 import { Changes, defaultsOf } from "./changes.js";
 import { filled } from "./diffs.js";
@@ -21,7 +21,7 @@ import { Syncing } from "./syncing.js";
  *
  * Events: `change` (detail: `{ models }`) when objects have changed, here, by a sync or in another
  * tab; `status` when {@link Mobync#status} has; `traffic` (detail: `{ direction, at, clock, diffs,
- * refused, problem }`) for whoever wants to watch the protocol.
+ * refused, problem }`) to watch the protocol.
  */
 export class Mobync extends EventTarget {
   #options;
@@ -56,7 +56,7 @@ export class Mobync extends EventTarget {
     this.#syncing = new Syncing(options, store, this);
   }
 
-  /** How it stands. @returns {Status} */
+  /** The current status. @returns {Status} */
   get status() {
     return this.#syncing.status;
   }
@@ -64,10 +64,10 @@ export class Mobync extends EventTarget {
   // ------------------------------------------------------------------------ reading and writing
 
   /**
-   * The objects of a model by their ids, or the one of that id.
+   * The objects of a model by their ids, or the one with this id.
    * @param {string} model
    * @param {string} [id]
-   * @returns {Promise<any>}  rows; or a row, undefined if it is not there
+   * @returns {Promise<any>}  rows; or one row, undefined if it does not exist
    */
   async read(model, id) {
     const defaults = defaultsOf(this.#options, model);
@@ -81,7 +81,7 @@ export class Mobync extends EventTarget {
    * @param {string} model
    * @param {(view: { records: Row[], pending: Set<string> }) => void} listener  gets the objects, and
    *   the ids of those with changes that the server has not acknowledged
-   * @returns {() => void}  ends it
+   * @returns {() => void}  ends the subscription
    */
   subscribe(model, listener) {
     const defaults = defaultsOf(this.#options, model);
@@ -117,7 +117,7 @@ export class Mobync extends EventTarget {
   }
 
   /**
-   * Makes an object, under a new id unless one is given.
+   * Creates an object, with a new id unless one is given.
    * @param {string} model
    * @param {Record<string, any>} fields  JSON; anything else is an `invalid_value`
    * @returns {Promise<Row>}
@@ -141,14 +141,14 @@ export class Mobync extends EventTarget {
    * Deletes an object.
    * @param {string} model
    * @param {string} id
-   * @returns {Promise<Row>}  what it was
+   * @returns {Promise<Row>}  the deleted object
    */
   delete(model, id) {
     return this.change((change) => change.delete(model, id));
   }
 
   /**
-   * Makes several changes, all of them or (if `work` throws) none. It may await nothing else.
+   * Makes several changes, all of them or (if `work` throws) none. `work` may await only these changes.
    * @template T
    * @param {(change: Changes) => Promise<T>} work
    * @returns {Promise<T>}
@@ -172,7 +172,7 @@ export class Mobync extends EventTarget {
   // ------------------------------------------------------------------------------------ refused
 
   /**
-   * The changes that did not pass and that nobody has looked after, in the order made.
+   * The changes that were refused or cannot be sent, until they are mended or dismissed, in the order made.
    * @returns {Promise<Refused[]>}
    */
   async refused() {
@@ -181,7 +181,7 @@ export class Mobync extends EventTarget {
   }
 
   /**
-   * Makes a refused change again, with these fields different.
+   * Makes a refused change again, with these fields changed.
    * @param {string} diffId
    * @param {Record<string, any>} [fields]
    */
@@ -200,7 +200,7 @@ export class Mobync extends EventTarget {
     });
   }
 
-  /** Lets a refused change go. @param {string} diffId */
+  /** Removes a refused change from the list. @param {string} diffId */
   async dismiss(diffId) {
     await this.#store.write((tx) => tx.delete("refused", diffId), true);
     await this.#syncing.told(new Set());
@@ -209,7 +209,7 @@ export class Mobync extends EventTarget {
   // ------------------------------------------------------------------------------------ syncing
 
   /**
-   * Syncs now. It does not throw: what went wrong is the status's problem.
+   * Syncs now. It does not throw: the status has the problem.
    * @returns {Promise<Status>}
    */
   sync() {
@@ -217,9 +217,9 @@ export class Mobync extends EventTarget {
   }
 
   /**
-   * For a person who has said, at the problem `clock_ahead`, that it is the right server and was
-   * restored from a backup: gives it all that this device has, and takes what it has. The database
-   * as it was before is kept as `backup` in the table `meta`.
+   * Call it after a person has confirmed, at the problem `clock_ahead`, that it is the right server and
+   * was restored from a backup. It sends everything that this device has, and receives what the server
+   * has. The database as it was before is stored as `backup` in the table `meta`.
    * @returns {Promise<Status>}
    */
   async resend() {
@@ -227,7 +227,7 @@ export class Mobync extends EventTarget {
     return this.sync();
   }
 
-  /** Ends syncing and listening; what is pending is sent when it is opened again. */
+  /** Stops syncing and listening. Pending changes are sent when the database is opened again. */
   async close() {
     await this.#syncing.close();
     this.#store.close();

@@ -1,7 +1,7 @@
 // The types of the client, for editors and type checkers.
 
 /**
- * A change on its way, as the protocol has it.
+ * A change, as the protocol defines it.
  * @typedef {object} Diff
  * @property {string} id
  * @property {string} owner
@@ -15,13 +15,13 @@
 /** @typedef {{ id: string } & Record<string, any>} Row  One object of a model. */
 
 /**
- * A change that the server has not acknowledged; seq is its place in the order made.
+ * A change that the server has not acknowledged; seq is its number in the order made.
  * @typedef {{ seq: number, model: string, id: string, diff: Diff }} Pending
  */
 
 /**
- * A change that did not pass, and that is undone here. `fields` is what it wanted: of a create also
- * what was changed of the object afterwards.
+ * A change that was refused or cannot be sent, and that is undone here. `fields` has its values; for a
+ * create, also later changes of the object.
  * @typedef {object} Refused
  * @property {string} id  of the diff
  * @property {Diff} diff
@@ -29,82 +29,81 @@
  *   sent: too_large, payload_too_large, invalid_value, invalid_diff
  * @property {string} message  a sentence for the person
  * @property {Record<string, any>} fields
- * @property {number} at  when it was heard of
- * @property {number} seq  its place in the order made
+ * @property {number} at  when the client learned of it
+ * @property {number} seq  its number in the order made
  */
 
 /**
  * Why the last sync failed: a code of the protocol, or `no_answer`, `no_token`, `other_owner`,
- * `answer_too_large`, `storage_full`, `storage_failed`; and a sentence. `lasting` says that it will
- * hardly go away by itself: somebody is needed.
+ * `answer_too_large`, `storage_full`, `storage_failed`; and a message. `lasting` means that it
+ * will hardly go away by itself and needs a person.
  * @typedef {{ code: string, message: string, diffId?: string, lasting: boolean }} Problem
  */
 
 /**
- * How it stands.
+ * The state of the client.
  * @typedef {object} Status
- * @property {"offline" | "syncing" | "stopped" | "waiting" | "saved"} state  in one word; `stopped`
- *   needs somebody. Both `offline` and `stopped` are tried again by themselves, the latter seldom
+ * @property {"offline" | "syncing" | "stopped" | "waiting" | "saved"} state  `stopped`
+ *   needs a person. The client tries again by itself when `offline`, and rarely when `stopped`
  * @property {number} pending  changes that the server has not acknowledged
- * @property {number} refused  changes that did not pass and that nobody has looked after
+ * @property {number} refused  changes that were refused or cannot be sent, and were not mended or dismissed
  * @property {Problem | null} problem
  * @property {number} clock
- * @property {number | null} syncedAt  when the last sync went well
- * @property {number | null} retryAt  when the next one is tried, if one failed
- * @property {boolean} live  whether this database hears of news at once
+ * @property {number | null} syncedAt  when the last sync succeeded
+ * @property {number | null} retryAt  when a failed sync is tried again
+ * @property {boolean} live  whether this database receives live updates
  */
 
 /**
- * What `Mobync.open` takes. An option that is undefined is as if it were not there. Times are
- * milliseconds.
+ * The options of `Mobync.open`. An undefined option counts as missing. Times are in milliseconds.
  * @typedef {object} Options
- * @property {string} [person]  whose database it is: any name that stays, as a user's id. A database
- *   that was opened for another person is refused
- * @property {string} [name]  of the local database; that of the person unless set
- * @property {string} url  where to sync; redirects are not followed
- * @property {string} [live]  where the stream of live updates is
+ * @property {string} [person]  the owner of the database: any permanent name, such as a user's id. A
+ *   database that was opened for another person cannot be opened
+ * @property {string} [name]  of the local database; the default is `person`
+ * @property {string} url  the sync endpoint; redirects are not followed
+ * @property {string} [live]  the endpoint of the live updates
  * @property {Record<string, Record<string, any>>} models  each model with its columns' defaults
  * @property {(ask: { rejected: boolean, signal: AbortSignal }) => Token | Promise<Token>} [token]
- *   the token, or nothing while nobody is signed in; asked with `rejected` when the server did not take
- *   the last one. It may throw: then it is asked again later. Without this option no token is sent
+ *   returns the token, or null while nobody is signed in; `rejected` is true if the server has rejected
+ *   the last one. It may throw: then it is called again later. Without this option no token is sent
  * @property {Store} [store]  instead of IndexedDB
  * @property {typeof globalThis.fetch} [fetch]
  * @property {() => number} [now]  the time of day
- * @property {() => number} [monotonic]  a time that nobody sets; by which it waits
- * @property {boolean} [automatic]  sync by itself; true unless set
- * @property {number} [maxDiffs]  the most diffs in one request; 500 unless set
- * @property {number} [maxBytes]  about the most bytes in one request of several diffs; 256 KiB unless set
- * @property {number} [maxChange]  the most bytes of one change on its way; a little less than the
- *   servers' 16 MiB unless set
- * @property {number} [maxAnswer]  the most bytes of an answer; 256 MiB unless set
- * @property {number} [maxFailures]  after how many failures of the server in a row it counts as
- *   `stopped`; 20 unless set, which takes about an hour
- * @property {number} [debounce]  from a change to its sync; 250 unless set
- * @property {number} [firstWait]  after the first failure, and twice as long each time; 1,000 unless set
- * @property {number} [longWait]  between tries while it is stopped; 15 minutes unless set
- * @property {number} [timeout]  of silence after which there is no answer, or no token; 30,000 unless
- *   set, and longer after each such failure. A transfer that moves may take as long as it takes
- * @property {number} [silence]  after which a silent live stream is dead; 45,000 unless set
- * @property {number} [poll]  between syncs while there is no live stream; 60,000 unless set
+ * @property {() => number} [monotonic]  a monotonic time, for waits
+ * @property {boolean} [automatic]  sync by itself; the default is true
+ * @property {number} [maxDiffs]  the most diffs in one request; the default is 500
+ * @property {number} [maxBytes]  about the most bytes in one request of several diffs; the default is 256 KiB
+ * @property {number} [maxChange]  the most bytes of one change in a request; the default is a little less than
+ *   the servers' 16 MiB
+ * @property {number} [maxAnswer]  the most bytes of an answer; the default is 256 MiB
+ * @property {number} [maxFailures]  after how many failures of the server in a row the state is `stopped`; the
+ *   default is 20, which takes about an hour
+ * @property {number} [debounce]  from a change to its sync; the default is 250
+ * @property {number} [firstWait]  after the first failure, and twice as long each time; the default is 1,000
+ * @property {number} [longWait]  between tries while the state is `stopped`; the default is 15 minutes
+ * @property {number} [timeout]  without data after which an answer or a token counts as missing; the default
+ *   is 30,000, and it grows after each such failure. The total time of a transfer is not limited
+ * @property {number} [silence]  without data after which a live stream is closed; the default is 45,000
+ * @property {number} [poll]  between syncs while there is no live stream; the default is 60,000
  */
 
 /** @typedef {string | null | undefined} Token */
 
 /**
  * A local database with transactions. `objects` has {model, id, row}; `pending` and `refused` have
- * those types; `meta` has whatever else, by `key`.
+ * those types; `meta` has everything else, by `key`.
  * @typedef {object} Store
  * @property {string} name
  * @property {<T>(work: (tx: Tx) => Promise<T>) => Promise<T>} read
  * @property {<T>(work: (tx: Tx) => Promise<T>, durable?: boolean) => Promise<T>} write  all or
- *   nothing, one after another; `durable` survives a loss of power
+ *   nothing, one after another; `durable` survives a power failure
  * @property {() => void} close
  */
 
 /** @typedef {"objects" | "pending" | "refused" | "meta"} Table */
 
 /**
- * A transaction. `work` may await nothing but its methods.
+ * A transaction. `work` may await only its methods.
  * @typedef {object} Tx
  * @property {(table: Table, key: any) => Promise<any>} get
  * @property {(table: Table, model?: string, id?: string) => Promise<any[]>} all  in order of their keys
@@ -115,10 +114,9 @@
  */
 
 /**
- * What a device knows of its server: its clock, the seq of the last change that was in a request
- * without an answer, when a sync last went well, objects (model, id) to be deleted if they come back,
- * whose it is (as the application and as the server say), how often in a row the server failed, and
- * by which token it was known.
+ * The state of a device: its clock, the seq of the last change in a request without an answer, when a
+ * sync last succeeded, objects (model, id) to delete if they come back, its owner (as named by the
+ * application and by the server), how often in a row the server has failed, and a mark of the token.
  * @typedef {object} State
  * @property {"state"} key
  * @property {number} clock
@@ -128,7 +126,7 @@
  * @property {string | null} person
  * @property {string | null} owner
  * @property {number} failures
- * @property {number | null} token  a mark of the one of the last answer
+ * @property {number | null} token  a mark of the token of the last answer
  */
 
 export {};

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use super::{change, decode};
 use crate::{
-    Change, Diff, Operation, SyncResponse,
+    change::Change,
     client::{
         Changes, DeviceError, LocalUnit, Pending, RefusedDiff, Request,
         settle::{Acknowledged, Decoded, Left},
     },
+    diff::{Diff, Operation},
+    protocol::SyncResponse,
 };
 
-/// An answer that was read, with the request that it is to.
+/// A parsed answer, with its request.
 pub(super) struct Answer {
     clock: i64,
     objects: BTreeMap<(String, String), Touched>,
@@ -20,7 +22,7 @@ pub(super) struct Answer {
     sent: HashSet<String>,
 }
 
-/// What request and answer say of one object.
+/// The parts of request and answer that concern one object.
 #[derive(Default)]
 struct Touched {
     sent: Vec<Decoded>,
@@ -46,7 +48,7 @@ impl Answer {
             let change = read(diff)?;
             objects.entry(change.object()).or_default().answer.push(change);
         }
-        // In the order sent, whatever that of the answer is.
+        // In the order sent, whatever the order in the answer is.
         let refused = request.changes().filter_map(|diff| {
             let refused = answer.refused.iter().find(|refused| refused.diff_id == diff.id)?;
             let (code, message) = (refused.code.clone(), refused.message.clone());
@@ -60,7 +62,7 @@ impl Answer {
         })
     }
 
-    /// Applies it, with the new clock and the forgetting of what was sent.
+    /// Applies it, stores the new clock, and removes the diffs that were sent.
     pub(super) async fn apply<U: LocalUnit>(
         mut self,
         unit: &mut U,

@@ -5,16 +5,19 @@ use super::{
     sendable::{set_aside, size_of, unsendable},
 };
 use crate::{
-    Diff, Operation, Record, SyncRequest,
     client::{Changes, DeviceError, LocalUnit, Pending, Request},
+    diff::{Diff, Operation},
     engine::mint,
+    protocol::SyncRequest,
+    record::Record,
 };
 
-/// Behind how many answers as if nothing new had arrived a request asks whether they are of long ago.
+/// After this many answers that look as if no new diff had arrived, a request checks whether they are
+/// old ones.
 const DOUBTS: u32 = 3;
 
-/// What a request may have. It has at least one diff, if there is one, and always those of a request
-/// that nobody has answered.
+/// The limits of a request. It has at least one diff, if any is pending, and always those of a request
+/// that got no answer.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::client) struct Limits {
     pub(in crate::client) diffs: usize,
@@ -23,7 +26,7 @@ pub(in crate::client) struct Limits {
 }
 
 impl Limits {
-    /// No diffs but those of a request that nobody has answered.
+    /// Only the diffs of a request that got no answer.
     pub(in crate::client) const NOTHING_NEW: Self = Self { diffs: 0, bytes: 0 };
 }
 
@@ -85,8 +88,8 @@ async fn next<U: LocalUnit>(unit: &mut U, most: usize) -> Result<Vec<Pending>, D
     }
 }
 
-/// A new diff that changes nothing. It makes the clock of a true answer greater than the device's, even
-/// if the server knows all the others.
+/// A new diff that changes nothing. Because of it, the clock of a correct answer is greater than the
+/// device's, even if the server knows all other diffs.
 fn probe_for(first: &Pending, clock: i64) -> Option<Diff> {
     let (model, id) = decode(first)?.object();
     Some(Diff {

@@ -7,15 +7,16 @@ use super::{
     sendable::{self, size_of},
 };
 use crate::{
-    Change, Operation,
+    change::Change,
     client::{Changes, DeviceError, LocalUnit, Pending, settle::Decoded},
+    diff::Operation,
     engine::diff_of,
 };
 
-/// Nesting that no server takes. What is below is judged by its text.
+/// Nesting that no server accepts. Anything less deep is checked as text.
 const DEEP: usize = 200;
 
-/// Records changes of what is there, made now, none of them larger than that many bytes.
+/// Records changes that are made now, with a limit on the bytes of each.
 pub(super) async fn record<U: LocalUnit>(
     unit: &mut U,
     changes: Vec<Change>,
@@ -80,7 +81,8 @@ fn is_deep(change: &Change) -> bool {
     !record.fields().values().all(|value| within(value, DEEP))
 }
 
-/// Takes a pending diff and all later ones of its object back, and gives up a request under way.
+/// Takes back a pending diff and all later ones of its object, and gives up a request that is under
+/// way.
 pub(super) async fn withdraw<U: LocalUnit>(
     unit: &mut U,
     diff_id: &str,

@@ -1,29 +1,29 @@
-//! Whether an answer is one to this request: networks also deliver answers of long ago, or of others.
+//! Whether an answer belongs to this request: networks also deliver old answers, and answers of others.
 
 use std::collections::HashSet;
 
 use crate::{
-    SyncResponse,
     client::{DeviceError, Request},
+    protocol::SyncResponse,
 };
 
 /// What is wrong with an answer.
 #[derive(Debug)]
 pub(super) enum Flaw {
-    /// It cannot be one to this request.
+    /// It cannot be an answer to this request.
     Invalid(&'static str),
-    /// It is one of long ago; or the server knows all of the request's diffs since before the device's
-    /// clock, as it does of a device that was restored from a backup.
+    /// It is an old answer; or the server has accepted all of the request's diffs before the device's
+    /// clock, because the device was restored from a backup.
     NothingNew,
-    /// It is of another owner.
+    /// It is for another owner.
     OtherOwner(String),
 }
 
-/// Returns the owner that the answer bears.
+/// Returns the owner in the answer.
 ///
-/// A pending diff is new to the server, or was accepted at the device's clock or later: either way the
-/// clock of the answer is greater. And where the clock is the same, nothing has happened that a device
-/// without changes of its own could hear of.
+/// A pending diff is new to the server, or was accepted at the device's clock or later. In both cases
+/// the clock of the answer is greater. If the clock is the same, nothing has happened that a device
+/// without changes of its own could receive.
 pub(super) fn judge<'a>(
     request: &Request,
     answer: &'a SyncResponse,

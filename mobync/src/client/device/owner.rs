@@ -1,27 +1,30 @@
-//! Whom a store is of: what one person has written must not reach another's account.
+//! The owner of a store: what one person has written must not reach another person's account.
 
 use super::Device;
 use crate::{
-    Access, Diff, Operation, Owner, SyncRequest, SyncResponse,
     client::{DeviceError, LocalStore, LocalUnit, Request, State, StoreError, store::Mark},
+    database::Access,
+    diff::{Diff, Operation},
+    owner::Owner,
+    protocol::{SyncRequest, SyncResponse},
 };
 
-/// How many creates tell an owner.
+/// How many creates are remembered to recognise the owner.
 const MARKS: usize = 16;
 
 /// How a server's answers show whether they are for the owner of the store.
 #[derive(Debug)]
 pub(in crate::client) enum Identity {
-    /// They bear this owner, and the request is at this clock.
+    /// They have this owner, and the request has this clock.
     Named { owner: String, clock: i64 },
-    /// They have one of these diffs, unless the server has forgotten what it had at that clock.
+    /// They have one of these diffs, unless the server has lost the entries of that clock.
     Marked { marks: Vec<Mark>, clock: i64, synced: i64 },
 }
 
 impl<S: LocalStore> Device<S> {
-    /// Says whom the store is of, as the server calls them, before anything is sent or read. The store
-    /// keeps it: it is refused to anybody else. (It also learns it from the first answer that brings
-    /// something.)
+    /// Sets the owner of the store, with the name that the server uses, before anything is sent or
+    /// read. The store remembers it, and rejects any other owner. (It also learns the owner from the
+    /// first answer with diffs.)
     ///
     /// ```
     /// use mobync::{Owner, client::{Device, DeviceError, MemoryStore}};
@@ -53,7 +56,7 @@ impl<S: LocalStore> Device<S> {
         Ok(self)
     }
 
-    /// Whom the store is of, if that is known.
+    /// The owner of the store, if it is known.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -61,24 +64,24 @@ impl<S: LocalStore> Device<S> {
         Ok(self.store.begin(Access::Read).await?.state().await?.owner)
     }
 
-    /// How to find out whom a server answers for, before anything is sent that must not reach the wrong
-    /// one, or read; none if there is nothing to hold an answer against.
+    /// How to find out which owner a server answers for, before anything is sent or read that must not
+    /// reach the wrong owner; `None` if there is nothing to compare an answer with.
     pub(in crate::client) async fn identity(&self) -> Result<Option<Identity>, DeviceError> {
         let mut unit = self.store.begin(Access::Read).await?;
         let State { owner, marks, clock, .. } = unit.state().await?;
         if let Some(owner) = owner {
-            // Whoever has nothing yet, and sends nothing, finds out by what comes back.
+            // A device that has nothing and sends nothing learns the owner from what comes back.
             if clock == 0 && unit.pending(1).await?.is_empty() {
                 return Ok(None);
             }
-            // One before, so that there is something to come back.
+            // One less, so that something comes back.
             return Ok(Some(Identity::Named { owner, clock: clock.saturating_sub(1).max(0) }));
         }
         let since = marks.iter().map(|mark| mark.since).min();
         Ok(since.map(|since| Identity::Marked { marks, clock: since, synced: clock }))
     }
 
-    /// Keeps whom an answer bears that was found to be for the owner of the store.
+    /// Stores the owner in an answer that was found to be for the owner of the store.
     pub(in crate::client) async fn learn_owner(
         &self,
         answer: &SyncResponse,
@@ -92,14 +95,14 @@ impl<S: LocalStore> Device<S> {
 }
 
 impl Identity {
-    /// What to ask: nothing is sent, and what comes back is only looked at.
+    /// The request to send: it has no diffs, and what comes back is not applied.
     pub(in crate::client) fn request(&self) -> Request {
         let (Self::Named { clock, .. } | Self::Marked { clock, .. }) = self;
         Request::of(0, SyncRequest::new(*clock, Vec::new()))
     }
 
     /// # Errors
-    /// [`DeviceError::OtherOwner`] if the answer is for somebody else.
+    /// [`DeviceError::OtherOwner`] if the answer is for another owner.
     pub(in crate::client) fn check(self, answer: &SyncResponse) -> Result<(), DeviceError> {
         let mut bears = answer.diffs.iter().filter(|diff| !diff.owner.is_empty());
         let (owner, other) = match self {
@@ -107,7 +110,7 @@ impl Identity {
                 let other = bears.find(|diff| diff.owner != owner);
                 (Some(owner), other)
             }
-            // The sync itself hears that the clock is ahead.
+            // The sync itself gets the error that the clock is ahead.
             Self::Marked { synced, .. } if answer.logical_clock < synced => (None, None),
             Self::Marked { marks, .. } => {
                 let is_marked = |diff: &Diff| marks.iter().any(|mark| mark.diff_id == diff.id);
@@ -119,7 +122,7 @@ impl Identity {
     }
 }
 
-/// Keeps whom the application or an answer names, if it names somebody.
+/// Stores the owner that the application or an answer names, if there is one.
 pub(super) fn learn(state: &mut State, owner: Option<&str>) {
     if let Some(owner) = owner.filter(|owner| !owner.is_empty()) {
         state.owner = Some(owner.to_owned());
@@ -127,8 +130,8 @@ pub(super) fn learn(state: &mut State, owner: Option<&str>) {
     }
 }
 
-/// While no answer has borne an owner, remembers what this device alone has made: an answer from the
-/// beginning has it, and no other owner does.
+/// As long as no answer has had an owner, remembers creates of this device: an answer from the
+/// beginning has one of them, and no other owner has.
 pub(super) async fn mark<U: LocalUnit>(unit: &mut U, request: &Request) -> Result<(), StoreError> {
     let mut state = unit.state().await?;
     if state.owner.is_some() {
@@ -136,7 +139,7 @@ pub(super) async fn mark<U: LocalUnit>(unit: &mut U, request: &Request) -> Resul
     }
     let made = request.changes().filter(|diff| diff.operation == Operation::Create);
     let marks = made.filter_map(|diff| {
-        let record: crate::Record = serde_json::from_str(&diff.json_data).ok()?;
+        let record: crate::record::Record = serde_json::from_str(&diff.json_data).ok()?;
         Some(Mark {
             diff_id: diff.id.clone(),
             model: diff.model.clone(),

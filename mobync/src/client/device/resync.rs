@@ -1,10 +1,10 @@
-//! Beginning anew with a server that was restored: the protocol's "A clock that is ahead".
+//! Starting again with a server that was restored: the protocol's "A clock that is ahead".
 
 use std::collections::BTreeMap;
 
 use super::{change::is_delete, decode};
 use crate::{
-    Change,
+    change::Change,
     client::{DeviceError, LocalUnit, Located, Pending},
     engine::{diff_of, mint},
 };
@@ -20,7 +20,7 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
         }
     }
 
-    // Deletes, with all in front of them, are taken out. They are done again behind the answer.
+    // Deletes, and all diffs before them, are removed. The deletes are repeated after the answer.
     let mut deleted = Vec::new();
     for (object, changes) in &mut of_object {
         if let Some(last) = changes.iter().rposition(is_delete) {
@@ -31,7 +31,7 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
         }
     }
 
-    // In front of the rest, each record that the server had is made again, as old as it is.
+    // Before the rest, each record that the server had is created again, with its old time.
     let mut creates = Vec::new();
     for Located { model, id, mut object } in unit.objects(None).await? {
         let record = object.acknowledged.take();
@@ -40,8 +40,8 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
         if let Some(record) = record
             && !deleted.contains(&object_of)
         {
-            // The server may know these already, and what it knows counts before what is new: under
-            // their old ids the create, which is older, would take their fields.
+            // The server may know these diffs already, and known diffs come before new ones. With their
+            // old ids the create, which is older, would take their fields.
             for change in of_object.get_mut(&object_of).into_iter().flatten() {
                 change.diff.id = mint();
                 unit.set_pending(change).await?;
@@ -49,7 +49,7 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
             creates.push(diff_of(Change::create(model, record), "", object.changed_at.max(0)));
         }
     }
-    // What no answer has come for goes out in any case, and so must what stands in front of it.
+    // Diffs of an unanswered request are sent in any case, so those before them must be, too.
     let sent = of_object.values().flatten().any(|change| change.sent);
     for (seq, diff) in (i64::MIN..first_seq).rev().zip(creates.into_iter().rev()) {
         unit.set_pending(&Pending { seq, sent, diff }).await?;

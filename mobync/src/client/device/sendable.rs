@@ -1,11 +1,12 @@
-//! Which changes can be sent, and what becomes of those that cannot: they must not block the others.
+//! Which changes can be sent. Those that cannot must not block the others.
 
 use std::{collections::BTreeMap, io};
 
 use super::decode;
 use crate::{
-    Diff, Error, Operation,
     client::{Changes, DeviceError, LocalUnit, Pending, RefusedDiff},
+    diff::{Diff, Operation},
+    error::Error,
     protocol::check_diff,
 };
 
@@ -16,7 +17,7 @@ pub(super) struct Unsendable {
     pub(super) message: String,
 }
 
-/// Whether every server takes the diff for one; if not, why.
+/// Whether every server accepts the diff; if not, the reason.
 pub(super) fn check(diff: &Diff) -> Result<(), String> {
     check_diff(diff).map(drop).map_err(|error| match error {
         Error::InvalidDiff { reason, .. } => reason,
@@ -54,8 +55,8 @@ pub(super) fn unsendable(pending: &Pending) -> Option<Unsendable> {
     })
 }
 
-/// Takes diffs out of the pending ones and keeps them as refused, with what is built on them: behind a
-/// create all that was done to what it made, behind a delete what was made in its place.
+/// Moves pending diffs to the refused ones, with those that depend on them: after a create all changes
+/// of the object that it made, after a delete the object that was created in its place.
 pub(super) async fn set_aside<U: LocalUnit>(
     unit: &mut U,
     unsendable: Vec<Unsendable>,
@@ -67,7 +68,7 @@ pub(super) async fn set_aside<U: LocalUnit>(
     for pending in unit.pending(usize::MAX).await? {
         match (decode(&pending), unsendable.contains_key(&pending.diff.id)) {
             (Some(change), _) => objects.entry(change.object()).or_default().push(pending),
-            // Nobody can say what it is of.
+            // Its object is unknown.
             (None, true) => {
                 let aside = refuse(&mut unsendable, &pending, &mut None);
                 refused.extend(aside.map(|aside| (pending.seq, aside)));
@@ -105,14 +106,15 @@ pub(super) async fn set_aside<U: LocalUnit>(
     Ok(changes)
 }
 
-/// What falls with a diff that cannot be sent: what was done to an object that was never made, or what
-/// was made in place of one that was never deleted.
+/// The diffs that depend on a diff that cannot be sent: changes of an object that was never created, or
+/// an object that was created in place of one that was never deleted.
 struct Fallen {
     by: Operation,
     code: String,
 }
 
-/// The next diff of an object as a refused one, if it cannot be sent, or falls with one before.
+/// The next diff of an object as a refused one, if it cannot be sent, or depends on an earlier one that
+/// cannot.
 fn refuse(
     unsendable: &mut BTreeMap<String, Unsendable>,
     pending: &Pending,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// The longest wait that somebody may ask for: whoever it was, the way may be free again by then.
+/// The longest wait that a server or proxy may ask for.
 const MOST_ASKED: Duration = Duration::from_mins(5);
 
-/// Waits that double, each more or less by a random part.
+/// Waits that double, each changed by a random part.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Backoff {
     next: Duration,
@@ -23,17 +23,18 @@ impl Backoff {
         Self { next: first, longest }
     }
 
-    /// Behind failures that somebody must mend.
+    /// After failures that need a person.
     pub(super) fn lasting() -> Self {
         Self::new(Duration::from_mins(1), Duration::from_hours(1))
     }
 
-    /// The next wait: not less than what the server asks for, if that is a few minutes at most.
+    /// The next wait: at least what the server asks for, up to a few minutes.
     pub(super) fn next(&mut self, retry_after: Option<Duration>) -> Duration {
         let wait = self.next.min(self.longest);
         self.next = wait.saturating_mul(2).min(self.longest);
         match retry_after {
-            // Nobody should come too early, nor all of those who were told the same at once.
+            // No device should come too early, and not all of those with the same answer at the same
+            // time.
             Some(asked) => asked.min(MOST_ASKED) + wait.mul_f64(fastrand::f64() / 2.0),
             None => wait.mul_f64(0.5 + fastrand::f64()),
         }

@@ -1,19 +1,20 @@
-//! One request and its answer: tokens, limits, and whom the server answers for.
+//! One request and its answer: tokens, limits, and which owner the server answers for.
 
 use super::{Client, pace::Pace};
 use crate::{
-    Diff, SyncResponse,
     client::{
         Changes, LocalStore, NoAnswer, Request, SyncFailure, Transport,
         device::{Limits, size_of},
         transport::Heard,
     },
+    diff::Diff,
+    protocol::SyncResponse,
 };
 
-/// What is smaller than this, in bytes, no limit that was meant so keeps out.
+/// No sensible limit refuses a request that is smaller than this, in bytes.
 const TINY: usize = 256;
 
-/// What came of a request that reached the server.
+/// The result of a request that reached the server.
 pub(super) enum Reached {
     Answer(SyncResponse),
     /// The sentence that says so.
@@ -22,12 +23,12 @@ pub(super) enum Reached {
         diff_id: String,
         message: String,
     },
-    /// There may be a new token, which may be another person's: nothing was sent with it.
+    /// There may be a new token, which may belong to another person: nothing was sent with it.
     Renewed,
 }
 
 impl<S: LocalStore, T: Transport> Client<S, T> {
-    /// Sends one request. If the server does not take the token, a new one is got, once.
+    /// Sends one request. If the server rejects the token, it gets a new one, once.
     pub(super) async fn exchange(
         &self,
         request: &Request,
@@ -56,8 +57,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// Finds out whom the server answers for before the changes of one person reach another's account:
-    /// once for each client and token. A device that has never synced has nothing to compare.
+    /// Finds out which owner the server answers for, before changes of one person could reach another's
+    /// account: once for each client and token. A device that has never synced has nothing to compare.
     pub(super) async fn check_owner(&self, pace: &mut Pace) -> Result<(), SyncFailure> {
         if pace.is_known {
             return Ok(());
@@ -71,7 +72,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         Ok(())
     }
 
-    /// Makes the next request smaller, or sets the one diff aside that is too large alone.
+    /// Makes the next request smaller, or sets aside the one diff that is too large by itself.
     pub(super) async fn make_smaller(
         &self,
         request: &Request,
@@ -93,7 +94,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 return Ok(());
             }
         };
-        // If not even nothing is small enough, it is not the diff's fault.
+        // If even a request without diffs is too large, the diff is not the cause.
         let nothing = self.ask(Limits::NOTHING_NEW, changes).await?;
         match self.exchange(&nothing, pace).await? {
             Reached::Answer(answer) => {

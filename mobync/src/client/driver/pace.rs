@@ -2,19 +2,19 @@
 
 use super::super::device::Limits;
 
-/// A server takes 10,000 diffs, and a thousand are a good request.
+/// A server accepts 10,000 diffs; a thousand are a good size.
 const MOST_DIFFS: usize = 1000;
-/// A slow network moves this in a minute.
+/// A slow network transfers this in a minute.
 const MOST_BYTES: usize = 512 * 1024;
 
-/// The limits that hold, and those that were set.
+/// The current limits, and the configured ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub(super) now: Limits,
     pub(super) most: Limits,
     /// Whether the server was found to answer for the owner of the store.
     pub(super) is_known: bool,
-    /// Whether a new token was got since the last answer.
+    /// Whether there is a new token since the last answer.
     pub(super) is_renewed: bool,
 }
 
@@ -29,13 +29,13 @@ impl Pace {
         Self { now: most, most, is_known: false, is_renewed: false }
     }
 
-    /// A request of these was too large; whether by number or by bytes, nobody says.
+    /// A request with these was too large. The server does not say whether by number or by bytes.
     pub(super) fn halve(&mut self, diffs: usize, bytes: usize) {
         self.now.diffs = (diffs / 2).max(1);
         self.now.bytes = self.now.bytes.min(bytes) / 2;
     }
 
-    /// One diff alone was to blame for what was halved.
+    /// One diff alone was the cause of the halving.
     pub(super) fn recover(&mut self) {
         self.now = self.most;
     }

@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::timeout};
 use super::backoff::Backoff;
 use crate::client::{SyncFailure, device::Occasions};
 
-/// The waits of one sync: those that end by themselves, and those behind what somebody must mend.
+/// The waits of one sync: those after temporary failures, and those after failures that need a person.
 pub(super) struct Waits {
     first: [Backoff; 2],
     next: [Backoff; 2],
@@ -16,11 +16,11 @@ pub(super) struct Waits {
 /// One wait.
 pub(super) struct Wait {
     pub(super) time: Duration,
-    /// Whether a change of the person is a reason to go on. It is none while there is no network.
+    /// Whether a change by the person is a reason to continue. It is not while there is no network.
     pub(super) ends_by_change: bool,
 }
 
-/// A moment, to know what has happened since.
+/// A point in time, to know what has happened since.
 pub(super) struct Since {
     occasions: watch::Receiver<Occasions>,
     before: Occasions,
@@ -36,7 +36,7 @@ impl Waits {
         self.next = self.first;
     }
 
-    /// The wait behind a failure, if there had been an answer before it or not.
+    /// The wait after a failure, with or without an answer before it.
     pub(super) fn behind(&mut self, failure: &SyncFailure, progress: bool) -> Wait {
         if progress {
             self.begin_anew();

@@ -1,4 +1,4 @@
-//! The token, and how a new one is got.
+//! The token, and how to get a new one.
 
 use std::{
     future::Future,
@@ -19,7 +19,7 @@ const TOKEN_TIME: Duration = Duration::from_secs(30);
 pub(super) struct Tokens {
     token: Arc<Mutex<Option<String>>>,
     renew: Option<Arc<Renew>>,
-    /// Held while a new one is got, so that two who need it get it once.
+    /// Locked while a new token is requested, so that two tasks that need one request it once.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
@@ -44,7 +44,7 @@ impl Tokens {
         Self { renew: Some(Arc::new(renew)), ..self }
     }
 
-    /// What the request bears; nothing, if there is no token.
+    /// The token of the request; `None` if there is none.
     pub(super) async fn header(&self) -> Result<Option<HeaderValue>, NoAnswer> {
         let token = match timeout(TOKEN_TIME, self.get()).await {
             Ok(token) => token?,
@@ -70,7 +70,7 @@ impl Tokens {
         Ok(Some(token))
     }
 
-    /// Gives the token up; whether there can be another one.
+    /// Drops the token. Returns whether there can be another one.
     pub(super) fn give_up(&self) -> bool {
         let can_renew = self.renew.is_some();
         if can_renew {

@@ -1,4 +1,4 @@
-//! Transfers that may take long, as long as they move.
+//! Transfers with a limit on the time without data.
 
 use std::{
     convert::Infallible,
@@ -18,11 +18,11 @@ use tokio::time::timeout;
 
 use crate::client::NoAnswer;
 
-/// So much of a request is handed on at once, in bytes.
+/// How much of a request is passed on at once, in bytes.
 const PIECE: usize = 16 * 1024;
-/// What slow networks move in a second, in bytes.
+/// What slow networks transfer in a second, in bytes.
 const SLOW: usize = 4 * 1024;
-/// What can lie in buffers on the way, in bytes.
+/// What buffers on the way can hold, in bytes.
 const BUFFERED: usize = 1024 * 1024;
 
 /// How far one request and its answer have come.
@@ -39,7 +39,7 @@ impl Progress {
         Self { steps: Arc::default(), silence }
     }
 
-    /// Waits for as long as there are steps.
+    /// Waits as long as there is progress.
     pub(super) async fn watch<F: Future>(&self, work: F) -> Result<F::Output, NoAnswer> {
         let mut work = pin!(work);
         loop {

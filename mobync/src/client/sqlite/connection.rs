@@ -1,8 +1,8 @@
-//! The one connection of a store, which is given up when anything goes wrong with it.
+//! The one connection of a store, which is closed after any error.
 //!
-//! `SQLite` ends a transaction by itself when the disk is full, cannot be read, or memory runs out; and
-//! behind a COMMIT or ROLLBACK that failed nobody knows whether one is open. A connection in doubt is
-//! closed, which rolls back, and the next unit of work opens another.
+//! `SQLite` ends a transaction by itself when the disk is full or cannot be read, or when memory runs
+//! out. After a COMMIT or ROLLBACK that failed it is unknown whether a transaction is open. In these
+//! cases the connection is closed, which rolls back, and the next unit of work opens another.
 
 use std::sync::Arc;
 
@@ -18,17 +18,18 @@ use tokio::{
 
 use crate::client::StoreError;
 
-/// The connection, while nobody uses it. One is enough for one person, and turns are taken in order.
+/// The connection, while it is not used. One is enough for one person, and waiting units get it in
+/// order.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     connection: Arc<Mutex<Option<SqliteConnection>>>,
     options: Arc<SqliteConnectOptions>,
 }
 
-/// The connection in the hands of one unit of work.
+/// The connection, used by one unit of work.
 #[derive(Debug)]
 pub(super) struct Lent {
-    /// None from the beginning of a statement to its good end.
+    /// `None` from the beginning of a statement until it has succeeded.
     connection: Option<SqliteConnection>,
     place: Option<OwnedMutexGuard<Option<SqliteConnection>>>,
     in_transaction: bool,
@@ -48,7 +49,7 @@ impl Kept {
         Ok(Lent { connection: Some(connection), place: Some(place), in_transaction: false })
     }
 
-    /// Lends the connection with a transaction that was begun by this statement.
+    /// Lends the connection, with a transaction begun by this statement.
     pub(super) async fn begin(&self, begin: &'static str) -> Result<Lent, StoreError> {
         let mut lent = self.lend().await?;
         lent.run(sqlx::query(begin)).await?;
@@ -58,8 +59,8 @@ impl Kept {
 }
 
 impl Lent {
-    /// Runs a statement, and returns its rows. Behind one that failed, or that nobody waited for, there
-    /// is no connection any more.
+    /// Runs a statement, and returns its rows. If it fails, or if its future is dropped, the connection
+    /// is gone.
     pub(super) async fn run(
         &mut self,
         query: Query<'_, Sqlite, <Sqlite as Database>::Arguments>,
@@ -127,7 +128,7 @@ mod tests {
     #[tokio::test]
     async fn behind_a_transaction_that_ended_by_itself_work_goes_on() {
         let (_directory, kept) = kept().await;
-        // The engine ends it behind our back, by a rollback or with what was written; or a statement fails.
+        // SQLite ends the transaction by itself, with a rollback or a commit; or a statement fails.
         for end in ["ROLLBACK", "COMMIT", "SELECT nothing", "BEGIN"] {
             for writes in [0, 1, 2] {
                 let before = count(&kept).await;
@@ -150,7 +151,7 @@ mod tests {
         for polls in 0..12 {
             let mut unit = Box::pin(write(&kept));
             let mut left = polls;
-            // Dropped in the middle of what it does: so many polls, each once something has happened.
+            // Dropped in the middle of its work, after this many polls.
             let given_up = std::future::poll_fn(|context| {
                 if left == 0 {
                     return std::task::Poll::Ready(None);

@@ -2,19 +2,6 @@
 
 use crate::diff::Diff;
 
-/// What a sync asks of the log and the objects, all at once so that a database can answer at once.
-#[derive(Clone, Copy, Debug)]
-pub struct WindowQuery<'a> {
-    /// The name of the diffs model.
-    pub log: &'a str,
-    /// The device's clock, in ticks.
-    pub since: i64,
-    /// The ids of the request's diffs.
-    pub ids: &'a [&'a str],
-    /// The objects (model, id) that the request names, each once.
-    pub objects: &'a [(&'a str, &'a str)],
-}
-
 /// What a sync needs of the log, from one snapshot.
 #[derive(Clone, Debug, Default)]
 pub struct Window {

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde_json::value::RawValue;
 
-use crate::{change::Change, diff::Operation, error::DatabaseError, merge::Fields, record::Record};
+use super::Fields;
+use crate::{change::Change, diff::Operation, error::DatabaseError, record::Record};
 
 /// One change that a sync makes to an object, with its values as they came over the wire.
 ///
@@ -73,13 +74,4 @@ impl Write<'_> {
             Operation::Delete => Change::delete(self.model, &*self.id),
         })
     }
-}
-
-/// A change that a database does not take.
-#[derive(Debug)]
-pub struct Rejection {
-    /// The change's place among those that were to be written, from 0.
-    pub place: usize,
-    /// Why.
-    pub error: DatabaseError,
 }

@@ -1,0 +1,19 @@
+//! A server that syncs the table `tasks`.
+
+use mobync::{Mobync, Owner, sqlite::SqliteDatabase};
+
+const TASKS: &str = "CREATE TABLE IF NOT EXISTS tasks (
+    id text NOT NULL, owner text NOT NULL, name text NOT NULL DEFAULT '', done boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (owner, id))";
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let database = SqliteDatabase::builder().run_first(TASKS).table("tasks");
+    let database = database.connect("sqlite://app.sqlite").await?;
+    database.set_up().await?;
+    let sync = mobync_axum::router(Mobync::new(database), async |credentials| {
+        Ok(Owner::new(credentials.token()?)?) // the token itself is the owner: look yours up here
+    });
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", quick_start::port())).await?;
+    Ok(axum::serve(listener, axum::Router::new().merge(sync)).await?)
+}
