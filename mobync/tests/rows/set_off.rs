@@ -1,11 +1,14 @@
 //! What a sync's own writes set off goes back with the same answer, and with that to a retry.
 
+use std::time::Duration;
+
+use mobync::Mobync;
 use serde_json::json;
 
 use super::{
     Device, put, put_in, remove, server,
     support::{
-        Server, T0,
+        Server, T0, ada,
         captured::{Captured, Features, Mutant},
         create, delete, lines, update,
     },
@@ -153,9 +156,36 @@ async fn what_is_set_off_for_another_owner_waits_for_that_owners_sync() {
     server.sync(0, [create("t2", json!({}))]).await;
     assert!(database.marks() > 0, "Bob's");
     database.run(&[remove("t1")]);
-    let bob = server.mobync.apply(0, Vec::new(), &super::owner("bob")).await.unwrap();
+    let bob = server.mobync.apply(&super::owner("bob"), 0, Vec::new()).await.unwrap();
     assert_eq!(bob.diffs.len(), 2);
     let mut device = Device::default();
     device.sync(&server, vec![]).await;
     device.check(&database);
+}
+
+#[tokio::test]
+async fn any_mobync_does_all_of_it_too() {
+    let database = Captured::new(Features { cascade: true, counts: true, ..UPPER });
+    let mobync = Mobync::new(database.clone()).time(|| T0 + 60_000).erase();
+    database.run(&[put("t1", json!({"a": "x"}))]);
+    let ada = ada();
+    let sent = create("t2", json!({"a": "milk"})).0;
+    let mut back = lines(&mobync.apply(&ada, 0, vec![sent]).await.unwrap().diffs);
+    back.sort();
+    let [a, b, c] = [
+        r#"create all {"a":null,"b":null,"c":null,"n":2}"#,
+        r#"create t1 {"a":"X","b":null,"c":null,"n":null}"#,
+        r#"update t2 {"a":"MILK"}"#,
+    ];
+    assert_eq!(back, [a, b, c]);
+    assert_eq!(mobync.reconcile_all(None, |_, _| {}).await.unwrap().differences(), 0);
+    database.run(&[remove("t1")]);
+    tokio::select! {
+        () = async {
+            while mobync.clock(&ada).await.unwrap() < 3 {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        } => {}
+        _ = mobync.watch() => {}
+    }
 }
