@@ -22,12 +22,14 @@ mod dialect;
 mod effects;
 mod error;
 mod isolate;
+mod log;
 mod marks;
 mod news;
 mod quoting;
 mod record;
 mod session;
 mod settings;
+mod statements;
 mod triggers;
 mod writer;
 

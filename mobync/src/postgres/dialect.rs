@@ -8,35 +8,34 @@ use std::{
     time::Duration,
 };
 
-use futures_util::TryStreamExt;
 use serde_json::Value;
 use sqlx::{
-    Arguments, AssertSqlSafe, PgConnection, PgPool, Row,
+    Arguments, AssertSqlSafe, PgConnection, PgPool,
     postgres::{PgArguments, PgPoolOptions},
 };
 
 use super::{
-    capture, catalogue,
-    clocks::announce,
-    effects,
+    capture, catalogue, effects,
     error::{explain, is_dead, lacks},
     isolate::isolate,
-    marks::{self, OR_OWN},
+    log, marks,
     news::News,
     quoting::make_index,
     record,
+    session::MOODS,
     settings::Settings,
+    statements::{self, defined, text_of},
     writer::Transaction,
 };
 use crate::{
     database::Turns,
-    diff::{Diff, Operation},
+    diff::Diff,
     error::DatabaseError,
-    merge::{LogEntry, Snapshot, push_string},
+    merge::Snapshot,
     owner::Owner,
     sql::{
-        Arg, Batch, Column, Dialect, ENTRY, Effect, Effects, Found, Kind, LogRow, MarkRow, Model,
-        Schema, SchemaError, Table, Writer, null_in_log, quote, run_statements,
+        Arg, Batch, Column, Dialect, Effect, Effects, Found, Kind, LogRow, MarkRow, Model, Schema,
+        SchemaError, Table, Writer, quote, run_statements,
     },
     unit::{Mark, Rejection},
 };
@@ -50,8 +49,8 @@ pub struct Postgres {
     pub(super) settings: Settings,
     /// Changes of some tables are marked.
     pub(super) captures: bool,
-    /// There are columns whose values are read as the session's settings say.
-    pub(super) has_moods: bool,
+    /// Statements that make a session in which values are read as in all others.
+    pub(super) moods: &'static str,
     /// Triggers wait for the commit.
     defers: bool,
     /// The writes of a sync may set off others to tables that are captured.
@@ -67,7 +66,7 @@ impl Default for Postgres {
             announces: false,
             settings: Settings::default(),
             captures: false,
-            has_moods: false,
+            moods: "",
             defers: false,
             sets_off: Arc::default(),
             news: News::default(),
@@ -88,12 +87,6 @@ pub(super) fn literal(text: &str) -> String {
         let _ = write!(hex, "{byte:02x}");
     }
     format!("convert_from(decode('{hex}', 'hex'), 'UTF8')")
-}
-
-/// The operation of a log entry.
-fn operation_of(entry: &str, name: &str) -> Result<Operation, DatabaseError> {
-    let operation = Operation::parse(name);
-    operation.ok_or_else(|| DatabaseError::failed(format!("log entry {entry}: no type \"{name}\"")))
 }
 
 impl Dialect for Postgres {
@@ -133,9 +126,10 @@ impl Dialect for Postgres {
         schema: &Schema,
     ) -> Result<(), sqlx::Error> {
         self.captures = schema.captured().next().is_some();
-        self.has_moods = schema
-            .models()
-            .any(|model| model.columns.iter().any(|column| matches!(column.kind, Kind::Other)));
+        let mut columns = schema.models().flat_map(|model| model.columns.iter());
+        if self.captures || columns.any(|column| column.kind == Kind::Other) {
+            self.moods = MOODS;
+        }
         if self.captures {
             let effects = Effects::find::<Self>(connection, schema).await?;
             let sets_off = self.defers || schema.captured().any(|model| effects.reach(model));
@@ -168,7 +162,7 @@ impl Dialect for Postgres {
         if self.announces && self.captures {
             self.news.come(pool, log).await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
@@ -318,11 +312,7 @@ impl Dialect for Postgres {
     }
 
     fn lock(model: &Model) -> Option<String> {
-        Some(format!(
-            "SELECT FROM {} AS t, {} FOR UPDATE OF t",
-            model.table,
-            few(model, &ids(model, 2))
-        ))
+        Some(statements::lock(model))
     }
 
     fn lacks(error: &sqlx::Error) -> bool {
@@ -348,44 +338,15 @@ impl Dialect for Postgres {
     }
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
-        let (table, owned, id) = (&model.table, model.owned(), model.id.quoted());
-        // One by one by the key, whatever the statistics are: no other index has this order.
-        format!(
-            "{ids} CROSS JOIN LATERAL (SELECT * FROM {table} AS t \
-             WHERE {owned}t.{id} >= r.{id} AND t.{id} <= r.{id} ORDER BY t.{id} LIMIT 1) AS t",
-            ids = ids(model, parameter)
-        )
+        statements::rows_with_ids(model, parameter)
     }
 
     fn compare(column: &Column, operator: &str, parameter: usize, value: &Value) -> String {
-        let (name, sql_type) = (column.quoted(), &column.sql_type);
-        match (column.kind, value.as_i64()) {
-            // By code points, as everywhere; the database's own order depends on its language.
-            (Kind::Text, _) if operator != "=" => {
-                format!("t.{name} COLLATE \"C\" {operator} ${parameter}")
-            }
-            (Kind::Text, _) => format!("{} = ${parameter}", column.exact()),
-            (Kind::Integer(64), Some(_)) | (Kind::Uuid | Kind::Boolean | Kind::Other, _) => {
-                format!("t.{name} {operator} CAST(${parameter} AS {sql_type})")
-            }
-            (Kind::Json, _) => {
-                format!("CAST(t.{name} AS jsonb) {operator} CAST(${parameter} AS jsonb)")
-            }
-            (Kind::Integer(_) | Kind::Float | Kind::Numeric, _) => {
-                format!("CAST(t.{name} AS numeric) {operator} CAST(${parameter} AS numeric)")
-            }
-        }
+        statements::compare(column, operator, parameter, value)
     }
 
     fn equals_one_of(column: &Column, parameter: usize) -> String {
-        let (name, sql_type) = (column.quoted(), &column.sql_type);
-        match column.kind {
-            Kind::Json => {
-                format!("CAST(t.{name} AS jsonb) = ANY (CAST(${parameter} AS jsonb[]))")
-            }
-            Kind::Text => format!("{} = ANY (${parameter})", column.exact()),
-            _ => format!("t.{name} = ANY (CAST(${parameter} AS {sql_type}[]))"),
-        }
+        statements::equals_one_of(column, parameter)
     }
 
     fn record(model: &Model) -> String {
@@ -405,57 +366,23 @@ impl Dialect for Postgres {
     }
 
     fn insert(model: &Model, columns: &[&Column]) -> String {
-        let mut into = model.id.quoted();
-        let mut values = format!("r.{}", model.id.quoted());
-        if let Some(owner) = &model.owner {
-            into += &format!(", {}", owner.quoted());
-            values += &format!(", {}", owner.cast("$1"));
-        }
-        for column in columns {
-            into += &format!(", {}", column.quoted());
-            values += &format!(", r.{}", column.quoted());
-        }
-        let table = &model.table;
-        format!("INSERT INTO {table} ({into}) SELECT {values} FROM {}", recordset(model, columns))
+        statements::insert(model, columns)
     }
 
     fn update(model: &Model, columns: &[&Column]) -> String {
-        let set: Vec<String> =
-            columns.iter().map(|column| format!("{0} = r.{0}", column.quoted())).collect();
-        format!(
-            "UPDATE {} AS t SET {} FROM {}",
-            model.table,
-            set.join(", "),
-            few(model, &recordset(model, columns))
-        )
+        statements::update(model, columns)
     }
 
     fn delete(model: &Model) -> String {
-        format!("DELETE FROM {} AS t USING {}", model.table, few(model, &ids(model, 2)))
+        statements::delete(model)
     }
 
-    /// An array of objects, named as the columns are.
     fn payload<'w>(
         model: &Model,
         columns: &[&Column],
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String {
-        let mut json = String::from("[");
-        for (id, values) in rows {
-            json.push_str(if json.len() > 1 { ",{" } else { "{" });
-            push_string(&mut json, &model.id.name);
-            json.push(':');
-            push_string(&mut json, id);
-            for (column, value) in columns.iter().zip(values) {
-                json.push(',');
-                push_string(&mut json, &column.name);
-                json.push(':');
-                json.push_str(value);
-            }
-            json.push('}');
-        }
-        json.push(']');
-        json
+        statements::payload(model, columns, rows)
     }
 
     fn as_columns(model: &Model, columns: &[&Column]) -> Option<String> {
@@ -467,16 +394,7 @@ impl Dialect for Postgres {
     }
 
     fn entries(log: &Model, start: &str) -> String {
-        // PostgreSQL estimates a higher cost for a plan with known parameters (without a limit) than
-        // for a generic plan. So it keeps the generic plan, which has the right index because of the
-        // order.
-        format!(
-            "SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, t.utc_timestamp, t.type, \
-             t.model, t.json_data FROM {table} AS t \
-             WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT $3",
-            table = log.table,
-            owned = log.owned()
-        )
+        log::entries(log, start)
     }
 
     fn read_entries(
@@ -484,19 +402,7 @@ impl Dialect for Postgres {
         row: LogRow,
         entries: &mut Vec<Diff>,
     ) -> Result<(), DatabaseError> {
-        let (_, Some(id), tick, at, Some(operation), Some(model), Some(json_data)) = row else {
-            return Err(null_in_log());
-        };
-        entries.push(Diff {
-            operation: operation_of(&id, &operation)?,
-            id,
-            owner: owner.as_str().to_owned(),
-            logical_clock: tick,
-            utc_timestamp: at,
-            model,
-            json_data,
-        });
-        Ok(())
+        log::read_entries(owner, row, entries)
     }
 
     fn append<'a>(
@@ -506,30 +412,7 @@ impl Dialect for Postgres {
         entries: &'a [Diff],
         named: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>) {
-        let mut sql = format!(
-            "INSERT INTO {} (owner, id, logical_clock, utc_timestamp, type, model, json_data) \
-             SELECT $1, u.* FROM unnest($2, $3, $4, $5, $6, $7) AS u",
-            log.table
-        );
-        let mut args = vec![
-            Arg::Text(owner.as_str()),
-            Arg::Texts(entries.iter().map(|entry| entry.id.as_str()).collect()),
-            Arg::Integers(entries.iter().map(|entry| entry.logical_clock).collect()),
-            Arg::Integers(entries.iter().map(|entry| entry.utc_timestamp).collect()),
-            Arg::Texts(entries.iter().map(|entry| entry.operation.as_str()).collect()),
-            Arg::Texts(entries.iter().map(|entry| entry.model.as_str()).collect()),
-            Arg::Texts(entries.iter().map(|entry| entry.json_data.as_str()).collect()),
-        ];
-        if !named.is_empty() {
-            sql += &format!(" WHERE NOT {}", marks::are_marked(log, args.len() + 1, OR_OWN));
-            args.push(Arg::Texts(named.iter().map(|(model, _)| &**model).collect()));
-            args.push(Arg::Texts(named.iter().map(|(_, id)| &**id).collect()));
-        }
-        if self.announces {
-            args.push(Arg::Text(&log.table));
-            sql = announce(&sql, args.len());
-        }
-        (sql, args)
+        log::append(self.announces, log, owner, entries, named)
     }
 
     fn arguments(args: &[Arg<'_>]) -> Result<PgArguments, sqlx::Error> {
@@ -567,29 +450,7 @@ impl Dialect for Postgres {
         log: &Model,
         owner: &Owner,
     ) -> Result<Snapshot, sqlx::Error> {
-        let sql = format!(
-            "SELECT t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, t.json_data \
-             FROM {} AS t WHERE t.owner = $1 \
-             ORDER BY t.logical_clock, t.utc_timestamp, t.id COLLATE \"C\"",
-            log.table
-        );
-        let mut entries = sqlx::query(AssertSqlSafe(sql)).bind(owner.as_str()).fetch(connection);
-        let mut snapshot = Snapshot::default();
-        while let Some(entry) = entries.try_next().await? {
-            // The types of the columns were checked when the database was built.
-            let id = entry.try_get_unchecked(0)?;
-            let operation = operation_of(id, entry.try_get_unchecked(3)?);
-            let entry = LogEntry {
-                id,
-                logical_clock: entry.try_get_unchecked(1)?,
-                utc_timestamp: entry.try_get_unchecked(2)?,
-                operation: operation.map_err(sqlx::Error::decode)?,
-                model: entry.try_get_unchecked(4)?,
-                json_data: entry.try_get_unchecked(5)?,
-            };
-            snapshot.follow(entry).map_err(sqlx::Error::decode)?;
-        }
-        Ok(snapshot)
+        log::fold(connection, log, owner).await
     }
 
     fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
@@ -612,52 +473,5 @@ impl Dialect for Postgres {
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let ended = || DatabaseError::failed("the unit of work has ended");
         isolate(writer.connection().ok_or_else(ended)?, owner, batch).await
-    }
-}
-
-/// The parameter `$2`, converted by the database itself to rows of the id and these columns. (As rows
-/// of the whole table, they would have nulls in the others, which a domain may not allow.)
-fn recordset(model: &Model, columns: &[&Column]) -> String {
-    format!("json_to_recordset(CAST($2 AS json)) AS r ({})", defined(model, columns))
-}
-
-/// The definitions of the id and these columns.
-fn defined(model: &Model, columns: &[&Column]) -> String {
-    let columns = std::iter::once(&model.id).chain(columns.iter().copied());
-    let columns: Vec<String> =
-        columns.map(|column| format!("{} {}", column.quoted(), column.full_type)).collect();
-    columns.join(", ")
-}
-
-/// The ids that the parameter has, as rows.
-fn ids(model: &Model, parameter: usize) -> String {
-    let id = &model.id;
-    format!("unnest(CAST(${parameter} AS {}[])) AS r ({})", id.sql_type, id.quoted())
-}
-
-/// Joins the table `t` with rows `r` of a function, by the owner `$1` and the id.
-///
-/// PostgreSQL then finds each row by the key, and never reads all rows of the owner instead, as it
-/// would with old statistics. The reason is that the owner is part of the rows to find, protected by
-/// `OFFSET 0`, and PostgreSQL expects few of these rows because of a condition that is always true.
-fn few(model: &Model, rows: &str) -> String {
-    let id = model.id.quoted();
-    let (mut select, mut on) = ("r.*".to_owned(), format!("t.{id} = r.{id}"));
-    if let Some(owner) = &model.owner {
-        // A name that no other column of these rows has.
-        let name = owner.quoted();
-        select += &format!(", {} AS {name}", owner.cast("$1"));
-        on = format!("t.{name} = r.{name} AND {on}");
-    }
-    format!(
-        "(SELECT {select} FROM {rows} WHERE (r.{id} = r.{id}) IS TRUE OFFSET 0) AS r WHERE {on}"
-    )
-}
-
-/// A value as the text that a cast reads.
-fn text_of(column_value: &Value) -> String {
-    match column_value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }

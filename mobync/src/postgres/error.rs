@@ -2,7 +2,10 @@
 
 use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
-use crate::{error::DatabaseError, sql::Model};
+use crate::{
+    error::DatabaseError,
+    sql::{Model, OnLocks},
+};
 
 /// The meaning of an error, by its SQLSTATE.
 ///
@@ -25,7 +28,7 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     let is_fatal = !matches!(postgres.severity(), PgSeverity::Error);
     match illness(code).or(is_fatal.then_some(Illness::Failure)) {
         // Somebody else has locked the rows, and may wait for those of this transaction.
-        Some(_) if code == LOCK_TIMEOUT && model.gives_way => {
+        Some(_) if code == LOCK_TIMEOUT && model.on_locks == OnLocks::GivesWay => {
             DatabaseError::conflict(Cause::new(postgres))
         }
         Some(Illness::Collision) => DatabaseError::conflict(Cause::new(postgres)),

@@ -33,13 +33,10 @@ async fn hear(
     pool: &PgPool,
     log: &Model,
 ) -> Result<(), sqlx::Error> {
-    let listener = match listener {
-        Some(listener) => listener,
-        None => {
-            *listener = Some(listen(pool, log).await?);
-            // What was marked before that is news.
-            return Ok(());
-        }
+    let Some(listener) = listener else {
+        *listener = Some(listen(pool, log).await?);
+        // What was marked before that is news.
+        return Ok(());
     };
     loop {
         match listener.try_recv().await? {

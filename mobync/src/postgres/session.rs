@@ -11,6 +11,10 @@ use super::{
 };
 use crate::{DatabaseError, Owner, sql::Model};
 
+/// So that a value has one spelling, whatever the settings of the role, the database or the pool are.
+pub(super) const MOODS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
+                                SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; ";
+
 impl Postgres {
     /// Begins to write for the owner, whom nobody else writes for until the transaction's end.
     pub(super) async fn begin_writing(
@@ -46,10 +50,7 @@ impl Postgres {
         if self.captures {
             sql += &format!("SET LOCAL {IN_SYNC} = 'on'; ");
         }
-        if self.captures || self.has_moods {
-            sql += "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
-                    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; ";
-        }
+        sql += self.moods;
         sql + &owner.map(|owner| self.settings.set(owner)).unwrap_or_default()
     }
 

@@ -6,10 +6,11 @@ use super::dialect::literal;
 use crate::Owner;
 
 type Named = Vec<(String, String)>;
+type Make = dyn Fn(&Owner) -> Named + Send + Sync;
 
 /// What makes them of an owner, if there are any.
 #[derive(Clone, Default)]
-pub(super) struct Settings(Option<Arc<dyn Fn(&Owner) -> Named + Send + Sync>>);
+pub(super) struct Settings(Option<Arc<Make>>);
 
 impl Settings {
     pub(super) fn new(settings: impl Fn(&Owner) -> Named + Send + Sync + 'static) -> Self {

@@ -1,8 +1,8 @@
 //! The requirements for a table that is synced, and for the log.
 
 use super::{
-    Column, Dialect, Found, FoundColumn, Generated, Kind, Model, SchemaError, Table, Unique,
-    WrittenBy, quote, synced,
+    Column, Dialect, Found, FoundColumn, Generated, Kind, Model, OnLocks, SchemaError, Table,
+    Unique, WrittenBy, quote, synced,
 };
 
 const LOG_TEXTS: [&str; 5] = ["id", "owner", "type", "model", "json_data"];
@@ -76,7 +76,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         rank: 0,
         parents,
         captured: table.captured,
-        gives_way: false,
+        on_locks: OnLocks::Fails,
         clashes,
     })
 }
@@ -169,7 +169,7 @@ pub(super) fn log_model<D: Dialect>(
         hidden: Vec::new(),
         keeps_unknown: false,
         captured: false,
-        gives_way: false,
+        on_locks: OnLocks::Fails,
         clashes: Vec::new(),
         has_own_will: false,
         rank: 0,

@@ -38,7 +38,7 @@ pub(crate) use self::{
     effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
-    schema::{Column, DefaultValue, Kind, Model, Schema, WrittenBy, quote},
+    schema::{Column, DefaultValue, Kind, Model, OnLocks, Schema, WrittenBy, quote},
     tokens::{Token, Tongue, is_letter, tokens},
     window::{ENTRY, null_in_log},
     writes::{Change, Columns, Script, TableName},

@@ -39,9 +39,7 @@ pub struct Model {
     pub(crate) keeps_unknown: bool,
     /// Its changes are marked, whoever makes them.
     pub(crate) captured: bool,
-    /// A sync that waits for a lock on rows begins again, so that it is never the application that must
-    /// give way.
-    pub(crate) gives_way: bool,
+    pub(crate) on_locks: OnLocks,
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) clashes: Vec<Clash>,
     /// The database may write other columns of a row than those that a change names: some are computed,
@@ -51,6 +49,15 @@ pub struct Model {
     pub(crate) rank: usize,
     /// The columns by which its rows refer to others of it.
     pub(crate) parents: Vec<String>,
+}
+
+/// What a sync does that waits for rows which others have locked for too long.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OnLocks {
+    /// It fails as busy.
+    Fails,
+    /// It begins again, so that it is never the application that must give way.
+    GivesWay,
 }
 
 /// One column.
@@ -127,9 +134,10 @@ impl Schema {
     /// Those models and that log; where changes of one are marked, a sync gives way with all.
     pub(super) fn new(log: Model, models: BTreeMap<String, Model>) -> Self {
         let mut schema = Self { log, models };
-        let gives_way = schema.captured().next().is_some();
-        schema.log.gives_way = gives_way;
-        schema.models.values_mut().for_each(|model| model.gives_way = gives_way);
+        if schema.captured().next().is_some() {
+            schema.log.on_locks = OnLocks::GivesWay;
+            schema.models.values_mut().for_each(|model| model.on_locks = OnLocks::GivesWay);
+        }
         schema
     }
 

@@ -8,8 +8,8 @@ use std::{
 };
 
 use mobync::{
-    Database, Diff, Mobync, Operation, Owner, Refusal, Rules, View, postgres::PostgresDatabase,
-    sql::Table,
+    Access, Database, Diff, Mobync, Operation, Owner, Refusal, Rules, UnitOfWork, View,
+    postgres::PostgresDatabase, sql::Table,
 };
 use serde_json::{Map, Value, json};
 use sqlx::{AssertSqlSafe, PgPool};
@@ -385,7 +385,6 @@ async fn policies_and_triggers_read_the_settings_of_a_syncs_session() {
             sqlx::query_scalar(audit).bind(who.as_str()).fetch_one(&pool).await.unwrap();
         assert_eq!(audit, 1);
         // Reads outside of a sync see them, too.
-        use mobync::{Access, Database, UnitOfWork};
         let mut unit = mobync.database().open(who, Access::Read).await.unwrap();
         assert_eq!(unit.read(who, "tasks", &[]).await.unwrap().len(), 1);
     }
@@ -408,7 +407,7 @@ async fn a_watcher_wakes_listeners_at_once_where_clocks_are_announced() {
     }
     let database = builder.pool(pool.clone()).await.unwrap();
     database.set_up().await.unwrap();
-    let mobync = Mobync::new(database).watch_every(Duration::from_secs(3_600));
+    let mobync = Mobync::new(database).watch_every(Duration::from_hours(1));
     let watching = mobync.clone();
     let watcher = tokio::spawn(async move { watching.watch().await });
     let watched = async |sql: &str, clock: i64| {

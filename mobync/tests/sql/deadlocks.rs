@@ -62,11 +62,13 @@ async fn transact(pool: &PgPool, application: usize, seen: &Seen) {
             Ok(_) => {}
             // A device has put the row there meanwhile.
             Err(error)
-                if error.as_database_error().is_some_and(|error| error.is_unique_violation()) =>
+                if error
+                    .as_database_error()
+                    .is_some_and(sqlx::error::DatabaseError::is_unique_violation) =>
             {
                 return transaction.rollback().await.unwrap();
             }
-            Err(error) => panic!("{sql}: {error}"),
+            Err(error) => unreachable!("{sql}: {error}"),
         }
         let waited = u64::try_from(started.elapsed().as_millis()).unwrap();
         seen.longest.fetch_max(waited, Ordering::Relaxed);
@@ -121,10 +123,10 @@ async fn no_application_sees_a_deadlock_and_all_are_equal_in_the_end() {
         "CREATE TABLE tasks (owner text, id text, name text, PRIMARY KEY (owner, id))",
     ])
     .await;
-    let many = PgPoolOptions::new().max_connections(40).acquire_timeout(Duration::from_secs(60));
+    let many = PgPoolOptions::new().max_connections(40).acquire_timeout(Duration::from_mins(1));
     let pool = many.connect_with((*few.connect_options()).clone()).await.unwrap();
     let builder = PostgresDatabase::builder().table("tasks").capture();
-    let database = builder.lock_timeout(Duration::from_secs(60)).pool(pool.clone()).await.unwrap();
+    let database = builder.lock_timeout(Duration::from_mins(1)).pool(pool.clone()).await.unwrap();
     database.set_up().await.unwrap();
     let mobync = Mobync::new(database).time_limit(Duration::from_secs(90));
 

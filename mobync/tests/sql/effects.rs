@@ -353,7 +353,7 @@ where
     match said {
         Nothing => assert!(made.is_ok() && warnings.is_empty(), "{told}: {made:?} {warnings}"),
         Warned(words) => {
-            assert!(made.is_ok() && has_all(&warnings, words), "{told}: {made:?} {warnings}")
+            assert!(made.is_ok() && has_all(&warnings, words), "{told}: {made:?} {warnings}");
         }
         Refused(words) => {
             let error = made.unwrap_err();

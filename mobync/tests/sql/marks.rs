@@ -185,7 +185,7 @@ async fn run(connection: &mut PgConnection, sql: String) {
     let statements = if sql.contains("$$") { vec![&*sql] } else { sql.split("; ").collect() };
     for sql in statements {
         let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await;
-        done.unwrap_or_else(|error| panic!("{sql}: {error}"));
+        assert!(done.is_ok(), "{sql}: {done:?}");
     }
 }
 
