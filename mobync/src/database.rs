@@ -79,9 +79,9 @@ pub trait Database: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// Rows of the model that no diff can bring, as far as the database itself can tell: those of the
-    /// owner, or of all with those whose owner is no name; how many, and some of them. Null as an owner
-    /// is nobody's row, and does not count. Provided: none.
+    /// Rows of the model that no diff can represent, as far as the database itself can tell: those of
+    /// the owner, or without one those whose owner is no name; how many, and some of them. A row whose
+    /// owner is null does not count. Provided: none.
     fn unsound_rows(
         &self,
         owner: Option<&Owner>,

@@ -120,7 +120,7 @@ impl<R> Attempt<'_, R> {
         window: &Window,
         objects: &[(&str, &str)],
     ) -> Result<Option<Option<i64>>, Error> {
-        let locks = self.learned.meetings >= MOST_MEETINGS;
+        let locks = self.learned.captures && self.learned.meetings >= MOST_MEETINGS;
         if !window.marked && !locks {
             return Ok(None);
         }

@@ -171,7 +171,11 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         model: &str,
         most: usize,
     ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
-        self.unsound(owner, self.schema.model(model)?, most).await
+        let model = self.schema.model(model)?;
+        match owner {
+            Some(_) => self.unsound(owner, model, most).await,
+            None => self.nameless(model, most).await,
+        }
     }
 
     fn time_limit(&self) -> Option<Duration> {

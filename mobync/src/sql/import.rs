@@ -1,10 +1,9 @@
 //! Adding rows that are older than the log to it.
 
-use super::{Arg, Dialect, Model, SkippedRow, SqlDatabase};
+use super::{Dialect, SkippedRow, SqlDatabase};
 use crate::{
     engine::Mobync,
     error::{DatabaseError, Error},
-    owner::Owner,
     reconcile::Reconciled,
 };
 
@@ -74,49 +73,18 @@ impl<D: Dialect> SqlDatabase<D> {
                     let brought = mobync.bring_in(&owner, &model.name, &mut tell).await;
                     brought.map_err(reason)?
                 }
-                Err(reason) => self.nameless(model, name, reason).await?,
+                Err(reason) => {
+                    let mut reconciled = Reconciled::default();
+                    let rows = self.rows_of(model, &name).await?;
+                    reconciled.skip(rows, [SkippedRow::new(name, "", reason)]);
+                    reconciled
+                }
             };
             imported = imported.with(&model.name, &brought);
             imported.owners += 1;
             progress(imported.clone());
         }
         Ok(imported)
-    }
-
-    pub(super) async fn owners_of(&self, model: &Model) -> Result<Vec<String>, DatabaseError> {
-        let Some(owner) = &model.owner else { return Ok(Vec::new()) };
-        let (owner, is_name) = (owner.exact(), D::is_name(owner));
-        let sql = format!(
-            "SELECT DISTINCT CAST({owner} AS TEXT) FROM {} AS t WHERE {owner} IS NOT NULL AND {is_name}",
-            model.table
-        );
-        self.ask(model, &sql, &[]).await
-    }
-
-    /// The rows of an owner who is none, as they are told of.
-    async fn nameless(
-        &self,
-        model: &Model,
-        name: String,
-        reason: String,
-    ) -> Result<Reconciled, DatabaseError> {
-        let table = &model.table;
-        let sql =
-            format!("SELECT CAST(count(*) AS TEXT) FROM {table} AS t WHERE {}1 = 1", model.owned());
-        let count = self.ask(model, &sql, &[Arg::Text(&name)]).await?;
-        let count = count.first().and_then(|count| count.parse().ok()).unwrap_or_default();
-        let mut reconciled = Reconciled::default();
-        reconciled.skip(count, [SkippedRow::new(name, "", reason)]);
-        Ok(reconciled)
-    }
-
-    /// # Errors
-    /// Why nothing of that owner can be in the log.
-    fn owner_of_rows(&self, model: &Model, name: &str) -> Result<Owner, String> {
-        let owner = Owner::new(name).map_err(|error| error.to_string())?;
-        let fits = self.schema.log.check_owner(&owner).and_then(|()| model.check_owner(&owner));
-        fits.map_err(|_| "the log has no room for the owner".to_owned())?;
-        Ok(owner)
     }
 }
 

@@ -55,9 +55,7 @@ impl<D: Dialect> SqlDatabase<D> {
         };
         for (condition, reason) in unsound {
             let rows = format!("FROM {} AS t WHERE {of_whom} AND ({condition})", model.table);
-            let sql = format!("SELECT CAST(count(*) AS TEXT) {rows}");
-            let count = self.ask(model, &sql, &args).await?;
-            let count: u64 = count.first().and_then(|text| text.parse().ok()).unwrap_or_default();
+            let count = self.count(model, &format!("{of_whom} AND ({condition})"), &args).await?;
             rows_in_all += count;
             let room = most.saturating_sub(skipped.len());
             if count == 0 || room == 0 {
@@ -70,6 +68,66 @@ impl<D: Dialect> SqlDatabase<D> {
             skipped.extend(shown.map(|(owner, id)| SkippedRow::new(owner, id, reason)));
         }
         Ok((rows_in_all, skipped))
+    }
+
+    /// Counts the rows whose owner is none, and shows some.
+    pub(super) async fn nameless(
+        &self,
+        model: &Model,
+        most: usize,
+    ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
+        let (mut rows_in_all, mut skipped) = (0, Vec::new());
+        let Some(owner) = &model.owner else { return Ok((rows_in_all, skipped)) };
+        let not_of_type = format!("{} IS NOT NULL AND NOT {}", owner.exact(), D::is_name(owner));
+        let rows = self.count(model, &not_of_type, &[]).await?;
+        if rows > 0 {
+            rows_in_all += rows;
+            skipped.push(SkippedRow::new("", "", "its owner is not of the column's type"));
+        }
+        for name in self.owners_of(model).await? {
+            if let Err(reason) = self.owner_of_rows(model, &name) {
+                rows_in_all += self.rows_of(model, &name).await?;
+                skipped.push(SkippedRow::new(name, "", reason));
+            }
+        }
+        skipped.truncate(most);
+        Ok((rows_in_all, skipped))
+    }
+
+    /// How many rows an owner of that name has.
+    pub(super) async fn rows_of(&self, model: &Model, name: &str) -> Result<u64, DatabaseError> {
+        self.count(model, &format!("{}1 = 1", model.owned()), &[Arg::Text(name)]).await
+    }
+
+    async fn count(
+        &self,
+        model: &Model,
+        condition: &str,
+        args: &[Arg<'_>],
+    ) -> Result<u64, DatabaseError> {
+        let table = &model.table;
+        let sql = format!("SELECT CAST(count(*) AS TEXT) FROM {table} AS t WHERE {condition}");
+        let count = self.ask(model, &sql, args).await?;
+        Ok(count.first().and_then(|count| count.parse().ok()).unwrap_or_default())
+    }
+
+    pub(super) async fn owners_of(&self, model: &Model) -> Result<Vec<String>, DatabaseError> {
+        let Some(owner) = &model.owner else { return Ok(Vec::new()) };
+        let (owner, is_name) = (owner.exact(), D::is_name(owner));
+        let sql = format!(
+            "SELECT DISTINCT CAST({owner} AS TEXT) FROM {} AS t WHERE {owner} IS NOT NULL AND {is_name}",
+            model.table
+        );
+        self.ask(model, &sql, &[]).await
+    }
+
+    /// # Errors
+    /// Why nothing of that owner can be in the log.
+    pub(super) fn owner_of_rows(&self, model: &Model, name: &str) -> Result<Owner, String> {
+        let owner = Owner::new(name).map_err(|error| error.to_string())?;
+        let fits = self.schema.log.check_owner(&owner).and_then(|()| model.check_owner(&owner));
+        fits.map_err(|_| "the log has no room for the owner".to_owned())?;
+        Ok(owner)
     }
 
     pub(super) async fn ask(
