@@ -33,6 +33,9 @@ pub mod sqlite;
 mod synchronizer;
 mod unit;
 
+#[doc = include_str!("../EXISTING.md")]
+pub mod existing {}
+
 #[doc = include_str!("../PERFORMANCE.md")]
 pub mod performance {}
 

@@ -175,3 +175,23 @@ fn the_readme_shows_all_lines_that_sync_has_added_to_the_program() {
         assert!(shown.contains(line), "{line}");
     }
 }
+
+/// The how-to guide is about this program.
+#[test]
+fn the_guides_code_is_this_programs() {
+    let guide = include_str!("../../../mobync/EXISTING.md");
+    let program = concat!(
+        include_str!("../src/sync.rs"),
+        include_str!("../src/webhook.rs"),
+        include_str!("../src/schema.sql"),
+    );
+    let program: Vec<&str> = program.lines().map(str::trim).collect();
+    let mut lines = 0;
+    for block in guide.split("```").skip(1).step_by(2) {
+        for line in block.lines().skip(1).map(|line| line.replace(" -- the owner", "")) {
+            assert!(program.contains(&line.trim()), "{line}");
+            lines += 1;
+        }
+    }
+    assert!(lines > 40);
+}

@@ -95,7 +95,10 @@ impl<D: Database, R> Mobync<D, R> {
     /// in order, at least once. See [`follow`](crate::follow) for the guarantees.
     ///
     /// Its cursors are stored under `name`, which must be unique among the followers of this log. It does
-    /// nothing until it is [run](Follower::run).
+    /// nothing until it is [run](Follower::run). There is no time limit for the handler: one that never
+    /// returns blocks its owner, so use [`timeout`](tokio::time::timeout) where it waits for others.
+    ///
+    /// Make followers before the `Mobync` is [erased](Self::erase): the trait object cannot follow.
     pub fn follow<H, F, E>(&self, name: impl Into<String>, handler: H) -> Follower<D, H>
     where
         H: Fn(Owner, Vec<Diff>) -> F + Send + Sync + 'static,

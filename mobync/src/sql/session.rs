@@ -81,8 +81,10 @@ impl<D: Dialect> Session<D> {
         sql: &str,
         args: &[Arg<'_>],
     ) -> Result<Vec<String>, sqlx::Error> {
-        let Self::Writing(writer) = self else { return self.texts(sql, args).await };
-        let connection = writer.connection().ok_or(sqlx::Error::WorkerCrashed)?;
+        if matches!(self, Self::Reading(_)) {
+            return self.texts(sql, args).await;
+        }
+        let connection = self.writing().map_err(|_| sqlx::Error::WorkerCrashed)?;
         D::command(connection, SAVEPOINT).await?;
         let texts = D::texts(connection, sql, args).await;
         let end = if texts.is_ok() { RELEASE } else { UNDO };

@@ -278,7 +278,9 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<SetOff, DatabaseError> {
-        if !self.dialect.sets_off() {
+        // A transaction of the application's own has marks of its own, and cannot be begun again.
+        let is_joined = matches!(self.session, Session::Joined(_));
+        if !is_joined && !self.dialect.sets_off() {
             self.named = named.iter().map(|(model, id)| ((*model).into(), (*id).into())).collect();
             return Ok(SetOff::default());
         }

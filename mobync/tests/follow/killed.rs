@@ -212,7 +212,7 @@ async fn a_process_takes_over_from_one_that_was_killed_in_a_handler(
     };
     let process = Process::running(there.follow("f", handler).lease(LEASE)).await;
     let ids = sync(&there, &ada(), 1).await;
-    begun.notified().await;
+    timeout(PATIENCE, begun.notified()).await.unwrap();
     let heard = Heard::default();
     let follower = server.mobync.follow("f", heard.handler()).lease(LEASE);
     let _process = Process::running(follower.sweep_each(SOON)).await;
@@ -243,10 +243,10 @@ async fn a_handler_is_stopped_when_its_place_is_lost(server: Server<impl Cursors
     let _process = Process::running(mobync.follow("f", handler).lease(LEASE)).await;
     let ids = sync(&mobync, &ada(), 1).await;
     asking(&mobync, &[ada()], || database.death.left.load(Ordering::SeqCst) < usize::MAX - 1).await;
-    begun.notified().await;
+    timeout(PATIENCE, begun.notified()).await.unwrap();
     database.is_frozen.store(true, Ordering::SeqCst);
     // It begins again when its lease is over, and is stopped again.
-    begun.notified().await;
+    timeout(PATIENCE, begun.notified()).await.unwrap();
     assert!(heard.lines().is_empty());
     database.is_frozen.store(false, Ordering::SeqCst);
     heard.has(1).await;
