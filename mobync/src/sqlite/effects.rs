@@ -32,8 +32,11 @@ pub(super) async fn find(
         for key in keys.chunk_by(|left, right| (&left.0, left.1) == (&right.0, right.1)) {
             effects.extend(cascades(schema, key));
         }
+        // Connections may have triggers of their own, which are in no database.
         let sql = format!(
-            "SELECT name, tbl_name, sql FROM {}.sqlite_master WHERE type = 'trigger' ORDER BY name",
+            "SELECT name, tbl_name, sql FROM {}.sqlite_master WHERE type = 'trigger' \
+             UNION ALL SELECT name, tbl_name, sql FROM sqlite_temp_master WHERE type = 'trigger' \
+             ORDER BY name",
             quote(schema)
         );
         let triggers: Vec<(String, String, String)> =

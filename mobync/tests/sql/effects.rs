@@ -90,6 +90,10 @@ const SQLITE: &[Case] = &[
     ),
     // Triggers.
     (
+        &["CREATE TEMP TRIGGER t AFTER UPDATE ON main.tasks BEGIN UPDATE lists SET a = 'x'; END"],
+        Refused(&["the trigger t of tasks", "rows of lists"]),
+    ),
+    (
         &[
             "CREATE TRIGGER t AFTER UPDATE ON tasks BEGIN UPDATE tasks SET a = 'x' WHERE id = NEW.id; END",
         ],

@@ -51,8 +51,11 @@ impl Device {
         };
         let mut fields = String::new();
         for column in columns.filter(is_there).collect::<Vec<_>>() {
-            if operation != Operation::Delete && random.bool() {
-                let known = taken.get(column).filter(|_| random.u8(0..3) > 0);
+            // Of columns of which nothing is known, few at a time, so that not all is refused.
+            let known = taken.get(column);
+            let is_named = random.u8(0..6) < if known.is_some() { 4 } else { 1 };
+            if operation != Operation::Delete && is_named {
+                let known = known.filter(|_| random.u8(0..6) > 0);
                 let value = known.and_then(|values| random.choice(values).map(|value| &**value));
                 let value = value.unwrap_or_else(|| random.choice(VALUES).unwrap());
                 fields += &format!(",\"{column}\":{value}");
