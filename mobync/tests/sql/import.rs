@@ -129,7 +129,7 @@ async fn rows_of_postgresql_that_no_diff_can_bring_are_left_out_and_told_of() {
         ("f", "infinite"),
         ("g", "64 bits"),
         ("null", "null"),
-        ("xxx", "1024"),
+        ("xxx", "1,024"),
     ];
     bad_rows_are_left_out(Server::new(postgres).await, &told).await;
 }
@@ -173,7 +173,7 @@ async fn rows_of_sqlite_that_no_diff_can_bring_are_left_out_and_told_of() {
         ("NULL", "null"),
         ("X'FF'", "type"),
         ("a", "NUL"),
-        ("xxx", "1024"),
+        ("xxx", "1,024"),
         ("c", "infinite"),
         ("d", "infinite"),
         ("e", "no JSON"),
