@@ -15,6 +15,40 @@ pub(super) fn sound_rows<D: Dialect>(model: &Model, parameter: usize) -> String 
     if is_sound == SOUND { rows } else { format!("(SELECT t.* FROM {rows}) AS t WHERE {is_sound}") }
 }
 
+/// Has integers beyond 64 bits, as a column for JSON may hold them, be read as doubles by all.
+fn mark_long_integers(rows: &mut [String]) {
+    for row in rows.iter_mut().filter(|row| json::has_long_number(row.as_bytes())) {
+        let (mut marked, mut rest) = (String::with_capacity(row.len() + 2), &**row);
+        while let Some(first) = rest.chars().next() {
+            let length = match first {
+                '"' => string_length(rest),
+                '-' | '0'..='9' => rest.find([',', ']', '}', ' ', '\n', '\t', '\r']),
+                _ => Some(first.len_utf8()),
+            };
+            let (token, behind) =
+                rest.split_at_checked(length.unwrap_or(rest.len())).unwrap_or((rest, ""));
+            marked.push_str(token);
+            let is_integer = token.bytes().all(|byte| byte == b'-' || byte.is_ascii_digit());
+            if is_integer && token.parse::<i64>().is_err() {
+                marked.push_str("e0");
+            }
+            rest = behind;
+        }
+        *row = marked;
+    }
+}
+
+/// How long the string is with which a JSON text begins.
+fn string_length(text: &str) -> Option<usize> {
+    let mut is_escaped = false;
+    let end = text.bytes().skip(1).position(|byte| {
+        let ends = byte == b'"' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        ends
+    });
+    end.map(|end| end + 2)
+}
+
 /// A record's id and values.
 type Parts = (String, Vec<String>);
 
@@ -35,6 +69,7 @@ impl<D: Dialect> SqlUnit<D> {
         let sql = format!("SELECT {} FROM {}", D::record(model), sound_rows::<D>(model, 2));
         let rows = [Arg::Text(owner.as_str()), Arg::Texts(ids)];
         let mut rows = self.look_at(owner, model, &sql, &rows).await?;
+        mark_long_integers(&mut rows);
         rows.retain(|row| json::check(row).is_ok());
         Ok(rows)
     }
@@ -67,7 +102,9 @@ impl<D: Dialect> SqlUnit<D> {
             D::is_name(&model.id),
             D::is_sound(model)
         );
-        self.look_at(owner, model, &sql, &args).await
+        let mut rows = self.look_at(owner, model, &sql, &args).await?;
+        mark_long_integers(&mut rows);
+        Ok(rows)
     }
 
     /// The records as they would be read, had they been written.
@@ -182,5 +219,21 @@ impl<D: Dialect> SqlUnit<D> {
         } else {
             Box::pin(self.session.texts(sql, args)).await
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn long_integers_become_doubles_and_nothing_else_does() {
+        let long = "123456789012345678901";
+        let row = format!(
+            r#"{{"id":"{long}\\","a":[-{long}, {{"{long}":{long}}}],"b":{long}.5,"c":7,"d":"-"}}"#
+        );
+        let mut rows = [row.clone()];
+        super::mark_long_integers(&mut rows);
+        let expected = row.replace(&format!("-{long}"), &format!("-{long}e0"));
+        let expected = expected.replace(&format!(":{long}}}"), &format!(":{long}e0}}"));
+        assert_eq!(rows, [expected]);
     }
 }

@@ -174,3 +174,15 @@ async fn an_undone_value_has_all_of_its_digits() {
     assert_eq!(answer.refused.len(), 1);
     assert_eq!(answer.diffs[0].json_data, r#"{"id":"t1","a":null,"n":123456789.1234567890123}"#);
 }
+
+/// An integer beyond 64 bits in a column for JSON, which the database spells with all of its digits.
+#[tokio::test]
+async fn a_long_integer_in_a_document_is_a_number_like_others() {
+    let statement =
+        "CREATE TABLE tasks (id text, owner text, j jsonb, n serial, PRIMARY KEY (owner, id))";
+    let server = super::postgres_server(&[statement], &["tasks"]).await;
+    let mut sent = create("t1", json!({}));
+    sent.0.json_data = r#"{"id":"t1","j":{"a":[1e25,-1e30,"1"]}}"#.to_owned();
+    assert_eq!(back(&server, 0, [sent]).await, [r#"update t1 {"n":1}"#]);
+    assert_eq!(server.sync(0, []).await.diffs.len(), 1);
+}
