@@ -90,10 +90,6 @@ const SQLITE: &[Case] = &[
     ),
     // Triggers.
     (
-        &["CREATE TEMP TRIGGER t AFTER UPDATE ON main.tasks BEGIN UPDATE lists SET a = 'x'; END"],
-        Refused(&["the trigger t of tasks", "rows of lists"]),
-    ),
-    (
         &[
             "CREATE TRIGGER t AFTER UPDATE ON tasks BEGIN UPDATE tasks SET a = 'x' WHERE id = NEW.id; END",
         ],
@@ -375,6 +371,20 @@ async fn what_sqlite_changes_behind_a_sync_is_refused_or_captured() {
         let (pool, _folder) = sqlite_with(&[&TABLES, case.0].concat()).await;
         says::<mobync::sqlite::Sqlite>(pool, case).await;
     }
+}
+
+/// A connection may have triggers of its own.
+#[tokio::test]
+async fn triggers_of_the_pools_connections_are_looked_at() {
+    let one = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
+    let pool = one.connect("sqlite::memory:").await.unwrap();
+    let trigger =
+        "CREATE TEMP TRIGGER t AFTER UPDATE ON main.tasks BEGIN UPDATE lists SET a = 'x'; END";
+    for statement in TABLES.into_iter().chain([trigger]) {
+        sqlx::raw_sql(statement).execute(&pool).await.unwrap();
+    }
+    let said = Refused(&["the trigger t of tasks", "rows of lists"]);
+    says::<mobync::sqlite::Sqlite>(pool, &(&[], said)).await;
 }
 
 #[tokio::test]
