@@ -29,7 +29,7 @@ enum Kind {
     Sign,
 }
 
-impl<'s> Token<'s> {
+impl Token<'_> {
     /// Whether it is that keyword.
     pub(crate) fn is(&self, keyword: &str) -> bool {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)

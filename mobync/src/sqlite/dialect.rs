@@ -30,7 +30,7 @@ use crate::{
     owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, Writer, null_in_log, quote, run_statements,
+        SchemaError, Table, Writer, null_in_log, prefix_of, quote, run_statements,
     },
     unit::{Mark, Rejection},
 };
@@ -155,7 +155,7 @@ impl Dialect for Sqlite {
 
     async fn free_columns(
         connection: &mut SqliteConnection,
-        _: &str,
+        log: &str,
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
         // Other attached databases are not checked.
@@ -165,13 +165,14 @@ impl Dialect for Sqlite {
              WHERE m.type = 'table' AND m.name = $1 COLLATE NOCASE AND c.pk = 0 AND c.hidden = 0 \
              AND m.sql LIKE 'create table%' \
              AND NOT EXISTS (SELECT 1 FROM sqlite_master AS t WHERE t.type = 'trigger' \
-             AND t.tbl_name = m.name COLLATE NOCASE) \
+             AND t.tbl_name = m.name COLLATE NOCASE AND substr(t.name, 1, length($2)) <> $2) \
              AND NOT EXISTS (SELECT 1 FROM pragma_index_list(m.name) AS i, pragma_index_xinfo(i.name) AS x \
              WHERE i.partial = 1 OR x.cid = -2 OR x.cid = c.cid) \
              AND NOT EXISTS (SELECT 1 FROM pragma_foreign_key_list(m.name) AS k \
              WHERE k.\"from\" = c.name COLLATE NOCASE)",
         )
         .bind(main.to_owned())
+        .bind(prefix_of(log))
         .fetch_all(connection)
         .await?;
         // Any mention of a column besides its definition may be a constraint on it.

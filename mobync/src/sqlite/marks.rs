@@ -99,15 +99,16 @@ pub(super) fn is_marked(log: &Model) -> String {
     )
 }
 
+/// That an owner or an id can be a name. Texts in UTF-16 may have twice as many bytes as others.
+fn is_name(column: &str) -> String {
+    format!(
+        "typeof({column}) IN ('text', 'integer') AND length(CAST({column} AS BLOB)) BETWEEN 1 AND 2048"
+    )
+}
+
 /// Sorts all raw marks there are; those of what is no name are nobody's.
 async fn sort(connection: &mut SqliteConnection, log: &Model) -> Result<(), sqlx::Error> {
     let (raw, sorted) = (raw(log), sorted(log));
-    let is_name = |column: &str| {
-        // Texts in UTF-16 may have twice as many bytes.
-        format!(
-            "typeof({column}) IN ('text', 'integer') AND length(CAST({column} AS BLOB)) BETWEEN 1 AND 2048"
-        )
-    };
     let sort = format!(
         "INSERT INTO {sorted} (owner, model, id, at) \
          SELECT CAST(owner AS TEXT), model, CAST(id AS TEXT), max(at) FROM {raw} \
@@ -155,7 +156,8 @@ pub(super) async fn owners(
     let (raw, sorted) = (raw(log), sorted(log));
     let sql = format!(
         "SELECT DISTINCT owner FROM (SELECT owner FROM {sorted} \
-         UNION ALL SELECT CAST(owner AS TEXT) FROM {raw} WHERE owner IS NOT NULL) LIMIT $1"
+         UNION ALL SELECT CAST(owner AS TEXT) FROM {raw} WHERE {}) LIMIT $1",
+        is_name("owner")
     );
     sqlx::query_scalar(AssertSqlSafe(sql))
         .bind(i64::try_from(most).unwrap_or(i64::MAX))

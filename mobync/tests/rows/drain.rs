@@ -51,7 +51,7 @@ async fn a_row_goes_from_one_owners_devices_and_comes_to_the_others() {
     let (model, id) = ("tasks".to_owned(), "t1".to_owned());
     database.run(&[Statement::Give { owner: from, model, id, to }]);
     assert_eq!(server.back(clock, []).await, ["delete t1"]);
-    let bob = server.mobync.apply(0, Vec::new(), &owner("bob")).await.unwrap();
+    let bob = server.mobync.apply(&owner("bob"), 0, Vec::new()).await.unwrap();
     assert_eq!(lines(&bob.diffs), [r#"create t1 {"a":"x","b":null,"c":null}"#]);
 }
 

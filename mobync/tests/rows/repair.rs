@@ -128,7 +128,7 @@ async fn all_owners_are_reconciled_and_what_was_stopped_goes_on() {
     assert!(reasons.iter().any(|reason| reason.contains("owner must not be empty")), "{reasons:?}");
     assert_eq!(mobync.reconcile_all(None, |_, _| {}).await.unwrap().differences(), 2);
     for name in names {
-        let back = mobync.apply(0, Vec::new(), &owner(name)).await.unwrap();
+        let back = mobync.apply(&owner(name), 0, Vec::new()).await.unwrap();
         assert_eq!(back.diffs.len(), 1, "{name}");
     }
 }

@@ -153,7 +153,7 @@ async fn what_is_set_off_for_another_owner_waits_for_that_owners_sync() {
     server.sync(0, [create("t2", json!({}))]).await;
     assert!(database.marks() > 0, "Bob's");
     database.run(&[remove("t1")]);
-    let bob = server.mobync.apply(0, Vec::new(), &super::owner("bob")).await.unwrap();
+    let bob = server.mobync.apply(&super::owner("bob"), 0, Vec::new()).await.unwrap();
     assert_eq!(bob.diffs.len(), 2);
     let mut device = Device::default();
     device.sync(&server, vec![]).await;

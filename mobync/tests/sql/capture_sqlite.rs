@@ -364,6 +364,44 @@ async fn set_ups_may_come_at_once() {
     }
 }
 
+/// What a trigger of ours looks at is as free as before: updates of one object still go out as one.
+#[tokio::test]
+async fn the_marks_triggers_bind_no_column() {
+    use mobync::{Access, Database, UnitOfWork};
+
+    let (pool, _folder) = sqlite_with(&TABLES[..2]).await;
+    for what in ["no trigger yet", "triggers of ours", "another one"] {
+        let builder = SqliteDatabase::builder().table("lists").capture();
+        let database = builder.pool(pool.clone()).await.unwrap();
+        database.set_up().await.unwrap();
+        let unit = database.open(&ada(), Access::Read).await.unwrap();
+        assert_eq!(unit.takes("lists", "name", "\"x\""), what != "another one", "{what}");
+        if what == "triggers of ours" {
+            let trigger = "CREATE TRIGGER looks AFTER INSERT ON lists BEGIN SELECT 1; END";
+            sqlx::raw_sql(trigger).execute(&pool).await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_watcher_hears_of_owners_whatever_else_is_marked() {
+    use mobync::Database;
+
+    let (mobync, mut other, _folder) = server().await;
+    run(
+        &mut other,
+        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50) \
+         INSERT INTO lists SELECT CASE i % 3 WHEN 0 THEN NULL WHEN 1 THEN '' ELSE zeroblob(i) END, 'l' || i, 'x' FROM n; \
+         INSERT INTO lists VALUES ('ada', 'l1', 'x'), ('bob', 'l1', 'y')",
+    )
+    .await;
+    let marked = mobync.database().marked_owners(10).await.unwrap();
+    assert_eq!(marked, [ada(), owner("bob")]);
+    let mut hers = Device::default();
+    all_are_equal(&mobync, &mut other, &ada(), &mut hers, "ada").await;
+    assert_eq!(mobync.database().marked_owners(10).await.unwrap(), [owner("bob")]);
+}
+
 #[tokio::test]
 async fn a_table_of_another_database_cannot_be_captured() {
     let (pool, folder) = sqlite_with(&TABLES[..2]).await;
