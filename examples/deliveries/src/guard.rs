@@ -4,7 +4,7 @@ use axum::{
     Router,
     extract::{Request, State},
     http::{
-        HeaderMap, StatusCode,
+        HeaderMap, HeaderValue, StatusCode,
         header::{AUTHORIZATION, WWW_AUTHENTICATE},
     },
     middleware::{Next, from_fn_with_state},
@@ -52,7 +52,7 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
         return (StatusCode::UNAUTHORIZED, ask, "Who are you?").into_response();
     }
     // A browser sends the password along with the forms of any other site, too.
-    let site = request.headers().get("sec-fetch-site").map(|site| site.as_bytes());
+    let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
     if !request.method().is_safe() && !matches!(site, None | Some(b"same-origin")) {
         return (StatusCode::FORBIDDEN, "That form is of another site.").into_response();
     }
@@ -63,5 +63,5 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
 pub(crate) fn random_text() -> Result<String, getrandom::Error> {
     let mut random = [0; 16];
     getrandom::fill(&mut random)?;
-    Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(format!("{:032x}", u128::from_be_bytes(random)))
 }

@@ -193,5 +193,5 @@ fn the_guides_code_is_this_programs() {
             lines += 1;
         }
     }
-    assert!(lines > 40);
+    assert!(lines > 30);
 }

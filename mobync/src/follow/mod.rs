@@ -61,7 +61,8 @@
 //! # Latency
 //! Syncs in the same process are seen at once, and so is everything that [`Live`](crate::Live) is told: on PostgreSQL, syncs
 //! of the other processes by `hear_clocks`, and changes by plain SQL by [`watch`](Mobync::watch). Everything
-//! else is found by a sweep over all owners every 30 seconds, which costs two index probes per owner.
+//! else is found by a sweep over all owners every 30 seconds, which costs three index probes per owner. With
+//! very many owners, make it [less frequent](Follower::sweep_each).
 //!
 //! # Where cursors are kept
 //! | database | cursors |
