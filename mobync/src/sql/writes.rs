@@ -70,7 +70,7 @@ impl Script {
             let before = place.checked_sub(1).and_then(|place| tokens.get(place));
             let is_behind = |words: &[&str]| before.is_some_and(|before| before.is_any(words));
             let words = Words { rest, tongue };
-            if token.is_any(&["insert", "replace", "merge"]) {
+            if token.is_any(&["insert", "replace", "merge"]) && !is_behind(&["or"]) {
                 let Some(table) = words.behind_or().expect("into").and_then(Words::table) else {
                     continue;
                 };
