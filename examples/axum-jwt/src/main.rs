@@ -41,6 +41,9 @@ async fn serve(args: &Args) -> io::Result<()> {
 fn app(tokens: Tokens) -> Router {
     let mobync = Mobync::new(MemoryDatabase::new().model("tasks", ["name", "done"]));
     let by_token = tokens.clone();
-    let sync = mobync_axum::router(mobync, move |credentials| by_token.clone().owner(credentials));
+    let sync = mobync_axum::router(mobync, move |credentials| {
+        let tokens = by_token.clone();
+        async move { tokens.owner(&credentials) }
+    });
     Router::new().route("/session", post(tokens::sign_in)).with_state(tokens).merge(sync)
 }

@@ -74,7 +74,7 @@ impl Tokens {
     }
 
     /// Whose token it is.
-    pub(crate) async fn owner(self, credentials: Credentials) -> Result<Owner, AuthError> {
+    pub(crate) fn owner(&self, credentials: &Credentials) -> Result<Owner, AuthError> {
         let token = credentials.token()?;
         match decode::<Claims>(token, &self.keys.1, &Validation::default()) {
             Ok(token) => Ok(Owner::new(token.claims.sub)?),

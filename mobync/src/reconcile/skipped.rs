@@ -1,6 +1,6 @@
-//! A row that an import skipped.
+//! A row that is skipped, because no diff can represent it.
 
-/// A row that an [`import`](super::SqlDatabase::import) skipped, because no diff can represent it.
+/// A row that [`reconcile`](crate::Mobync::reconcile) or an import skipped, because no diff can represent it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SkippedRow {
