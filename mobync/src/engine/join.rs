@@ -3,7 +3,7 @@
 use super::{
     Mobync,
     attempt::{Attempt, Attempted, Source},
-    diff_of,
+    backend::diff_of,
     learned::Learned,
     phase::Phase,
 };
