@@ -5,6 +5,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod bulk;
 mod capture;
 mod capture_sqlite;
 mod catalogue;
