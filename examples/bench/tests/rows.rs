@@ -122,6 +122,7 @@ fn pushes_and_idle_syncs_are_set_against_bare_servers_that_move_as_many_bytes() 
 fn pushes_are_set_against_bare_transactions() {
     assert_eq!(subjects(&goals(Row::PushPostgres)), ["8 connections"]);
     assert_eq!(subjects(&goals(Row::PushSqlite)), ["8 connections", "32 connections"]);
+    assert_eq!(subjects(&goals(Row::PushCaptured)), ["postgres", "sqlite"]);
 }
 
 #[test]

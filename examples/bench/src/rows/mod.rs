@@ -22,6 +22,8 @@ pub enum Row {
     PushPostgres,
     /// Pushes on SQLite, against its bare transactions.
     PushSqlite,
+    /// Pushes on databases that mark what others than syncs change, against those that do not.
+    PushCaptured,
     /// Idle syncs on PostgreSQL, against a lookup by primary key in a server of the framework.
     IdlePostgres,
     /// Updates with a long log, against those with a short one.
@@ -81,11 +83,12 @@ impl Default for Scale {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::PushMemory,
         Self::IdleMemory,
         Self::PushPostgres,
         Self::PushSqlite,
+        Self::PushCaptured,
         Self::IdlePostgres,
         Self::Growth,
         Self::FirstSync,
@@ -101,6 +104,7 @@ impl Row {
             Self::IdleMemory => "idle-memory",
             Self::PushPostgres => "push-postgres",
             Self::PushSqlite => "push-sqlite",
+            Self::PushCaptured => "push-captured",
             Self::IdlePostgres => "idle-postgres",
             Self::Growth => "growth",
             Self::FirstSync => "first-sync",
@@ -116,6 +120,7 @@ impl Row {
             Self::IdleMemory => requests::idle_memory(lab, report),
             Self::PushPostgres => requests::push_postgres(lab, report),
             Self::PushSqlite => requests::push_sqlite(lab, report),
+            Self::PushCaptured => requests::push_captured(lab, report),
             Self::IdlePostgres => requests::idle_postgres(lab, report),
             Self::Growth => growth::growth(lab, report),
             Self::FirstSync => growth::first_sync(lab, report),

@@ -60,6 +60,26 @@ pub(super) fn push_sqlite(lab: &mut Lab, report: &mut Report) -> Result<()> {
     push(lab, report, "push-sqlite", Database::Sqlite, 32, 1.0)
 }
 
+/// Compares pushes to tables whose changes by others are marked with those to tables where they are not.
+pub(super) fn push_captured(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let framework = lab.framework();
+    for database in [Database::Postgres, Database::Sqlite] {
+        if !lab.has(database) {
+            continue;
+        }
+        let row = ("push-captured", database.name().to_owned());
+        let goal = Goal::new(row, ("requests/s", "without capture"), Bound::AtLeast(0.9));
+        lab.contest(
+            goal,
+            report,
+            per_second,
+            |lab| lab.try_on(framework, database, What::Ours, PUSH, 8),
+            |lab| lab.try_on(framework, database, What::Captured, PUSH, 8),
+        )?;
+    }
+    Ok(())
+}
+
 /// Compares pushes with the same rows in as many transactions.
 fn push(
     lab: &mut Lab,

@@ -73,7 +73,7 @@ impl Bare {
                 Self::Sqlite(sqlite.connect_with(places::sqlite(at)).await?)
             }
             (What::Rows, Database::Postgres) => Self::Postgres(postgres.connect(at).await?),
-            (What::Ours | What::Bare, _) => Self::Nothing,
+            (What::Ours | What::Captured | What::Bare, _) => Self::Nothing,
         })
     }
 

@@ -37,6 +37,8 @@ pub enum Framework {
 pub enum What {
     /// The library.
     Ours,
+    /// The library, with marks of what others than syncs change.
+    Captured,
     /// Reads the request, and answers with the same number of bytes, but stores nothing.
     Bare,
     /// Also looks up the owner's clock by its primary key.
@@ -64,6 +66,7 @@ impl What {
     pub fn name(self) -> &'static str {
         match self {
             Self::Ours => "ours",
+            Self::Captured => "captured",
             Self::Bare => "bare",
             Self::Clock => "clock",
             Self::Rows => "rows",
@@ -80,13 +83,14 @@ pub fn serve(framework: Framework, database: Database, what: What, at: &str) -> 
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
-    if what != What::Ours {
+    let captures = what == What::Captured;
+    if what != What::Ours && !captures {
         return framework.serve_bare(Bare::open(what, database, at));
     }
     match database {
         Database::Memory => framework.serve_ours(async { Ok(ours::memory()) }),
-        Database::Sqlite => framework.serve_ours(ours::sqlite(at)),
-        Database::Postgres => framework.serve_ours(ours::postgres(at)),
+        Database::Sqlite => framework.serve_ours(ours::sqlite(at, captures)),
+        Database::Postgres => framework.serve_ours(ours::postgres(at, captures)),
     }
 }
 

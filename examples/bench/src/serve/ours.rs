@@ -1,6 +1,8 @@
 //! The library's databases, with a table of tasks.
 
-use mobync::{memory::MemoryDatabase, postgres::PostgresDatabase, sqlite::SqliteDatabase};
+use mobync::{
+    memory::MemoryDatabase, postgres::PostgresDatabase, sql::Table, sqlite::SqliteDatabase,
+};
 
 use crate::Result;
 
@@ -8,15 +10,20 @@ pub(super) fn memory() -> MemoryDatabase {
     MemoryDatabase::new().model("tasks", ["name", "note", "done", "position"])
 }
 
-pub(super) async fn sqlite(path: &str) -> Result<SqliteDatabase> {
+pub(super) async fn sqlite(path: &str, captures: bool) -> Result<SqliteDatabase> {
     let url = format!("sqlite://{path}");
-    let database = SqliteDatabase::builder().table("tasks").connect(&url).await?;
+    let database = SqliteDatabase::builder().table(tasks(captures)).connect(&url).await?;
     database.set_up().await?;
     Ok(database)
 }
 
-pub(super) async fn postgres(url: &str) -> Result<PostgresDatabase> {
-    let database = PostgresDatabase::builder().table("tasks").connect(url).await?;
+pub(super) async fn postgres(url: &str, captures: bool) -> Result<PostgresDatabase> {
+    let database = PostgresDatabase::builder().table(tasks(captures)).connect(url).await?;
     database.set_up().await?;
     Ok(database)
+}
+
+fn tasks(captures: bool) -> Table {
+    let tasks = Table::new("tasks");
+    if captures { tasks.capture() } else { tasks }
 }
