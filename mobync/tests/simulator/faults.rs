@@ -59,11 +59,13 @@ impl Faults {
         self.meanwhile.lock().unwrap().push(meanwhile);
     }
 
-    fn others_write(&self) {
+    async fn others_write(&self) {
+        let mut begun = Vec::new();
         self.meanwhile.lock().unwrap().retain_mut(|meanwhile| match meanwhile.calls {
             0 => {
                 let statements = std::mem::take(&mut meanwhile.statements);
                 meanwhile.hand.begin(statements, meanwhile.rolls_back);
+                begun.push(Arc::clone(&meanwhile.hand));
                 false
             }
             _ => {
@@ -71,6 +73,9 @@ impl Faults {
                 true
             }
         });
+        for hand in begun {
+            hand.proceed().await;
+        }
     }
 
     /// Whether the failure that was to come has come since this was asked last.
@@ -91,7 +96,7 @@ impl Hook for Faults {
         for _ in 0..turns {
             tokio::task::yield_now().await;
         }
-        self.others_write();
+        self.others_write().await;
     }
 
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {

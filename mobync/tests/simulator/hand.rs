@@ -9,7 +9,7 @@ use mobync::{
 
 use super::{
     oracle::{Fields, Key},
-    step::{FIELDS, OBJECTS, Script, Step},
+    step::{FIELDS, OBJECTS, Script, Settings, Step},
     support::{
         self,
         captured::{Captured, Statement},
@@ -28,6 +28,11 @@ pub trait Hand: Send + Sync {
     /// back, or committed.
     fn begin(&self, statements: Vec<Statement>, rolls_back: bool);
 
+    /// Gives what has begun the time to do all that need not wait for a sync.
+    fn proceed(&self) -> Done<'_, ()> {
+        Box::pin(async {})
+    }
+
     /// Waits for all that has begun.
     fn settle(&self) -> Done<'_, ()>;
 
@@ -39,6 +44,8 @@ pub trait Hand: Send + Sync {
 pub trait Place: Database + Clone {
     /// Whether others write to its rows.
     const HAS_HAND: bool = false;
+    /// Whether the field `c` is a number.
+    const HAS_NUMBERS: bool = false;
 
     fn hand(&self) -> Option<Arc<dyn Hand>> {
         None
@@ -92,6 +99,10 @@ pub enum HandEdit {
     Bulk { owner: usize, object: usize, field: (usize, usize) },
     Delete { owner: usize, object: usize },
     Give { owner: usize, object: usize, to: usize },
+    Rename { owner: usize, object: usize },
+    Replace { owner: usize, object: usize, fields: Vec<(usize, usize)> },
+    Empty { object: usize },
+    Undone(Vec<HandEdit>),
 }
 
 impl Transaction {
@@ -100,8 +111,8 @@ impl Transaction {
         Self { statements, rolls_back: rng.u8(..8) == 0 }
     }
 
-    pub fn of_owners(&self, owners: usize) -> Vec<Statement> {
-        self.statements.iter().map(|edit| edit.statement(owners)).collect()
+    pub fn statements(&self, settings: &Settings) -> Vec<Statement> {
+        self.statements.iter().map(|edit| edit.statement(settings)).collect()
     }
 }
 
@@ -110,30 +121,30 @@ impl HandEdit {
         let owner = rng.usize(..2);
         let object = rng.usize(..OBJECTS.len());
         let field = |rng: &mut Rng| (rng.usize(..FIELDS.len()), rng.usize(..14));
-        match rng.u8(..10) {
-            0..5 => {
-                let count = rng.usize(..=2);
-                Self::Put { owner, object, fields: (0..count).map(|_| field(rng)).collect() }
-            }
-            5 => Self::Bulk { owner, object, field: field(rng) },
-            6..9 => Self::Delete { owner, object },
-            _ => Self::Give { owner, object, to: rng.usize(..2) },
+        let fields = |rng: &mut Rng| (0..rng.usize(..=2)).map(|_| field(rng)).collect();
+        match rng.u8(..20) {
+            0..8 => Self::Put { owner, object, fields: fields(rng) },
+            8 | 9 => Self::Bulk { owner, object, field: field(rng) },
+            10..14 => Self::Delete { owner, object },
+            14 | 15 => Self::Give { owner, object, to: rng.usize(..2) },
+            16 => Self::Rename { owner, object },
+            17 => Self::Replace { owner, object, fields: fields(rng) },
+            18 if rng.bool() => Self::Empty { object },
+            _ => Self::Undone((0..rng.usize(1..=2)).map(|_| Self::draw(rng)).collect()),
         }
     }
 
-    fn statement(&self, owners: usize) -> Statement {
-        let name = |owner: &usize| super::server::OWNERS[owner % owners].to_owned();
+    fn statement(&self, settings: &Settings) -> Statement {
+        let name = |owner: &usize| super::server::OWNERS[owner % settings.owners].to_owned();
         let object = |object: &usize| {
             let (model, id) = OBJECTS[object % OBJECTS.len()];
             (model.to_owned(), id.to_owned())
         };
         let values = |fields: &[(usize, usize)]| {
-            let value = |number: usize| match number {
-                0 => serde_json::Value::Null,
-                number => format!("v{number}").into(),
+            let value = |(field, number): &(usize, usize)| {
+                (FIELDS[*field].to_owned(), settings.value(*field, *number))
             };
-            let fields = fields.iter();
-            fields.map(|(field, number)| (FIELDS[*field].to_owned(), value(*number))).collect()
+            fields.iter().map(value).collect()
         };
         match self {
             Self::Put { owner, object: of, fields } => {
@@ -151,6 +162,19 @@ impl HandEdit {
             Self::Give { owner, object: of, to } => {
                 let (model, id) = object(of);
                 Statement::Give { owner: name(owner), model, id, to: name(to) }
+            }
+            Self::Rename { owner, object: of } => {
+                let (model, id) = object(of);
+                let to = if id == "t0" { "kept" } else { "t0" };
+                Statement::Rename { owner: name(owner), model, id, to: to.to_owned() }
+            }
+            Self::Replace { owner, object: of, fields } => {
+                let (model, id) = object(of);
+                Statement::Replace { owner: name(owner), model, id, fields: values(fields) }
+            }
+            Self::Empty { object: of } => Statement::Empty { model: object(of).0 },
+            Self::Undone(edits) => {
+                Statement::Undone(edits.iter().map(|edit| edit.statement(settings)).collect())
             }
         }
     }

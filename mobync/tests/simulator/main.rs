@@ -17,6 +17,7 @@
 #![allow(clippy::panic, reason = "that is how a test fails")]
 #![allow(unreachable_pub, reason = "the modules are as those of a library")]
 
+mod by_hand;
 mod convert;
 mod databases;
 mod faults;
@@ -29,6 +30,7 @@ mod rules;
 mod run;
 mod server;
 mod shrink;
+mod sql_tables;
 mod step;
 mod store;
 #[path = "../support/mod.rs"]
@@ -36,6 +38,8 @@ mod support;
 mod world;
 
 use mobync::{Access, Database, DatabaseError, Owner, memory::MemoryDatabase};
+
+use tokio::sync::OnceCell;
 
 use support::captured::{Captured, Features, Mutant};
 
@@ -57,6 +61,40 @@ fn whatever_happens_to_sqlite_is_what_the_text_says() {
 #[test]
 fn whatever_happens_to_postgresql_is_what_the_text_says() {
     run::run("PostgreSQL", 25, databases::postgres);
+}
+
+#[test]
+fn whatever_an_application_writes_to_sqlite_has_the_last_word() {
+    run::run("SQLite by hand", 50, databases::sqlite_by_hand);
+}
+
+#[test]
+fn whatever_an_application_writes_to_postgresql_has_the_last_word() {
+    run::run("PostgreSQL by hand", 20, databases::postgres_by_hand);
+}
+
+#[test]
+fn marks_that_break_a_law_on_sqlite_are_found_out() {
+    for done in sql_tables::WRONG_MARKS_SQLITE {
+        let place = OnceCell::new();
+        let new = async || {
+            let place = place.get_or_init(|| databases::new_sqlite_by_hand(done)).await;
+            databases::emptied(place.clone(), sql_tables::EMPTY_SQLITE).await
+        };
+        assert!(run::fails(400, &new), "{done}");
+    }
+}
+
+#[test]
+fn marks_that_break_a_law_on_postgresql_are_found_out() {
+    for done in sql_tables::WRONG_MARKS_POSTGRES {
+        let place = OnceCell::new();
+        let new = async || {
+            let place = place.get_or_init(|| databases::new_postgres_by_hand(done)).await;
+            databases::emptied(place.clone(), sql_tables::EMPTY_POSTGRES).await
+        };
+        assert!(run::fails(400, &new), "{done}");
+    }
 }
 
 /// A database that lets the syncs of one owner overlap, and says that it does not.

@@ -80,7 +80,7 @@ where
                     if let Err(failure) = play(&runtime, &new, &script::<D>(seed)) {
                         failed.lock().unwrap().get_or_insert((seed, failure));
                     }
-                    if extent.is_long && number % 10_000 == 9_999 {
+                    if extent.is_long && number % 500 == 499 {
                         eprintln!("{name}: {} seeds in {:?}", number + 1, started.elapsed());
                     }
                 }
@@ -113,7 +113,8 @@ pub fn fails<D: Place>(seeds: u64, new: &impl AsyncFn() -> D) -> bool {
 }
 
 fn script<D: Place>(seed: u64) -> Script {
-    let script = Script::of_seed(seed);
+    let mut script = Script::of_seed(seed);
+    script.settings.numbers = D::HAS_NUMBERS;
     if D::HAS_HAND { script.with_hand(seed) } else { script }
 }
 

@@ -13,6 +13,7 @@ pub struct Script {
 }
 
 #[derive(Clone, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
 pub struct Settings {
     pub owners: usize,
     pub devices: Vec<Kind>,
@@ -24,6 +25,8 @@ pub struct Settings {
     pub constraints: bool,
     /// Whether the database gets its writes in batches, or one by one.
     pub batches: bool,
+    /// Whether the field `c` is a number.
+    pub numbers: bool,
 }
 
 /// Which client a device runs.
@@ -130,7 +133,20 @@ impl Settings {
         // Published clients would send the same too many diffs for ever.
         let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
         let [rules, constraints, batches] = std::array::from_fn(|_| rng.bool());
-        Self { owners, devices, max_diffs, rules, constraints, batches }
+        Self { owners, devices, max_diffs, rules, constraints, batches, numbers: false }
+    }
+}
+
+impl Settings {
+    /// A value of a field, neither of which is forbidden. The numbers are none that a column keeps.
+    pub fn value(&self, field: usize, number: usize) -> serde_json::Value {
+        match u32::try_from(number) {
+            Ok(0) | Err(_) => serde_json::Value::Null,
+            Ok(number) if self.numbers && FIELDS[field % FIELDS.len()] == "c" => {
+                (f64::from(number) + 0.127).into()
+            }
+            Ok(number) => format!("v{number}").into(),
+        }
     }
 }
 
@@ -199,16 +215,20 @@ impl Edit {
 
     /// The fields with their values. Some worlds have values that are not taken.
     pub fn values(&self, settings: &Settings) -> super::oracle::Fields {
-        let value = |number: usize| match number {
-            0 => serde_json::Value::Null,
+        let value = |field: usize, number: usize| match number {
+            _ if settings.numbers && FIELDS[field % FIELDS.len()] == "c" => {
+                settings.value(field, number)
+            }
             1 if settings.rules => "no".into(),
             2 if settings.constraints => "bad".into(),
             3 if settings.constraints => "orphan".into(),
-            number => format!("v{number}").into(),
+            number => settings.value(field, number),
         };
         self.fields
             .iter()
-            .map(|(field, number)| (FIELDS[field % FIELDS.len()].to_owned(), value(*number)))
+            .map(|(field, number)| {
+                (FIELDS[field % FIELDS.len()].to_owned(), value(*field, *number))
+            })
             .collect()
     }
 }

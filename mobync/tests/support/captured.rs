@@ -75,6 +75,26 @@ pub enum Statement {
         id: String,
         to: String,
     },
+    /// An `UPDATE` of the id, unless there is a row of that one.
+    Rename {
+        owner: String,
+        model: String,
+        id: String,
+        to: String,
+    },
+    /// An `INSERT` that throws out the rows which it clashes with.
+    Replace {
+        owner: String,
+        model: String,
+        id: String,
+        fields: Row,
+    },
+    /// A `DELETE` of all rows of all owners.
+    Empty {
+        model: String,
+    },
+    /// What is rolled back to a savepoint.
+    Undone(Vec<Statement>),
 }
 
 #[derive(Clone, Debug)]
@@ -244,16 +264,35 @@ impl Captured {
                 self.put(state, pending, &key(owner, model, id), None, true);
             }
             Statement::Give { owner, model, id, to } => {
-                let (from, to) = (key(owner, model, id), key(to, model, id));
-                let row = pending.row(state, &from);
-                if let Some(row) = row.filter(|_| pending.row(state, &to).is_none()) {
-                    // No delete, so nothing cascades.
-                    pending.set(state, &from, None, true);
-                    pending.set(state, &to, Some(row), true);
-                    self.count(state, pending, &from);
-                    self.count(state, pending, &to);
+                self.move_row(state, pending, &key(owner, model, id), &key(to, model, id));
+            }
+            Statement::Rename { owner, model, id, to } => {
+                self.move_row(state, pending, &key(owner, model, id), &key(owner, model, to));
+            }
+            Statement::Replace { owner, model, id, fields } => {
+                let key = key(owner, model, id);
+                self.put(state, pending, &key, None, true);
+                self.put(state, pending, &key, Some((fields.clone(), true)), true);
+            }
+            Statement::Empty { model } => {
+                let keys = state.rows.keys().chain(pending.rows.keys());
+                let keys: BTreeSet<Key> = keys.filter(|key| key.1 == *model).cloned().collect();
+                for key in keys {
+                    self.put(state, pending, &key, None, true);
                 }
             }
+            Statement::Undone(_) => {}
+        }
+    }
+
+    /// No delete, so nothing cascades.
+    fn move_row(&self, state: &State, pending: &mut Pending, from: &Key, to: &Key) {
+        let row = pending.row(state, from);
+        if let Some(row) = row.filter(|_| pending.row(state, to).is_none()) {
+            pending.set(state, from, None, true);
+            pending.set(state, to, Some(row), true);
+            self.count(state, pending, from);
+            self.count(state, pending, to);
         }
     }
 

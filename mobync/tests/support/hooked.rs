@@ -133,6 +133,11 @@ impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
         self.inner.check_each_change().await
     }
 
+    async fn check_at_once(&mut self) -> Result<(), DatabaseError> {
+        pass(&self.hook, "check_at_once").await?;
+        self.inner.check_at_once().await
+    }
+
     async fn write(
         &mut self,
         owner: &Owner,
@@ -255,6 +260,14 @@ impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
         self.inner.will(model)
     }
 
+    fn keeps(&self, write: &Write<'_>) -> bool {
+        self.inner.keeps(write)
+    }
+
+    fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
+        self.inner.same(model, field, written, held)
+    }
+
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
         self.inner.default_of(model, field)
     }
@@ -314,22 +327,22 @@ impl<U: UnitOfWork, H: Hook> HookedUnit<U, H> {
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let mut rejections = Vec::new();
         for (place, write) in writes.iter().enumerate() {
-            let done = self.write_one(owner, write).await;
-            if let Err(error) = done {
-                rejections.push(Rejection { place, error });
-                if !self.survives_rejection() {
-                    break;
-                }
+            // An error of the database's own is none of a write: its transaction may be over.
+            let done = match self.may_write(write).await {
+                Ok(()) => self.inner.write(owner, std::slice::from_ref(write)).await?,
+                Err(error) => vec![Rejection { place: 0, error }],
+            };
+            rejections.extend(done.into_iter().map(|it| Rejection { place, ..it }));
+            if !rejections.is_empty() && !self.survives_rejection() {
+                break;
             }
         }
         Ok(rejections)
     }
 
-    async fn write_one(&mut self, owner: &Owner, write: &Write<'_>) -> Result<(), DatabaseError> {
+    async fn may_write(&mut self, write: &Write<'_>) -> Result<(), DatabaseError> {
         pass(&self.hook, write.operation().as_str()).await?;
-        self.hook.change(&write.to_change()?)?;
-        let rejections = self.inner.write(owner, std::slice::from_ref(write)).await?;
-        rejections.into_iter().next().map_or(Ok(()), |rejection| Err(rejection.error))
+        self.hook.change(&write.to_change()?)
     }
 }
 

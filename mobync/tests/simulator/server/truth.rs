@@ -16,14 +16,14 @@ impl<D: Place> Server<D> {
     /// Others write to the rows.
     pub fn begin(&self, transaction: &Transaction) {
         if let Some(hand) = &self.hand {
-            hand.begin(transaction.of_owners(self.settings.owners), transaction.rolls_back);
+            hand.begin(transaction.statements(&self.settings), transaction.rolls_back);
         }
     }
 
     /// The same in so many calls of the database.
     pub fn begin_in(&self, calls: usize, transaction: &Transaction) {
         if let Some(hand) = &self.hand {
-            let statements = transaction.of_owners(self.settings.owners);
+            let statements = transaction.statements(&self.settings);
             let hook = &self.database.hook;
             hook.write_in(calls, Arc::clone(hand), statements, transaction.rolls_back);
         }
