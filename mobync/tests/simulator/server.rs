@@ -272,6 +272,8 @@ impl<D: Place> Server<D> {
 
     /// Log and rows of all owners are as the text says.
     async fn check(&self) -> Result<(), Failure> {
+        // What a failed request has met may still be under way.
+        self.settle().await;
         for (number, (_, oracle)) in self.owners.iter().enumerate() {
             let log = self.log(number).await?;
             let ids: BTreeSet<_> = log.iter().map(|entry| entry.id.clone()).collect();
