@@ -35,6 +35,7 @@ pub(crate) enum Generated {
     /// From others.
     Computed,
     /// It counts, and takes no number from outside.
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only one database has them"))]
     Identity,
 }
 

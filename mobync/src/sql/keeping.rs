@@ -11,6 +11,10 @@ use crate::reconcile::same;
 /// A number and the string of its digits, where a column takes both, are one value, if the string is
 /// spelled as the database would spell it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(
+    not(all(feature = "postgres", feature = "sqlite")),
+    allow(dead_code, reason = "each database has columns of its own kinds")
+)]
 pub(crate) enum Keeping {
     /// Nothing is known of it.
     #[default]

@@ -31,6 +31,10 @@ mod will;
 mod window;
 mod writes;
 
+#[cfg(feature = "sqlite")]
+pub(crate) use self::tokens::is_letter;
+#[cfg(feature = "postgres")]
+pub(crate) use self::writes::TableName;
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
@@ -39,9 +43,9 @@ pub(crate) use self::{
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
     schema::{Column, DefaultValue, Kind, Model, OnLocks, Schema, WrittenBy, quote},
-    tokens::{Token, Tongue, is_letter, tokens},
+    tokens::{Token, Tongue, tokens},
     window::{ENTRY, null_in_log},
-    writes::{Change, Columns, Script, TableName},
+    writes::{Change, Columns, Script},
 };
 pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,

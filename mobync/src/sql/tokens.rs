@@ -43,6 +43,7 @@ impl Token<'_> {
         self.kind == Kind::Sign && self.text.chars().eq([sign])
     }
 
+    #[cfg(feature = "sqlite")]
     pub(crate) fn end(&self) -> usize {
         self.start + self.text.len()
     }

@@ -55,6 +55,7 @@ impl Columns {
 }
 
 impl Script {
+    #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) fn read(text: &str, tongue: Tongue) -> Self {
         Self::of(&tokens(text, tongue), tongue)
     }
