@@ -87,7 +87,11 @@ impl Script {
             } else if token.is("update") && is_behind(&["do"]) {
                 let set = words.columns().map(Change::Update);
                 script.writes.extend(inserted.clone().zip(set));
-            } else if token.is("update") && !is_behind(&["for", "key"]) {
+            } else if token.is("update")
+                && !is_behind(&["for", "key"])
+                // Of a MERGE, whose table has been named.
+                && !words.begins_with(&["set"])
+            {
                 let words = words.behind_or();
                 let update = words.table().zip(words.columns().map(Change::Update));
                 script.writes.extend(update);
