@@ -127,7 +127,7 @@ async fn rows_of_postgresql_that_no_diff_can_bring_are_left_out_and_told_of() {
         ("d", "infinite"),
         ("e", "infinite"),
         ("f", "infinite"),
-        ("g", "64 bits"),
+        ("g", "out of range"),
         ("null", "null"),
         ("xxx", "1,024"),
     ];
@@ -155,7 +155,6 @@ async fn rows_of_sqlite_that_no_diff_can_bring_are_left_out_and_told_of() {
         "(id, owner, j) VALUES ('g', 'ada', '[1e999]')".to_owned(),
         "(id, owner, j) VALUES ('h', 'ada', '{\"a\": 1, \"a\": 2}')".to_owned(),
         "(id, owner, j) VALUES ('i', 'ada', '\"\\ud800\"')".to_owned(),
-        "(id, owner, j) VALUES ('j', 'ada', '[99999999999999999999]')".to_owned(),
     ];
     let bad: Vec<&str> = bad.iter().map(|row| &**row).collect();
     // All of them, and each of them alone: then it is told of, by its id.
@@ -181,7 +180,6 @@ async fn rows_of_sqlite_that_no_diff_can_bring_are_left_out_and_told_of() {
         ("g", "out of range"),
         ("h", "twice"),
         ("i", "hex escape"),
-        ("j", "64 bits"),
     ];
     for (row, told) in bad.iter().zip(told) {
         let rows = inserts(&[&[*row], &GOOD[..]].concat());
