@@ -88,7 +88,7 @@ impl Script {
                 let set = words.columns().map(Change::Update);
                 script.writes.extend(inserted.clone().zip(set));
             } else if token.is("update")
-                && !is_behind(&["for", "key"])
+                && !is_behind(&["for", "key", "on"])
                 // Of a MERGE, whose table has been named.
                 && !words.begins_with(&["set"])
             {
