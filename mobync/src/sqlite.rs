@@ -27,6 +27,7 @@ mod isolate;
 mod keys;
 mod marks;
 mod set_off;
+mod statements;
 mod ticks;
 mod transaction;
 mod triggers;

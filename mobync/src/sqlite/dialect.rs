@@ -20,13 +20,14 @@ use super::{
     keys::ForeignKeys,
     marks,
     set_off::Quiet,
+    statements,
     ticks::{self, Tick},
 };
 use crate::{
     database::Turns,
     diff::Diff,
     error::DatabaseError,
-    merge::{Snapshot, push_string},
+    merge::Snapshot,
     owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
@@ -306,29 +307,15 @@ impl Dialect for Sqlite {
     }
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
-        format!(
-            "{} AS t WHERE {}{} IN (SELECT value FROM json_each(${parameter}))",
-            model.table,
-            model.owned(),
-            model.id.exact()
-        )
+        statements::rows_with_ids(model, parameter)
     }
 
     fn compare(column: &Column, operator: &str, parameter: usize, _: &Value) -> String {
-        match column.kind {
-            Kind::Json => format!("json(t.{}) {operator} json(${parameter})", column.quoted()),
-            _ => format!("{} {operator} json_extract(${parameter}, '$')", column.exact()),
-        }
+        statements::compare(column, operator, parameter)
     }
 
     fn equals_one_of(column: &Column, parameter: usize) -> String {
-        match column.kind {
-            Kind::Json => format!(
-                "json(t.{}) IN (SELECT json(e.value -> '$') FROM json_each(${parameter}) AS e)",
-                column.quoted()
-            ),
-            _ => format!("{} IN (SELECT value FROM json_each(${parameter}))", column.exact()),
-        }
+        statements::equals_one_of(column, parameter)
     }
 
     fn record(model: &Model) -> String {
@@ -350,66 +337,23 @@ impl Dialect for Sqlite {
     }
 
     fn insert(model: &Model, columns: &[&Column]) -> String {
-        let mut into = model.id.quoted();
-        let mut values = String::from("json_extract(r.value, '$[0]')");
-        if let Some(owner) = &model.owner {
-            into += &format!(", {}", owner.quoted());
-            values += ", $1";
-        }
-        for (place, column) in columns.iter().enumerate() {
-            into += &format!(", {}", column.quoted());
-            values += &format!(", {}", doubles::element(column, place + 1, columns.len()));
-        }
-        // This clause overrides the conflict clauses of the table and of its triggers.
-        format!(
-            "INSERT OR ABORT INTO {} ({into}) SELECT {values} FROM json_each($2) AS r",
-            model.table
-        )
+        statements::insert(model, columns)
     }
 
     fn update(model: &Model, columns: &[&Column]) -> String {
-        let set: Vec<String> = columns
-            .iter()
-            .enumerate()
-            .map(|(place, column)| {
-                format!(
-                    "{} = {}",
-                    column.quoted(),
-                    doubles::element(column, place + 1, columns.len())
-                )
-            })
-            .collect();
-        // The limit keeps SQLite from flattening the subquery. Otherwise it reads all rows of the
-        // owner, and searches for each of them among the values.
-        format!(
-            "UPDATE OR ABORT {table} AS t SET {set} FROM (SELECT value FROM json_each($2) LIMIT -1) AS r \
-             WHERE {owned}{id} = json_extract(r.value, '$[0]')",
-            table = model.table,
-            set = set.join(", "),
-            owned = model.owned(),
-            id = model.id.exact()
-        )
+        statements::update(model, columns)
     }
 
     fn delete(model: &Model) -> String {
         format!("DELETE FROM {}", Self::rows_with_ids(model, 2))
     }
 
-    /// An array of arrays: the id, and then the values in the order of the columns.
     fn payload<'w>(
         _: &Model,
         columns: &[&Column],
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String {
-        let mut json = String::from("[");
-        for (id, values) in rows {
-            json.push_str(if json.len() > 1 { ",[" } else { "[" });
-            push_string(&mut json, id);
-            doubles::push_values(&mut json, columns, &values);
-            json.push(']');
-        }
-        json.push(']');
-        json
+        statements::payload(columns, rows)
     }
 
     fn as_columns(_: &Model, _: &[&Column]) -> Option<String> {
