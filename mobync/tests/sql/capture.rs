@@ -8,7 +8,7 @@ use std::{
 };
 
 use mobync::{
-    Access, Database, Diff, Mobync, Operation, Owner, Refusal, Rules, UnitOfWork, View,
+    Access, Database, Diff, Mobync, Owner, Refusal, Rules, UnitOfWork, View,
     postgres::PostgresDatabase, sql::Table,
 };
 use serde_json::{Map, Value, json};
@@ -16,71 +16,10 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{
     costs::through_a_counting_proxy,
+    device::Device,
     postgres_with,
     support::{Sent, ada, create, delete, diffs, owner, update},
 };
-
-/// A device that has nothing unsent between its syncs.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Device {
-    pub(super) clock: i64,
-    /// By model and id.
-    rows: BTreeMap<(String, String), Map<String, Value>>,
-}
-
-impl Device {
-    fn apply(&mut self, diffs: &[Diff]) {
-        for diff in diffs {
-            let mut fields: Map<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
-            let id = fields.remove("id").unwrap().as_str().unwrap().to_owned();
-            let key = (diff.model.clone(), id);
-            match diff.operation {
-                Operation::Create => drop(self.rows.insert(key, fields)),
-                Operation::Update => {
-                    if let Some(row) = self.rows.get_mut(&key) {
-                        row.extend(fields);
-                    }
-                }
-                Operation::Delete => drop(self.rows.remove(&key)),
-            }
-        }
-    }
-
-    /// Pushes changes that it has done to its own rows, and returns what comes back, a line each.
-    pub(super) async fn sync(
-        &mut self,
-        mobync: &Mobync<impl Database>,
-        owner: &Owner,
-        sent: impl IntoIterator<Item = Sent>,
-    ) -> Vec<String> {
-        let sent = diffs(sent);
-        self.apply(&sent);
-        let answer = mobync.apply(owner, self.clock, sent).await.unwrap();
-        assert!(answer.refused.is_empty(), "{:?}", answer.refused);
-        self.clock = answer.logical_clock;
-        self.apply(&answer.diffs);
-        answer
-            .diffs
-            .iter()
-            .map(|diff| format!("{} {}", diff.model, super::support::line(diff)))
-            .collect()
-    }
-
-    pub(super) fn has(&self, model: &str, id: &str) -> bool {
-        self.rows.contains_key(&(model.to_owned(), id.to_owned()))
-    }
-
-    pub(super) fn lines(&self) -> Vec<String> {
-        let lines = self.rows.iter().map(|((model, id), fields)| {
-            let fields: BTreeMap<_, _> = fields
-                .iter()
-                .filter(|(_, value)| !value.is_null() && **value != json!(false))
-                .collect();
-            format!("{model} {id} {}", json!(fields))
-        });
-        lines.collect()
-    }
-}
 
 const MODELS: [&str; 3] = ["lists", "tasks", "counts"];
 
@@ -145,7 +84,6 @@ async fn rows(pool: &PgPool, owner: &str) -> Vec<String> {
     lines
 }
 
-/// *Truth*: devices that have synced, new ones, and the rows are equal; *Once*: nothing more is logged.
 async fn all_are_equal(
     pool: &PgPool,
     mobync: &Mobync<PostgresDatabase>,
@@ -153,14 +91,7 @@ async fn all_are_equal(
     device: &mut Device,
     what: &str,
 ) {
-    device.sync(mobync, owner, []).await;
-    assert_eq!(device.lines(), rows(pool, owner.as_str()).await, "{what}");
-    let mut new = Device::default();
-    new.sync(mobync, owner, []).await;
-    assert_eq!(new.lines(), device.lines(), "{what}: a new device");
-    assert_eq!(new.clock, device.clock, "{what}");
-    let differs = mobync.reconcile(owner).await.unwrap();
-    assert_eq!(mobync.clock(owner).await.unwrap(), device.clock, "{what}: {differs:?}");
+    device.is_equal(mobync, owner, async || rows(pool, owner.as_str()).await, what).await;
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection, SqliteConnection, SqlitePool};
 use tempfile::TempDir;
 
 use super::{
-    capture::Device,
+    device::Device,
     sqlite_with,
     support::{ada, create, delete, owner, update},
 };
@@ -82,7 +82,6 @@ async fn rows(connection: &mut SqliteConnection, owner: &str) -> Vec<String> {
     lines.into_iter().map(|(.., line)| line).collect()
 }
 
-/// *Truth*: devices that have synced, new ones, and the rows are equal; *Once*: nothing more is logged.
 async fn all_are_equal(
     mobync: &Mobync<SqliteDatabase>,
     other: &mut SqliteConnection,
@@ -90,14 +89,7 @@ async fn all_are_equal(
     device: &mut Device,
     what: &str,
 ) {
-    device.sync(mobync, owner, []).await;
-    assert_eq!(device.lines(), rows(other, owner.as_str()).await, "{what}");
-    let mut new = Device::default();
-    new.sync(mobync, owner, []).await;
-    assert_eq!(new.lines(), device.lines(), "{what}: a new device");
-    assert_eq!(new.clock, device.clock, "{what}");
-    let differs = mobync.reconcile(owner).await.unwrap();
-    assert_eq!(mobync.clock(owner).await.unwrap(), device.clock, "{what}: {differs:?}");
+    device.is_equal(mobync, owner, async || rows(other, owner.as_str()).await, what).await;
 }
 
 async fn marks(connection: &mut SqliteConnection) -> (i64, i64) {

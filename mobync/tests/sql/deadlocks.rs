@@ -17,7 +17,7 @@ use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
 use super::{
-    capture::Device,
+    device::Device,
     postgres_with,
     support::{Sent, T0, create, delete, owner, update},
 };

@@ -14,6 +14,7 @@ mod columns;
 mod constraints;
 mod costs;
 mod deadlocks;
+mod device;
 mod effects;
 mod equality;
 mod full_disk;
