@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::{Settings, drain::drain, learned::Learned, phase::Phase, walk::Walk};
+use super::{Settings, asked::Asked, drain::drain, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
     diff::Diff,
     error::{DatabaseError, Error},
@@ -56,6 +56,8 @@ pub(super) struct Attempt<'a, R> {
     pub(super) rules: &'a R,
     pub(super) settings: &'a Settings,
     pub(super) source: Source,
+    #[allow(dead_code)]
+    pub(super) asked: Asked<'a>,
     pub(super) phase: &'a Phase,
     pub(super) learned: &'a mut Learned,
 }

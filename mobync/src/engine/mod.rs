@@ -1,5 +1,6 @@
 //! `Mobync`: a database, rules and settings; every sync passes through it.
 
+mod asked;
 mod attempt;
 mod backend;
 mod drain;
@@ -34,6 +35,7 @@ pub(crate) use self::settings::Settings;
 #[cfg(feature = "client")]
 pub(crate) use self::settings::Time;
 use self::{
+    asked::Asked,
     attempt::{Attempt, Attempted, Source},
     drain::drain,
     learned::Learned,
@@ -49,7 +51,7 @@ use crate::{
     locks::{OwnerGuard, OwnerLocks},
     merge::Request,
     owner::Owner,
-    protocol::{SyncResponse, check_count},
+    protocol::{SyncRequest, SyncResponse, check_count},
     rules::{NoRules, Rules},
     unit::UnitOfWork,
 };
@@ -241,17 +243,23 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         logical_clock: i64,
         diffs: Vec<Diff>,
     ) -> Result<SyncResponse, Error> {
-        self.apply_to(owner, logical_clock, &diffs).await
+        let source = Source::Device { since: logical_clock };
+        self.sync(owner, source, Asked::default(), &diffs).await
     }
 
-    /// Like [`apply`](Self::apply), without consuming the diffs.
-    pub(crate) async fn apply_to(
+    /// Answers a device's request, with everything that it asks for besides [its
+    /// diffs](Self::apply): for a handler of your own.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply); [`Error::OtherHistory`] if the log does not have the request's head,
+    /// [`Error::TooOld`] if the log does not go back to the device's clock.
+    pub async fn answer(
         &self,
         owner: &Owner,
-        logical_clock: i64,
-        diffs: &[Diff],
+        request: &SyncRequest,
     ) -> Result<SyncResponse, Error> {
-        self.sync(owner, Source::Device { since: logical_clock }, diffs).await
+        let source = Source::Device { since: request.logical_clock };
+        self.sync(owner, source, Asked::of(request), &request.diffs).await
     }
 
     /// Runs a sync in its span, and logs the result.
@@ -259,6 +267,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         &self,
         owner: &Owner,
         source: Source,
+        asked: Asked<'_>,
         diffs: &[Diff],
     ) -> Result<SyncResponse, Error> {
         let span = tracing::info_span!(
@@ -275,7 +284,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         let started = Instant::now();
         // Moving it would cost more than the span.
         let phase = Phase::default();
-        let attempt = pin!(self.attempt(owner, source, diffs, &phase));
+        let attempt = pin!(self.attempt(owner, source, asked, diffs, &phase));
         let attempt = attempt.instrument(span.clone());
         let answer = match self.settings.time_limit.or(self.database.time_limit()) {
             None => attempt.await,
@@ -299,6 +308,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         &self,
         owner: &Owner,
         source: Source,
+        asked: Asked<'_>,
         diffs: &[Diff],
         phase: &Phase,
     ) -> Result<SyncResponse, Error> {
@@ -326,6 +336,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                     rules: &*self.rules,
                     settings: &self.settings,
                     source,
+                    asked,
                     learned: &mut learned,
                 };
                 attempt.run(unit).await
