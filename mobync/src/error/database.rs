@@ -1,6 +1,8 @@
 //! How a database reports a failure, or the rejection of a change.
 
-use crate::error::shorten;
+use std::fmt;
+
+use crate::error::{shorten, with_causes};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -17,7 +19,9 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// assert_eq!(error.to_string(), "The value of \"done\" must be true or false.");
 /// assert!(error.is_rejection());
 /// ```
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` shows the message and its causes.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
     /// The database failed. Becomes 500 `internal`.
@@ -118,5 +122,11 @@ impl DatabaseError {
     /// Whether the database works and rejects this one change because of its contents.
     pub fn is_rejection(&self) -> bool {
         matches!(self, Self::InvalidValue { .. } | Self::Constraint { .. } | Self::LeftOut { .. })
+    }
+}
+
+impl fmt::Debug for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
     }
 }

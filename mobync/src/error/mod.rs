@@ -2,7 +2,7 @@
 
 mod database;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use ::http::StatusCode;
 
@@ -37,7 +37,10 @@ pub use self::database::DatabaseError;
 /// let error = mobync::Error::ClockAhead { device: 9, server: 4 };
 /// assert_eq!((error.status().as_u16(), error.code()), (409, "clock_ahead"));
 /// ```
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` shows the sentence and its causes, so that a `main` that returns the error prints them. Do not
+/// send it to clients.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The body is not JSON, or JSON that two readers could take differently.
@@ -293,6 +296,23 @@ impl Error {
             other => Self::of_database(other),
         }
     }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
+    }
+}
+
+/// The message of an error, and those of its causes, one per line.
+pub(crate) fn with_causes(error: &dyn StdError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, "\nCaused by: {error}")?;
+        cause = error.source();
+    }
+    Ok(())
 }
 
 /// What a database said outside of a sync, in a handler of your own: a database that is busy stays busy,

@@ -5,6 +5,7 @@ use sqlx::{PgConnection, Row};
 use super::{
     capture::only_marks,
     columns::{self, FOLDS},
+    statements::unique_index,
     triggers,
 };
 use crate::sql::{Found, FoundColumn, Kind, Model, Reference, SchemaError, Table, Unique};
@@ -69,7 +70,8 @@ pub(super) async fn check_own_tables(
     if found.unique.iter().any(|index| !index.partial && index.is_of(&[column])) {
         return Ok(());
     }
-    Err(SchemaError::NotUnique { table, key: format!("({column})") })
+    let mend = unique_index(found.schema.as_deref(), &table, &[column]);
+    Err(SchemaError::NotUnique { table, key: format!("({column})"), mend })
 }
 
 pub(super) async fn find(

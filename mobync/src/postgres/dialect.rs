@@ -329,6 +329,10 @@ impl Dialect for Postgres {
         table.create("text NOT NULL")
     }
 
+    fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
+        statements::unique_index(schema, table, columns)
+    }
+
     fn by_bytes(table: &str, column: &str) -> String {
         format!("ALTER TABLE {table} ALTER COLUMN {column} TYPE text COLLATE \"C\"")
     }

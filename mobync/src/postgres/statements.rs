@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     merge::push_string,
-    sql::{Column, Kind, Model},
+    sql::{Column, Kind, Model, quote, quote_all},
 };
 
 pub(super) fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -152,4 +152,9 @@ pub(super) fn text_of(column_value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+pub(super) fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
+    let table: Vec<String> = schema.into_iter().chain([table]).map(quote).collect();
+    format!("CREATE UNIQUE INDEX ON {} ({})", table.join("."), quote_all(columns))
 }

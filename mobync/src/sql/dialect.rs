@@ -343,6 +343,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// A statement that creates a table with these columns, as a hint.
     fn create_table(table: &Table) -> String;
 
+    /// The statement that creates a unique index on these columns, as a hint.
+    fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String;
+
     /// How to make a column compare by its bytes, as a hint.
     fn by_bytes(table: &str, column: &str) -> String;
 

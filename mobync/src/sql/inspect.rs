@@ -54,7 +54,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
     if table.captured && owner.is_none() {
         return Err(SchemaError::SharedCapture { table: name.clone() });
     }
-    check_key::<D>(table, &in_sql, &unique)?;
+    check_key::<D>(table, schema_name.as_deref(), &in_sql, &unique)?;
     let hidden = synced::choose(table, &mut columns)?;
     let is_computed = |found: &FoundColumn| found.column.written_by == WrittenBy::Database;
     let has_own_will = changes_rows || columns.iter().any(is_computed);
@@ -84,6 +84,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
 /// A unique index must distinguish rows by exactly the bytes of owner and id.
 fn check_key<D: Dialect>(
     table: &Table,
+    schema: Option<&str>,
     in_sql: &str,
     unique: &[Unique],
 ) -> Result<(), SchemaError> {
@@ -95,7 +96,8 @@ fn check_key<D: Dialect>(
     }
     if !keys().any(|index| !index.partial) {
         let key = format!("({})", both.join(", "));
-        return Err(SchemaError::NotUnique { table: name.clone(), key });
+        let mend = D::unique_index(schema, name, &both);
+        return Err(SchemaError::NotUnique { table: name.clone(), key, mend });
     }
     for index in unique {
         if owner.is_some_and(|owner| index.names().all(|column| column != owner)) {

@@ -1,7 +1,13 @@
 //! Why a database cannot be used for sync.
 
+use std::fmt;
+
+use crate::error::with_causes;
+
 /// Why a database cannot be used for sync with this configuration. The message says what to change.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` shows the message and its causes, so that a `main` that returns the error prints them.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
     /// The database cannot be reached, or a query failed.
@@ -95,12 +101,17 @@ pub enum SchemaError {
         mend: String,
     },
     /// No unique index prevents two rows of the table from having the same id.
-    #[error("the table {table} needs a primary key or unique index on {key}")]
+    #[error(
+        "the table {table} has no primary key or unique index on {key}, so two of its rows could have the same \
+         id: make them differ if some do not, and then run {mend}"
+    )]
     NotUnique {
         /// The table.
         table: String,
         /// The columns that must be unique together.
         key: String,
+        /// The statement that creates the index.
+        mend: String,
     },
     /// A row of one owner could reference a row of another owner, who could then not delete it.
     #[error(
@@ -158,4 +169,10 @@ pub enum SchemaError {
         /// The table.
         table: String,
     },
+}
+
+impl fmt::Debug for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
+    }
 }

@@ -295,6 +295,10 @@ impl Dialect for Sqlite {
         table.create("TEXT NOT NULL")
     }
 
+    fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
+        statements::unique_index(schema, table, columns)
+    }
+
     fn by_bytes(table: &str, column: &str) -> String {
         format!(
             "declare {column} without a COLLATE, or with COLLATE BINARY, also in the unique indexes of {table} \
