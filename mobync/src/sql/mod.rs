@@ -1,4 +1,5 @@
 // What the two SQL databases share; the rest is in `postgres` and `sqlite`.
+#![doc = include_str!("../links.md")]
 #![doc = include_str!("../../DATABASES.md")]
 
 mod batch;
