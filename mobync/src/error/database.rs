@@ -6,7 +6,7 @@ use crate::error::{shorten, with_causes};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a database did not do what a sync asked of it.
+/// Why a database did not execute a request of a sync.
 ///
 /// The first three say that the *database failed*: the whole sync fails, and the device tries again.
 /// The others say that it *works, and rejects this change*. An unknown model or field fails the sync
@@ -58,7 +58,7 @@ pub enum DatabaseError {
         /// What the value should be, as the end of a sentence: "must be a number".
         reason: String,
     },
-    /// The change breaks a constraint: a parent is missing, a name is taken. The diff is refused.
+    /// The change violates a constraint: a parent is missing, a name is taken. The diff is refused.
     #[error("The change breaks the constraint {name}.")]
     Constraint {
         /// The constraint, by its name in the database or in words.
@@ -109,7 +109,7 @@ impl DatabaseError {
         Self::InvalidValue { field: field.into(), reason: reason.into() }
     }
 
-    /// The change breaks this constraint.
+    /// The change violates this constraint.
     pub fn constraint(name: impl Into<String>) -> Self {
         Self::Constraint { name: name.into() }
     }

@@ -13,7 +13,7 @@ use crate::{
 /// Separates the JSON texts of a tick, because none contains this character.
 const SEPARATOR: char = '\u{1e}';
 
-/// A select of the owner's entries from a tick on: rows of the window. In place of the id they have an
+/// A select of the owner's entries since a tick: rows of the window. In place of the id they have an
 /// array with the other columns of a tick's entries.
 pub(super) fn select(log: &Model, start: &str) -> String {
     format!(
@@ -28,7 +28,8 @@ pub(super) fn select(log: &Model, start: &str) -> String {
     )
 }
 
-/// The same of the objects whose models are in the list `$2`, and whose ids in `$3`, at the same places.
+/// The same for the objects whose models are in the list `$2`, and whose ids are in `$3`, at the same
+/// places.
 pub(super) fn select_of_objects(log: &Model, object: &str) -> String {
     format!(
         "SELECT {ENTRY} AS kind, \

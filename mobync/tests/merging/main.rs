@@ -1,4 +1,4 @@
-//! The rules of the protocol's sections on clock, exactly once, merging and lying clocks, each by an
+//! The rules of the protocol's sections on clock, exactly once, merging and lying clocks, each with an
 //! example, on every database.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -202,7 +202,7 @@ async fn updates_before_the_create_of_what_is_nowhere_count_as_made_behind_it(
 async fn updates_before_the_create_of_what_was_deleted_count_as_made_behind_it(
     server: Server<impl Database>,
 ) {
-    // Whether the window has the life of before, or only the log, makes no difference.
+    // It makes no difference whether the previous life is in the window or only in the log.
     for (object, since) in [("seen", 2), ("new", 0)] {
         server.sync(0, [create(object, json!({"a": 0})), delete(object).at(1)]).await;
         server.sync(0, [create(&format!("other-{object}"), json!({}))]).await;

@@ -1,5 +1,5 @@
-//! Refused diffs: they do nothing, alone, and are undone on the device; or fail the request, where it
-//! is all or nothing. On databases that survive a rejection, and on those that do not.
+//! Refused diffs have no effect, are refused alone, and are undone on the device; or they fail the whole
+//! request, if it is all or nothing. On databases that survive a rejection, and on those that do not.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod rules;
@@ -43,7 +43,7 @@ fn forbidden(sent: Sent) -> Sent {
     sent.id(&id)
 }
 
-/// Without the columns that no diff has written: a row has them, but only in some databases.
+/// Without the columns that no diff has written: only some databases have them in a row.
 fn written(back: Vec<String>) -> Vec<String> {
     back.into_iter().map(|line| line.replace(r#","c":null,"n":null"#, "")).collect()
 }
@@ -255,7 +255,7 @@ async fn a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request(
     ];
     assert_eq!(server.back(0, sent.clone()).await, [r#"create t1 {"a":1}"#]);
     server.sync(1, [create("t2", json!({}))]).await;
-    // The create of t1 is the request's own: what goes back bears the server's time.
+    // The create of t1 is the request's own: the returned diff has the server's time.
     assert_eq!(server.back(0, sent).await, ["create t2", r#"create t1 {"a":1}"#]);
     assert!(server.back(1, [update("t1", json!({"a": 3})).at(9)]).await == ["create t2"]);
     assert_eq!(server.rows().await, [r#"t1 {"a":3}"#, "t2 {}"]);
@@ -307,7 +307,7 @@ async fn any_one_diff_of_a_request_can_be_rejected(server: Server<impl Database,
         assert_eq!(told(&answer).len(), 1, "{which}");
         assert_eq!(told(&answer)[0].0, sent[which].0.id);
 
-        // The device, which has done all of it, is set right, and the others' changes stand.
+        // The device has applied all of it, and is corrected. The others' changes stay.
         device.apply(&diffs(sent));
         device.apply(&answer.diffs);
         assert_eq!(device.rows(), server.rows().await, "{which}");
@@ -332,7 +332,7 @@ async fn a_request_that_goes_to_the_database_in_parts_is_still_one(
     let rows = server.rows().await;
     assert_eq!(rows.len(), 2_498);
     assert!(rows.contains(&r#"t7 {"a":"new"}"#.to_owned()));
-    // A refused create is logged with its end.
+    // A refused create is logged together with its delete.
     let log = server.log().await;
     assert_eq!(log.len(), 2_503);
     assert!(log.iter().all(|entry| entry.logical_clock == 0));

@@ -1,4 +1,4 @@
-//! What a sync's own writes set off goes back with the same answer, and with that to a retry.
+//! The effects of a sync's own writes are returned in the same response, and in the response to a retry.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn serial_numbers_and_what_a_trigger_writes_beside_come_back() {
     let back = device.sync(&server, vec![create("t1", json!({"a": "x"}))]).await;
     assert_eq!(back, [r#"update t1 {"n":1,"touched":1}"#]);
     device.check(&database);
-    // Of an object that is older than the window the log is asked.
+    // For an object that is older than the window, the log is read.
     let back = device.sync(&server, vec![update("t1", json!({"a": "y"}))]).await;
     assert_eq!(back, [r#"update t1 {"touched":2}"#]);
     device.check(&database);
@@ -109,7 +109,7 @@ async fn a_diff_of_what_the_requests_own_delete_took_along_is_refused_and_all_ar
     assert!(device.objects.is_empty());
 }
 
-/// Two devices write one field offline, and the column makes something of the first's value.
+/// Two devices write one field offline, and the column changes the first one's value.
 async fn later_edit_wins(database: Captured) -> bool {
     let server = server(&database);
     database.set_time(T0 + 60_000);

@@ -1,4 +1,4 @@
-//! What databases and tables can be like, and what cannot be synced is told at start.
+//! Which databases and tables can be synced. The others are refused at start.
 
 use mobync::{
     Database,

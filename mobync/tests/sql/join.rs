@@ -74,7 +74,7 @@ async fn both_are_kept_or_neither_is<D: Own>(server: Server<SqlDatabase<D>>) {
         (0, 0)
     );
 
-    // A change that the database does not take, behind one that it does.
+    // A change that the database rejects, after one that it accepts.
     let mut transaction = D::started(mobync.database()).await;
     D::run(&mut transaction, insert).await;
     let changes = [task("t1", "x"), task("t2", "bad"), task("t3", "x")];
@@ -85,7 +85,7 @@ async fn both_are_kept_or_neither_is<D: Own>(server: Server<SqlDatabase<D>>) {
         (0, 0)
     );
 
-    // Kept, with what comes behind it.
+    // Committed, with what comes after it.
     let mut transaction = D::started(mobync.database()).await;
     D::run(&mut transaction, insert).await;
     let changes = [task("t1", "x"), Change::update("tasks", Record::new("t1").with("a", "y"))];
