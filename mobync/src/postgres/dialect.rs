@@ -22,7 +22,7 @@ use super::{
     news::News,
     quoting::make_index,
     record,
-    session::MOODS,
+    session::{self, MOODS},
     settings::Settings,
     statements::{self, defined, text_of},
     writer::Transaction,
@@ -168,10 +168,11 @@ impl Dialect for Postgres {
     }
 
     async fn join(
+        &self,
         connection: &mut PgConnection,
         log: &Model,
         owner: &Owner,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<Vec<String>, DatabaseError> {
         let sql = format!(
             "INSERT INTO {} AS o (owner) VALUES ($1) \
              ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
@@ -179,7 +180,18 @@ impl Dialect for Postgres {
         );
         let owner = [Arg::Text(owner.as_str())];
         let done = Self::execute(connection, &sql, &owner).await;
-        done.map(drop).map_err(|error| explain(log, error))
+        done.map_err(|error| explain(log, error))?;
+        if self.moods.is_empty() {
+            return Ok(Vec::new());
+        }
+        session::exchange_moods(connection).await.map_err(|error| explain(log, error))
+    }
+
+    async fn leave(
+        connection: &mut PgConnection,
+        settings: Vec<String>,
+    ) -> Result<(), DatabaseError> {
+        session::set_moods(connection, settings).await.map_err(DatabaseError::failed)
     }
 
     async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {

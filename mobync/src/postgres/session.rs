@@ -1,6 +1,6 @@
 //! How a transaction begins.
 
-use sqlx::PgPool;
+use sqlx::{AssertSqlSafe, Executor, PgConnection, PgPool};
 
 use super::{
     Postgres,
@@ -14,6 +14,35 @@ use crate::{DatabaseError, Owner, sql::Model};
 /// So that a value has one format, whatever the settings of the role, the database or the pool are.
 pub(super) const MOODS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
                                 SET LOCAL IntervalStyle = 'postgres'; SET LOCAL bytea_output = 'hex'; ";
+
+/// Their names.
+const MOOD_NAMES: [&str; 4] = ["TimeZone", "DateStyle", "IntervalStyle", "bytea_output"];
+
+/// Sets [`MOODS`] in a transaction of the application's own, and returns the values that it had.
+pub(super) async fn exchange_moods(
+    connection: &mut PgConnection,
+) -> Result<Vec<String>, sqlx::Error> {
+    let settings = MOOD_NAMES.map(|name| format!("current_setting('{name}')")).join(", ");
+    let sql = format!("SELECT ARRAY[{settings}]");
+    let before = sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?;
+    connection.execute(MOODS).await?;
+    Ok(before)
+}
+
+/// Sets them to values as [`exchange_moods`] returned them.
+pub(super) async fn set_moods(
+    connection: &mut PgConnection,
+    values: Vec<String>,
+) -> Result<(), sqlx::Error> {
+    let named = MOOD_NAMES.iter().zip(&values);
+    let calls: Vec<String> = named
+        .map(|(name, value)| format!("set_config('{name}', {}, true)", literal(value)))
+        .collect();
+    if calls.is_empty() {
+        return Ok(());
+    }
+    connection.execute(AssertSqlSafe(format!("SELECT {}", calls.join(", ")))).await.map(drop)
+}
 
 impl Postgres {
     /// Begins a transaction that writes for the owner. Until it ends, nobody else writes for this owner.

@@ -124,13 +124,24 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         owner: &Owner,
     ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
 
-    /// Takes the owner's turn in a transaction that has already begun.
+    /// Takes the owner's turn in a transaction of the application's own, and gives its session the settings
+    /// of a sync. Returns the session's own settings, for [`leave`](Self::leave).
     fn join(
+        &self,
         connection: &mut Connection<Self>,
         log: &Model,
         owner: &Owner,
-    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
         let _ = (connection, log, owner);
+        async { Ok(Vec::new()) }
+    }
+
+    /// Gives the application's session the settings back that it had.
+    fn leave(
+        connection: &mut Connection<Self>,
+        settings: Vec<String>,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (connection, settings);
         async { Ok(()) }
     }
 

@@ -64,8 +64,8 @@ impl<D: Dialect, R: Rules> Mobync<SqlDatabase<D>, R> {
         changes: impl IntoIterator<Item = Change>,
     ) -> Result<(Transaction<'static, D::Db>, SyncResponse), Error> {
         let database = self.database();
-        let joined = D::join(&mut transaction, &database.schema.log, owner).await;
-        joined.map_err(Error::of_database)?;
+        let joined = database.dialect.join(&mut transaction, &database.schema.log, owner).await;
+        let settings = joined.map_err(Error::of_database)?;
         let back = Back::default();
         let joined = Joined { transaction: Some(transaction), back: Arc::clone(&back) };
         let (dialect, schema) = (database.dialect.clone(), Arc::clone(&database.schema));
@@ -73,6 +73,8 @@ impl<D: Dialect, R: Rules> Mobync<SqlDatabase<D>, R> {
         let answer = self.write_in_unit(unit, owner, changes).await?;
         let back = back.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = || Error::Internal("the transaction has ended by itself".into());
-        Ok((back.ok_or_else(ended)?, answer))
+        let mut transaction = back.ok_or_else(ended)?;
+        D::leave(&mut transaction, settings).await.map_err(Error::of_database)?;
+        Ok((transaction, answer))
     }
 }
