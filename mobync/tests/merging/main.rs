@@ -195,7 +195,7 @@ async fn updates_before_the_create_of_what_is_nowhere_count_as_made_behind_it(
     assert!(server.back(0, sent.clone()).await.is_empty());
     assert_eq!(server.rows().await, [r#"t1 {"a":2,"b":1}"#]);
     let log = server.log().await;
-    assert_eq!(log[1].utc_timestamp, T0 + 6, "one millisecond behind the create");
+    assert_eq!(log[1].utc_timestamp, T0 + 6, "one millisecond after the create");
     assert!(server.back(0, sent).await.is_empty(), "on a retry, too");
 }
 

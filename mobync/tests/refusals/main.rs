@@ -197,7 +197,7 @@ async fn what_follows_a_refused_create_is_a_receipt(server: Server<impl Database
         delete("t2").at(1),
         create("t2", json!({"a": 1})).at(2),
     ];
-    assert!(server.back(1, again).await.is_empty(), "behind a delete all is new");
+    assert!(server.back(1, again).await.is_empty(), "after a delete everything is new");
     assert_eq!(server.rows().await, [r#"t2 {"a":1}"#]);
 }
 
@@ -355,7 +355,7 @@ async fn all_or_nothing_fails_the_whole_request_at_the_first_refusal(
         let last = forbidden(create("t3", json!({})));
         let error = server.try_sync(0, [create("t2", json!({})), refused, last]).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.code()), (status, code));
-        assert_eq!(error.diff_id(), Some(&*id), "the first one is told");
+        assert_eq!(error.diff_id(), Some(&*id), "the error names the first one");
         assert!(server.log().await.is_empty() && server.rows().await.is_empty());
     }
 }

@@ -28,7 +28,7 @@ async fn what_a_column_makes_of_a_value_comes_back_in_the_same_answer_and_in_a_r
         server.log_lines().await,
         [r#"0: create t1 {"a":"milk","b":"as it is"}"#, r#"0: update t1 {"a":"MILK"}"#]
     );
-    assert_eq!(server.log().await[1].utc_timestamp, T0 + 1, "a millisecond behind the diff");
+    assert_eq!(server.log().await[1].utc_timestamp, T0 + 1, "a millisecond after the diff");
 
     let again = server.sync(0, sent()).await;
     assert_eq!((again.logical_clock, lines(&again.diffs)), (1, lines(&answer.diffs)));

@@ -203,7 +203,7 @@ async fn a_sync_gives_way_to_an_application_that_holds_the_row() {
     assert_eq!(error.code(), "busy", "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     app.commit().await.unwrap();
-    all_are_equal(&pool, &mobync, &ada, &mut device, "behind it").await;
+    all_are_equal(&pool, &mobync, &ada, &mut device, "after it").await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Random tables with random values. Whatever the database does with them, rows, log and devices end
 //! equal (*Truth*), or the table is refused at start, or the diff is refused alone.
 
-#![allow(clippy::panic, reason = "a flaw is told with all that led to it")]
+#![allow(clippy::panic, reason = "a flaw is reported with its history")]
 
 mod device;
 mod table;
