@@ -13,7 +13,7 @@ use support::{Server, ada, databases::on_every_database, owner};
 
 on_every_database! {
     super::super::support::Server::new;
-    killed_before_or_behind_each_step_a_follower_skips_nothing
+    killed_before_or_after_each_step_a_follower_skips_nothing
     a_process_takes_over_from_one_that_was_killed_in_a_handler
     a_handler_is_stopped_when_its_place_is_lost
 }
@@ -119,7 +119,7 @@ impl<D: Cursors + Clone> Cursors for Mortal<D> {
     }
 }
 
-async fn killed_before_or_behind_each_step_a_follower_skips_nothing<D: Cursors + Clone>(
+async fn killed_before_or_after_each_step_a_follower_skips_nothing<D: Cursors + Clone>(
     server: Server<D>,
 ) {
     let owners = [ada(), owner("bob")];

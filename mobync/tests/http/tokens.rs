@@ -12,7 +12,7 @@ fn one(header: impl AsRef<[u8]>) -> Option<String> {
 }
 
 #[test]
-fn a_bearer_s_token_is_what_stands_behind_the_blanks() {
+fn a_bearer_s_token_is_what_comes_after_the_blanks() {
     for header in ["Bearer ada", "bearer ada", "BEARER ada", "bEaReR \t ada \t", "\tBearer\tada"] {
         assert_eq!(one(header).as_deref(), Some("ada"), "{header:?}");
     }

@@ -14,7 +14,7 @@ on_every_database! {
     a_new_device_gets_what_the_last_entry_in_the_logs_order_wrote
     a_create_that_goes_back_has_every_written_field_null_included
     a_delete_and_then_a_create_go_back_for_an_object_made_again
-    a_create_goes_back_behind_the_delete_before_it
+    a_create_goes_back_after_the_delete_before_it
     an_update_that_goes_back_bears_the_last_unseen_entry
     what_lost_goes_back_with_the_value_that_stands
     a_name_that_json_must_escape_is_logged_and_goes_back_as_it_is
@@ -94,7 +94,7 @@ async fn a_delete_and_then_a_create_go_back_for_an_object_made_again(
     assert_eq!(back, expected);
 }
 
-async fn a_create_goes_back_behind_the_delete_before_it(server: Server<impl Database>) {
+async fn a_create_goes_back_after_the_delete_before_it(server: Server<impl Database>) {
     // The device's own life was apart, and ended after the one that is alive began.
     server.sync(0, [create("t1", json!({"a": 1})).id("began").at(1)]).await;
     let refused = create("t1", json!({"a": 2})).id("forbidden").at(5);

@@ -27,9 +27,9 @@ on_every_database! {
     what_follows_a_refused_create_is_a_receipt
     a_refused_delete_goes_back_as_the_object
     a_refused_delete_of_an_object_older_than_the_window_goes_back_with_its_row
-    a_create_behind_a_refused_delete_gets_back_what_it_does_not_name
+    a_create_after_a_refused_delete_gets_back_what_it_does_not_name
     a_refused_delete_ends_no_life_apart
-    a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request
+    a_life_that_is_alive_goes_on_after_one_apart_of_the_same_request
     a_refused_update_in_a_life_apart_leaves_no_trace_but_its_receipt
     a_rule_is_asked_about_a_diff_that_would_do_nothing
     any_one_diff_of_a_request_can_be_rejected
@@ -220,7 +220,7 @@ async fn a_refused_delete_of_an_object_older_than_the_window_goes_back_with_its_
     assert_eq!(written(server.back(1, sent).await), undone, "on a retry, too");
 }
 
-async fn a_create_behind_a_refused_delete_gets_back_what_it_does_not_name(
+async fn a_create_after_a_refused_delete_gets_back_what_it_does_not_name(
     server: Server<impl Database, Forbid>,
 ) {
     server.sync(0, [create("t1", json!({"a": 1, "b": 1}))]).await;
@@ -244,7 +244,7 @@ async fn a_refused_delete_ends_no_life_apart(server: Server<impl Database, Forbi
     assert_eq!(server.rows().await, [r#"t1 {"a":2}"#]);
 }
 
-async fn a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request(
+async fn a_life_that_is_alive_goes_on_after_one_apart_of_the_same_request(
     server: Server<impl Database, Forbid>,
 ) {
     let sent = [

@@ -280,7 +280,7 @@ impl Listener {
 }
 
 #[tokio::test]
-async fn live_listeners_hear_of_a_drain_behind_anybodys_sync_and_of_the_watchers() {
+async fn live_listeners_learn_of_drains_by_syncs_and_by_watchers() {
     let database = Captured::new(Features::default());
     let server = server(&database);
     let mobync = server.mobync.clone().watch_every(Duration::from_millis(5));

@@ -447,7 +447,7 @@ async fn what_others_commit_between_the_drain_and_the_writes_is_met() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_is_made_later_is_looked_behind_from_its_first_time_on() {
+async fn a_trigger_that_is_made_later_is_noticed_the_first_time_it_runs() {
     let pool = postgres_with(&[TABLES[0], TABLES[2]]).await;
     let builder = PostgresDatabase::builder().table("lists").table("counts").capture();
     let database = builder.pool(pool.clone()).await.unwrap();

@@ -115,7 +115,7 @@ async fn a_sync_is_heard_of_in_the_other_process() {
 }
 
 #[tokio::test]
-async fn behind_a_lost_connection_everybody_asks_anew_and_hears_again() {
+async fn after_a_lost_connection_all_streams_reconnect_and_receive_again() {
     let processes = Processes::start().await;
     let mut device = Device::of(&processes.here).await;
     device.hears(0).await;
@@ -129,7 +129,7 @@ async fn behind_a_lost_connection_everybody_asks_anew_and_hears_again() {
 }
 
 #[tokio::test]
-async fn only_databases_that_are_told_to_announce() {
+async fn only_databases_with_announce_clocks_announce() {
     let processes = Processes::start().await;
     let quiet = process(PostgresDatabase::builder(), &processes.url).await;
     let mut device = Device::of(&processes.here).await;
@@ -140,7 +140,7 @@ async fn only_databases_that_are_told_to_announce() {
 }
 
 #[tokio::test]
-async fn who_hears_no_more_leaves_no_connection_behind() {
+async fn a_listener_that_is_dropped_leaves_no_connection() {
     let processes = Processes::start().await;
     assert_eq!(processes.listening(false).await, 1);
     processes.hearing.abort();

@@ -328,7 +328,7 @@ async fn no_statement_of_a_sync_reads_a_whole_table() {
 }
 
 #[tokio::test]
-async fn no_statement_of_a_sync_reads_all_rows_of_an_owner_right_behind_a_bulk_load() {
+async fn no_statement_of_a_sync_reads_all_rows_of_an_owner_right_after_a_bulk_load() {
     // An index with the first columns of the key, which must not be used in its place.
     let index = "CREATE INDEX tasks_owner_name ON tasks (owner, name)";
     for analyzed in [false, true] {

@@ -368,7 +368,7 @@ where
 }
 
 #[tokio::test]
-async fn what_sqlite_changes_behind_a_sync_is_refused_or_captured() {
+async fn what_a_sync_sets_off_on_sqlite_is_refused_or_captured() {
     for case in SQLITE {
         let (pool, _folder) = sqlite_with(&[&TABLES, case.0].concat()).await;
         says::<mobync::sqlite::Sqlite>(pool, case).await;
@@ -390,7 +390,7 @@ async fn triggers_of_the_pools_connections_are_looked_at() {
 }
 
 #[tokio::test]
-async fn what_postgresql_changes_behind_a_sync_is_refused_or_captured() {
+async fn what_a_sync_sets_off_on_postgresql_is_refused_or_captured() {
     for case in POSTGRES {
         let pool = postgres_with(&[&TABLES, case.0].concat()).await;
         says::<mobync::postgres::Postgres>(pool, case).await;
