@@ -116,10 +116,11 @@ fn behind_string(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// A JSON value: keeps texts and integers; of any other value only its presence.
+/// A JSON value: keeps texts, integers and booleans; of any other value only its presence.
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     Null,
+    Bool(bool),
     Text(Cow<'a, str>),
     Integer(i64),
     Other,
@@ -172,8 +173,8 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for JsonVisitor<T> {
         Ok(T::of_value(Value::Null))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<T, E> {
-        Ok(T::of_value(Value::Other))
+    fn visit_bool<E>(self, value: bool) -> Result<T, E> {
+        Ok(T::of_value(Value::Bool(value)))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<T, E> {

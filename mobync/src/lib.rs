@@ -54,7 +54,7 @@ pub use self::{
     live::Live,
     merge::{Snapshot, Window, Write},
     owner::{InvalidOwner, Owner},
-    protocol::{Refused, SyncRequest, SyncResponse},
+    protocol::{Checksum, Overridden, OverriddenField, Refused, SyncRequest, SyncResponse},
     reconcile::{Differences, Reconciled, SkippedRow},
     record::Record,
     rules::{NoRules, Refusal, Rules, View},

@@ -103,7 +103,7 @@ pub(super) enum Heard {
 
 /// The codes of failures, with their statuses. Any other combination is not of this protocol: a
 /// gateway's 403 says nothing about the owner.
-const CODES: [(u16, &str); 16] = [
+const CODES: [(u16, &str); 18] = [
     (400, "invalid_json"),
     (400, "invalid_request"),
     (400, "invalid_diff"),
@@ -111,6 +111,8 @@ const CODES: [(u16, &str); 16] = [
     (403, "forbidden"),
     (405, "method_not_allowed"),
     (409, "clock_ahead"),
+    (409, "other_history"),
+    (410, "too_old"),
     (413, "payload_too_large"),
     (415, "unsupported_media_type"),
     (422, "unknown_model"),

@@ -1,6 +1,6 @@
 //! What a backend does itself: it writes and reads for an owner.
 
-use super::{Mobync, attempt::Source, mint};
+use super::{Mobync, asked::Asked, attempt::Source, mint};
 use crate::{
     change::Change,
     database::{Access, Database},
@@ -49,7 +49,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         let now = self.settings.now();
         let diffs: Vec<Diff> =
             changes.into_iter().map(|change| diff_of(change, owner.as_str(), now)).collect();
-        self.sync(owner, Source::Server, &diffs).await
+        self.sync(owner, Source::Server, Asked::default(), &diffs).await
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Mobync,
+    asked::Asked,
     attempt::{Attempt, Attempted, Source},
     backend::diff_of,
     learned::Learned,
@@ -28,6 +29,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
             rules: &*self.rules,
             settings: &self.settings,
             source: Source::Server,
+            asked: Asked::default(),
             learned: &mut Learned::default(),
         };
         match attempt.run(unit).await? {

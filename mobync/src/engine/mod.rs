@@ -1,5 +1,6 @@
 //! `Mobync`: a database, rules and settings; every sync passes through it.
 
+mod asked;
 mod attempt;
 mod backend;
 mod drain;
@@ -34,6 +35,7 @@ pub(crate) use self::settings::Settings;
 #[cfg(feature = "client")]
 pub(crate) use self::settings::Time;
 use self::{
+    asked::Asked,
     attempt::{Attempt, Attempted, Source},
     drain::drain,
     learned::Learned,
@@ -49,7 +51,7 @@ use crate::{
     locks::{OwnerGuard, OwnerLocks},
     merge::Request,
     owner::Owner,
-    protocol::{SyncResponse, check_count},
+    protocol::{SyncRequest, SyncResponse, check_count},
     rules::{NoRules, Rules},
     unit::UnitOfWork,
 };
@@ -141,6 +143,21 @@ impl<D: Database, R> Mobync<D, R> {
     #[must_use]
     pub fn max_diffs(self, most: usize) -> Self {
         self.set(|settings| settings.max_diffs = most)
+    }
+
+    /// Sets the greatest number of log entries that one page covers, for devices that [ask for
+    /// pages](SyncRequest::limit); those of one tick always go together. The default is 10,000.
+    #[must_use]
+    pub fn max_page(self, most: u64) -> Self {
+        self.set(|settings| settings.max_page = most)
+    }
+
+    /// Sets whether requests without diffs get a page of [that size](Self::max_page) even if they do not
+    /// ask for one, as those of the clients published in 2020. Such a device gets the rest with its next
+    /// syncs. The default is `false`: they get everything at once.
+    #[must_use]
+    pub fn page_all(self, page_all: bool) -> Self {
+        self.set(|settings| settings.page_all = page_all)
     }
 
     /// Sets whether the first refused diff fails its whole request, with 403 or 422. By default only
@@ -241,17 +258,23 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         logical_clock: i64,
         diffs: Vec<Diff>,
     ) -> Result<SyncResponse, Error> {
-        self.apply_to(owner, logical_clock, &diffs).await
+        let source = Source::Device { since: logical_clock };
+        self.sync(owner, source, Asked::default(), &diffs).await
     }
 
-    /// Like [`apply`](Self::apply), without consuming the diffs.
-    pub(crate) async fn apply_to(
+    /// Answers a device's request, with everything that it asks for besides [its
+    /// diffs](Self::apply): for a handler of your own.
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply); [`Error::OtherHistory`] if the log does not have the request's head,
+    /// [`Error::TooOld`] if the log does not go back to the device's clock.
+    pub async fn answer(
         &self,
         owner: &Owner,
-        logical_clock: i64,
-        diffs: &[Diff],
+        request: &SyncRequest,
     ) -> Result<SyncResponse, Error> {
-        self.sync(owner, Source::Device { since: logical_clock }, diffs).await
+        let source = Source::Device { since: request.logical_clock };
+        self.sync(owner, source, Asked::of(request), &request.diffs).await
     }
 
     /// Runs a sync in its span, and logs the result.
@@ -259,6 +282,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         &self,
         owner: &Owner,
         source: Source,
+        asked: Asked<'_>,
         diffs: &[Diff],
     ) -> Result<SyncResponse, Error> {
         let span = tracing::info_span!(
@@ -275,7 +299,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         let started = Instant::now();
         // Moving it would cost more than the span.
         let phase = Phase::default();
-        let attempt = pin!(self.attempt(owner, source, diffs, &phase));
+        let attempt = pin!(self.attempt(owner, source, asked, diffs, &phase));
         let attempt = attempt.instrument(span.clone());
         let answer = match self.settings.time_limit.or(self.database.time_limit()) {
             None => attempt.await,
@@ -299,6 +323,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         &self,
         owner: &Owner,
         source: Source,
+        asked: Asked<'_>,
         diffs: &[Diff],
         phase: &Phase,
     ) -> Result<SyncResponse, Error> {
@@ -326,6 +351,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                     rules: &*self.rules,
                     settings: &self.settings,
                     source,
+                    asked,
                     learned: &mut learned,
                 };
                 attempt.run(unit).await
@@ -333,7 +359,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
             match attempt.await {
                 Ok(Attempted::Answered(answer)) => {
                     // Nothing is awaited between the commit and this: who is told of a sync hears of it.
-                    self.live.announce(owner, answer.logical_clock);
+                    self.live.announce(owner, answer.more.unwrap_or(answer.logical_clock));
                     return Ok(answer);
                 }
                 Ok(Attempted::Again) => {}

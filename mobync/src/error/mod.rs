@@ -25,6 +25,8 @@ pub use self::database::DatabaseError;
 /// | 403 | `forbidden` | the auth closure forbids; or a rule does, where requests are all or nothing |
 /// | 405 | `method_not_allowed` | the method is not POST |
 /// | 409 | `clock_ahead` | the device's clock is greater than the server's |
+/// | 409 | `other_history` | the log does not have the device's head |
+/// | 410 | `too_old` | the device has not synced for longer than the log goes back |
 /// | 413 | `payload_too_large` | the body is over the limit, has too many diffs, or they take too long together |
 /// | 415 | `unsupported_media_type` | the body is not `application/json`, or is compressed |
 /// | 422 | `unknown_model`, `unknown_field` | device and server disagree about the schema |
@@ -89,6 +91,22 @@ pub enum Error {
         device: i64,
         /// The owner's clock on this server, in ticks.
         server: i64,
+    },
+    /// The log does not have the device's head at its clock: the server was restored from a backup, or
+    /// the device talks to the wrong one.
+    #[error(
+        "The device has seen changes that this server does not have: the server lost history, or it is \
+         not the one that the device synced with before."
+    )]
+    OtherHistory,
+    /// The device's clock is below the horizon: what it has missed is not in the log any more.
+    #[error(
+        "The device has not synced for too long: what it has missed is not kept any more. It has to \
+         fetch everything again."
+    )]
+    TooOld {
+        /// Whether ids of diffs that the device may have sent are not known any more, either.
+        forgotten: bool,
     },
     /// The database has no such model.
     #[error("{}", blame(diff_id.as_deref(), &format!("there is no model \"{}\" on this server.", shorten(model))))]
@@ -171,6 +189,8 @@ impl Error {
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::PayloadTooLarge(_) => "payload_too_large",
             Self::ClockAhead { .. } => "clock_ahead",
+            Self::OtherHistory => "other_history",
+            Self::TooOld { .. } => "too_old",
             Self::UnknownModel { .. } => "unknown_model",
             Self::UnknownField { .. } => "unknown_field",
             Self::InvalidValue { .. } => "invalid_value",
@@ -190,7 +210,8 @@ impl Error {
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
             Self::Forbidden { .. } => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::ClockAhead { .. } => StatusCode::CONFLICT,
+            Self::ClockAhead { .. } | Self::OtherHistory => StatusCode::CONFLICT,
+            Self::TooOld { .. } => StatusCode::GONE,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownModel { .. }

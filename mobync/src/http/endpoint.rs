@@ -22,7 +22,6 @@ use super::{
 };
 use crate::{
     database::Database,
-    diff::Diff,
     engine::{Mobync, log_failure},
     error::{BoxError, Error},
     owner::Owner,
@@ -170,18 +169,19 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
     ) -> Result<Response<AnswerBody>, Error> {
         // What is left of the request is dropped when there is an answer: until then it counts as held.
         let Admitted { owner, request } = admitted;
-        let SyncRequest { logical_clock, diffs, .. } = request;
-        let answer = self.mobync.apply_to(&owner, logical_clock, &diffs).await?;
+        let answer = self.mobync.answer(&owner, &request).await?;
         let Some(size) = large(&answer) else {
             return Ok(respond(Ok(&answer)).map(AnswerBody::from));
         };
         match limits.answers.try_take(size) {
             Some(room) => Ok(held(limits, &answer, room)),
             None => {
-                let request = (logical_clock, &*diffs, &owner);
-                let later = Box::pin(self.answer_later(limits, (answer, size), request)).await;
+                let later = self.answer_later(limits, (answer, size), &owner, &request);
                 // What the device sent has been applied by now.
-                later.map_err(|error| if diffs.is_empty() { error } else { error.in_doubt() })
+                let in_doubt = |error: Error| {
+                    if request.diffs.is_empty() { error } else { error.in_doubt() }
+                };
+                Box::pin(later).await.map_err(in_doubt)
             }
         }
     }
@@ -192,13 +192,14 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         &self,
         limits: &Limits,
         (mut answer, size): (SyncResponse, usize),
-        (logical_clock, diffs, owner): (i64, &[Diff], &Owner),
+        owner: &Owner,
+        request: &SyncRequest,
     ) -> Result<Response<AnswerBody>, Error> {
         answer.diffs = Vec::new();
         let room = timeout(limits.patience, limits.answers.take(size)).await;
         let room = room.map_err(|_| Error::busy("large answers are not read"));
         let room = room.inspect_err(log_failure)?;
-        let anew = self.mobync.apply_to(owner, logical_clock, diffs).await?;
+        let anew = self.mobync.answer(owner, request).await?;
         // What was refused is told once, and that was the first time.
         let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
         Ok(held(limits, &answer, room))

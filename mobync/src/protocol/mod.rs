@@ -11,7 +11,7 @@ pub(crate) use self::{
 };
 pub use self::{
     request::SyncRequest,
-    response::{Refused, SyncResponse},
+    response::{Checksum, Overridden, OverriddenField, Refused, SyncResponse},
 };
 
 #[doc = include_str!("../../PROTOCOL.md")]

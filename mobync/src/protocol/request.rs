@@ -1,5 +1,7 @@
 //! The body of a request.
 
+use std::ops::Not;
+
 use serde::{
     Serialize,
     de::{MapAccess, SeqAccess},
@@ -33,6 +35,20 @@ pub struct SyncRequest {
     pub logical_clock: i64,
     /// The device's pending changes, oldest first.
     pub diffs: Vec<Diff>,
+    /// The `head` of the last answer that had one; empty if there was none. An answer has one only if this
+    /// is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The greatest number of log entries that one answer covers, at least 1: the answer is a page, as of an
+    /// earlier clock, if there are more. Ignored if there are diffs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limit: Option<u64>,
+    /// Whether the answer lists the values that others have overridden.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub report: bool,
+    /// Whether the answer has checksums of what exists. Ignored if there are diffs.
+    #[serde(skip_serializing_if = "Not::not")]
+    pub check: bool,
     /// What it has of the bytes that a server holds at once.
     #[serde(skip)]
     held: Held,
@@ -41,7 +57,16 @@ pub struct SyncRequest {
 impl SyncRequest {
     /// The request of a device at that clock, in ticks, with its pending changes.
     pub fn new(logical_clock: i64, diffs: Vec<Diff>) -> Self {
-        Self { auth_token: None, logical_clock, diffs, held: Held::default() }
+        Self {
+            auth_token: None,
+            logical_clock,
+            diffs,
+            head: None,
+            limit: None,
+            report: false,
+            check: false,
+            held: Held::default(),
+        }
     }
 
     /// Reads a body, strictly where the protocol is strict.
@@ -66,6 +91,10 @@ impl std::fmt::Debug for SyncRequest {
             .field("auth_token", &self.auth_token.as_ref().map(|_| "…"))
             .field("logical_clock", &self.logical_clock)
             .field("diffs", &self.diffs)
+            .field("head", &self.head)
+            .field("limit", &self.limit)
+            .field("report", &self.report)
+            .field("check", &self.check)
             .finish_non_exhaustive()
     }
 }
@@ -76,6 +105,10 @@ pub(crate) struct Envelope<'a> {
     auth_token: Option<Value<'a>>,
     logical_clock: Option<Value<'a>>,
     diffs: Option<Diffs>,
+    head: Option<Value<'a>>,
+    limit: Option<Value<'a>>,
+    report: Option<Value<'a>>,
+    check: Option<Value<'a>>,
     is_object: bool,
 }
 
@@ -118,14 +151,28 @@ impl<'a> Envelope<'a> {
                 )
             })?,
         };
-        match self.diffs {
-            None | Some(Diffs::Missing) => Err(invalid("diffs is missing")),
-            Some(Diffs::Other) => Err(invalid("diffs must be an array")),
+        let head = match self.head {
+            None | Some(Value::Null) => None,
+            Some(Value::Text(head)) => Some(head.into_owned()),
+            Some(_) => return Err(invalid("head must be a string")),
+        };
+        let limit = match self.limit {
+            None | Some(Value::Null) => None,
+            Some(Value::Integer(limit @ 1..)) => Some(limit.unsigned_abs()),
+            Some(_) => return Err(invalid("limit must be an integer from 1 to 2^63 − 1")),
+        };
+        let report = read_flag("report", self.report.as_ref())?;
+        let check = read_flag("check", self.check.as_ref())?;
+        let diffs = match self.diffs {
+            None | Some(Diffs::Missing) => return Err(invalid("diffs is missing")),
+            Some(Diffs::Other) => return Err(invalid("diffs must be an array")),
             Some(Diffs::Array { read, count }) => {
                 check_count(count, max_diffs)?;
-                Ok(SyncRequest { auth_token, logical_clock, diffs: read?, held: Held::default() })
+                read?
             }
-        }
+        };
+        let asked = SyncRequest { head, limit, report, check, ..SyncRequest::new(0, Vec::new()) };
+        Ok(SyncRequest { auth_token, logical_clock, diffs, ..asked })
     }
 }
 
@@ -143,6 +190,10 @@ impl<'a> FromJson<'a> for Envelope<'a> {
                 "auth_token" => envelope.auth_token = Some(object.next_value::<Json<_>>()?.0),
                 "logical_clock" => envelope.logical_clock = Some(object.next_value::<Json<_>>()?.0),
                 "diffs" => envelope.diffs = Some(object.next_value::<Json<_>>()?.0),
+                "head" => envelope.head = Some(object.next_value::<Json<_>>()?.0),
+                "limit" => envelope.limit = Some(object.next_value::<Json<_>>()?.0),
+                "report" => envelope.report = Some(object.next_value::<Json<_>>()?.0),
+                "check" => envelope.check = Some(object.next_value::<Json<_>>()?.0),
                 _ => drop(object.next_value::<Json<Value<'_>>>()?),
             }
         }
@@ -191,6 +242,16 @@ pub(crate) fn check_count(diffs: usize, max_diffs: usize) -> Result<(), Error> {
         "The request has {diffs} diffs, but at most {max_diffs} are taken at once: send them in \
          several requests."
     )))
+}
+
+/// # Errors
+/// [`Error::InvalidRequest`] if the member is neither missing nor a boolean.
+fn read_flag(name: &str, member: Option<&Value<'_>>) -> Result<bool, Error> {
+    match member {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(_) => Err(Error::InvalidRequest(format!("{name} must be true or false"))),
+    }
 }
 
 /// An integer, or, as the Python server takes it, a string of decimal digits.

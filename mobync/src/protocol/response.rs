@@ -1,5 +1,7 @@
 //! The body of an answer.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{diff::Diff, error::Error};
@@ -14,7 +16,7 @@ use crate::{diff::Diff, error::Error};
 /// );
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SyncResponse {
     /// Always true; a failed sync is answered by an [`Error`].
@@ -28,12 +30,36 @@ pub struct SyncResponse {
     /// The new diffs that were refused, in the order sent. `diffs` undoes them on the device.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
+    /// Identifies the server's history up to `logical_clock`: the device sends it with that clock. `None`
+    /// leaves the device's as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<String>,
+    /// The owner's clock, in ticks, if this answer is a page as of [`logical_clock`](Self::logical_clock):
+    /// there is more to fetch from there on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub more: Option<i64>,
+    /// The values of the request's diffs that others have overridden, if the request asked for a report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub overridden: Vec<Overridden>,
+    /// Checksums of what exists at `logical_clock`, by model, if the request asked for a check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<BTreeMap<String, Checksum>>,
 }
 
 impl SyncResponse {
     /// The answer with the owner's clock, in ticks, and what goes back.
     pub fn new(logical_clock: i64, diffs: Vec<Diff>) -> Self {
-        Self { success: true, message: String::new(), logical_clock, diffs, refused: Vec::new() }
+        Self {
+            success: true,
+            message: String::new(),
+            logical_clock,
+            diffs,
+            refused: Vec::new(),
+            head: None,
+            more: None,
+            overridden: Vec::new(),
+            check: None,
+        }
     }
 }
 
@@ -49,6 +75,44 @@ pub struct Refused {
     pub message: String,
 }
 
+/// A diff of the request with values that others have overridden.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Overridden {
+    /// The diff.
+    pub diff_id: String,
+    /// Its fields in which another value stands.
+    pub fields: BTreeMap<String, OverriddenField>,
+}
+
+/// A field in which another value stands than a diff has sent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OverriddenField {
+    /// The value that the diff has.
+    pub sent: serde_json::Value,
+    /// The value that stands; `None` if the object was deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stands: Option<serde_json::Value>,
+    /// The id of the diff that wrote that value, or deleted the object.
+    pub by: String,
+}
+
+/// Checksums of the objects of a model that exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Checksum {
+    /// How many there are.
+    pub count: u64,
+    /// The exclusive or over their ids, 16 hexadecimal digits.
+    pub ids: String,
+    /// The exclusive or over their values, 16 hexadecimal digits.
+    pub values: String,
+    /// The constant defaults of columns, with which values are not compared.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub defaults: BTreeMap<String, serde_json::Value>,
+}
+
 /// The body of a failure.
 #[derive(Serialize)]
 pub(crate) struct Failure<'e> {
@@ -57,17 +121,20 @@ pub(crate) struct Failure<'e> {
     code: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     diff_id: Option<&'e str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forgotten: Option<bool>,
 }
 
 impl Failure<'_> {
     pub(crate) fn new(code: &'static str, message: &str) -> Self {
-        Self { success: false, message: message.to_owned(), code, diff_id: None }
+        Self { success: false, message: message.to_owned(), code, diff_id: None, forgotten: None }
     }
 }
 
 impl<'e> From<&'e Error> for Failure<'e> {
     fn from(error: &'e Error) -> Self {
         let (code, diff_id) = (error.code(), error.diff_id());
-        Self { success: false, message: error.to_string(), code, diff_id }
+        let forgotten = matches!(error, Error::TooOld { forgotten: true }).then_some(true);
+        Self { success: false, message: error.to_string(), code, diff_id, forgotten }
     }
 }

@@ -149,6 +149,9 @@ impl<D: Place> World<D> {
                 self.server.restart();
                 Ok(())
             }
+            Step::BackUpServer if self.settings.restores => self.server.back_up().await,
+            Step::RestoreServer if self.settings.restores => self.server.restore().await,
+            Step::BackUpServer | Step::RestoreServer => Ok(()),
             Step::Hand { transaction } => {
                 self.server.begin(transaction);
                 self.server.settle().await;
@@ -245,6 +248,9 @@ impl<D: Place> World<D> {
                     owner,
                     clock: request.body().logical_clock,
                     diffs: request.body().diffs.clone(),
+                    head: self.settings.heads.then(|| ours.seen.head.clone()),
+                    limit: self.settings.page,
+                    seen: ours.seen.log.clone(),
                 },
                 ours: Some((request, ours.life)),
             }),
@@ -252,7 +258,9 @@ impl<D: Place> World<D> {
                 let clock = now.clock;
                 let diffs = now.request();
                 let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
-                Some(Sent { device, posted: Posted { owner, clock, diffs }, ours: None })
+                let seen = self.server.oracle(owner).past(clock).log().to_vec();
+                let posted = Posted { owner, clock, diffs, head: None, limit: None, seen };
+                Some(Sent { device, posted, ours: None })
             }
         };
         self.devices[device].sent = sent.is_some().then_some(number);
@@ -320,14 +328,20 @@ impl<D: Place> World<D> {
                     return Ok(());
                 }
                 match reply {
-                    Reply::Answer { answer, told, rows, marked } => {
-                        let applied = ours.hear(*number, request, answer, told).await?;
+                    // It has gone unnoticed that what the device has is of another history.
+                    Reply::Answer { seen: None, .. } => {
+                        **ours = ours.anew();
+                        return Ok(());
+                    }
+                    Reply::Answer { answer, told, rows, marked, seen: Some(seen) } => {
+                        let applied = ours.hear(*number, request, answer, told, seen).await?;
                         if !applied || !ours.is_quiet() {
                             return Ok(());
                         }
                         let [held, said] = [ours.objects(), rows].map(|it| but(it, marked));
                         return same_rows("a device that has heard", &held, &said);
                     }
+                    Reply::Noticed => return ours.start_again(*number).await,
                     Reply::TooLarge => return ours.hear_too_large(*number, request).await,
                     Reply::Failed => return Ok(()),
                 }
