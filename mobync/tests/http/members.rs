@@ -1,5 +1,5 @@
-//! The body's members: what breaks a rule of the wire format is told by name, and JSON that readers could
-//! take differently is none.
+//! The body's members: a member that breaks a rule of the wire format is named in the error, and JSON
+//! that readers could understand differently is refused.
 
 use http::Request;
 use http_body_util::Full;

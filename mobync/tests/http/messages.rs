@@ -37,7 +37,7 @@ const CODES: [&str; 17] = [
     "busy",
 ];
 
-/// `code | status | message`, a line each; what is refused alone has no status of its own.
+/// `code | status | message`, one per line. A diff that is refused alone has no status of its own.
 #[derive(Default)]
 struct Table(String);
 
@@ -124,7 +124,7 @@ async fn members(table: &mut Table) {
     table.answer(&server.post(request(&twice)).await);
 }
 
-/// Who is asking, how, and for how much.
+/// Errors of authentication, of the headers and of limits.
 async fn heads(table: &mut Table) {
     let server = Server::new();
     let mut get = Request::new(Full::<Bytes>::default());
@@ -147,7 +147,7 @@ async fn heads(table: &mut Table) {
     table.error(&Error::Silent { after: std::time::Duration::from_secs(10) });
 }
 
-/// A database that does not take some values, each for another reason.
+/// A database that rejects some values, each for another reason.
 #[derive(Clone, Debug)]
 struct Strict;
 
@@ -177,7 +177,7 @@ async fn no_forbidden(_: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Re
     Ok(())
 }
 
-/// What server and database say to sound requests.
+/// The errors of server and database for valid requests.
 async fn refusals(table: &mut Table) {
     let memory = || MemoryDatabase::new().model("tasks", ["name", "done"]);
     let server = Server::new();
