@@ -25,6 +25,7 @@ pub mod postgres;
 pub mod protocol;
 mod reconcile;
 mod record;
+mod retention;
 mod rules;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod sql;
@@ -44,7 +45,7 @@ pub use self::{
     change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},
-    engine::Mobync,
+    engine::{Compacted, Mobync, Retention},
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
     live::Live,
@@ -55,5 +56,5 @@ pub use self::{
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, WindowQuery},
+    unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };

@@ -10,7 +10,7 @@ use crate::{
     merge::{Snapshot, Window, Write},
     owner::Owner,
     record::Record,
-    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, WindowQuery},
+    unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };
 
 /// One unit of work of an [`AnyDatabase`](super::AnyDatabase).
@@ -90,6 +90,21 @@ trait Works: Send {
         log: &'f str,
         objects: &'f [(&'f str, &'f str)],
     ) -> Done<'f, Vec<Diff>>;
+    fn own_entries<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, Vec<Diff>>;
+    fn entries_before<'f>(
+        &'f mut self,
+        owner: &'f Owner,
+        log: &'f str,
+        end: i64,
+        most: usize,
+    ) -> Done<'f, Vec<Diff>>;
+    fn rewrite<'f>(
+        &'f mut self,
+        owner: &'f Owner,
+        log: &'f str,
+        rewrite: &'f Rewrite,
+    ) -> Done<'f, ()>;
+    fn handled<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, Option<i64>>;
     fn captures(&self) -> bool;
     fn will(&self, model: &str) -> Will;
     fn keeps(&self, write: &Write<'_>) -> bool;
@@ -233,6 +248,33 @@ impl<U: UnitOfWork> Works for U {
         objects: &'f [(&'f str, &'f str)],
     ) -> Done<'f, Vec<Diff>> {
         Box::pin(UnitOfWork::entries_of(self, owner, log, objects))
+    }
+
+    fn own_entries<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, Vec<Diff>> {
+        Box::pin(UnitOfWork::own_entries(self, owner, log))
+    }
+
+    fn entries_before<'f>(
+        &'f mut self,
+        owner: &'f Owner,
+        log: &'f str,
+        end: i64,
+        most: usize,
+    ) -> Done<'f, Vec<Diff>> {
+        Box::pin(UnitOfWork::entries_before(self, owner, log, end, most))
+    }
+
+    fn rewrite<'f>(
+        &'f mut self,
+        owner: &'f Owner,
+        log: &'f str,
+        rewrite: &'f Rewrite,
+    ) -> Done<'f, ()> {
+        Box::pin(UnitOfWork::rewrite(self, owner, log, rewrite))
+    }
+
+    fn handled<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, Option<i64>> {
+        Box::pin(UnitOfWork::handled(self, owner, log))
     }
 
     fn captures(&self) -> bool {
@@ -409,6 +451,33 @@ impl UnitOfWork for AnyUnit {
         objects: &[(&str, &str)],
     ) -> Result<Vec<Diff>, DatabaseError> {
         self.0.entries_of(owner, log, objects).await
+    }
+
+    async fn own_entries(&mut self, owner: &Owner, log: &str) -> Result<Vec<Diff>, DatabaseError> {
+        self.0.own_entries(owner, log).await
+    }
+
+    async fn entries_before(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        end: i64,
+        most: usize,
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        self.0.entries_before(owner, log, end, most).await
+    }
+
+    async fn rewrite(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        rewrite: &Rewrite,
+    ) -> Result<(), DatabaseError> {
+        self.0.rewrite(owner, log, rewrite).await
+    }
+
+    async fn handled(&mut self, owner: &Owner, log: &str) -> Result<Option<i64>, DatabaseError> {
+        self.0.handled(owner, log).await
     }
 
     fn captures(&self) -> bool {

@@ -10,6 +10,7 @@ use crate::{
     merge::{Merge, Request, Window},
     owner::Owner,
     protocol::SyncResponse,
+    retention::Horizon,
     rules::Rules,
     unit::{UnitOfWork, WindowQuery},
 };
@@ -103,7 +104,9 @@ impl<R> Attempt<'_, R> {
             window = self.window(&mut unit, since, &objects).await?;
         }
         self.learned.renew(window.clock);
-        let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
+        let mut misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
+        // What the log has of itself is of no object.
+        misnamed.retain(|(model, _)| model != log);
         if !misnamed.is_empty() {
             objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
             window = self.window(&mut unit, since, &objects).await?;
@@ -169,6 +172,9 @@ impl<R> Attempt<'_, R> {
             // The window may not have the server's clock, which the message should contain.
             window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
             return Err(Error::ClockAhead { device: since, server: window.clock });
+        }
+        if let Some(horizon) = Horizon::among(&window.entries, log).filter(|it| it.cuts(since)) {
+            return Err(Error::TooOld { forgotten: since < horizon.forgotten });
         }
         Ok(window)
     }

@@ -86,7 +86,6 @@ use tokio::task::JoinSet;
 
 pub use self::cursors::{Cursors, News, Page, Place, Start};
 pub(crate) use self::queue::Queue;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::rows::followers_of;
 use self::work::{Settings, Work};
 use crate::{Database, Diff, Mobync, NoRules, Owner, engine::mint, error::BoxError};

@@ -18,6 +18,7 @@ mod keeping;
 mod marked;
 mod owners;
 mod references;
+mod retention;
 mod rows;
 mod schema;
 mod schema_error;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
+    retention::own,
     schema::{Column, DefaultValue, Kind, Model, OnLocks, Schema, WrittenBy, quote},
     tokens::{Token, Tongue, tokens},
     window::{ENTRY, null_in_log},

@@ -1,0 +1,346 @@
+//! Two servers that get the same requests: one is compacted at random moments, the other never.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use fastrand::Rng;
+use mobync::{
+    Access, Change, Database, DatabaseError, Diff, Error, Mobync, Operation, Record, SyncResponse,
+    UnitOfWork,
+};
+use serde_json::{Value, json};
+
+use super::support::{
+    self, Forbid, Sent, Server, T0, ada, create,
+    databases::on_every_database,
+    delete,
+    hooked::{Hook, Hooked},
+    line, make, update,
+};
+
+/// How long the log is kept, in milliseconds.
+const AGE: i64 = 100;
+
+on_every_database! {
+    std::convert::identity;
+    a_compacted_log_answers_as_its_twin_that_never_was
+}
+
+/// How many histories.
+fn seeds<D>() -> u64 {
+    let is_memory = std::any::type_name::<D>().contains("Memory");
+    let default = if is_memory { 300 } else { 10 };
+    std::env::var("TWIN_SEEDS").map_or(default, |seeds| seeds.parse().unwrap())
+}
+
+/// Each of an owner of its own would do, but that the tests' server has one: so each history goes on in the
+/// same database behind the one before.
+async fn a_compacted_log_answers_as_its_twin_that_never_was<D: Database + Clone>(database: D) {
+    let first = std::env::var("TWIN_SEED").ok().map(|seed| seed.parse().unwrap());
+    let seeds = first.map_or(0..seeds::<D>(), |seed: u64| seed..seed + 1);
+    for seed in seeds {
+        let mut twins = Twins::new(database.clone(), seed).await;
+        let steps = twins.rng.usize(10..60);
+        for step in 0..steps {
+            twins.step().await.unwrap_or_else(|what| panic!("seed {seed}, step {step}: {what}"));
+        }
+    }
+}
+
+/// Fails at a call, and then at all, until it is told.
+#[derive(Clone, Default)]
+struct Mortal(Arc<AtomicUsize>);
+
+impl Hook for Mortal {
+    fn call(&self, _: &'static str) -> Result<(), DatabaseError> {
+        let count = |left: usize| (left > 1).then(|| left - 1);
+        match self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) {
+            Err(1) => Err(DatabaseError::failed("killed")),
+            _ => Ok(()),
+        }
+    }
+
+    fn batches(&self) -> bool {
+        true
+    }
+}
+
+struct Twins<D> {
+    rng: Rng,
+    time: Arc<AtomicI64>,
+    thinned: Server<Hooked<D, Mortal>, Forbid>,
+    whole: Server<mobync::memory::MemoryDatabase, Forbid>,
+    mortal: Mortal,
+    /// Every diff that was sent, and its tick.
+    sent: BTreeMap<String, (Sent, i64)>,
+    count: usize,
+    /// Tick and time of the milestones.
+    milestones: Vec<(i64, i64)>,
+    horizon: i64,
+    forgotten: i64,
+}
+
+fn server<D: Database>(database: D, time: &Arc<AtomicI64>) -> Server<D, Forbid> {
+    let time = Arc::clone(time);
+    let mobync = Mobync::new(database).time(move || time.load(Ordering::Relaxed));
+    Server { mobync: mobync.rules(Forbid) }
+}
+
+impl<D: Database + Clone> Twins<D> {
+    async fn new(database: D, seed: u64) -> Self {
+        let time = Arc::new(AtomicI64::new(T0));
+        let mortal = Mortal::default();
+        empty(&database).await;
+        let thinned = server(Hooked { inner: database, hook: mortal.clone() }, &time);
+        let whole = server(mobync::memory::MemoryDatabase::new(), &time);
+        let mut rng = Rng::with_seed(seed);
+        if rng.u8(..3) == 0 {
+            // A row that is older than the log.
+            for id in ["t0", "t2"] {
+                let row = || Change::create("tasks", Record::new(id).with("a", "old"));
+                put(thinned.mobync.database(), row()).await;
+                put(whole.mobync.database(), row()).await;
+            }
+        }
+        let (sent, count, milestones) = (BTreeMap::new(), 0, Vec::new());
+        Self {
+            rng,
+            time,
+            thinned,
+            whole,
+            mortal,
+            sent,
+            count,
+            milestones,
+            horizon: 0,
+            forgotten: 0,
+        }
+    }
+
+    fn now(&self) -> i64 {
+        self.time.load(Ordering::Relaxed)
+    }
+
+    async fn step(&mut self) -> Result<(), String> {
+        match self.rng.u8(..10) {
+            0 | 1 => {
+                let passed = self.rng.i64(1..60);
+                self.time.fetch_add(passed, Ordering::Relaxed);
+            }
+            2 | 3 => self.compact().await?,
+            4 => self.look().await?,
+            _ => self.push().await?,
+        }
+        self.compare().await
+    }
+
+    async fn clock(&self) -> i64 {
+        self.whole.log().await.iter().map(|entry| entry.logical_clock + 1).max().unwrap_or(0)
+    }
+
+    /// Compacts one of them, and is perhaps killed.
+    async fn compact(&mut self) -> Result<(), String> {
+        let (now, clock) = (self.now(), self.clock().await);
+        if self.rng.u8(..4) == 0 {
+            self.mortal.0.store(self.rng.usize(2..16), Ordering::Relaxed);
+        }
+        let age = Duration::from_millis(AGE.unsigned_abs());
+        let outcome = self.thinned.mobync.compact(&ada(), age).await;
+        let was_killed = self.mortal.0.swap(0, Ordering::Relaxed) == 1;
+
+        // By the text.
+        let newest = self.milestones.last().copied();
+        let is_recent = newest.is_some_and(|(_, at)| (now - AGE / 100 + 1..=now).contains(&at));
+        let mut milestones = self.milestones.clone();
+        let of_before = |than: i64| {
+            let old = self.milestones.iter().rfind(|(_, at)| *at < now - than);
+            old.map_or(0, |(tick, _)| tick + 1)
+        };
+        let horizon = self.horizon.max(of_before(AGE));
+        let forgotten = self.forgotten.max(of_before(2 * AGE).min(horizon - 1));
+        if clock > 0 && !is_recent && newest.is_none_or(|(tick, _)| tick < clock - 1) {
+            milestones.push((clock - 1, now));
+        }
+        let has_begun = match &outcome {
+            Ok(compacted) => {
+                let is = (compacted.horizon, compacted.forgotten);
+                same("horizon and what is forgotten", &is, &(horizon, forgotten))?;
+                true
+            }
+            Err(_) if was_killed => self.has_milestone(&milestones).await,
+            Err(error) => return Err(format!("{error:?}")),
+        };
+        if has_begun {
+            (self.milestones, self.horizon, self.forgotten) = (milestones, horizon, forgotten);
+        }
+        Ok(())
+    }
+
+    /// Whether the log has these milestones and the horizon that goes with them: one that was killed may not
+    /// have come that far.
+    async fn has_milestone(&self, milestones: &[(i64, i64)]) -> bool {
+        let log = self.thinned.log().await;
+        let own: Vec<(i64, i64)> = log
+            .iter()
+            .filter(|entry| entry.model == "diffs" && entry.json_data.contains("milestone"))
+            .map(|entry| (entry.logical_clock, entry.utc_timestamp))
+            .collect();
+        let horizon = log.iter().find(|entry| entry.json_data.contains("horizon"));
+        let clock = horizon.map_or(0, |entry| entry.logical_clock + 1);
+        clock > self.horizon
+            || horizon.is_some_and(|entry| entry.utc_timestamp > self.forgotten)
+            || own.last() == milestones.last() && own.last() != self.milestones.last()
+    }
+
+    fn diff(&mut self) -> Sent {
+        self.count += 1;
+        let object = ["t0", "t1", "t2"][self.rng.usize(..3)];
+        let fields = |rng: &mut Rng| {
+            let mut fields = serde_json::Map::new();
+            for name in ["a", "b"] {
+                if rng.bool() {
+                    let value =
+                        if rng.u8(..6) == 0 { Value::Null } else { json!(rng.u32(..1_000_000)) };
+                    fields.insert(name.to_owned(), value);
+                }
+            }
+            Value::Object(fields)
+        };
+        let diff = match self.rng.u8(..10) {
+            0..4 => create(object, fields(&mut self.rng)),
+            4..8 => update(object, fields(&mut self.rng)),
+            _ => delete(object),
+        };
+        let kind = if self.rng.u8(..8) == 0 { "forbidden" } else { "c" };
+        let at = self.now() - T0 + self.rng.i64(-30..30);
+        diff.id(&format!("{kind}-{:05}", self.count)).at(at)
+    }
+
+    /// A request with any clock, new diffs and known ones.
+    async fn push(&mut self) -> Result<(), String> {
+        let known: Vec<Sent> = self
+            .sent
+            .values()
+            .filter(|(_, tick)| *tick >= self.forgotten)
+            .map(|(sent, _)| sent.clone())
+            .collect();
+        let mut sent = Vec::new();
+        for _ in 0..self.rng.usize(1..4) {
+            if !known.is_empty() && self.rng.u8(..3) == 0 {
+                sent.push(known[self.rng.usize(..known.len())].clone());
+            } else {
+                sent.push(self.diff());
+            }
+        }
+        let clock = self.clock().await;
+        let since = match self.rng.u8(..4) {
+            0 => 0,
+            1 => clock,
+            _ => self.rng.i64(0..=clock),
+        };
+        self.ask(since, sent).await
+    }
+
+    async fn ask(&mut self, since: i64, sent: Vec<Sent>) -> Result<(), String> {
+        let thinned = self.thinned.try_sync(since, sent.clone()).await;
+        if 0 < since && since < self.horizon {
+            // *Exact*
+            return match thinned {
+                Err(Error::TooOld { forgotten }) => {
+                    same("what is forgotten", &forgotten, &(since < self.forgotten))
+                }
+                other => Err(format!("at {since} below {}: {other:?}", self.horizon)),
+            };
+        }
+        let thinned = thinned.map_err(|error| format!("{error:?}"))?;
+        let whole = self.whole.sync(since, sent.clone()).await;
+        for diff in sent {
+            let tick = whole.logical_clock - 1;
+            self.sent.entry(diff.0.id.clone()).or_insert((diff, tick));
+        }
+        same(
+            &format!("the answer at {since}"),
+            &said(&thinned, since == 0),
+            &said(&whole, since == 0),
+        )
+    }
+
+    /// All empty requests: *Fold*, *Twin*, *Exact*.
+    async fn look(&mut self) -> Result<(), String> {
+        for since in 0..=self.clock().await {
+            self.ask(since, Vec::new()).await?;
+        }
+        let fold = [&self.thinned.sync(0, []).await, &self.whole.sync(0, []).await];
+        let [thinned, whole] = fold.map(|answer| said(answer, false));
+        same("a first sync", &thinned, &whole)
+    }
+
+    /// The log from the horizon on, and the rows.
+    async fn compare(&self) -> Result<(), String> {
+        let from = |log: Vec<Diff>| -> Vec<String> {
+            let log = log.into_iter().filter(|entry| entry.model != "diffs");
+            let log = log.filter(|entry| entry.logical_clock >= self.horizon - 1);
+            let mut log: Vec<String> = log.map(|entry| stamped(&entry)).collect();
+            log.sort();
+            log
+        };
+        let logs = (from(self.thinned.log().await), from(self.whole.log().await));
+        same("the log", &logs.0, &logs.1)?;
+        same("the rows", &self.thinned.rows().await, &self.whole.rows().await)
+    }
+}
+
+/// An entry with all that is the same on both; ids of the server's own are not.
+fn stamped(entry: &Diff) -> String {
+    let is_a_clients = entry.id.starts_with("c-") || entry.id.starts_with("forbidden-");
+    let id = if is_a_clients { &*entry.id } else { "" };
+    format!("{}.{}.{id} {}", entry.logical_clock, entry.utc_timestamp, line(entry))
+}
+
+/// What an answer says. What a returned update bears may differ at clock 0.
+fn said(answer: &SyncResponse, at_0: bool) -> (i64, String, Vec<String>, Vec<String>) {
+    let diff = |diff: &Diff| {
+        let data: serde_json::Map<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
+        // A row of a table has columns that no diff has named.
+        let data: BTreeMap<_, _> = data.into_iter().filter(|(_, value)| !value.is_null()).collect();
+        let bears = if at_0 && diff.operation == Operation::Update {
+            String::new()
+        } else {
+            stamped(&Diff { json_data: r#"{"id":""}"#.to_owned(), ..diff.clone() })
+        };
+        format!("{bears} {} {}", diff.operation, json!(data))
+    };
+    let mut diffs: Vec<String> = answer.diffs.iter().map(diff).collect();
+    diffs.sort();
+    let refused = answer.refused.iter().map(|refused| refused.diff_id.clone()).collect();
+    (answer.logical_clock, answer.message.clone(), diffs, refused)
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, said: &T) -> Result<(), String> {
+    if is == said { Ok(()) } else { Err(format!("{what}\n   is {is:?}\n  not {said:?}")) }
+}
+
+async fn put(database: &impl Database, change: Change) {
+    let mut unit = database.open(&ada(), Access::Write).await.unwrap();
+    make(&mut unit, change).await.unwrap();
+    unit.commit().await.unwrap();
+}
+
+/// Removes what the history before has left.
+async fn empty(database: &impl Database) {
+    let mut unit = database.open(&ada(), Access::Write).await.unwrap();
+    for record in unit.read(&ada(), "tasks", &[]).await.unwrap() {
+        make(&mut unit, Change::delete("tasks", record.id())).await.unwrap();
+    }
+    let ids = unit.read(&ada(), "diffs", &[]).await.unwrap();
+    let mut rewrite = mobync::Rewrite::default();
+    rewrite.removed = ids.iter().map(|record| record.id().to_owned()).collect();
+    unit.rewrite(&ada(), "diffs", &rewrite).await.unwrap();
+    unit.commit().await.unwrap();
+}
