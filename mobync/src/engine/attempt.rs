@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::{Settings, asked::Asked, drain::drain, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
-    diff::Diff,
+    diff::{Diff, check_name},
     error::{DatabaseError, Error},
     hash::HashSet,
     merge::{Merge, Request, Window},
@@ -57,7 +57,6 @@ pub(super) struct Attempt<'a, R> {
     pub(super) rules: &'a R,
     pub(super) settings: &'a Settings,
     pub(super) source: Source,
-    #[allow(dead_code)]
     pub(super) asked: Asked<'a>,
     pub(super) phase: &'a Phase,
     pub(super) learned: &'a mut Learned,
@@ -79,16 +78,16 @@ impl<R> Attempt<'_, R> {
             Some(since) => since,
             None => unit.clock(owner, log).await.map_err(Error::of_database)?,
         };
-        if since == 0 && request.is_empty() {
+        if since == 0 && request.is_empty() && self.page().is_none() {
             if looks_for_marks && unit.is_marked(owner).await.map_err(Error::of_database)? {
                 return Ok(Attempted::Marked);
             }
-            if let Some(answer) = first_sync(&mut unit, owner, log).await? {
+            if let Some(answer) = self.first_sync(&mut unit).await? {
                 return Ok(Attempted::Answered(answer));
             }
         }
         let mut objects = request.objects();
-        let mut window = self.window(&mut unit, since, &objects).await?;
+        let (mut window, passing) = self.window(&mut unit, since, &objects).await?;
         if request.is_empty() {
             if window.marked && looks_for_marks {
                 return Ok(Attempted::Marked);
@@ -101,7 +100,7 @@ impl<R> Attempt<'_, R> {
             if self.source == Source::Server {
                 since = clock;
             }
-            window = self.window(&mut unit, since, &objects).await?;
+            (window, _) = self.window(&mut unit, since, &objects).await?;
         }
         self.learned.renew(window.clock);
         let mut misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
@@ -109,12 +108,12 @@ impl<R> Attempt<'_, R> {
         misnamed.retain(|(model, _)| model != log);
         if !misnamed.is_empty() {
             objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
-            window = self.window(&mut unit, since, &objects).await?;
+            (window, _) = self.window(&mut unit, since, &objects).await?;
         }
 
         // On the heap: most syncs do not get here, and otherwise every outer future would have its size
         // of kilobytes.
-        Box::pin(self.merge(unit, since, &objects, &window)).await
+        Box::pin(self.merge(unit, since, &objects, &window, passing)).await
     }
 
     /// Drains the owner's marks in the unit of a push, if there are any, so that its diffs meet what
@@ -146,37 +145,109 @@ impl<R> Attempt<'_, R> {
         since: i64,
         objects: &[(&str, &str)],
         window: &Window,
+        passing: Option<String>,
     ) -> Result<Attempted, Error>
     where
         U: UnitOfWork,
         R: Rules,
     {
-        let Self { request, settings, .. } = self;
+        let Self { request, settings, asked, .. } = self;
         let set_off = OnceLock::new();
         let now = settings.time_now();
         let merge = Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
         self.check_schema(&unit, &merge, window)?;
-        Walk::new(self, unit, merge, &set_off).run().await
+        let head = asked.asks_for_head().then(|| {
+            // All new diffs will be in the log with the last tick.
+            let new = merge.new_diffs().last().map(|place| &*request.diff(place).id);
+            let is_new = window.clock > since;
+            let head = new.or_else(|| window.head(&settings.diffs_model).filter(|_| is_new));
+            passing.or_else(|| head.map(str::to_owned))
+        });
+        let mut attempted = Walk::new(self, unit, merge, &set_off).run().await?;
+        if let Attempted::Answered(answer) = &mut attempted {
+            (answer.head, answer.more) = (head.flatten(), window.more);
+        }
+        Ok(attempted)
     }
 
+    /// The answer to a new device, if the log has everything for it.
+    async fn first_sync<U: UnitOfWork>(&self, unit: &mut U) -> Result<Option<SyncResponse>, Error> {
+        let log = &*self.settings.diffs_model;
+        let snapshot = unit.snapshot(self.owner, log).await.map_err(Error::of_database)?;
+        let head = snapshot.head(log).filter(|_| self.asked.asks_for_head()).map(str::to_owned);
+        let answer = snapshot.finish(self.owner).map_err(Error::of_database)?;
+        Ok(answer.map(|(clock, diffs)| SyncResponse { head, ..pulled(clock, diffs) }))
+    }
+
+    /// The greatest number of log entries in the answer, if that is a page.
+    fn page(&self) -> Option<u64> {
+        let Settings { max_page, page_all, .. } = *self.settings;
+        if !self.request.is_empty() || self.source == Source::Server {
+            return None;
+        }
+        let limit = self.asked.limit.or(page_all.then_some(max_page));
+        limit.map(|limit| limit.min(max_page).max(1))
+    }
+
+    /// Reads the window, if the device's past is in this log; and the id of the horizon, if it is a page of a
+    /// first sync that ends below it.
     async fn window<U: UnitOfWork>(
         &self,
         unit: &mut U,
         since: i64,
         objects: &[(&str, &str)],
-    ) -> Result<Window, Error> {
+    ) -> Result<(Window, Option<String>), Error> {
         let (log, ids) = (&*self.settings.diffs_model, &*self.request.ids());
-        let query = WindowQuery { log, since, ids, objects };
-        let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
-        if window.clock < since {
-            // The window may not have the server's clock, which the message should contain.
-            window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
-            return Err(Error::ClockAhead { device: since, server: window.clock });
+        // A device at 0 has no history.
+        let head = self.asked.head().filter(|_| since > 0);
+        let name = head.filter(|head| check_name(head).is_ok());
+        let (mut limit, mut passed) = (self.page(), None);
+        loop {
+            let query = WindowQuery { log, since, ids, objects, head: name, limit };
+            let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
+            if window.clock < since {
+                // The window may not have the server's clock, which the message should contain.
+                window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
+                return Err(Error::ClockAhead { device: since, server: window.clock });
+            }
+            let horizon = self.horizon(unit, &window).await.map_err(Error::of_database)?;
+            let passes =
+                |it: &Horizon| self.request.is_empty() && self.asked.head() == Some(&it.id);
+            if let Some(horizon) = horizon.as_ref().filter(|it| it.cuts(since) && !passes(it)) {
+                return Err(Error::TooOld { forgotten: since < horizon.forgotten });
+            }
+            let is_passing = horizon.as_ref().is_some_and(|it| it.cuts(since));
+            if head.is_some() && !window.has_head && !is_passing {
+                return Err(Error::OtherHistory);
+            }
+            match horizon.filter(|it| window.clock < it.clock) {
+                None => return Ok((window, None)),
+                Some(Horizon { id, .. }) if is_passing => return Ok((window, Some(id))),
+                // Only with a head it is known at the next page whether the horizon is where it was.
+                Some(_) if !self.asked.asks_for_head() => {
+                    limit = limit.map(|limit| limit.saturating_mul(4));
+                }
+                // It must have been there before the page was read, too.
+                Some(Horizon { id, .. }) if passed.as_ref() == Some(&id) => {
+                    return Ok((window, passed));
+                }
+                Some(Horizon { id, .. }) => passed = Some(id),
+            }
         }
-        if let Some(horizon) = Horizon::among(&window.entries, log).filter(|it| it.cuts(since)) {
-            return Err(Error::TooOld { forgotten: since < horizon.forgotten });
+    }
+
+    /// The horizon of the log, which a window has that goes up to the end and begins below it.
+    async fn horizon<U: UnitOfWork>(
+        &self,
+        unit: &mut U,
+        window: &Window,
+    ) -> Result<Option<Horizon>, DatabaseError> {
+        let log = &*self.settings.diffs_model;
+        let among = Horizon::among(&window.entries, log);
+        if among.is_some() || window.more.is_none() {
+            return Ok(among);
         }
-        Ok(window)
+        Ok(Horizon::among(&unit.own_entries(self.owner, log).await?, log))
     }
 
     /// The database must have the models and fields of all new diffs.
@@ -203,17 +274,6 @@ impl<R> Attempt<'_, R> {
         }
         Ok(())
     }
-}
-
-/// The answer to a new device, if the log has everything for it.
-async fn first_sync<U: UnitOfWork>(
-    unit: &mut U,
-    owner: &Owner,
-    log: &str,
-) -> Result<Option<SyncResponse>, Error> {
-    let snapshot = unit.snapshot(owner, log).await.map_err(Error::of_database)?;
-    let answer = snapshot.finish(owner).map_err(Error::of_database)?;
-    Ok(answer.map(|(clock, diffs)| pulled(clock, diffs)))
 }
 
 /// The answer to a request without diffs.
