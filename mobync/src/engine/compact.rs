@@ -12,9 +12,6 @@ use crate::{
     unit::UnitOfWork,
 };
 
-/// How many entries are read in one unit of work, unless it is told: syncs of the owner wait for it.
-const AT_ONCE: usize = 10_000;
-
 /// What came of a [compaction](Mobync::compact).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -33,6 +30,13 @@ pub struct Compacted {
 }
 
 impl<D: Database, R> Mobync<D, R> {
+    /// Sets about how many entries of a log a [compaction](Self::compact) reads and changes in one unit of work,
+    /// for which the owner's devices wait. The default is 10,000.
+    #[must_use]
+    pub fn compacts_at_once(self, entries: usize) -> Self {
+        self.set(|settings| settings.compacts_at_once = entries.max(1))
+    }
+
     /// Removes from the owner's log what no device needs that has synced within that time.
     ///
     /// What exists stays, and devices that have synced within the time notice nothing. A device that has not
@@ -68,18 +72,8 @@ impl<D: Database, R> Mobync<D, R> {
     /// # }
     /// ```
     pub async fn compact(&self, owner: &Owner, older_than: Duration) -> Result<Compacted, Error> {
-        self.compact_by(owner, older_than, AT_ONCE).await
-    }
-
-    /// The same, reading about so many entries in each unit of work.
-    pub(super) async fn compact_by(
-        &self,
-        owner: &Owner,
-        older_than: Duration,
-        at_once: usize,
-    ) -> Result<Compacted, Error> {
         let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
-        let compacted = Compaction { mobync: self, owner, age, at_once, patience: self.patience() };
+        let compacted = Compaction { mobync: self, owner, age, patience: self.patience() };
         let compacted = compacted.run().await?;
         let Compacted { removed, thinned, kept, horizon, forgotten } = compacted;
         if removed > 0 || thinned > 0 {
@@ -97,7 +91,6 @@ struct Compaction<'c, D, R> {
     owner: &'c Owner,
     /// In milliseconds.
     age: i64,
-    at_once: usize,
     patience: Patience,
 }
 
@@ -207,7 +200,8 @@ impl<D: Database, R> Compaction<'_, D, R> {
         let Piece { thinned, start, .. } = match piece {
             Some(piece) => piece,
             None => {
-                let entries = unit.entries_before(owner, log, end, self.at_once).await?;
+                let at_once = self.mobync.settings.compacts_at_once;
+                let entries = unit.entries_before(owner, log, end, at_once).await?;
                 piece.insert(Piece::of(walk, entries, log)?)
             }
         };

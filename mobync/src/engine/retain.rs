@@ -22,7 +22,6 @@ const HOUR: Duration = Duration::from_hours(1);
 pub struct Retention {
     older_than: Duration,
     owners_an_hour: u32,
-    entries_at_once: usize,
     every: Duration,
 }
 
@@ -31,7 +30,7 @@ impl Retention {
     /// [`Mobync::compact`] for what that means.
     pub fn new(older_than: Duration) -> Self {
         let every = 24 * HOUR;
-        Self { older_than, owners_an_hour: 3_600, entries_at_once: 10_000, every }
+        Self { older_than, owners_an_hour: 3_600, every }
     }
 
     /// The greatest number of owners that are looked at in an hour; 3,600 by default. Their logs are read one
@@ -39,13 +38,6 @@ impl Retention {
     #[must_use]
     pub fn owners_an_hour(self, most: u32) -> Self {
         Self { owners_an_hour: most.max(1), ..self }
-    }
-
-    /// About how many entries of a log are read and changed in one unit of work, for which the owner's devices
-    /// wait; 10,000 by default.
-    #[must_use]
-    pub fn entries_at_once(self, most: usize) -> Self {
-        Self { entries_at_once: most.max(1), ..self }
     }
 
     /// How often each owner is looked at, if that many owners an hour are enough; every day by default.
@@ -108,8 +100,7 @@ impl<D: Database, R> Mobync<D, R> {
             }
             for owner in owners {
                 let begun = Instant::now();
-                let Retention { older_than, entries_at_once, .. } = *retention;
-                match self.compact_by(&owner, older_than, entries_at_once).await {
+                match self.compact(&owner, retention.older_than).await {
                     Ok(Compacted { removed: of_owner, .. }) => removed += of_owner,
                     Err(error) => {
                         log_failure(&error);

@@ -11,8 +11,8 @@ use std::{
 
 use fastrand::Rng;
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Error, Mobync, Operation, Record, SyncResponse,
-    UnitOfWork,
+    Access, Change, Database, DatabaseError, Diff, Error, Mobync, Operation, Record, SyncRequest,
+    SyncResponse, UnitOfWork,
 };
 use serde_json::{Value, json};
 
@@ -84,6 +84,46 @@ struct Twins<D> {
     milestones: Vec<(i64, i64)>,
     horizon: i64,
     forgotten: i64,
+    /// Whether the database says nulls only where a diff has written them.
+    says_nulls: bool,
+    /// Whether there are rows that are older than the log: of these a later page may say only what has changed.
+    has_older: bool,
+    pager: Pager,
+}
+
+/// A new device that fetches everything in pages.
+#[derive(Default)]
+struct Pager {
+    clock: i64,
+    head: String,
+    rows: BTreeMap<String, serde_json::Map<String, Value>>,
+}
+
+impl Pager {
+    fn hear(&mut self, answer: &SyncResponse) {
+        for diff in &answer.diffs {
+            let mut fields: serde_json::Map<_, _> = serde_json::from_str(&diff.json_data).unwrap();
+            let id = fields.remove("id").unwrap().as_str().unwrap().to_owned();
+            match (diff.operation, self.rows.get_mut(&id)) {
+                (Operation::Create, _) => drop(self.rows.insert(id, fields)),
+                (Operation::Update, Some(row)) => row.extend(fields),
+                (Operation::Update, None) => {}
+                (Operation::Delete, _) => drop(self.rows.remove(&id)),
+            }
+        }
+        self.clock = answer.logical_clock;
+        if let Some(head) = &answer.head {
+            self.head.clone_from(head);
+        }
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let line = |(id, row): (&String, &serde_json::Map<String, Value>)| {
+            let row: BTreeMap<_, _> = row.iter().filter(|(_, value)| !value.is_null()).collect();
+            format!("{id} {}", json!(row))
+        };
+        self.rows.iter().map(line).collect()
+    }
 }
 
 fn server<D: Database>(database: D, time: &Arc<AtomicI64>) -> Server<D, Forbid> {
@@ -97,10 +137,12 @@ impl<D: Database + Clone> Twins<D> {
         let time = Arc::new(AtomicI64::new(T0));
         let mortal = Mortal::default();
         empty(&database).await;
-        let thinned = server(Hooked { inner: database, hook: mortal.clone() }, &time);
-        let whole = server(mobync::memory::MemoryDatabase::new(), &time);
         let mut rng = Rng::with_seed(seed);
-        if rng.u8(..3) == 0 {
+        let mut thinned = server(Hooked { inner: database, hook: mortal.clone() }, &time);
+        thinned.mobync = thinned.mobync.compacts_at_once(rng.usize(1..6));
+        let whole = server(mobync::memory::MemoryDatabase::new(), &time);
+        let has_older = rng.u8(..3) == 0;
+        if has_older {
             // A row that is older than the log.
             for id in ["t0", "t2"] {
                 let row = || Change::create("tasks", Record::new(id).with("a", "old"));
@@ -120,6 +162,9 @@ impl<D: Database + Clone> Twins<D> {
             milestones,
             horizon: 0,
             forgotten: 0,
+            says_nulls: std::any::type_name::<D>().contains("Memory"),
+            has_older,
+            pager: Pager::default(),
         }
     }
 
@@ -128,13 +173,14 @@ impl<D: Database + Clone> Twins<D> {
     }
 
     async fn step(&mut self) -> Result<(), String> {
-        match self.rng.u8(..10) {
+        match self.rng.u8(..13) {
             0 | 1 => {
                 let passed = self.rng.i64(1..60);
                 self.time.fetch_add(passed, Ordering::Relaxed);
             }
             2 | 3 => self.compact().await?,
             4 => self.look().await?,
+            5 | 6 if !self.has_older => self.page().await?,
             _ => self.push().await?,
         }
         self.compare().await
@@ -266,9 +312,46 @@ impl<D: Database + Clone> Twins<D> {
         }
         same(
             &format!("the answer at {since}"),
-            &said(&thinned, since == 0),
-            &said(&whole, since == 0),
+            &self.said(&thinned, since == 0),
+            &self.said(&whole, since == 0),
         )
+    }
+
+    /// *Fold*, in pages: a first sync that is under way while the log is compacted and others write.
+    async fn page(&mut self) -> Result<(), String> {
+        let mut request = SyncRequest::new(self.pager.clock, Vec::new());
+        request.limit = Some(self.rng.u64(1..8));
+        request.head = Some(self.pager.head.clone());
+        match self.thinned.mobync.answer(&ada(), &request).await {
+            Err(Error::TooOld { .. }) => {
+                let log = self.thinned.log().await;
+                let horizon = log.iter().find(|entry| entry.json_data.contains("horizon")).unwrap();
+                let may_pass = horizon.id == self.pager.head;
+                if may_pass || self.pager.clock == 0 || self.pager.clock >= self.horizon {
+                    return Err(format!("too_old in pages at {}", self.pager.clock));
+                }
+                self.pager = Pager::default();
+                Ok(())
+            }
+            Err(error) => Err(format!("{error:?} in pages")),
+            Ok(answer) => {
+                self.pager.hear(&answer);
+                match answer.more {
+                    Some(_) => Ok(()),
+                    None => {
+                        let rows = self.thinned.rows().await;
+                        let what = format!("rows in pages, at {}", self.pager.clock);
+                        let fetched = std::mem::take(&mut self.pager);
+                        // It goes on, or another new one comes.
+                        if self.rng.bool() {
+                            self.pager = Pager { rows: fetched.rows.clone(), ..fetched };
+                            return same(&what, &self.pager.lines(), &rows);
+                        }
+                        same(&what, &fetched.lines(), &rows)
+                    }
+                }
+            }
+        }
     }
 
     /// All empty requests: *Fold*, *Twin*, *Exact*.
@@ -277,7 +360,7 @@ impl<D: Database + Clone> Twins<D> {
             self.ask(since, Vec::new()).await?;
         }
         let fold = [&self.thinned.sync(0, []).await, &self.whole.sync(0, []).await];
-        let [thinned, whole] = fold.map(|answer| said(answer, false));
+        let [thinned, whole] = fold.map(|answer| self.said(answer, false));
         same("a first sync", &thinned, &whole)
     }
 
@@ -294,6 +377,29 @@ impl<D: Database + Clone> Twins<D> {
         same("the log", &logs.0, &logs.1)?;
         same("the rows", &self.thinned.rows().await, &self.whole.rows().await)
     }
+
+    /// What an answer says. What a returned update bears may differ at clock 0.
+    fn said(&self, answer: &SyncResponse, at_0: bool) -> (i64, String, Vec<String>, Vec<String>) {
+        let diff = |diff: &Diff| {
+            let mut data: BTreeMap<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
+            // A row of a table has columns that no diff has named.
+            data.retain(|_, value| self.says_nulls || !value.is_null());
+            let is_update = diff.operation == Operation::Update;
+            if is_update && data.len() == 1 {
+                return None;
+            }
+            let bears = if at_0 && is_update {
+                String::new()
+            } else {
+                stamped(&Diff { json_data: r#"{"id":""}"#.to_owned(), ..diff.clone() })
+            };
+            Some(format!("{bears} {} {}", diff.operation, json!(data)))
+        };
+        let mut diffs: Vec<String> = answer.diffs.iter().filter_map(diff).collect();
+        diffs.sort();
+        let refused = answer.refused.iter().map(|refused| refused.diff_id.clone()).collect();
+        (answer.logical_clock, answer.message.clone(), diffs, refused)
+    }
 }
 
 /// An entry with all that is the same on both; ids of the server's own are not.
@@ -301,25 +407,6 @@ fn stamped(entry: &Diff) -> String {
     let is_a_clients = entry.id.starts_with("c-") || entry.id.starts_with("forbidden-");
     let id = if is_a_clients { &*entry.id } else { "" };
     format!("{}.{}.{id} {}", entry.logical_clock, entry.utc_timestamp, line(entry))
-}
-
-/// What an answer says. What a returned update bears may differ at clock 0.
-fn said(answer: &SyncResponse, at_0: bool) -> (i64, String, Vec<String>, Vec<String>) {
-    let diff = |diff: &Diff| {
-        let data: serde_json::Map<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
-        // A row of a table has columns that no diff has named.
-        let data: BTreeMap<_, _> = data.into_iter().filter(|(_, value)| !value.is_null()).collect();
-        let bears = if at_0 && diff.operation == Operation::Update {
-            String::new()
-        } else {
-            stamped(&Diff { json_data: r#"{"id":""}"#.to_owned(), ..diff.clone() })
-        };
-        format!("{bears} {} {}", diff.operation, json!(data))
-    };
-    let mut diffs: Vec<String> = answer.diffs.iter().map(diff).collect();
-    diffs.sort();
-    let refused = answer.refused.iter().map(|refused| refused.diff_id.clone()).collect();
-    (answer.logical_clock, answer.message.clone(), diffs, refused)
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, said: &T) -> Result<(), String> {
