@@ -13,6 +13,8 @@ pub struct Published {
     /// Objects of which it has a change that the server never hears of, or hears of in the wrong
     /// order: no server can mend that.
     pub astray: BTreeSet<Key>,
+    /// It was away for too long, and will never hear of anything again: a 410 is no success.
+    pub is_lost: bool,
 }
 
 impl Published {

@@ -27,6 +27,8 @@ pub struct Settings {
     pub batches: bool,
     /// Whether the field `c` is a number.
     pub numbers: bool,
+    /// Whether logs are compacted.
+    pub compacts: bool,
 }
 
 /// Which client a device runs.
@@ -79,6 +81,8 @@ pub enum Step {
     Fault { calls: usize, busy: bool },
     /// The server is started anew, on the same database.
     Restart,
+    /// An owner's log is compacted.
+    Compact { owner: usize },
     /// The application writes to the rows by its own SQL.
     Hand { transaction: Transaction },
     /// The same, while a request is served, in so many calls of the database.
@@ -133,7 +137,16 @@ impl Settings {
         // Published clients would send the same too many diffs for ever.
         let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
         let [rules, constraints, batches] = std::array::from_fn(|_| rng.bool());
-        Self { owners, devices, max_diffs, rules, constraints, batches, numbers: false }
+        Self {
+            owners,
+            devices,
+            max_diffs,
+            rules,
+            constraints,
+            batches,
+            numbers: false,
+            compacts: rng.bool(),
+        }
     }
 }
 
@@ -177,7 +190,8 @@ impl Style {
             32..36 => Step::Replay { device, answer: rng.usize(..20) },
             36..50 => Step::Sync { device },
             50 | 51 => Step::SyncTogether { devices: [device, rng.usize(..12)], pace: rng.u64(..) },
-            52..60 => Step::Send { device },
+            52..58 => Step::Send { device },
+            58 | 59 => Step::Compact { owner: device },
             60..70 => Step::Deliver { request: if rng.bool() { 0 } else { rng.usize(..20) } },
             70..78 => Step::Hear { device },
             78..82 => Step::Pass { millis: [1, 2, 50, 400_000][rng.usize(..4)] },

@@ -145,6 +145,10 @@ impl<D: Place> World<D> {
                 self.server.fail_in(*calls, *busy);
                 Ok(())
             }
+            Step::Compact { owner } if self.settings.compacts => {
+                self.server.compact(owner % self.settings.owners).await
+            }
+            Step::Compact { .. } => Ok(()),
             Step::Restart => {
                 self.server.restart();
                 Ok(())
@@ -328,6 +332,9 @@ impl<D: Place> World<D> {
                         let [held, said] = [ours.objects(), rows].map(|it| but(it, marked));
                         return same_rows("a device that has heard", &held, &said);
                     }
+                    Reply::TooOld { forgotten } => {
+                        return ours.hear_too_old(*number, *forgotten).await;
+                    }
                     Reply::TooLarge => return ours.hear_too_large(*number, request).await,
                     Reply::Failed => return Ok(()),
                 }
@@ -345,7 +352,8 @@ impl<D: Place> World<D> {
                 }
                 rows
             }
-            (Client::Published { .. }, _) => {
+            (Client::Published { now, .. }, other) => {
+                now.is_lost |= matches!(other, Reply::TooOld { .. });
                 device.sent = None;
                 return Ok(());
             }
@@ -359,6 +367,7 @@ impl Device {
     fn compare(&self, rows: &Objects) -> Result<(), Failure> {
         match &self.client {
             Client::Ours(ours) => same_rows("one of our devices", ours.objects(), rows),
+            Client::Published { now, .. } if now.is_lost => Ok(()),
             Client::Published { now, .. } => {
                 let but_astray = |rows: &Objects| -> Objects {
                     let rows = rows.iter().filter(|(key, _)| !now.astray.contains(*key));
