@@ -34,7 +34,7 @@ pub use self::{
 /// # Errors
 /// A [`DatabaseError`], which distinguishes "the database failed" from "the database rejects this
 /// value".
-// A method that is added here is passed on in `any/unit.rs`.
+// A method that is added here is passed on in `any/works.rs` and `any/unit.rs`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no unit of work of a database",
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"

@@ -167,8 +167,8 @@ impl Device {
                 let rest = left.split_off(delete + 1);
                 self.settle(key, entry, rest)
             }
-            // create | a create, perhaps with updates
-            (Kind::Create, Some(0), None) => {
+            // create | a create, perhaps with updates; or updates, of a device that has started again
+            (Kind::Create, None | Some(0), None) => {
                 self.objects.insert(key.clone(), entry.fields.clone());
                 let left = self.meet(key, entry, left);
                 for change in &left {

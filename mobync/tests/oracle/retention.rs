@@ -80,7 +80,8 @@ impl Oracle {
         }
         let is_left = |(place, entry): &(usize, Entry)| {
             let says_nothing = entry.kind == Kind::Update && entry.fields.is_empty();
-            !gone.contains(place) && !(says_nothing && entry.tick < forgotten)
+            let goes = says_nothing && entry.tick < forgotten;
+            !goes && !gone.contains(place)
         };
         left.into_iter().enumerate().filter(is_left).map(|(_, entry)| entry).collect()
     }

@@ -173,13 +173,15 @@ impl<D: Database + Clone> Twins<D> {
     }
 
     async fn step(&mut self) -> Result<(), String> {
-        match self.rng.u8(..13) {
+        match self.rng.u8(..15) {
             0 | 1 => {
                 let passed = self.rng.i64(1..60);
                 self.time.fetch_add(passed, Ordering::Relaxed);
             }
             2 | 3 => self.compact().await?,
             4 => self.look().await?,
+            7 if !self.has_older => self.page_while_killed().await?,
+            8 => self.push_life_apart().await?,
             5 | 6 if !self.has_older => self.page().await?,
             _ => self.push().await?,
         }
@@ -190,12 +192,49 @@ impl<D: Database + Clone> Twins<D> {
         self.whole.log().await.iter().map(|entry| entry.logical_clock + 1).max().unwrap_or(0)
     }
 
+    /// A new device comes in pages, while a compaction is killed and then finished.
+    async fn page_while_killed(&mut self) -> Result<(), String> {
+        self.pager = Pager::default();
+        self.time.fetch_add(self.rng.i64(1..200), Ordering::Relaxed);
+        let calls = self.rng.usize(4..24);
+        self.compact_until(calls).await?;
+        for _ in 0..self.rng.usize(1..3) {
+            self.page().await?;
+        }
+        self.compact_until(0).await?;
+        for _ in 0..3 {
+            self.page().await?;
+        }
+        Ok(())
+    }
+
+    /// What one has made that was there already, changed and deleted again.
+    async fn push_life_apart(&mut self) -> Result<(), String> {
+        let (mut sent, mut at) = (Vec::new(), self.now() - T0 - 30);
+        let object = ["t0", "t1", "t2"][self.rng.usize(..3)];
+        let value = self.rng.u32(..1_000_000);
+        let rest = [
+            create(object, json!({"a": value})),
+            update(object, json!({"b": value})),
+            delete(object),
+        ];
+        for diff in rest {
+            (self.count, at) = (self.count + 1, at + 1);
+            sent.push(diff.id(&format!("c-{:05}", self.count)).at(at));
+        }
+        self.ask(0, sent).await
+    }
+
     /// Compacts one of them, and is perhaps killed.
     async fn compact(&mut self) -> Result<(), String> {
+        let calls = if self.rng.u8(..4) == 0 { self.rng.usize(2..16) } else { 0 };
+        self.compact_until(calls).await
+    }
+
+    /// The same, killed in so many calls, if there are so many.
+    async fn compact_until(&mut self, calls: usize) -> Result<(), String> {
         let (now, clock) = (self.now(), self.clock().await);
-        if self.rng.u8(..4) == 0 {
-            self.mortal.0.store(self.rng.usize(2..16), Ordering::Relaxed);
-        }
+        self.mortal.0.store(calls, Ordering::Relaxed);
         let age = Duration::from_millis(AGE.unsigned_abs());
         let outcome = self.thinned.mobync.compact(&ada(), age).await;
         let was_killed = self.mortal.0.swap(0, Ordering::Relaxed) == 1;

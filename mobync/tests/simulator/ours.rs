@@ -174,7 +174,9 @@ impl Ours {
         let keys: Vec<(Key, Kind)> = new.iter().map(|it| (it.key(), it.kind)).collect();
         let said: Vec<(Key, Kind)> = back.into_iter().map(|key| (key, Kind::Delete)).collect();
         same("what is deleted again", &keys, &said)?;
-        new.into_iter().for_each(|change| self.told.record(change));
+        for change in new {
+            self.told.record(change);
+        }
         Ok(())
     }
 

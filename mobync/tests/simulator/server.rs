@@ -56,7 +56,7 @@ type Outcome = Result<SyncResponse, Error>;
 #[derive(Debug)]
 pub enum Reply {
     Answer {
-        answer: SyncResponse,
+        answer: Box<SyncResponse>,
         told: Answer,
         rows: Objects,
         /// The objects that others have changed since.
@@ -70,7 +70,7 @@ pub enum Reply {
 }
 
 /// How long logs are kept, in milliseconds.
-const AGE: i64 = 20;
+const AGE: i64 = 6;
 
 impl<D: Place> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
@@ -227,7 +227,7 @@ impl<D: Place> Server<D> {
         let told = sync(oracle, &set_off)?;
         check_answer(answer, &told, &marked)?;
         let rows = oracle.objects();
-        Ok(Reply::Answer { answer: answer.clone(), told, rows, marked })
+        Ok(Reply::Answer { answer: Box::new(answer.clone()), told, rows, marked })
     }
 
     /// The owner's log is compacted; if the database fails, again.

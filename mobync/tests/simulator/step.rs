@@ -118,7 +118,23 @@ impl Script {
         let length = rng.usize(8..60);
         let style = Style::draw(&mut rng);
         let steps = (0..length).map(|_| style.step(&mut rng)).collect();
-        Self { settings, steps }
+        let script = Self { settings, steps };
+        if script.settings.compacts { script.with_compactions(seed) } else { script }
+    }
+}
+
+impl Script {
+    /// The same history with logs that are compacted.
+    fn with_compactions(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.rotate_left(32));
+        let calm = rng.usize(2..12);
+        for step in std::mem::take(&mut self.steps) {
+            if rng.usize(..calm) == 0 {
+                self.steps.push(Step::Compact { owner: rng.usize(..2) });
+            }
+            self.steps.push(step);
+        }
+        self
     }
 }
 
@@ -190,8 +206,7 @@ impl Style {
             32..36 => Step::Replay { device, answer: rng.usize(..20) },
             36..50 => Step::Sync { device },
             50 | 51 => Step::SyncTogether { devices: [device, rng.usize(..12)], pace: rng.u64(..) },
-            52..58 => Step::Send { device },
-            58 | 59 => Step::Compact { owner: device },
+            52..60 => Step::Send { device },
             60..70 => Step::Deliver { request: if rng.bool() { 0 } else { rng.usize(..20) } },
             70..78 => Step::Hear { device },
             78..82 => Step::Pass { millis: [1, 2, 50, 400_000][rng.usize(..4)] },

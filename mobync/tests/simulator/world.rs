@@ -145,10 +145,7 @@ impl<D: Place> World<D> {
                 self.server.fail_in(*calls, *busy);
                 Ok(())
             }
-            Step::Compact { owner } if self.settings.compacts => {
-                self.server.compact(owner % self.settings.owners).await
-            }
-            Step::Compact { .. } => Ok(()),
+            Step::Compact { owner } => self.server.compact(owner % self.settings.owners).await,
             Step::Restart => {
                 self.server.restart();
                 Ok(())
