@@ -11,6 +11,8 @@ pub struct Kept {
     /// `H` and `G` in the text.
     pub horizon: i64,
     pub forgotten: i64,
+    /// Those of the compactions before: what was thinned stays so, whatever becomes of its life.
+    pub past: Vec<(i64, i64)>,
 }
 
 impl Oracle {
@@ -28,6 +30,7 @@ impl Oracle {
             kept.milestones.push((last, now));
         }
         if (horizon, forgotten) != (kept.horizon, kept.forgotten) {
+            kept.past.push((kept.horizon, kept.forgotten));
             kept.milestones.retain(|(tick, _)| *tick >= forgotten);
         }
         (kept.horizon, kept.forgotten) = (horizon, forgotten);
@@ -50,39 +53,41 @@ impl Oracle {
     /// What the server has of the log, its own entries apart.
     pub fn thinned(&self) -> Vec<Entry> {
         let keys: BTreeSet<Key> = self.log.iter().map(Entry::key).collect();
+        let Kept { past, horizon, forgotten, .. } = &self.kept;
+        let times = || past.iter().copied().chain([(*horizon, *forgotten)]);
         let mut left: Vec<Entry> =
-            keys.iter().flat_map(|key| self.thinned_object(self.log_of(key))).collect();
+            keys.iter().flat_map(|key| times().fold(self.log_of(key), thinned_object)).collect();
         left.sort_by(|a, b| a.order().cmp(&b.order()));
         left
     }
+}
 
-    fn thinned_object(&self, log: Vec<Entry>) -> Vec<Entry> {
-        let (horizon, forgotten) = (self.kept.horizon, self.kept.forgotten);
-        let below = log.iter().take_while(|entry| entry.tick < horizon).count();
-        let lives = replay::lives(&log[..below]);
-        let mut gone = BTreeSet::new();
-        let mut left = log.clone();
-        for life in &lives {
-            match life.ended {
-                Some(ended) if log[ended].tick < forgotten => {
-                    gone.extend(life.writers.iter().copied().chain([ended]));
-                }
-                Some(_) => {}
-                None => {
-                    for place in life.writers.iter().filter(|it| log[**it].tick < horizon - 1) {
-                        let stands = |name: &String| life.fields[name].by == *place;
-                        let fields = log[*place].fields.clone().into_iter();
-                        let fields: Fields = fields.filter(|(name, _)| stands(name)).collect();
-                        left[*place].fields = fields;
-                    }
+/// One object's log with one compaction.
+fn thinned_object(log: Vec<Entry>, (horizon, forgotten): (i64, i64)) -> Vec<Entry> {
+    let below = log.iter().take_while(|entry| entry.tick < horizon).count();
+    let lives = replay::lives(&log[..below]);
+    let mut gone = BTreeSet::new();
+    let mut left = log.clone();
+    for life in &lives {
+        match life.ended {
+            Some(ended) if log[ended].tick < forgotten => {
+                gone.extend(life.writers.iter().copied().chain([ended]));
+            }
+            Some(_) => {}
+            None => {
+                for place in life.writers.iter().filter(|it| log[**it].tick < horizon - 1) {
+                    let stands = |name: &String| life.fields[name].by == *place;
+                    let fields = log[*place].fields.clone().into_iter();
+                    let fields: Fields = fields.filter(|(name, _)| stands(name)).collect();
+                    left[*place].fields = fields;
                 }
             }
         }
-        let is_left = |(place, entry): &(usize, Entry)| {
-            let says_nothing = entry.kind == Kind::Update && entry.fields.is_empty();
-            let goes = says_nothing && entry.tick < forgotten;
-            !goes && !gone.contains(place)
-        };
-        left.into_iter().enumerate().filter(is_left).map(|(_, entry)| entry).collect()
     }
+    let is_left = |(place, entry): &(usize, Entry)| {
+        let says_nothing = entry.kind == Kind::Update && entry.fields.is_empty();
+        let goes = says_nothing && entry.tick < forgotten;
+        !goes && !gone.contains(place)
+    };
+    left.into_iter().enumerate().filter(is_left).map(|(_, entry)| entry).collect()
 }

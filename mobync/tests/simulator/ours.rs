@@ -84,7 +84,24 @@ impl Ours {
         self.life += 1;
     }
 
+    /// The changes that it may repeat at clock 0, now or when it is put back to its copy.
+    pub fn repeats_from_0(&self) -> impl Iterator<Item = &String> {
+        let told = [Some(&self.told), self.backup.as_ref().map(|backup| &backup.1)];
+        told.into_iter().flatten().filter(|told| told.clock == 0).flat_map(|told| &told.sent)
+    }
+
+    /// Whether changes wait for an object that a device which has started again has yet to get. Nobody makes
+    /// another one of the same id until then.
+    fn awaits(&self, key: &Key) -> bool {
+        let last = self.told.pending.iter().rfind(|change| change.key() == *key);
+        let is_there = self.told.objects.contains_key(key);
+        !is_there && last.is_some_and(|change| change.kind == Kind::Update)
+    }
+
     pub async fn edit(&mut self, key: &Key, kind: Kind, edit: &super::oracle::Fields) -> Step {
+        if self.awaits(key) {
+            return Ok(());
+        }
         let outcome = self.device.record([convert::library_change(key, kind, edit)]).await;
         if !matches!(self.was_kept(outcome)?, Kept::No) {
             self.hear_of_recorded().await?;
@@ -147,17 +164,20 @@ impl Ours {
             self.told.receive(&sent, told.clock, &entries, &told.refused);
             self.told.owner = said.owner.map(ToOwned::to_owned).or(self.told.owner.take());
             self.waits_for = None;
-            self.delete_again().await?;
+            self.delete_again(&entries).await?;
         }
         self.check().await?;
         Ok(applied)
     }
 
     /// What waited to be deleted, and was brought by the answer, is deleted by a change of the device's own.
-    async fn delete_again(&mut self) -> Step {
+    async fn delete_again(&mut self, brought: &[Entry]) -> Step {
         let is_pending = |key: &Key| self.told.pending.iter().any(|change| change.key() == *key);
         let waiting = std::mem::take(&mut self.told.waiting);
-        let is_back = |key: &Key| self.told.objects.contains_key(key) && !is_pending(key);
+        let is_back = |key: &Key| {
+            let last = brought.iter().rfind(|entry| entry.key() == *key);
+            last.is_some_and(|entry| entry.kind == Kind::Create) && !is_pending(key)
+        };
         let back: Vec<Key> = waiting.into_iter().filter(is_back).collect();
         if back.is_empty() {
             return Ok(());
@@ -307,6 +327,9 @@ impl Ours {
     pub async fn resubmit(&mut self, edit: &Edit, fields: &super::oracle::Fields) -> Step {
         let Some((id, _)) = self.told.refused.first().cloned() else { return Ok(()) };
         let key = edit.key();
+        if self.awaits(&key) {
+            return Ok(());
+        }
         let kind = super::world::kind(edit, self.told.objects.contains_key(&key));
         let mended = convert::library_change(&key, kind, fields);
         let outcome = self.device.resubmit(&id, mended).await;

@@ -41,6 +41,11 @@ impl Published {
         sorted
     }
 
+    /// The changes that it may repeat at clock 0.
+    pub fn repeats_from_0(&self) -> impl Iterator<Item = &String> {
+        self.diffs.iter().filter(|_| self.clock == 0).map(|(_, change)| &change.id)
+    }
+
     /// Returns whether the answer was applied.
     pub fn receive(&mut self, sent: &[Change], clock: i64, entries: &[Entry]) -> bool {
         if clock <= self.clock {

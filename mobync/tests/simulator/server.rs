@@ -230,9 +230,18 @@ impl<D: Place> Server<D> {
         Ok(Reply::Answer { answer: Box::new(answer.clone()), told, rows, marked })
     }
 
-    /// The owner's log is compacted; if the database fails, again.
-    pub async fn compact(&mut self, owner: usize) -> Result<(), Failure> {
+    /// The owner's log is compacted; if the database fails, again. Unless that forgets one of these ids.
+    pub async fn compact(
+        &mut self,
+        owner: usize,
+        repeated: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
         let now = self.time.load(Ordering::Relaxed);
+        let (before, mut behind) = (&self.owners[owner].1, self.owners[owner].1.clone());
+        behind.compact(now, AGE);
+        if repeated.iter().any(|id| before.knows(id) && !behind.knows(id)) {
+            return Ok(());
+        }
         let age = Duration::from_millis(AGE.unsigned_abs());
         let compacted = loop {
             let outcome = self.mobync.compact(&self.owners[owner].0, age).await;

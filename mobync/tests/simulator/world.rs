@@ -145,7 +145,7 @@ impl<D: Place> World<D> {
                 self.server.fail_in(*calls, *busy);
                 Ok(())
             }
-            Step::Compact { owner } => self.server.compact(owner % self.settings.owners).await,
+            Step::Compact { owner } => self.compact(owner % self.settings.owners).await,
             Step::Restart => {
                 self.server.restart();
                 Ok(())
@@ -165,6 +165,22 @@ impl<D: Place> World<D> {
             | Step::Withdraw { device, .. }
             | Step::Resubmit { device, .. } => self.of_device(device % count, step).await,
         }
+    }
+
+    /// The laws are about requests that repeat nothing that is forgotten. A device that has heard of something
+    /// is told then that it is too old; one that has heard of nothing yet is not.
+    async fn compact(&mut self, owner: usize) -> Result<(), Failure> {
+        let mut repeated = BTreeSet::new();
+        for device in self.devices.iter().filter(|device| device.owner == owner) {
+            match &device.client {
+                Client::Ours(ours) => repeated.extend(ours.repeats_from_0().cloned()),
+                Client::Published { now, backup } => {
+                    let both = [Some(now), backup.as_ref()].into_iter().flatten();
+                    repeated.extend(both.flat_map(|it| it.repeats_from_0().cloned()));
+                }
+            }
+        }
+        self.server.compact(owner, &repeated).await
     }
 
     /// What happens to a device alone.

@@ -243,14 +243,18 @@ impl World {
         told.receive(sent, *clock, answer, &[]);
         let again = std::mem::take(&mut told.waiting);
         let is_left = |key: &Key| told.pending.iter().any(|change| change.key() == *key);
-        for key in again.into_iter().filter(|key| told.objects.contains_key(key) && !is_left(key)) {
+        let is_back = |key: &Key| {
+            let last = answer.iter().rfind(|entry| entry.key() == *key);
+            last.is_some_and(|entry| entry.kind == Kind::Create) && !is_left(key)
+        };
+        // There is one object.
+        if let Some(key) = again.into_iter().find(is_back) {
             // It has a name of its own, as an edit has.
             self.edits += 1;
             let id = format!("d{}", self.edits);
             let (model, object) = key;
             let fields = Fields::new();
             told.record(Change { id, at: T0 + 1, kind: Kind::Delete, model, object, fields });
-            break;
         }
         if told.pending.is_empty() {
             assert_eq!(told.objects, *rows, "the answer makes the device equal");
@@ -288,7 +292,7 @@ impl Server {
     fn compacted(&self, horizon: i64, forgotten: i64) -> Self {
         let mut oracle = Oracle::default();
         oracle.adopt(self.log.clone());
-        oracle.kept = Kept { milestones: Vec::new(), horizon, forgotten };
+        oracle.kept = Kept { horizon, forgotten, ..Kept::default() };
         let thinned = oracle.thinned();
         let mut merge = self.merge.clone();
         merge.log.retain_mut(|diff| {
