@@ -76,8 +76,8 @@ pub enum Flaw {
     ChangesInFlightAreForgotten,
     /// The server does not say a delete that something came behind.
     OldDeletesAreNotSaid,
-    /// Devices just below the horizon are answered.
-    HorizonIsOneTooLow,
+    /// Devices are answered that have not seen the last tick but one below the horizon.
+    HorizonIsTooLow,
     /// The server forgets the ids of lives that have just ended.
     IdsAreForgottenAtOnce,
 }
@@ -202,7 +202,7 @@ impl World {
         let sent = told.request(usize::MAX);
         let is_known = sent.iter().any(|change| self.server.knows(&change.id));
         let has_seen = self.flaw == Flaw::KnownIsSeen && is_known;
-        let lowest = self.server.horizon - i64::from(self.flaw == Flaw::HorizonIsOneTooLow);
+        let lowest = self.server.horizon - 2 * i64::from(self.flaw == Flaw::HorizonIsTooLow);
         if 0 < told.clock && told.clock < lowest {
             let too_old = Some(told.clock < self.server.forgotten);
             let rows = self.server.rows.clone();
