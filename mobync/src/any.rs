@@ -1,6 +1,7 @@
 //! Type-erased databases and rules.
 
 mod unit;
+mod works;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
 

@@ -28,6 +28,7 @@ pub mod postgres;
 pub mod protocol;
 mod reconcile;
 mod record;
+mod retention;
 mod rules;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod sql;
@@ -48,7 +49,7 @@ pub use self::{
     change::Change,
     database::{Access, Database, Turns},
     diff::{Diff, Operation},
-    engine::Mobync,
+    engine::{Compacted, Mobync, Retention},
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
     live::Live,
@@ -59,5 +60,5 @@ pub use self::{
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, WindowQuery},
+    unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };

@@ -110,4 +110,16 @@ impl Database for MemoryDatabase {
         };
         Ok(MemoryUnit::new(self.clone(), owner.clone(), turn))
     }
+
+    async fn owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        let is_behind = |owner: &&Owner| last.is_none_or(|last| *owner > last);
+        let mut owners: Vec<Owner> = self.spaces().keys().filter(is_behind).cloned().collect();
+        owners.sort();
+        owners.truncate(most);
+        Ok(Some(owners))
+    }
 }

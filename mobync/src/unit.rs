@@ -2,6 +2,7 @@
 
 mod log;
 mod marks;
+mod retention;
 mod rows;
 
 use std::future::Future;
@@ -16,7 +17,10 @@ use crate::{
     record::Record,
 };
 
-pub use self::marks::{Mark, SetOff, Will};
+pub use self::{
+    marks::{Mark, SetOff, Will},
+    retention::Rewrite,
+};
 
 /// One unit of work on a database, as the engine uses it.
 ///
@@ -30,7 +34,7 @@ pub use self::marks::{Mark, SetOff, Will};
 /// # Errors
 /// A [`DatabaseError`], which distinguishes "the database failed" from "the database rejects this
 /// value".
-// A method that is added here is passed on in `any/unit.rs`.
+// A method that is added here is passed on in `any/works.rs` and `any/unit.rs`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no unit of work of a database",
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"
@@ -302,6 +306,52 @@ pub trait UnitOfWork: Send + Sized {
         objects: &[(&str, &str)],
     ) -> impl Future<Output = Result<Vec<Diff>, DatabaseError>> + Send {
         rows::read_entries_of(self, owner, log, objects)
+    }
+
+    // How the log is compacted.
+
+    /// The entries that the log has of itself: those whose model is the log's own name, in any order. They are
+    /// few. Provided: by [`read`](Self::read), with a filter for the model.
+    fn own_entries(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+    ) -> impl Future<Output = Result<Vec<Diff>, DatabaseError>> + Send {
+        retention::read_own(self, owner, log)
+    }
+
+    /// The log's last entries before a tick, in any order: whole ticks, about so many entries, at least one tick;
+    /// none if there are none. Provided: by [`read`](Self::read), with filters for the clock.
+    fn entries_before(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        end: i64,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Diff>, DatabaseError>> + Send {
+        retention::read_before(self, owner, log, end, most)
+    }
+
+    /// Changes entries of the log. Provided: by [`write`](Self::write) to the log's model, and
+    /// [`append`](Self::append).
+    fn rewrite(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        rewrite: &Rewrite,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        retention::rewrite(self, owner, log, rewrite)
+    }
+
+    /// The least clock up to which a [follower](crate::follow) has handled the owner's entries; none if there
+    /// are no followers. Provided: from the records in which
+    /// [`Cursors`](crate::follow::Cursors) keeps them.
+    fn handled(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+    ) -> impl Future<Output = Result<Option<i64>, DatabaseError>> + Send {
+        retention::read_handled(self, owner, log)
     }
 
     // What is known of the tables without a look at them.

@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use mobync::{
-    Access, Database, DatabaseError, Diff, Mobync, Owner, ReadFilter, Record, Rejection, Snapshot,
-    UnitOfWork, Window, WindowQuery, Write,
+    Access, Database, DatabaseError, Diff, Mobync, Owner, ReadFilter, Record, Rejection, Rewrite,
+    Snapshot, UnitOfWork, Window, WindowQuery, Write,
 };
 
 /// Says no to all that is yes by itself, and the other way round, and notes what it is asked.
@@ -72,6 +72,27 @@ impl UnitOfWork for Contrary {
     async fn snapshot(&mut self, _: &Owner, _: &str) -> Result<Snapshot, DatabaseError> {
         Err(DatabaseError::failed("x"))
     }
+    async fn own_entries(&mut self, _: &Owner, _: &str) -> Result<Vec<Diff>, DatabaseError> {
+        self.note("own_entries");
+        Ok(Vec::new())
+    }
+    async fn entries_before(
+        &mut self,
+        _: &Owner,
+        _: &str,
+        _: i64,
+        _: usize,
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        self.note("entries_before");
+        Ok(Vec::new())
+    }
+    async fn rewrite(&mut self, _: &Owner, _: &str, _: &Rewrite) -> Result<(), DatabaseError> {
+        self.note("rewrite");
+        Ok(())
+    }
+    async fn handled(&mut self, _: &Owner, _: &str) -> Result<Option<i64>, DatabaseError> {
+        Ok(Some(17))
+    }
 }
 
 #[tokio::test]
@@ -99,7 +120,22 @@ async fn every_method_is_passed_on() {
     let window = unit.window(&owner, query).await.unwrap();
     assert_eq!((window.clock, window.start), (43, 3));
     assert!(unit.snapshot(&owner, "diffs").await.is_err());
+    unit.own_entries(&owner, "diffs").await.unwrap();
+    unit.entries_before(&owner, "diffs", 7, 9).await.unwrap();
+    unit.rewrite(&owner, "diffs", &Rewrite::default()).await.unwrap();
+    assert_eq!(unit.handled(&owner, "diffs").await.unwrap(), Some(17));
     assert!(unit.commit().await.is_err());
     let asked = inner.0.lock().unwrap().clone();
-    assert_eq!(asked, ["read", "write", "append", "check_each_change", "check_at_once", "commit"]);
+    let expected = [
+        "read",
+        "write",
+        "append",
+        "check_each_change",
+        "check_at_once",
+        "own_entries",
+        "entries_before",
+        "rewrite",
+        "commit",
+    ];
+    assert_eq!(asked, expected);
 }

@@ -10,6 +10,7 @@ use crate::{
     merge::{Merge, Request, Window},
     owner::Owner,
     protocol::SyncResponse,
+    retention::Horizon,
     rules::Rules,
     unit::{UnitOfWork, WindowQuery},
 };
@@ -86,7 +87,7 @@ impl<R> Attempt<'_, R> {
             }
         }
         let mut objects = request.objects();
-        let mut window = self.window(&mut unit, since, &objects).await?;
+        let (mut window, passing) = self.window(&mut unit, since, &objects).await?;
         if request.is_empty() {
             if window.marked && looks_for_marks {
                 return Ok(Attempted::Marked);
@@ -99,18 +100,20 @@ impl<R> Attempt<'_, R> {
             if self.source == Source::Server {
                 since = clock;
             }
-            window = self.window(&mut unit, since, &objects).await?;
+            (window, _) = self.window(&mut unit, since, &objects).await?;
         }
         self.learned.renew(window.clock);
-        let misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
+        let mut misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
+        // What the log has of itself is of no object.
+        misnamed.retain(|(model, _)| model != log);
         if !misnamed.is_empty() {
             objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
-            window = self.window(&mut unit, since, &objects).await?;
+            (window, _) = self.window(&mut unit, since, &objects).await?;
         }
 
         // On the heap: most syncs do not get here, and otherwise every outer future would have its size
         // of kilobytes.
-        Box::pin(self.merge(unit, since, &objects, &window)).await
+        Box::pin(self.merge(unit, since, &objects, &window, passing)).await
     }
 
     /// Drains the owner's marks in the unit of a push, if there are any, so that its diffs meet what
@@ -142,6 +145,7 @@ impl<R> Attempt<'_, R> {
         since: i64,
         objects: &[(&str, &str)],
         window: &Window,
+        passing: Option<String>,
     ) -> Result<Attempted, Error>
     where
         U: UnitOfWork,
@@ -156,7 +160,8 @@ impl<R> Attempt<'_, R> {
             // All new diffs will be in the log with the last tick.
             let new = merge.new_diffs().last().map(|place| &*request.diff(place).id);
             let is_new = window.clock > since;
-            new.or_else(|| window.head(&settings.diffs_model).filter(|_| is_new)).map(str::to_owned)
+            let head = new.or_else(|| window.head(&settings.diffs_model).filter(|_| is_new));
+            passing.or_else(|| head.map(str::to_owned))
         });
         let mut attempted = Walk::new(self, unit, merge, &set_off).run().await?;
         if let Attempted::Answered(answer) = &mut attempted {
@@ -184,27 +189,65 @@ impl<R> Attempt<'_, R> {
         limit.map(|limit| limit.min(max_page).max(1))
     }
 
+    /// Reads the window, if the device's past is in this log; and the id of the horizon, if it is a page of a
+    /// first sync that ends below it.
     async fn window<U: UnitOfWork>(
         &self,
         unit: &mut U,
         since: i64,
         objects: &[(&str, &str)],
-    ) -> Result<Window, Error> {
+    ) -> Result<(Window, Option<String>), Error> {
         let (log, ids) = (&*self.settings.diffs_model, &*self.request.ids());
         // A device at 0 has no history.
         let head = self.asked.head().filter(|_| since > 0);
         let name = head.filter(|head| check_name(head).is_ok());
-        let query = WindowQuery { log, since, ids, objects, head: name, limit: self.page() };
-        let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
-        if window.clock < since {
-            // The window may not have the server's clock, which the message should contain.
-            window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
-            return Err(Error::ClockAhead { device: since, server: window.clock });
+        let (mut limit, mut passed) = (self.page(), None);
+        loop {
+            let query = WindowQuery { log, since, ids, objects, head: name, limit };
+            let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
+            if window.clock < since {
+                // The window may not have the server's clock, which the message should contain.
+                window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
+                return Err(Error::ClockAhead { device: since, server: window.clock });
+            }
+            let horizon = self.horizon(unit, &window).await.map_err(Error::of_database)?;
+            let passes =
+                |it: &Horizon| self.request.is_empty() && self.asked.head() == Some(&it.id);
+            if let Some(horizon) = horizon.as_ref().filter(|it| it.cuts(since) && !passes(it)) {
+                return Err(Error::TooOld { forgotten: since < horizon.forgotten });
+            }
+            let is_passing = horizon.as_ref().is_some_and(|it| it.cuts(since));
+            if head.is_some() && !window.has_head && !is_passing {
+                return Err(Error::OtherHistory);
+            }
+            match horizon.filter(|it| window.clock < it.clock) {
+                None => return Ok((window, None)),
+                Some(Horizon { id, .. }) if is_passing => return Ok((window, Some(id))),
+                // Only with a head it is known at the next page whether the horizon is where it was.
+                Some(_) if !self.asked.asks_for_head() => {
+                    limit = limit.map(|limit| limit.saturating_mul(4));
+                }
+                // It must have been there before the page was read, too.
+                Some(Horizon { id, .. }) if passed.as_ref() == Some(&id) => {
+                    return Ok((window, passed));
+                }
+                Some(Horizon { id, .. }) => passed = Some(id),
+            }
         }
-        if head.is_some() && !window.has_head {
-            return Err(Error::OtherHistory);
+    }
+
+    /// The horizon of the log, which a window has that goes up to the end and begins below it.
+    async fn horizon<U: UnitOfWork>(
+        &self,
+        unit: &mut U,
+        window: &Window,
+    ) -> Result<Option<Horizon>, DatabaseError> {
+        let log = &*self.settings.diffs_model;
+        let among = Horizon::among(&window.entries, log);
+        if among.is_some() || window.more.is_none() {
+            return Ok(among);
         }
-        Ok(window)
+        Ok(Horizon::among(&unit.own_entries(self.owner, log).await?, log))
     }
 
     /// The database must have the models and fields of all new diffs.

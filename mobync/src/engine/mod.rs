@@ -3,6 +3,7 @@
 mod asked;
 mod attempt;
 mod backend;
+mod compact;
 mod drain;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod join;
@@ -13,6 +14,7 @@ mod pending;
 mod phase;
 mod postponed;
 mod repair;
+mod retain;
 mod set_off;
 mod settings;
 mod verdict;
@@ -42,6 +44,7 @@ use self::{
     patience::Patience,
     phase::Phase,
 };
+pub use self::{compact::Compacted, retain::Retention};
 use crate::{
     any::{AnyDatabase, AnyRules},
     database::{Access, Database},

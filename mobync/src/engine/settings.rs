@@ -24,6 +24,8 @@ pub(crate) struct Settings {
     pub(crate) max_waiting: usize,
     /// How often to look for what others have written.
     pub(crate) watch_every: Duration,
+    /// How many entries a compaction looks at in one unit of work.
+    pub(crate) compacts_at_once: usize,
 }
 
 /// Where the time comes from, in milliseconds since 1970.
@@ -61,6 +63,7 @@ impl Default for Settings {
             time_limit: None,
             max_waiting: 100,
             watch_every: Duration::from_secs(1),
+            compacts_at_once: 10_000,
         }
     }
 }

@@ -41,7 +41,8 @@
 //!
 //! Entries that changed nothing for anybody else are left out: receipts, refused diffs, and objects that were
 //! created and deleted again in the same sync. An audit of everything that was ever sent should read the log
-//! table itself.
+//! table itself. If the log is [compacted](Mobync::compact), a follower that starts at its beginning gets what is left;
+//! what a follower has not handled yet is not compacted.
 //!
 //! # Guarantees
 //! - **After the commit.** The handler never sees changes that were rolled back.
@@ -85,7 +86,6 @@ use tokio::task::JoinSet;
 
 pub use self::cursors::{Cursors, News, Page, Place, Start};
 pub(crate) use self::queue::Queue;
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::rows::followers_of;
 use self::work::{Settings, Work};
 use crate::{Database, Diff, Mobync, NoRules, Owner, engine::mint, error::BoxError};

@@ -7,7 +7,7 @@ use serde_json::{Value, value::to_raw_value};
 use super::{Cursors, News, Place};
 use crate::{
     Access, Database, DatabaseError, Diff, Operation, Owner, ReadFilter, UnitOfWork, Write,
-    engine::Settings,
+    engine::Settings, retention::Horizon,
 };
 
 /// How many ticks are read at once: they may have 10,000 entries each.
@@ -102,17 +102,28 @@ pub(super) async fn entries<D: Database + ?Sized>(
     most: usize,
 ) -> Result<News, DatabaseError> {
     let mut unit = database.open(owner, Access::Read).await?;
-    let end = since.saturating_add(TICKS);
-    let ticks = [
-        ReadFilter::greater_or_equal("logical_clock", since),
-        ReadFilter::less("logical_clock", end),
-    ];
-    let records = unit.read(owner, log, &ticks).await?;
-    let entries: Result<Vec<_>, _> = records.into_iter().map(Diff::from_record).collect();
-    let entries = entries?;
-    // No tick is left out.
-    let may_be_more = entries.iter().any(|entry| entry.logical_clock == end.saturating_sub(1));
-    let mut news = News::of(entries, most, false).unwrap_or_default();
-    news.more |= may_be_more;
-    Ok(news)
+    let (mut start, mut length) = (since, TICKS);
+    loop {
+        let end = start.saturating_add(length);
+        let ticks = [
+            ReadFilter::greater_or_equal("logical_clock", start),
+            ReadFilter::less("logical_clock", end),
+        ];
+        let records = unit.read(owner, log, &ticks).await?;
+        let entries: Result<Vec<_>, _> = records.into_iter().map(Diff::from_record).collect();
+        let entries = entries?;
+        let mut may_be_more =
+            entries.iter().any(|entry| entry.logical_clock == end.saturating_sub(1));
+        if !may_be_more {
+            // Ticks are left out only below the horizon.
+            let own = unit.own_entries(owner, log).await?;
+            may_be_more = Horizon::among(&own, log).is_some_and(|horizon| horizon.clock > end);
+        }
+        if !entries.is_empty() || !may_be_more {
+            let mut news = News::of(entries, most, false).unwrap_or_default();
+            news.more |= may_be_more;
+            return Ok(news);
+        }
+        (start, length) = (end, length.saturating_mul(2));
+    }
 }

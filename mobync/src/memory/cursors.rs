@@ -15,6 +15,14 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Followers(HashMap<String, HashMap<Owner, Cursor>>);
 
+impl Followers {
+    /// The least clock that one has come to.
+    pub(super) fn handled(&self, owner: &Owner) -> Option<i64> {
+        let clock = |cursors: &HashMap<Owner, Cursor>| cursors.get(owner).map_or(0, |it| it.clock);
+        self.0.values().map(clock).min()
+    }
+}
+
 #[derive(Debug, Default)]
 struct Cursor {
     clock: i64,

@@ -5,11 +5,11 @@ use std::{collections::BTreeMap, hash::BuildHasher};
 use super::Document;
 use crate::{
     diff::Diff,
-    hash::HashMap,
+    hash::{HashMap, HashSet},
     merge::{Window, next_page},
     owner::Owner,
     record::Record,
-    unit::WindowQuery,
+    unit::{Rewrite, WindowQuery},
 };
 
 /// The documents and the log of one owner.
@@ -57,6 +57,36 @@ impl Space {
             ticks.entry(ticks.hasher().hash_one(&entry.id)).or_insert(entry.logical_clock);
             kept.push(Diff { owner: String::new(), ..entry });
         }
+    }
+
+    pub(super) fn rewrite(&mut self, log: String, Rewrite { removed, changed, added }: Rewrite) {
+        let Log { entries, ticks } = self.logs.entry(log).or_default();
+        let removed: HashSet<String> = removed.into_iter().collect();
+        let mut changed: HashMap<String, String> = changed.into_iter().collect();
+        entries.retain(|entry| !removed.contains(&entry.id));
+        for entry in &mut *entries {
+            if let Some(json_data) = changed.remove(&entry.id) {
+                entry.json_data = json_data;
+            }
+        }
+        for entry in added {
+            let behind = entries.partition_point(|it| it.logical_clock <= entry.logical_clock);
+            entries.insert(behind, Diff { owner: String::new(), ..entry });
+        }
+        ticks.clear();
+        for entry in &*entries {
+            ticks.entry(ticks.hasher().hash_one(&entry.id)).or_insert(entry.logical_clock);
+        }
+    }
+
+    /// The last entries before a tick: whole ticks with so many entries or more, if there are so many.
+    pub(super) fn before(&self, log: &str, end: i64, most: usize) -> &[Diff] {
+        let log = self.log(log);
+        let before = log.partition_point(|entry| entry.logical_clock < end);
+        let tick = log.get(before.saturating_sub(most.max(1))).map(|entry| entry.logical_clock);
+        let first =
+            log.partition_point(|entry| tick.is_some_and(|tick| entry.logical_clock < tick));
+        log.get(first..before).unwrap_or_default()
     }
 
     /// A log as records of a model, if there is one of that name.

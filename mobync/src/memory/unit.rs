@@ -13,7 +13,7 @@ use crate::{
     merge::{Snapshot, Window, Write},
     owner::Owner,
     record::Record,
-    unit::{Rejection, UnitOfWork, WindowQuery},
+    unit::{Rejection, Rewrite, UnitOfWork, WindowQuery},
 };
 
 /// The columns of a log.
@@ -29,13 +29,15 @@ pub struct MemoryUnit {
     /// The name of the log, if the unit knows it.
     log: String,
     appended: Vec<(String, Vec<Diff>)>,
+    rewritten: Vec<(String, Rewrite)>,
     _turn: Option<OwnerGuard>,
 }
 
 impl MemoryUnit {
     pub(super) fn new(database: MemoryDatabase, owner: Owner, turn: Option<OwnerGuard>) -> Self {
         let (written, log) = (Written::default(), database.diffs_model().to_owned());
-        Self { database, owner, written, log, appended: Vec::new(), _turn: turn }
+        let (appended, rewritten) = (Vec::new(), Vec::new());
+        Self { database, owner, written, log, appended, rewritten, _turn: turn }
     }
 
     /// The log as it is now, if the model is that.
@@ -163,6 +165,9 @@ impl UnitOfWork for MemoryUnit {
         for (log, entries) in self.appended {
             space.append(log, entries);
         }
+        for (log, rewrite) in self.rewritten {
+            space.rewrite(log, rewrite);
+        }
         Ok(())
     }
 
@@ -222,6 +227,35 @@ impl UnitOfWork for MemoryUnit {
     ) -> Result<(), DatabaseError> {
         self.appended.push((log.to_owned(), entries));
         Ok(())
+    }
+
+    async fn own_entries(&mut self, _: &Owner, log: &str) -> Result<Vec<Diff>, DatabaseError> {
+        let is_own = |entry: &&Diff| entry.model == log;
+        Ok(self.look(|space| space.log(log).iter().filter(is_own).cloned().collect()))
+    }
+
+    async fn entries_before(
+        &mut self,
+        _: &Owner,
+        log: &str,
+        end: i64,
+        most: usize,
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        Ok(self.look(|space| space.before(log, end, most).to_vec()))
+    }
+
+    async fn rewrite(
+        &mut self,
+        _: &Owner,
+        log: &str,
+        rewrite: &Rewrite,
+    ) -> Result<(), DatabaseError> {
+        self.rewritten.push((log.to_owned(), rewrite.clone()));
+        Ok(())
+    }
+
+    async fn handled(&mut self, owner: &Owner, _: &str) -> Result<Option<i64>, DatabaseError> {
+        Ok(self.database.followers().handled(owner))
     }
 }
 

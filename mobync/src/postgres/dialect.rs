@@ -20,7 +20,7 @@ use super::{
     isolate::isolate,
     log, marks,
     news::News,
-    quoting::make_index,
+    quoting::{self, make_index},
     record,
     session::{self, MOODS},
     settings::Settings,
@@ -35,7 +35,7 @@ use crate::{
     owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Effect, Effects, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, Writer, quote, run_statements,
+        SchemaError, Table, Writer, own, quote, run_statements,
     },
     unit::{Mark, Rejection},
 };
@@ -263,6 +263,11 @@ impl Dialect for Postgres {
                  PRIMARY KEY (owner, id))"
             ),
             make_index(log.schema.as_deref(), &index, &format!("{table} (owner, logical_clock)")),
+            make_index(
+                log.schema.as_deref(),
+                &format!("{}_own", log.name),
+                &format!("{table} (owner, logical_clock) WHERE {}", own::<Self>(log)),
+            ),
             // Created by earlier versions. Nothing reads it, and a NUL in a field made it fail.
             format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
@@ -430,6 +435,10 @@ impl Dialect for Postgres {
         named: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>) {
         log::append(self.announces, log, owner, entries, named)
+    }
+
+    fn literal(text: &str) -> String {
+        quoting::literal(text)
     }
 
     fn arguments(args: &[Arg<'_>]) -> Result<PgArguments, sqlx::Error> {

@@ -139,7 +139,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
 impl<D: Dialect> SqlDatabase<D> {
     /// The table of cursors, quoted.
     fn cursors(&self) -> String {
-        quote(&followers_of(&self.schema.log.name))
+        cursors_of(&self.schema.log)
     }
 
     /// Creates the table of cursors if it does not exist.
@@ -166,6 +166,11 @@ impl<D: Dialect> SqlDatabase<D> {
     }
 }
 
+/// The table of a log's cursors, quoted.
+pub(super) fn cursors_of(log: &Model) -> String {
+    quote(&followers_of(&log.name))
+}
+
 /// The owners of the log after `$2`, at most `$3` of them: a loose index scan, one probe for each.
 fn owners(log: &Model) -> String {
     let first = |behind: &str| {
@@ -189,7 +194,8 @@ fn millis(duration: Duration) -> Arg<'static> {
     Arg::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX / 2))
 }
 
-fn entry(owner: &Owner, row: LogRow) -> Result<Diff, DatabaseError> {
+/// Reads a row that is one entry.
+pub(super) fn entry(owner: &Owner, row: LogRow) -> Result<Diff, DatabaseError> {
     let (_, Some(id), logical_clock, utc_timestamp, Some(operation), Some(model), Some(json_data)) =
         row
     else {

@@ -426,6 +426,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         named: &'a [(String, String)],
     ) -> (String, Vec<Arg<'a>>);
 
+    /// A text in SQL, whatever is in it.
+    fn literal(text: &str) -> String;
+
     fn arguments(args: &[Arg<'_>]) -> Result<<Self::Db as Database>::Arguments, sqlx::Error>;
 
     /// Runs statements without parameters, in one round trip.

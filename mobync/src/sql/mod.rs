@@ -19,6 +19,7 @@ mod keeping;
 mod marked;
 mod owners;
 mod references;
+mod retention;
 mod rows;
 mod schema;
 mod schema_error;
@@ -43,6 +44,7 @@ pub(crate) use self::{
     effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
+    retention::own,
     schema::{Column, DefaultValue, Kind, Model, OnLocks, Schema, WrittenBy, quote, quote_all},
     tokens::{Token, Tongue, tokens},
     window::{ENTRY, null_in_log},

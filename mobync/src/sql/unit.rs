@@ -19,7 +19,7 @@ use crate::{
     owner::Owner,
     reconcile::same,
     record::Record,
-    unit::{Mark, Rejection, SetOff, UnitOfWork, Will, WindowQuery},
+    unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };
 
 // The futures of statements are boxed. Otherwise applications that nest them would get types too deep
@@ -315,6 +315,33 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         objects: &[(&str, &str)],
     ) -> Result<Vec<Diff>, DatabaseError> {
         self.entries_of_objects(owner, objects).await
+    }
+
+    async fn own_entries(&mut self, owner: &Owner, _: &str) -> Result<Vec<Diff>, DatabaseError> {
+        self.read_own_entries(owner).await
+    }
+
+    async fn entries_before(
+        &mut self,
+        owner: &Owner,
+        _: &str,
+        end: i64,
+        most: usize,
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        self.read_entries_before(owner, end, most).await
+    }
+
+    async fn rewrite(
+        &mut self,
+        owner: &Owner,
+        _: &str,
+        rewrite: &Rewrite,
+    ) -> Result<(), DatabaseError> {
+        self.rewrite_log(owner, rewrite).await
+    }
+
+    async fn handled(&mut self, owner: &Owner, _: &str) -> Result<Option<i64>, DatabaseError> {
+        self.read_handled(owner).await
     }
 
     async fn as_columns(

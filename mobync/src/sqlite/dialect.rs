@@ -31,7 +31,7 @@ use crate::{
     owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, Writer, null_in_log, prefix_of, quote, run_statements,
+        SchemaError, Table, Writer, null_in_log, own, prefix_of, quote, run_statements,
     },
     unit::{Mark, Rejection},
 };
@@ -203,8 +203,9 @@ impl Dialect for Sqlite {
     const BEGIN_SET_UP: &'static str = "BEGIN IMMEDIATE";
 
     fn set_up(log: &Model) -> Vec<String> {
-        let (table, log) = (&log.table, &log.name);
+        let (table, is_own, log) = (&log.table, own::<Self>(log), &log.name);
         let index = quote(&format!("{log}_owner_logical_clock"));
+        let own = quote(&format!("{log}_own"));
         let creates = quote(&format!("{log}_creates"));
         vec![
             format!(
@@ -214,6 +215,9 @@ impl Dialect for Sqlite {
                  PRIMARY KEY (owner, id))"
             ),
             format!("CREATE INDEX IF NOT EXISTS {index} ON {table} (owner, logical_clock)"),
+            format!(
+                "CREATE INDEX IF NOT EXISTS {own} ON {table} (owner, logical_clock) WHERE {is_own}"
+            ),
             // Created by earlier versions; no longer used.
             format!("DROP INDEX IF EXISTS {creates}"),
         ]
@@ -402,6 +406,10 @@ impl Dialect for Sqlite {
             )
             .collect();
         (sql, vec![Arg::Text(owner.as_str()), Arg::Owned(json_list(&rows))])
+    }
+
+    fn literal(text: &str) -> String {
+        format!("'{}'", text.replace('\'', "''"))
     }
 
     fn arguments(args: &[Arg<'_>]) -> Result<SqliteArguments, sqlx::Error> {

@@ -9,6 +9,7 @@ use crate::{
     filter::ReadFilter,
     merge::{Snapshot, Window},
     owner::Owner,
+    retention::Horizon,
 };
 
 pub(super) async fn read_window<U: UnitOfWork>(
@@ -97,14 +98,16 @@ async fn read_page<U: UnitOfWork>(
     Ok(window)
 }
 
-/// No tick is missing, so the clock is the first one without an entry: an exponential search, then a
-/// binary search.
+/// No tick from the horizon on is missing, so the clock is the first one without an entry: an exponential
+/// search, then a binary search.
 pub(super) async fn probe_clock<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
     log: &str,
 ) -> Result<i64, DatabaseError> {
-    let (mut clock_at_least, mut step) = (0, 1);
+    let own = unit.own_entries(owner, log).await?;
+    let horizon = Horizon::among(&own, log).map_or(0, |horizon| horizon.clock);
+    let (mut clock_at_least, mut step) = (horizon, 1);
     while has_tick(unit, owner, log, clock_at_least + step - 1).await? {
         clock_at_least += step;
         step *= 2;

@@ -18,6 +18,8 @@ pub struct Device {
     pub refused: Vec<(String, &'static str)>,
     /// The ids of those that were in a request without an answer.
     pub sent: BTreeSet<String>,
+    /// Objects to be deleted again if the next answer brings them.
+    pub waiting: BTreeSet<Key>,
     /// Whom the device syncs for, once an answer has said so.
     pub owner: Option<String>,
 }
@@ -100,6 +102,32 @@ impl Device {
         self.clock = clock;
     }
 
+    /// The server does not keep what the device has missed: "Away for too long". What is to be set aside is
+    /// set aside already.
+    pub fn too_old(&mut self) {
+        let waits = |change: &Change, sent: &BTreeSet<String>| {
+            change.kind == Kind::Delete && !sent.contains(&change.id)
+        };
+        let mut deleted = BTreeSet::new();
+        while let Some(last) = self.pending.iter().rposition(|it| waits(it, &self.sent)) {
+            let key = self.pending[last].key();
+            let mut place = 0;
+            self.pending.retain(|change| {
+                place += 1;
+                place - 1 > last || change.key() != key
+            });
+            deleted.insert(key);
+        }
+        self.objects.clear();
+        for change in &self.pending {
+            apply(&mut self.objects, change.key(), change.kind, &change.fields);
+        }
+        let pending = &self.pending;
+        self.sent.retain(|id| pending.iter().any(|change| change.id == *id));
+        self.waiting.extend(deleted.into_iter().filter(|key| !self.objects.contains_key(key)));
+        self.clock = 0;
+    }
+
     /// One diff of an answer.
     fn apply(&mut self, entry: &Entry) {
         let key = entry.key();
@@ -139,8 +167,8 @@ impl Device {
                 let rest = left.split_off(delete + 1);
                 self.settle(key, entry, rest)
             }
-            // create | a create, perhaps with updates
-            (Kind::Create, Some(0), None) => {
+            // create | a create, perhaps with updates; or updates, of a device that has started again
+            (Kind::Create, None | Some(0), None) => {
                 self.objects.insert(key.clone(), entry.fields.clone());
                 let left = self.meet(key, entry, left);
                 for change in &left {

@@ -35,6 +35,7 @@
 pub mod device;
 mod merge;
 mod replay;
+pub mod retention;
 
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -112,12 +113,19 @@ pub struct Oracle {
     /// All columns of a model without `id`, where they matter: a create that goes back "with its row" has null
     /// for those no diff has written. Models that are not here have no others than the written ones.
     pub columns: BTreeMap<String, Vec<String>>,
+    /// Where the server's log is thinned. This one is whole.
+    pub kept: retention::Kept,
     log: Vec<Entry>,
 }
 
 impl Default for Oracle {
     fn default() -> Self {
-        Oracle { drift: 300_000, columns: BTreeMap::new(), log: Vec::new() }
+        Oracle {
+            drift: 300_000,
+            columns: BTreeMap::new(),
+            kept: retention::Kept::default(),
+            log: Vec::new(),
+        }
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::{
 };
 
 use mobync::{
-    Diff, Operation, SyncResponse,
-    client::{Device, DeviceError, Request, Taken},
+    Access, Diff, Operation, SyncResponse,
+    client::{
+        Device, DeviceError, LocalStore, LocalUnit, Located, Object, Pending, Request, Taken,
+    },
 };
 
 use super::{
@@ -116,7 +118,24 @@ impl Ours {
         self.life += 1;
     }
 
+    /// The changes that it may repeat at clock 0, now or when it is put back to its copy.
+    pub fn repeats_from_0(&self) -> impl Iterator<Item = &String> {
+        let told = [Some(&self.told), self.backup.as_ref().map(|backup| &backup.1)];
+        told.into_iter().flatten().filter(|told| told.clock == 0).flat_map(|told| &told.sent)
+    }
+
+    /// Whether changes wait for an object that a device which has started again has yet to get. Nobody makes
+    /// another one of the same id until then.
+    fn awaits(&self, key: &Key) -> bool {
+        let last = self.told.pending.iter().rfind(|change| change.key() == *key);
+        let is_there = self.told.objects.contains_key(key);
+        !is_there && last.is_some_and(|change| change.kind == Kind::Update)
+    }
+
     pub async fn edit(&mut self, key: &Key, kind: Kind, edit: &super::oracle::Fields) -> Step {
+        if self.awaits(key) {
+            return Ok(());
+        }
         let outcome = self.device.record([convert::library_change(key, kind, edit)]).await;
         if !matches!(self.was_kept(outcome)?, Kept::No) {
             self.hear_of_recorded().await?;
@@ -185,9 +204,96 @@ impl Ours {
             if std::mem::take(&mut self.starts_again) {
                 self.mirror().await?;
             }
+            self.delete_again(&entries).await?;
         }
         self.check().await?;
         Ok(applied)
+    }
+
+    /// What waited to be deleted, and was brought by the answer, is deleted by a change of the device's own.
+    async fn delete_again(&mut self, brought: &[Entry]) -> Step {
+        let is_pending = |key: &Key| self.told.pending.iter().any(|change| change.key() == *key);
+        let waiting = std::mem::take(&mut self.told.waiting);
+        let is_back = |key: &Key| {
+            let last = brought.iter().rfind(|entry| entry.key() == *key);
+            last.is_some_and(|entry| entry.kind == Kind::Create) && !is_pending(key)
+        };
+        let back: Vec<Key> = waiting.into_iter().filter(is_back).collect();
+        if back.is_empty() {
+            return Ok(());
+        }
+        let fate = self.device.store();
+        let next = fate.suspend();
+        let pending = self.device.pending().await.map_err(Failure::of)?;
+        fate.resume(next);
+        let new: Vec<Change> = pending
+            .iter()
+            .skip(self.told.pending.len())
+            .map(|it| convert::change(&it.diff))
+            .collect();
+        let keys: Vec<(Key, Kind)> = new.iter().map(|it| (it.key(), it.kind)).collect();
+        let said: Vec<(Key, Kind)> = back.into_iter().map(|key| (key, Kind::Delete)).collect();
+        same("what is deleted again", &keys, &said)?;
+        for change in new {
+            self.told.record(change);
+        }
+        Ok(())
+    }
+
+    /// The server does not keep what the device has missed.
+    pub async fn hear_too_old(&mut self, number: usize, forgotten: bool) -> Step {
+        if self.waits_for != Some(number) {
+            return Ok(());
+        }
+        let next = self.device.store().suspend();
+        if forgotten {
+            for id in self.told.sent.clone() {
+                match self.device.set_aside(&id, "too_old", "").await {
+                    Ok(_) | Err(DeviceError::NoSuchDiff(_)) => {}
+                    Err(error) => return Err(Failure::of(error)),
+                }
+            }
+            let pending = self.device.pending().await.map_err(Failure::of)?;
+            self.told.pending = pending.iter().map(|it| convert::change(&it.diff)).collect();
+            if self.told.pending.iter().any(|change| self.told.sent.contains(&change.id)) {
+                return Err(Failure("a diff of long ago is still pending".to_owned()));
+            }
+            for refused in self.device.refused().await.map_err(Failure::of)? {
+                if self.told.refused.iter().all(|(id, _)| *id != refused.diff.id) {
+                    self.told.refused.push((refused.diff.id, "too_old"));
+                }
+            }
+        }
+        self.told.too_old();
+        self.reset().await.map_err(Failure::of)?;
+        self.device.store().resume(next);
+        self.waits_for = None;
+        self.check().await
+    }
+
+    /// Makes the device what the text says.
+    async fn reset(&self) -> Result<(), mobync::client::StoreError> {
+        let told = &self.told;
+        let mut unit = self.device.store().begin(Access::Write).await?;
+        for Pending { seq, diff, .. } in unit.pending(usize::MAX).await? {
+            if told.pending.iter().all(|change| change.id != diff.id) {
+                unit.forget(seq).await?;
+            }
+        }
+        for Located { model, id, .. } in unit.objects(None).await? {
+            unit.set_object(&model, &id, &Object::default()).await?;
+        }
+        for ((model, id), fields) in &told.objects {
+            let current = Some(convert::record(id, fields));
+            let object = Object { current, ..Object::default() };
+            unit.set_object(model, id, &object).await?;
+        }
+        let mut state = unit.state().await?;
+        state.clock = 0;
+        state.attempt += 1;
+        state.deleted_before_resync = told.waiting.iter().cloned().collect();
+        unit.set_state(&state).await?;
+        unit.commit().await
     }
 
     /// Takes an answer; whether it was applied.
@@ -289,6 +395,9 @@ impl Ours {
     pub async fn resubmit(&mut self, edit: &Edit, fields: &super::oracle::Fields) -> Step {
         let Some((id, _)) = self.told.refused.first().cloned() else { return Ok(()) };
         let key = edit.key();
+        if self.awaits(&key) {
+            return Ok(());
+        }
         let kind = super::world::kind(edit, self.told.objects.contains_key(&key));
         let mended = convert::library_change(&key, kind, fields);
         let outcome = self.device.resubmit(&id, mended).await;

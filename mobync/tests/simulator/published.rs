@@ -13,6 +13,8 @@ pub struct Published {
     /// Objects of which it has a change that the server never hears of, or hears of in the wrong
     /// order: no server can mend that.
     pub astray: BTreeSet<Key>,
+    /// It was away for too long, and will never hear of anything again: a 410 is no success.
+    pub is_lost: bool,
 }
 
 impl Published {
@@ -37,6 +39,11 @@ impl Published {
             }
         }
         sorted
+    }
+
+    /// The changes that it may repeat at clock 0.
+    pub fn repeats_from_0(&self) -> impl Iterator<Item = &String> {
+        self.diffs.iter().filter(|_| self.clock == 0).map(|(_, change)| &change.id)
     }
 
     /// Returns whether the answer was applied.

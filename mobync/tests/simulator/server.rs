@@ -9,6 +9,7 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use mobync::{
@@ -73,8 +74,14 @@ pub enum Reply {
     /// The device has seen another history.
     Noticed,
     TooLarge,
+    TooOld {
+        forgotten: bool,
+    },
     Failed,
 }
+
+/// How long logs are kept, in milliseconds.
+const AGE: i64 = 6;
 
 impl<D: Place> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
@@ -173,6 +180,12 @@ impl<D: Place> Server<D> {
                 Err(Error::PayloadTooLarge(_)) if posted.diffs.len() > self.settings.max_diffs => {
                     *reply = Reply::TooLarge;
                 }
+                Err(Error::TooOld { forgotten }) => {
+                    // *Exact*
+                    let said = self.owners[posted.owner].1.too_old(posted.clock);
+                    same("whether a device is too old", &Some(*forgotten), &said)?;
+                    *reply = Reply::TooOld { forgotten: *forgotten };
+                }
                 Err(error) => return Err(Failure(format!("a request failed: {error:?}"))),
             }
         }
@@ -214,6 +227,7 @@ impl<D: Place> Server<D> {
         answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
         let Posted { owner, clock, diffs, seen, .. } = posted;
+        same("whether a device is too old", &None, &self.owners[*owner].1.too_old(*clock))?;
         let now = self.time.load(Ordering::Relaxed);
         let changes: Vec<Change> = diffs.iter().map(convert::change).collect();
         let ids: BTreeSet<&str> = diffs.iter().map(|diff| &*diff.id).collect();
@@ -287,6 +301,36 @@ impl<D: Place> Server<D> {
         Ok(())
     }
 
+    /// The owner's log is compacted; if the database fails, again. Unless that forgets one of these ids.
+    pub async fn compact(
+        &mut self,
+        owner: usize,
+        repeated: &BTreeSet<String>,
+    ) -> Result<(), Failure> {
+        let now = self.time.load(Ordering::Relaxed);
+        let (before, mut behind) = (&self.owners[owner].1, self.owners[owner].1.clone());
+        behind.compact(now, AGE);
+        if repeated.iter().any(|id| before.knows(id) && !behind.knows(id)) {
+            return Ok(());
+        }
+        let age = Duration::from_millis(AGE.unsigned_abs());
+        let compacted = loop {
+            let outcome = self.mobync.compact(&self.owners[owner].0, age).await;
+            let has_failed = self.database.hook.take_failure();
+            match outcome {
+                Ok(compacted) if !has_failed => break compacted,
+                Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {}
+                other => return Err(Failure(format!("a compaction: {other:?}"))),
+            }
+        };
+        self.settle().await;
+        let oracle = &mut self.owners[owner].1;
+        oracle.compact(now, AGE);
+        let said = (oracle.kept.horizon, oracle.kept.forgotten);
+        same("the horizon", &(compacted.horizon, compacted.forgotten), &said)?;
+        self.check().await
+    }
+
     /// The backend writes for an owner.
     pub async fn write(&mut self, owner: usize, edit: &Edit) -> Result<(), Failure> {
         let now = self.time.load(Ordering::Relaxed);
@@ -349,9 +393,15 @@ impl<D: Place> Server<D> {
             let log = self.log(number).await?;
             let ids: BTreeSet<_> = log.iter().map(|entry| entry.id.clone()).collect();
             same("the number of ids in the log", &ids.len(), &log.len())?;
-            let ticks: BTreeSet<i64> = log.iter().map(|entry| entry.tick).collect();
-            same("the ticks", &ticks, &(0..oracle.clock()).collect())?;
-            same_entries("the log", &log, oracle.log())?;
+            let horizon = oracle.kept.horizon;
+            let ticks = log.iter().map(|entry| entry.tick).filter(|tick| *tick >= horizon - 1);
+            let said = (horizon - 1).max(0)..oracle.clock();
+            same("the ticks", &ticks.collect::<BTreeSet<i64>>(), &said.collect())?;
+            same_entries("the log", &log, &oracle.thinned())?;
+            let milestones = self.own(number, "milestone").await?;
+            same("the milestones", &milestones, &oracle.kept.milestones)?;
+            let said = (horizon > 0).then_some((horizon - 1, oracle.kept.forgotten));
+            same("the horizon", &self.own(number, "horizon").await?, &Vec::from_iter(said))?;
             let marked = self.marked(number).await;
             let but_marked = |objects: Objects| -> Objects {
                 objects.into_iter().filter(|(key, _)| !marked.contains(key)).collect()
@@ -363,8 +413,21 @@ impl<D: Place> Server<D> {
         Ok(())
     }
 
-    /// The log, read from below all faults.
+    /// The log, read from below all faults, without its own entries.
     async fn log(&self, owner: usize) -> Result<Vec<Entry>, Failure> {
+        let mut entries = self.whole_log(owner).await?;
+        entries.retain(|entry| entry.model != "diffs");
+        Ok(entries)
+    }
+
+    /// Tick and time of the log's own entries of that name.
+    async fn own(&self, owner: usize, name: &str) -> Result<Vec<(i64, i64)>, Failure> {
+        let log = self.whole_log(owner).await?;
+        let own = log.iter().filter(|entry| entry.model == "diffs" && entry.object == name);
+        Ok(own.map(|entry| (entry.tick, entry.at)).collect())
+    }
+
+    async fn whole_log(&self, owner: usize) -> Result<Vec<Entry>, Failure> {
         let owner = &self.owners[owner].0;
         let query = WindowQuery::since("diffs", 0);
         let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;

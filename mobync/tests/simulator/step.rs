@@ -35,6 +35,8 @@ pub struct Settings {
     pub page_all: Option<u64>,
     /// Whether the server is put back to backups; then there are only devices that notice.
     pub restores: bool,
+    /// Whether logs are compacted.
+    pub compacts: bool,
 }
 
 /// Which client a device runs.
@@ -91,6 +93,8 @@ pub enum Step {
     BackUpServer,
     /// The server's database is put back to the copy.
     RestoreServer,
+    /// An owner's log is compacted.
+    Compact { owner: usize },
     /// The application writes to the rows by its own SQL.
     Hand { transaction: Transaction },
     /// The same, while a request is served, in so many calls of the database.
@@ -126,7 +130,23 @@ impl Script {
         let length = rng.usize(8..60);
         let style = Style::draw(&mut rng);
         let steps = (0..length).map(|_| style.step(&mut rng)).collect();
-        Self { settings, steps }
+        let script = Self { settings, steps };
+        if script.settings.compacts { script.with_compactions(seed) } else { script }
+    }
+}
+
+impl Script {
+    /// The same history with logs that are compacted.
+    fn with_compactions(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.rotate_left(32));
+        let calm = rng.usize(2..12);
+        for step in std::mem::take(&mut self.steps) {
+            if rng.usize(..calm) == 0 {
+                self.steps.push(Step::Compact { owner: rng.usize(..2) });
+            }
+            self.steps.push(step);
+        }
+        self
     }
 }
 
@@ -159,14 +179,26 @@ impl Settings {
             page,
             page_all,
             restores: rng.u8(..4) == 0,
+            compacts: rng.bool(),
         };
-        if settings.restores { settings.noticing() } else { settings }
+        if settings.restores {
+            settings.noticing()
+        } else if settings.compacts {
+            settings.whole()
+        } else {
+            settings
+        }
     }
 
     /// With devices that notice another history, and start again with one request.
     fn noticing(mut self) -> Self {
         self.devices.fill(Kind::Ours { limit: 1_000 });
-        Self { max_diffs: 10_000, heads: true, ..self }
+        Self { max_diffs: 10_000, heads: true, compacts: false, ..self }
+    }
+
+    /// Without pages: `tests/retention` has those of compacted logs.
+    fn whole(self) -> Self {
+        Self { page: None, page_all: None, ..self }
     }
 }
 

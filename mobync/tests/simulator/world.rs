@@ -145,6 +145,7 @@ impl<D: Place> World<D> {
                 self.server.fail_in(*calls, *busy);
                 Ok(())
             }
+            Step::Compact { owner } => self.compact(owner % self.settings.owners).await,
             Step::Restart => {
                 self.server.restart();
                 Ok(())
@@ -167,6 +168,22 @@ impl<D: Place> World<D> {
             | Step::Withdraw { device, .. }
             | Step::Resubmit { device, .. } => self.of_device(device % count, step).await,
         }
+    }
+
+    /// The laws are about requests that repeat nothing that is forgotten. A device that has heard of something
+    /// is told then that it is too old; one that has heard of nothing yet is not.
+    async fn compact(&mut self, owner: usize) -> Result<(), Failure> {
+        let mut repeated = BTreeSet::new();
+        for device in self.devices.iter().filter(|device| device.owner == owner) {
+            match &device.client {
+                Client::Ours(ours) => repeated.extend(ours.repeats_from_0().cloned()),
+                Client::Published { now, backup } => {
+                    let both = [Some(now), backup.as_ref()].into_iter().flatten();
+                    repeated.extend(both.flat_map(|it| it.repeats_from_0().cloned()));
+                }
+            }
+        }
+        self.server.compact(owner, &repeated).await
     }
 
     /// What happens to a device alone.
@@ -342,6 +359,9 @@ impl<D: Place> World<D> {
                         return same_rows("a device that has heard", &held, &said);
                     }
                     Reply::Noticed => return ours.start_again(*number).await,
+                    Reply::TooOld { forgotten } => {
+                        return ours.hear_too_old(*number, *forgotten).await;
+                    }
                     Reply::TooLarge => return ours.hear_too_large(*number, request).await,
                     Reply::Failed => return Ok(()),
                 }
@@ -359,7 +379,8 @@ impl<D: Place> World<D> {
                 }
                 rows
             }
-            (Client::Published { .. }, _) => {
+            (Client::Published { now, .. }, other) => {
+                now.is_lost |= matches!(other, Reply::TooOld { .. });
                 device.sent = None;
                 return Ok(());
             }
@@ -373,6 +394,7 @@ impl Device {
     fn compare(&self, rows: &Objects) -> Result<(), Failure> {
         match &self.client {
             Client::Ours(ours) => same_rows("one of our devices", ours.objects(), rows),
+            Client::Published { now, .. } if now.is_lost => Ok(()),
             Client::Published { now, .. } => {
                 let but_astray = |rows: &Objects| -> Objects {
                     let rows = rows.iter().filter(|(key, _)| !now.astray.contains(*key));

@@ -26,7 +26,9 @@ pub fn of_world(world: &World) -> u128 {
     let of = |naming: usize| {
         let mut parts: Vec<u128> = world.parts.iter().map(|part| part.likeness[naming]).collect();
         parts.sort_unstable();
-        let left = [world.edits_left, world.losses_left, world.pages_left].map(|left| left as u128);
+        let World { edits_left, losses_left, pages_left, compactions_left, .. } = world;
+        let left = [*edits_left, *losses_left, *pages_left, *compactions_left];
+        let left = left.map(|left| left as u128);
         let all = [world.server.likeness[naming]].into_iter().chain(parts).chain(left);
         hash(&all.flat_map(u128::to_le_bytes).collect::<Vec<u8>>())
     };
@@ -50,6 +52,8 @@ pub fn of_server(server: &Server) -> Likeness {
             text.entry(entry);
         });
         text.objects(&server.rows);
+        text.number(server.horizon);
+        text.number(server.forgotten);
         hash(&text.bytes)
     })
 }
@@ -62,8 +66,10 @@ pub fn of_part(told: &Device, flight: Option<&Flight>, server: &Server) -> Liken
         text.objects(&told.objects);
         assert!(told.refused.is_empty(), "nothing is refused here");
         text.many(&told.sent, |text, id| text.name(number_of(id)));
+        text.number(i64::from(!told.waiting.is_empty()));
         text.many(flight, |text, flight| {
             text.number(flight.clock);
+            text.number(flight.too_old.map_or(0, |forgotten| 1 + i64::from(forgotten)));
             text.many(&flight.sent, Text::change);
             text.many(&flight.answer, Text::entry);
             text.objects(&flight.rows);

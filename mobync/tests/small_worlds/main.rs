@@ -71,6 +71,42 @@ fn every_history_of_a_small_world_converges() {
     }
 }
 
+/// The same worlds with their log compacted once: *Twin*, *Exact* and *No undead*.
+fn compacted(devices: usize, edits: usize, is_made: bool, flaw: Flaw) -> World {
+    let mut world = World::new(devices, edits, is_made, flaw);
+    // Pages of compacted logs are those of `tests/retention`.
+    (world.compactions_left, world.pages_left) = (1, 0);
+    world
+}
+
+#[test]
+fn every_history_of_a_small_world_with_one_compaction_converges() {
+    let more = if count() > 5 { 8 } else { 3 };
+    for (devices, edits, is_made) in WORLDS.into_iter().take(more) {
+        let started = Instant::now();
+        let found = search(compacted(devices, edits, is_made, Flaw::None), World::check);
+        let object = if is_made { "all have" } else { "nobody has" };
+        eprintln!(
+            "compacted once: {devices} devices, {edits} edits of what {object}: {} worlds; {:?}",
+            found.worlds,
+            started.elapsed()
+        );
+        assert!(found.worlds > 100, "a world in which nothing happens");
+    }
+}
+
+#[test]
+#[should_panic(expected = "no diff is in the log twice")]
+fn a_server_that_answers_below_its_horizon_is_found_out() {
+    search(compacted(3, 2, true, Flaw::HorizonIsTooLow), World::check);
+}
+
+#[test]
+#[should_panic(expected = "no diff is in the log twice")]
+fn a_server_that_forgets_ids_at_once_is_found_out() {
+    search(compacted(2, 3, false, Flaw::IdsAreForgottenAtOnce), World::check);
+}
+
 #[test]
 fn nothing_is_lost_by_visiting_one_of_each_kind_of_history() {
     let more = if count() > 5 { &WORLDS[2..5] } else { &[] };

@@ -30,6 +30,8 @@ pub fn search(world: World, mut visit: impl FnMut(&World, usize)) -> Found {
     let mut open = vec![world];
     while let Some(world) = open.pop() {
         found.worlds += 1;
+        // The server alone does it, so it may come before all that a device does by itself.
+        open.extend(world.compactions().into_iter().filter(|next| seen.insert(of_world(next))));
         let mut alike = HashSet::new();
         for device in 0..world.parts.len() {
             // Alike devices can do alike things: one of them does.
@@ -88,6 +90,7 @@ pub fn search_plainly(world: World, mut visit: impl FnMut(&World, usize)) -> usi
     let mut seen = HashSet::from([exact(&world)]);
     let mut open = vec![world];
     while let Some(world) = open.pop() {
+        open.extend(world.compactions().into_iter().filter(|next| seen.insert(exact(next))));
         for device in 0..world.parts.len() {
             visit(&world, device);
             for action in world.actions(device) {

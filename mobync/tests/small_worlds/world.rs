@@ -7,7 +7,7 @@ use mobync::Diff;
 use super::{
     convert,
     likeness::{Likeness, of_part, of_server},
-    oracle::{Change, Entry, Fields, Kind, Objects, Oracle, device::Device},
+    oracle::{Change, Entry, Fields, Key, Kind, Objects, Oracle, device::Device, retention::Kept},
     support::{T0, pure::PureServer},
 };
 
@@ -20,6 +20,8 @@ pub struct World {
     pub losses_left: usize,
     /// How many answers may be pages that end before the server's clock.
     pub pages_left: usize,
+    /// How often the log may still be compacted.
+    pub compactions_left: usize,
     /// How many edits there were: the next one's name.
     edits: usize,
     flaw: Flaw,
@@ -27,10 +29,14 @@ pub struct World {
 
 #[derive(Clone, Debug, Default)]
 pub struct Server {
+    /// Its log is thinned.
     merge: PureServer,
-    /// The log, and the rows, in the oracle's types.
+    /// The whole log, and the rows, in the oracle's types.
     pub log: Vec<Entry>,
     pub rows: Objects,
+    /// The horizon, and the tick below which ids are forgotten.
+    pub horizon: i64,
+    pub forgotten: i64,
     pub likeness: Likeness,
 }
 
@@ -47,6 +53,8 @@ pub struct Flight {
     pub sent: Vec<Change>,
     pub clock: i64,
     pub answer: Vec<Entry>,
+    /// The answer is a 410, with or without `forgotten`.
+    pub too_old: Option<bool>,
     /// The server's rows when it answered.
     pub rows: Objects,
 }
@@ -74,11 +82,15 @@ pub enum Flaw {
     OldDeletesAreNotSaid,
     /// A page says that it ends a tick later than it does.
     PagesEndLate,
+    /// Devices are answered that have not seen the last tick but one below the horizon.
+    HorizonIsTooLow,
+    /// The server forgets the ids of lives that have just ended.
+    IdsAreForgottenAtOnce,
 }
 
 impl World {
     pub fn new(devices: usize, edits: usize, is_made: bool, flaw: Flaw) -> Self {
-        let server = Server::of(PureServer::default(), Vec::new());
+        let server = Server::default().with(PureServer::default());
         let part = Part::of(Rc::default(), None, &server);
         let mut world = Self {
             server: Rc::new(server),
@@ -86,6 +98,7 @@ impl World {
             edits_left: 1,
             losses_left: 1,
             pages_left: 1,
+            compactions_left: 0,
             edits: 0,
             flaw: Flaw::None,
         };
@@ -140,6 +153,39 @@ impl World {
         self.parts[device] = part;
     }
 
+    /// The same world with its log compacted, in each way there is.
+    pub fn compactions(&self) -> Vec<Self> {
+        let clock = self.server.clock();
+        if self.compactions_left == 0 || clock == 0 {
+            return Vec::new();
+        }
+        let horizons = (1..=clock).flat_map(|horizon| [(horizon, 0), (horizon, horizon - 1)]);
+        let may = |(_, forgotten): &(i64, i64)| {
+            // What a device repeats that has heard nothing yet must be known.
+            let of_long_ago = |id: &String| {
+                let entry = self.server.log.iter().find(|entry| entry.id.as_ref() == Some(id));
+                entry.is_some_and(|entry| entry.tick < *forgotten)
+            };
+            let repeats =
+                |part: &Part| part.told.clock == 0 && part.told.sent.iter().any(of_long_ago);
+            !self.parts.iter().any(repeats)
+        };
+        let compacted = |(horizon, forgotten)| {
+            let gone =
+                if self.flaw == Flaw::IdsAreForgottenAtOnce { horizon - 1 } else { forgotten };
+            let mut next = self.clone();
+            next.compactions_left -= 1;
+            next.server = Rc::new(self.server.compacted(horizon, gone));
+            let parts = next.parts.iter();
+            let parts = parts.map(|it| Part::of(it.told.clone(), it.flight.clone(), &next.server));
+            next.parts = parts.collect();
+            next
+        };
+        let mut horizons: Vec<(i64, i64)> = horizons.filter(may).collect();
+        horizons.dedup();
+        horizons.into_iter().map(compacted).collect()
+    }
+
     fn edit(&mut self, device: usize, kind: Kind, fields: &[&str], at: i64) -> Part {
         self.edits += 1;
         self.edits_left -= 1;
@@ -168,12 +214,19 @@ impl World {
         let sent = told.request(usize::MAX);
         let is_known = sent.iter().any(|change| self.server.knows(&change.id));
         let has_seen = self.flaw == Flaw::KnownIsSeen && is_known;
+        let lowest = self.server.horizon - 2 * i64::from(self.flaw == Flaw::HorizonIsTooLow);
+        if 0 < told.clock && told.clock < lowest {
+            let too_old = Some(told.clock < self.server.forgotten);
+            let rows = self.server.rows.clone();
+            let flight = Flight { sent, clock: 0, answer: Vec::new(), too_old, rows };
+            return Part::of(told.into(), Some(flight.into()), &self.server);
+        }
         let diffs: Vec<Diff> =
             sent.iter().map(|change| convert::diff(change, told.clock)).collect();
         let mut merge = self.server.merge.clone();
         let answer = merge.sync(told.clock + i64::from(has_seen), &diffs, |_| false);
         if !diffs.is_empty() {
-            self.server = Rc::new(Server::of(merge, self.server.log.clone()));
+            self.server = Rc::new(self.server.with(merge));
         }
         let mut entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
         if self.flaw == Flaw::OldDeletesAreNotSaid {
@@ -181,7 +234,7 @@ impl World {
             entries.retain(|entry| entry.kind != Kind::Delete || entry.tick == newest);
         }
         let rows = self.server.rows.clone();
-        let flight = Flight { sent, clock: answer.clock, answer: entries, rows };
+        let flight = Flight { sent, clock: answer.clock, answer: entries, too_old: None, rows };
         Part::of(told.into(), Some(flight.into()), &self.server)
     }
 
@@ -196,18 +249,40 @@ impl World {
         let clock = answer.clock + i64::from(self.flaw == Flaw::PagesEndLate);
         let rows = self.server.rows_at(answer.clock);
         let answer = answer.diffs.iter().map(convert::entry).collect();
-        let flight = Flight { sent: Vec::new(), clock, answer, rows };
+        let flight = Flight { sent: Vec::new(), clock, answer, too_old: None, rows };
         Part::of(Rc::clone(told), Some(flight.into()), &self.server)
     }
 
     fn hear(&mut self, device: usize) -> Part {
         let Part { told, flight, .. } = &self.parts[device];
-        let Flight { sent, clock, answer, rows } = &**flight.as_ref().unwrap();
+        let Flight { sent, clock, answer, too_old, rows } = &**flight.as_ref().unwrap();
         let mut told = Device::clone(told);
+        if let Some(forgotten) = too_old {
+            if *forgotten {
+                set_aside(&mut told);
+            }
+            told.too_old();
+            return Part::of(told.into(), None, &self.server);
+        }
         if self.flaw == Flaw::ChangesInFlightAreForgotten {
             told.pending.retain(|change| sent.contains(change));
         }
         told.receive(sent, *clock, answer, &[]);
+        let again = std::mem::take(&mut told.waiting);
+        let is_left = |key: &Key| told.pending.iter().any(|change| change.key() == *key);
+        let is_back = |key: &Key| {
+            let last = answer.iter().rfind(|entry| entry.key() == *key);
+            last.is_some_and(|entry| entry.kind == Kind::Create) && !is_left(key)
+        };
+        // There is one object.
+        if let Some(key) = again.into_iter().find(is_back) {
+            // It has a name of its own, as an edit has.
+            self.edits += 1;
+            let id = format!("d{}", self.edits);
+            let (model, object) = key;
+            let fields = Fields::new();
+            told.record(Change { id, at: T0 + 1, kind: Kind::Delete, model, object, fields });
+        }
         if told.pending.is_empty() {
             assert_eq!(told.objects, *rows, "the answer makes the device equal");
         }
@@ -226,13 +301,36 @@ impl World {
 
 impl Server {
     /// The server with these, whose log so far is given in the oracle's types.
-    fn of(merge: PureServer, mut log: Vec<Entry>) -> Self {
-        log.extend(merge.log[log.len()..].iter().map(convert::entry));
+    fn with(&self, merge: PureServer) -> Self {
+        let mut log = self.log.clone();
+        log.extend(merge.log[self.merge.log.len()..].iter().map(convert::entry));
         let rows = merge.objects.iter();
         let rows =
             rows.map(|(key, record)| (key.clone(), convert::fields(record.clone()))).collect();
-        let mut server = Self { merge, log, rows, likeness: Likeness::default() };
+        let Self { horizon, forgotten, .. } = *self;
+        let mut server =
+            Self { merge, log, rows, horizon, forgotten, likeness: Likeness::default() };
         server.check();
+        server.likeness = of_server(&server);
+        server
+    }
+
+    /// The same with its log thinned, as the text says, with whatever is above.
+    fn compacted(&self, horizon: i64, forgotten: i64) -> Self {
+        let mut oracle = Oracle::default();
+        oracle.adopt(self.log.clone());
+        oracle.kept = Kept { horizon, forgotten, ..Kept::default() };
+        let thinned = oracle.thinned();
+        let mut merge = self.merge.clone();
+        merge.log.retain_mut(|diff| {
+            let entry = thinned.iter().find(|entry| entry.id.as_ref() == Some(&diff.id));
+            if let Some(entry) = entry {
+                let (id, fields) = (&entry.object, entry.fields.clone());
+                diff.json_data = serde_json::Value::from(convert::record(id, &fields)).to_string();
+            }
+            entry.is_some()
+        });
+        let mut server = Self { merge, horizon, forgotten, ..self.clone() };
         server.likeness = of_server(&server);
         server
     }
@@ -258,7 +356,7 @@ impl Server {
     }
 
     fn knows(&self, id: &str) -> bool {
-        self.log.iter().any(|entry| entry.id.as_deref() == Some(id))
+        self.merge.log.iter().any(|entry| entry.id == id)
     }
 
     fn check(&self) {
@@ -271,6 +369,16 @@ impl Server {
             self.log.is_sorted_by(|left, right| place(left) < place(right)),
             "the log of one object has its order without the ids"
         );
+    }
+}
+
+/// What was in a request without an answer is for the person to look at, and what depends on it.
+fn set_aside(told: &mut Device) {
+    // There is one object.
+    let last = told.pending.iter().rposition(|change| told.sent.contains(&change.id));
+    if last.is_some() {
+        told.pending.clear();
+        told.sent.clear();
     }
 }
 

@@ -217,7 +217,7 @@ async fn the_longest_name_of_a_log_gives_all_of_its_tables_and_indexes() {
     it_syncs(Server::new(builder.pool(pool.clone()).await.unwrap()).await, "a long log").await;
     let sql = "SELECT count(*) FROM pg_indexes WHERE tablename = $1";
     let indexes: i64 = sqlx::query_scalar(sql).bind(log).fetch_one(&pool).await.unwrap();
-    assert_eq!(indexes, 2);
+    assert_eq!(indexes, 3);
 }
 
 #[tokio::test]

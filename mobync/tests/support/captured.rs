@@ -428,6 +428,7 @@ impl Database for Captured {
             pending: Pending::default(),
             taken: BTreeSet::new(),
             appended: Vec::new(),
+            rewritten: Vec::new(),
             first: BTreeMap::new(),
             wrote: false,
         })

@@ -7,7 +7,7 @@ use std::sync::{
 
 use mobync::{
     Access, Change, Database, DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record,
-    Rejection, SetOff, SkippedRow, Snapshot, UnitOfWork, Will, Window, WindowQuery, Write,
+    Rejection, Rewrite, SetOff, SkippedRow, Snapshot, UnitOfWork, Will, Window, WindowQuery, Write,
 };
 
 /// What may go wrong.
@@ -254,6 +254,37 @@ impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
     ) -> Result<Vec<Diff>, DatabaseError> {
         pass(&self.hook, "entries_of").await?;
         self.inner.entries_of(owner, log, objects).await
+    }
+
+    async fn own_entries(&mut self, owner: &Owner, log: &str) -> Result<Vec<Diff>, DatabaseError> {
+        pass(&self.hook, "own_entries").await?;
+        self.inner.own_entries(owner, log).await
+    }
+
+    async fn entries_before(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        end: i64,
+        most: usize,
+    ) -> Result<Vec<Diff>, DatabaseError> {
+        pass(&self.hook, "entries_before").await?;
+        self.inner.entries_before(owner, log, end, most).await
+    }
+
+    async fn rewrite(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        rewrite: &Rewrite,
+    ) -> Result<(), DatabaseError> {
+        pass(&self.hook, "rewrite").await?;
+        self.inner.rewrite(owner, log, rewrite).await
+    }
+
+    async fn handled(&mut self, owner: &Owner, log: &str) -> Result<Option<i64>, DatabaseError> {
+        pass(&self.hook, "handled").await?;
+        self.inner.handled(owner, log).await
     }
 
     fn will(&self, model: &str) -> Will {

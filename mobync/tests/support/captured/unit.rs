@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use mobync::{
-    Change, DatabaseError, Diff, Mark, Owner, ReadFilter, Record, Rejection, SetOff, UnitOfWork,
-    Will, Window, WindowQuery, Write,
+    Change, DatabaseError, Diff, Mark, Owner, ReadFilter, Record, Rejection, Rewrite, SetOff,
+    UnitOfWork, Will, Window, WindowQuery, Write,
 };
 use serde_json::Value;
 
@@ -19,6 +19,7 @@ pub struct CapturedUnit {
     /// The marks that go with the commit.
     pub(super) taken: BTreeSet<u64>,
     pub(super) appended: Vec<Diff>,
+    pub(super) rewritten: Vec<Rewrite>,
     /// The rows as the first of the taken marks had them, for a mutant.
     pub(super) first: BTreeMap<Key, Option<Row>>,
     pub(super) wrote: bool,
@@ -170,7 +171,28 @@ impl UnitOfWork for CapturedUnit {
         }
         state.marks.retain(|seq, _| !self.taken.contains(seq));
         state.keep(std::mem::take(&mut self.pending), database.captures);
-        state.log.entry(owner).or_default().append(&mut self.appended);
+        let log = state.log.entry(owner).or_default();
+        log.append(&mut self.appended);
+        for Rewrite { removed, changed, added, .. } in std::mem::take(&mut self.rewritten) {
+            log.retain(|entry| !removed.contains(&entry.id));
+            for (id, json_data) in changed {
+                if let Some(entry) = log.iter_mut().find(|entry| entry.id == id) {
+                    entry.json_data = json_data;
+                }
+            }
+            log.extend(added);
+        }
+        Ok(())
+    }
+
+    async fn rewrite(
+        &mut self,
+        _: &Owner,
+        _: &str,
+        rewrite: &Rewrite,
+    ) -> Result<(), DatabaseError> {
+        self.pass("rewrite");
+        self.rewritten.push(rewrite.clone());
         Ok(())
     }
 

@@ -1,0 +1,242 @@
+//! Compacting the log of one owner.
+
+use std::time::Duration;
+
+use super::{Mobync, mint, patience::Patience};
+use crate::{
+    database::{Access, Database},
+    diff::Diff,
+    error::{DatabaseError, Error},
+    owner::Owner,
+    retention::{Begun, Marks, Thinned, Thinning},
+    unit::UnitOfWork,
+};
+
+/// What came of a [compaction](Mobync::compact).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Compacted {
+    /// How many entries of the log were removed.
+    pub removed: u64,
+    /// How many lost values that later entries have overwritten.
+    pub thinned: u64,
+    /// How many were left below the horizon; 0 if there was nothing to do.
+    pub kept: u64,
+    /// The horizon, in ticks: devices whose clock is less, and not 0, have to fetch everything again. 0 if
+    /// there is none yet.
+    pub horizon: i64,
+    /// The tick below which the ids of diffs may be forgotten.
+    pub forgotten: i64,
+}
+
+impl<D: Database, R> Mobync<D, R> {
+    /// Sets about how many entries of a log a [compaction](Self::compact) reads and changes in one unit of work,
+    /// for which the owner's devices wait. The default is 10,000.
+    #[must_use]
+    pub fn compacts_at_once(self, entries: usize) -> Self {
+        self.set(|settings| settings.compacts_at_once = entries.max(1))
+    }
+
+    /// Removes from the owner's log what no device needs that has synced within that time.
+    ///
+    /// What exists stays, and devices that have synced within the time notice nothing. A device that has not
+    /// gets [`Error::TooOld`]: it fetches everything again, and keeps its unsent changes. After twice the time,
+    /// ids of diffs are forgotten. The chapter "Retention" of the [protocol](crate::protocol::document)
+    /// has the rules.
+    ///
+    /// The server learns how old the log is by being called: each call marks where the log ends now. So call it
+    /// regularly, about once a day, or let [`retain`](Self::retain) do it. The first call removes nothing. It
+    /// works in small units of work, between which the owner's devices sync. It may be given up at any time;
+    /// the next call continues. It does not pass a [follower](crate::follow)'s position.
+    ///
+    /// The time is your promise to the people who use the app, how long a device may be away. Less than a few
+    /// weeks is hardly ever right. A lower value later has an effect at once, a greater one does not bring
+    /// anything back.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] or [`Error::Busy`] if the database fails.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let mobync = Mobync::new(MemoryDatabase::new());
+    /// let a_year = Duration::from_secs(365 * 24 * 60 * 60);
+    /// let compacted = mobync.compact(&Owner::new("ada")?, a_year).await?;
+    /// assert_eq!(compacted.removed, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn compact(&self, owner: &Owner, older_than: Duration) -> Result<Compacted, Error> {
+        let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
+        let compacted = Compaction { mobync: self, owner, age, patience: self.patience() };
+        let compacted = compacted.run().await?;
+        let Compacted { removed, thinned, kept, horizon, forgotten } = compacted;
+        if removed > 0 || thinned > 0 {
+            tracing::info!(removed, thinned, kept, horizon, forgotten, "compacted a log");
+        } else {
+            tracing::debug!(horizon, forgotten, "nothing to compact");
+        }
+        Ok(compacted)
+    }
+}
+
+/// A compaction under way.
+struct Compaction<'c, D, R> {
+    mobync: &'c Mobync<D, R>,
+    owner: &'c Owner,
+    /// In milliseconds.
+    age: i64,
+    patience: Patience,
+}
+
+/// A piece of the log, and what becomes of it.
+#[derive(Debug, Default)]
+struct Piece {
+    thinned: Thinned,
+    /// How many entries it has, those of the log's own apart.
+    entries: usize,
+    /// Its first tick; none behind the last piece.
+    start: Option<i64>,
+}
+
+impl<D: Database, R> Compaction<'_, D, R> {
+    async fn run(mut self) -> Result<Compacted, Error> {
+        // Of most owners there is nothing to do: they are only read.
+        let mut begun = self.look().await.map_err(Error::of_database)?;
+        if !begun.rewrite.is_empty() {
+            begun = self.begin().await?;
+        }
+        let mut compacted = Compacted::default();
+        let Begun { horizon: Some(horizon), thinning, .. } = begun else { return Ok(compacted) };
+        (compacted.horizon, compacted.forgotten) = (horizon.clock, horizon.forgotten);
+        let Some(thinning) = thinning else { return Ok(compacted) };
+
+        let mut walk = Some(Thinning::new(self.log(), horizon.clock, horizon.forgotten));
+        let mut end = horizon.clock;
+        while walk.is_some() {
+            let piece = self.piece(&mut walk, end, &thinning).await?;
+            let count = |entries: usize| u64::try_from(entries).unwrap_or(u64::MAX);
+            compacted.removed += count(piece.thinned.rewrite.removed.len());
+            compacted.thinned += count(piece.thinned.rewrite.changed.len());
+            compacted.kept += count(piece.entries);
+            end = piece.start.unwrap_or(0);
+        }
+        compacted.kept = compacted.kept.saturating_sub(compacted.removed);
+        Ok(compacted)
+    }
+
+    fn log(&self) -> &str {
+        &self.mobync.settings.diffs_model
+    }
+
+    async fn look(&self) -> Result<Begun, DatabaseError> {
+        let mut unit = self.mobync.database.open(self.owner, Access::Read).await?;
+        self.look_in(&mut unit).await
+    }
+
+    async fn look_in(&self, unit: &mut D::Unit) -> Result<Begun, DatabaseError> {
+        let (owner, log) = (self.owner, self.log());
+        let marks = Marks::read(&unit.own_entries(owner, log).await?, log);
+        let clock = unit.clock(owner, log).await?;
+        let handled = unit.handled(owner, log).await?;
+        let now = self.mobync.settings.now();
+        Ok(marks.begin((now, self.age), clock, handled, (owner, log), mint))
+    }
+
+    /// Leaves a milestone, and moves the horizon, if it is to be.
+    async fn begin(&mut self) -> Result<Begun, Error> {
+        loop {
+            let _turn = self.mobync.turn(self.owner, Access::Write).await?;
+            match self.begin_in_turn().await.map_err(Error::of_database) {
+                Err(error) if error.is_conflict() && self.patience.again(true).await => {}
+                begun => return begun,
+            }
+        }
+    }
+
+    async fn begin_in_turn(&self) -> Result<Begun, DatabaseError> {
+        let mut unit = self.mobync.database.open(self.owner, Access::Write).await?;
+        let begun = self.look_in(&mut unit).await?;
+        unit.rewrite(self.owner, self.log(), &begun.rewrite).await?;
+        unit.commit().await?;
+        Ok(begun)
+    }
+
+    /// Thins the entries of some ticks before that one. Where there are none, it ends the walk, and the log
+    /// says that all is thinned.
+    async fn piece(
+        &mut self,
+        walk: &mut Option<Thinning>,
+        end: i64,
+        thinning: &str,
+    ) -> Result<Piece, Error> {
+        // What becomes of a piece is found out once, however often it must be tried: the walk is past it then.
+        let mut piece = None;
+        loop {
+            let _turn = self.mobync.turn(self.owner, Access::Write).await?;
+            let done = self.piece_in_turn(walk, end, thinning, &mut piece).await;
+            match done.map_err(Error::of_database) {
+                Err(error) if error.is_conflict() && self.patience.again(true).await => {}
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(piece.unwrap_or_default()),
+            }
+        }
+    }
+
+    async fn piece_in_turn(
+        &self,
+        walk: &mut Option<Thinning>,
+        end: i64,
+        thinning: &str,
+        piece: &mut Option<Piece>,
+    ) -> Result<(), DatabaseError> {
+        let (owner, log) = (self.owner, self.log());
+        let mut unit = self.mobync.database.open(owner, Access::Write).await?;
+        let Piece { thinned, start, .. } = match piece {
+            Some(piece) => piece,
+            None => {
+                let at_once = self.mobync.settings.compacts_at_once;
+                let entries = unit.entries_before(owner, log, end, at_once).await?;
+                piece.insert(Piece::of(walk, entries, log)?)
+            }
+        };
+        let mut rewrite = thinned.rewrite.clone();
+        if thinned.ends_lives {
+            // A device that comes in pages may have the beginning of one, and would not hear of its end.
+            let own = unit.own_entries(owner, log).await?;
+            if let Some(horizon) = Marks::read(&own, log).horizon {
+                horizon.renew(mint(), owner, log, &mut rewrite);
+            }
+        }
+        if start.is_none() {
+            rewrite.removed.push(thinning.to_owned());
+        }
+        if rewrite.is_empty() {
+            return Ok(());
+        }
+        unit.rewrite(owner, log, &rewrite).await?;
+        unit.commit().await
+    }
+}
+
+impl Piece {
+    /// The next one on the walk, which ends if there is none.
+    fn of(
+        walk: &mut Option<Thinning>,
+        entries: Vec<Diff>,
+        log: &str,
+    ) -> Result<Self, DatabaseError> {
+        let start = entries.iter().map(|entry| entry.logical_clock).min();
+        let count = entries.iter().filter(|entry| entry.model != log).count();
+        let thinned = match start {
+            Some(_) => walk.as_mut().map(|walk| walk.go_back(entries)).transpose()?,
+            None => walk.take().map(Thinning::finish),
+        };
+        Ok(Self { thinned: thinned.unwrap_or_default(), entries: count, start })
+    }
+}

@@ -1,0 +1,125 @@
+//! Compacting the logs of all owners in the background, owner by owner.
+
+use std::{
+    convert::Infallible,
+    time::{Duration, Instant},
+};
+
+use tokio::time::sleep;
+
+use super::{Compacted, Mobync, log_failure};
+use crate::{Database, Error, Owner};
+
+/// How many owners are asked for at once.
+const OWNERS: usize = 10_000;
+/// How long to wait behind a failure.
+const REST: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+/// How long logs are kept, and how much is done for that in the background: for [`Mobync::retain`].
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Retention {
+    older_than: Duration,
+    owners_an_hour: u32,
+    every: Duration,
+}
+
+impl Retention {
+    /// Devices may be away for that long without having to fetch everything again. See
+    /// [`Mobync::compact`] for what that means.
+    pub fn new(older_than: Duration) -> Self {
+        let every = 24 * HOUR;
+        Self { older_than, owners_an_hour: 3_600, every }
+    }
+
+    /// The greatest number of owners that are looked at in an hour; 3,600 by default. Their logs are read one
+    /// after another, not at once.
+    #[must_use]
+    pub fn owners_an_hour(self, most: u32) -> Self {
+        Self { owners_an_hour: most.max(1), ..self }
+    }
+
+    /// How often each owner is looked at, if that many owners an hour are enough; every day by default.
+    #[must_use]
+    pub fn every(self, interval: Duration) -> Self {
+        Self { every: interval, ..self }
+    }
+}
+
+impl<D: Database, R> Mobync<D, R> {
+    /// [Compacts](Self::compact) the logs of all owners, again and again, at the pace that is set.
+    ///
+    /// It goes on until it is dropped; failures are logged, and the other owners do not wait for them. One
+    /// process is enough. If several do it, no harm is done. The database must be able to list its owners, as
+    /// the ready-made ones can.
+    ///
+    /// Each owner is an event of `tracing` with what was done: the fields `removed`, `thinned`, `kept`,
+    /// `horizon` and `forgotten`. The end of each round is one with `owners`, `failed`, `removed` and
+    /// `duration_s`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use mobync::{Mobync, Retention, memory::MemoryDatabase};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let mobync = Mobync::new(MemoryDatabase::new());
+    /// let half_a_year = Duration::from_secs(180 * 24 * 60 * 60);
+    /// let keeper = mobync.clone();
+    /// let keeping =
+    ///     tokio::spawn(async move { keeper.retain(Retention::new(half_a_year)).await });
+    /// # keeping.abort();
+    /// # }
+    /// ```
+    pub async fn retain(&self, retention: Retention) -> Infallible {
+        loop {
+            let started = Instant::now();
+            if let Err(error) = self.retain_all(&retention).await {
+                log_failure(&error);
+                sleep(REST).await;
+            }
+            sleep(retention.every.saturating_sub(started.elapsed())).await;
+        }
+    }
+
+    /// One round over all owners.
+    async fn retain_all(&self, retention: &Retention) -> Result<(), Error> {
+        let started = Instant::now();
+        let pace = HOUR.checked_div(retention.owners_an_hour).unwrap_or(HOUR);
+        let (mut count, mut failed, mut removed) = (0_u64, 0_u64, 0_u64);
+        let mut last: Option<Owner> = None;
+        loop {
+            let owners = self.database.owners(last.as_ref(), OWNERS).await;
+            let owners = owners.map_err(Error::of_database)?.ok_or_else(|| {
+                Error::Internal("the database cannot list its owners: compact one by one".into())
+            })?;
+            if owners.is_empty() {
+                break;
+            }
+            for owner in owners {
+                let begun = Instant::now();
+                match self.compact(&owner, retention.older_than).await {
+                    Ok(Compacted { removed: of_owner, .. }) => removed += of_owner,
+                    Err(error) => {
+                        log_failure(&error);
+                        failed += 1;
+                    }
+                }
+                count += 1;
+                last = Some(owner);
+                sleep(pace.saturating_sub(begun.elapsed())).await;
+            }
+        }
+        let duration_s = started.elapsed().as_secs();
+        tracing::info!(
+            owners = count,
+            failed,
+            removed,
+            duration_s,
+            "looked at the logs of all owners"
+        );
+        Ok(())
+    }
+}

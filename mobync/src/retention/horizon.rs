@@ -1,0 +1,178 @@
+//! The entries that a log has of itself: where its horizon is, and how old its ticks are.
+
+use crate::{
+    diff::{Diff, Operation, object_in},
+    merge::encode,
+    owner::Owner,
+    unit::Rewrite,
+};
+
+/// The objects of these entries, which are updates without fields: receipts of nothing to whoever does not know
+/// them.
+const HORIZON: &str = "horizon";
+const MILESTONE: &str = "milestone";
+const THINNING: &str = "thinning";
+
+/// So many milestones at the most are left while the time passes that the log is kept.
+const MILESTONES: i64 = 100;
+
+/// Where a log's horizon is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Horizon {
+    /// The id of its entry.
+    pub(crate) id: String,
+    /// The tick up to which the log is thinned.
+    pub(crate) clock: i64,
+    /// The tick up to which ids are forgotten.
+    pub(crate) forgotten: i64,
+}
+
+impl Horizon {
+    /// The horizon, if the entry is that.
+    fn of(entry: &Diff, log: &str) -> Option<Self> {
+        let is_horizon = entry.model == log && is_of(entry, HORIZON);
+        is_horizon.then(|| Self {
+            id: entry.id.clone(),
+            clock: entry.logical_clock.saturating_add(1),
+            forgotten: entry.utc_timestamp,
+        })
+    }
+
+    /// The horizon, if it is among these entries.
+    pub(crate) fn among(entries: &[Diff], log: &str) -> Option<Self> {
+        entries.iter().find_map(|entry| Self::of(entry, log))
+    }
+
+    /// Whether a device of that clock holds something of which the log does not say any more what became of it.
+    pub(crate) fn cuts(&self, clock: i64) -> bool {
+        0 < clock && clock < self.clock
+    }
+
+    /// Its entry, under this id.
+    fn entry(&self, owner: &Owner, log: &str) -> Diff {
+        let tick = self.clock.saturating_sub(1);
+        own_entry(owner, log, HORIZON, self.id.clone(), tick, self.forgotten)
+    }
+
+    /// Gives the horizon another id, so that a first sync in pages begins again.
+    pub(crate) fn renew(&self, id: String, owner: &Owner, log: &str, rewrite: &mut Rewrite) {
+        rewrite.removed.push(self.id.clone());
+        rewrite.added.push(Self { id, ..self.clone() }.entry(owner, log));
+    }
+}
+
+/// What the log's entries of itself say.
+#[derive(Debug, Default)]
+pub(crate) struct Marks {
+    pub(crate) horizon: Option<Horizon>,
+    /// Tick, time and id.
+    milestones: Vec<(i64, i64, String)>,
+    /// The ids of those that say that what is below the horizon is being thinned.
+    thinning: Vec<String>,
+}
+
+/// How a compaction begins.
+#[derive(Debug)]
+pub(crate) struct Begun {
+    /// What is written first of all.
+    pub(crate) rewrite: Rewrite,
+    /// The horizon, if there is one.
+    pub(crate) horizon: Option<Horizon>,
+    /// The id of the entry to remove when what is below the horizon is thinned; none if it is already.
+    pub(crate) thinning: Option<String>,
+}
+
+impl Marks {
+    /// Reads the entries whose model is the log's own name.
+    pub(crate) fn read(entries: &[Diff], log: &str) -> Self {
+        let mut marks = Self::default();
+        for entry in entries.iter().filter(|entry| entry.model == log) {
+            let Diff { id, logical_clock, utc_timestamp, .. } = entry;
+            if let Some(horizon) = Horizon::of(entry, log) {
+                let is_further = marks.horizon.as_ref().is_none_or(|it| it.clock < horizon.clock);
+                if is_further {
+                    marks.horizon = Some(horizon);
+                }
+            } else if is_of(entry, MILESTONE) {
+                marks.milestones.push((*logical_clock, *utc_timestamp, id.clone()));
+            } else if is_of(entry, THINNING) {
+                marks.thinning.push(id.clone());
+            }
+        }
+        marks.milestones.sort_unstable();
+        marks
+    }
+
+    /// How to begin, at that clock of the owner.
+    ///
+    /// `age` is how long the log is kept, in milliseconds. `handled` is the least clock that a follower has
+    /// come to: the horizon does not pass it.
+    pub(crate) fn begin(
+        &self,
+        (now, age): (i64, i64),
+        clock: i64,
+        handled: Option<i64>,
+        (owner, log): (&Owner, &str),
+        mut mint: impl FnMut() -> String,
+    ) -> Begun {
+        let mut rewrite = Rewrite::default();
+        let last = clock.saturating_sub(1);
+        if self.wants_milestone((now, age), last) {
+            rewrite.added.push(own_entry(owner, log, MILESTONE, mint(), last, now));
+        }
+
+        let (before, forgotten) =
+            self.horizon.as_ref().map_or((0, 0), |it| (it.clock, it.forgotten));
+        let most = handled.unwrap_or(clock).min(clock);
+        let at = self.newest(now.saturating_sub(age)).min(most).max(before);
+        let older = self.newest(now.saturating_sub(age.saturating_mul(2)));
+        let forgotten = older.min(at.saturating_sub(1)).max(forgotten);
+
+        let moves = at > 0
+            && self.horizon.as_ref().is_none_or(|it| (it.clock, it.forgotten) != (at, forgotten));
+        if !moves {
+            let horizon = self.horizon.clone();
+            return Begun { rewrite, horizon, thinning: self.thinning.last().cloned() };
+        }
+        let (horizon, thinning) = (Horizon { id: mint(), clock: at, forgotten }, mint());
+        rewrite.removed.extend(self.horizon.iter().map(|it| it.id.clone()));
+        rewrite.removed.extend(self.thinning.iter().cloned());
+        let is_past = |(tick, ..): &&(i64, i64, String)| *tick < forgotten;
+        rewrite.removed.extend(self.milestones.iter().filter(is_past).map(|it| it.2.clone()));
+        rewrite.added.push(horizon.entry(owner, log));
+        let tick = at.saturating_sub(1);
+        rewrite.added.push(own_entry(owner, log, THINNING, thinning.clone(), tick, now));
+        Begun { rewrite, horizon: Some(horizon), thinning: Some(thinning) }
+    }
+
+    /// One more than the tick of the newest milestone from before that time, or 0.
+    fn newest(&self, before: i64) -> i64 {
+        let old = self.milestones.iter().rfind(|(_, at, _)| *at < before);
+        old.map_or(0, |(tick, ..)| tick.saturating_add(1))
+    }
+
+    /// Whether the last tick needs a milestone: it has none, and the newest one is not of a moment ago.
+    fn wants_milestone(&self, (now, age): (i64, i64), last: i64) -> bool {
+        let moment = now.saturating_sub(age.checked_div(MILESTONES).unwrap_or(0));
+        let newest = self.milestones.last();
+        last >= 0
+            && newest.is_none_or(|(tick, at, _)| *tick < last && !(moment + 1..=now).contains(at))
+    }
+}
+
+fn is_of(entry: &Diff, object: &str) -> bool {
+    object_in(&entry.json_data).is_ok_and(|id| id == object)
+}
+
+/// An entry of the log's own.
+fn own_entry(owner: &Owner, log: &str, object: &str, id: String, tick: i64, at: i64) -> Diff {
+    Diff {
+        id,
+        owner: owner.as_str().to_owned(),
+        logical_clock: tick,
+        utc_timestamp: at,
+        operation: Operation::Update,
+        model: log.to_owned(),
+        json_data: encode(object, std::iter::empty()),
+    }
+}
