@@ -1,4 +1,4 @@
-//! Who is asking: the application's auth closure, with actix-web's own request at hand.
+//! The application's auth closure, which can use actix-web's own request.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -27,7 +27,7 @@ use mobync::{
 /// ```
 #[non_exhaustive]
 pub struct Credentials {
-    /// The request: its cookies, its extensions, the `app_data`, the session or identity in it.
+    /// The request: its cookies, its extensions, the `app_data`, its session or identity.
     pub request: HttpRequest,
     token: Token,
 }
@@ -37,10 +37,10 @@ impl Credentials {
         Self { request, token }
     }
 
-    /// The token of the `Authorization: Bearer` header, else the body's `auth_token`.
+    /// The token of the `Authorization: Bearer` header, or else the body's `auth_token`.
     ///
     /// # Errors
-    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
+    /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
         self.token.as_str()
     }
@@ -48,7 +48,7 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither token nor headers: they are secrets.
+        // The token and the headers are secrets.
         f.debug_struct("Credentials")
             .field("method", self.request.method())
             .field("uri", &self.request.path())
@@ -59,8 +59,8 @@ impl fmt::Debug for Credentials {
 /// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>`. Its
 /// future need not be `Send`.
 ///
-/// What it captures, such as a pool of connections, it hands each call a clone of; or it finds it in the
-/// request's `app_data`.
+/// If it captures something, such as a pool, it passes a clone to each call. It can also find such
+/// things in the request's `app_data`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an auth closure",
     label = "not an auth closure",
@@ -86,8 +86,8 @@ where
 
 type LocalBoxFuture = Pin<Box<dyn Future<Output = Result<Owner, AuthError>>>>;
 
-/// An auth closure with a name, to be kept in the `app_data` for [`Authenticated`](crate::Authenticated) and
-/// [`AuthenticatedOwner`](crate::AuthenticatedOwner). Cheap to clone; one serves all workers.
+/// An auth closure with a name, kept in the `app_data` for [`Authenticated`](crate::Authenticated) and
+/// [`AuthenticatedOwner`](crate::AuthenticatedOwner). It is cheap to clone, and one serves all workers.
 ///
 /// ```
 /// use mobync::Owner;

@@ -1,4 +1,4 @@
-//! What handlers of your own take.
+//! What handlers of your own extract.
 
 use std::{future::Future, pin::Pin};
 
@@ -16,12 +16,12 @@ use crate::{
 
 type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
 
-/// A sync request and whose it is, by the [`SharedAuth`](crate::SharedAuth) in the `app_data`.
+/// A sync request and its owner, by the [`SharedAuth`](crate::SharedAuth) in the `app_data`.
 ///
-/// The body may be as large as actix-web's [`PayloadConfig`](actix_web::web::PayloadConfig) in the `app_data` lets
-/// it: 256 KiB unless another limit is set. Other [`Limits`] than the usual ones are taken from the
-/// `app_data`, too. Mount the handler with [`web::to`](actix_web::web::to) or `Resource::to`, and methods other than POST are
-/// answered as the protocol has it.
+/// The body may have the size that actix-web's [`PayloadConfig`](actix_web::web::PayloadConfig) in the
+/// `app_data` allows: 256 KiB by default. Other [`Limits`] than the defaults are taken from the
+/// `app_data`, too. Mount the handler with [`web::to`](actix_web::web::to) or `Resource::to`, so that it
+/// also responds to methods other than POST as the protocol says.
 ///
 /// ```
 /// use actix_web::{App, web::{self, Data}};
@@ -32,7 +32,7 @@ type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
 ///     mobync: Data<Mobync<MemoryDatabase>>,
 ///     Authenticated { owner, request }: Authenticated,
 /// ) -> Result<Answer, SyncError> {
-///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
+///     let answer = mobync.answer(&owner, &request).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
@@ -46,7 +46,7 @@ type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Authenticated {
-    /// Who is asking.
+    /// The owner.
     pub owner: Owner,
     /// What the device sent.
     pub request: SyncRequest,
@@ -66,9 +66,9 @@ impl FromRequest for Authenticated {
     }
 }
 
-/// A sync request, for handlers that find out by themselves who is asking.
+/// A sync request, for handlers that find the owner by themselves.
 ///
-/// Its limit, and how to mount its handler, are as for [`Authenticated`].
+/// The limit and the way to mount the handler are those of [`Authenticated`].
 ///
 /// ```
 /// use actix_web::{App, web::{self, Data, ReqData}};
@@ -80,7 +80,7 @@ impl FromRequest for Authenticated {
 ///     owner: ReqData<Owner>, // left there by a middleware
 ///     SyncBody(request): SyncBody,
 /// ) -> Result<Answer, SyncError> {
-///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+///     Ok(Answer(mobync.answer(&owner, &request).await?))
 /// }
 ///
 /// let app = App::new()
@@ -101,7 +101,7 @@ impl FromRequest for SyncBody {
     }
 }
 
-/// Of a body's size, actix-web's own limit is all that counts here.
+/// Here actix-web's own limit on the size of a body replaces the core's.
 fn taken(request: &HttpRequest, payload: &mut dev::Payload) -> (HttpRequest, Configured, Limits) {
     let body = Configured::new(request, payload.take());
     (request.clone(), body, limits(request).max_body_bytes(usize::MAX))

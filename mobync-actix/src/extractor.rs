@@ -9,12 +9,11 @@ use crate::{Auth, Credentials, SyncError};
 
 type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>>>>;
 
-/// An auth closure that asks an extractor, and takes the owner from what it extracts.
+/// Makes an auth closure from an extractor. The closure gets the extracted value and returns the owner.
 ///
-/// The extractor sees the request, with what your middleware left in it, and not the `auth_token` of a
-/// body. What it rejects, devices hear of in the protocol's words: a [`SyncError`] as it is, and any other
-/// error by its status, as [`AuthError::of_status`] has it. So a redirection to a page to sign in at is a
-/// 401.
+/// The extractor sees the request, with everything that your middleware has added to it, but not the
+/// `auth_token` of a body. A rejection becomes an error of the protocol: a [`SyncError`] as it is, any
+/// other error by its status, see [`AuthError::of_status`]. So a redirect to a login page becomes a 401.
 ///
 /// ```
 /// use std::future::{Ready, ready};

@@ -14,11 +14,11 @@ use mobync::{Database, Mobync, Rules, http::LiveEndpoint};
 
 use crate::{Auth, Credentials, payload, response};
 
-/// `GET /sync/live`, which tells devices when to sync; to be mounted beside the
+/// `GET /sync/live`, which notifies devices when to sync. Mount it beside the
 /// [`service`](crate::service).
 ///
-/// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the
-/// server is told to stop, so end them then:
+/// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the server
+/// shuts down, so close them then:
 ///
 /// ```no_run
 /// use actix_web::{App, HttpServer};
@@ -60,7 +60,7 @@ where
 
 /// The live route, made by [`live`].
 ///
-/// It takes every method, and answers those other than GET and HEAD by itself, as the protocol has it.
+/// It accepts every method, and responds to those other than GET and HEAD as the protocol says.
 ///
 /// ```
 /// use std::time::Duration;
@@ -81,25 +81,25 @@ pub struct LiveService<D, R, A> {
 }
 
 impl<D, R, A> LiveService<D, R, A> {
-    /// Its path, in place of `/sync/live`.
+    /// Sets the path. The default is `/sync/live`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// As [`LiveEndpoint::heartbeat`]: 15 seconds unless set.
+    /// See [`LiveEndpoint::heartbeat`]. The default is 15 seconds.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.endpoint = self.endpoint.heartbeat(interval);
         self
     }
 
-    /// As [`LiveEndpoint::max_age`]: an hour unless set.
+    /// See [`LiveEndpoint::max_age`]. The default is one hour.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.endpoint = self.endpoint.max_age(age);
         self
     }
 
-    /// As [`LiveEndpoint::max_listeners`]: 256 for each owner unless set.
+    /// See [`LiveEndpoint::max_listeners`]. The default is 256 for each owner.
     pub fn max_listeners(mut self, most: usize) -> Self {
         self.endpoint = self.endpoint.max_listeners(most);
         self

@@ -1,4 +1,4 @@
-//! Who is asking, for handlers of your own that need no sync request.
+//! The owner and the token, for handlers of your own that need no sync request.
 
 use std::{
     fmt,
@@ -14,11 +14,11 @@ use mobync::{
 
 use crate::{Credentials, SharedAuth, SyncError, payload};
 
-/// Whose request it is, by the [`SharedAuth`] in the `app_data`: for routes without a body, such as one
-/// that reads records.
+/// The owner of a request, by the [`SharedAuth`] in the `app_data`. For routes without a body, such as
+/// one that reads records.
 ///
-/// Whom the closure does not let in hears the same as on the sync route, to the byte. There is no body
-/// whose `auth_token` would count.
+/// If the closure refuses, the response has the same bytes as that of the sync route. A token in a body
+/// (`auth_token`) is not read.
 ///
 /// ```
 /// use actix_web::{App, web};
@@ -49,7 +49,7 @@ impl FromRequest for AuthenticatedOwner {
     }
 }
 
-/// Asks the application's closure, which may be kept in one of actix-web's two usual ways.
+/// Calls the application's closure, which may be stored in either of actix-web's two usual ways.
 pub(crate) async fn ask(credentials: Credentials) -> Result<Owner, AuthError> {
     let request = credentials.request.clone();
     let shared = || request.app_data::<web::Data<SharedAuth>>().map(|auth| &***auth);
@@ -63,7 +63,7 @@ pub(crate) async fn ask(credentials: Credentials) -> Result<Owner, AuthError> {
 
 /// The token of a request's `Authorization: Bearer` header, for any handler.
 ///
-/// Without one the answer is the sync route's 401, to the byte.
+/// Without a token, the response is the sync route's 401, with the same bytes.
 ///
 /// ```
 /// use actix_web::{App, HttpResponse, web};

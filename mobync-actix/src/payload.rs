@@ -1,4 +1,4 @@
-//! What the core reads of actix-web's requests.
+//! What the core reads from actix-web's requests.
 
 use std::{
     cell::{Cell, RefCell},
@@ -33,7 +33,7 @@ pub(crate) fn head(request: &HttpRequest) -> Head<'_> {
         content_type: value(header::CONTENT_TYPE),
         content_length: value(header::CONTENT_LENGTH),
         content_encodings: encodings.map(HeaderValue::as_bytes).collect(),
-        // actix-web has told the client to go on before it calls anybody.
+        // actix-web has sent `100 Continue` before it calls any handler.
         expects: false,
     }
 }
@@ -44,19 +44,19 @@ pub(crate) fn token(request: &HttpRequest) -> Token {
     Token::of_headers(authorizations.map(HeaderValue::as_bytes))
 }
 
-/// The limits in the `app_data`, in one of the two usual ways, else the process's.
+/// The limits in the `app_data`, stored in either of the two usual ways, or else those of the process.
 pub(crate) fn limits(request: &HttpRequest) -> Limits {
     let shared = || request.app_data::<web::Data<Limits>>().map(|limits| &***limits);
     request.app_data().or_else(shared).cloned().unwrap_or_default()
 }
 
-/// Whether the application has set a limit of actix-web's own, in one of the two usual ways.
+/// Whether the application has set a limit of actix-web's own, in either of the two usual ways.
 pub(crate) fn has_config(request: &HttpRequest) -> bool {
     request.app_data::<PayloadConfig>().is_some()
         || request.app_data::<web::Data<PayloadConfig>>().is_some()
 }
 
-/// A body as it comes.
+/// A body as it arrives.
 pub(crate) struct Raw(BodyStream<dev::Payload>);
 
 impl Raw {
@@ -78,11 +78,11 @@ impl Body for Raw {
     }
 }
 
-/// A body within the application's `PayloadConfig`, else actix-web's 256 KiB. What is beyond can still
-/// be read.
+/// A body within the application's `PayloadConfig`, or else actix-web's 256 KiB. The bytes beyond it can
+/// still be read.
 ///
-/// The limit is known to actix-web alone, which gives the body as one piece. Until then this yields
-/// empty pieces, so that a body that comes slowly is not taken for one that does not come.
+/// Only actix-web knows the limit, and it returns the body in one piece. Until then this yields empty
+/// pieces, so that a slow body is not mistaken for a silent one.
 pub(crate) struct Configured {
     extracted: Option<Extraction>,
     raw: Rc<RefCell<Raw>>,

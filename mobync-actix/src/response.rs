@@ -12,7 +12,7 @@ use mobync::{
     http::{AnswerBody, AuthError, failed, respond},
 };
 
-/// The answer to a sync that went well, as a response.
+/// The response to a successful sync.
 ///
 /// ```
 /// use actix_web::{Responder, test::TestRequest};
@@ -34,9 +34,9 @@ impl Responder for Answer {
     }
 }
 
-/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
-/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
-/// nothing of a database's cause, which is logged.
+/// The error response of a failed request. In a handler, `?` makes it from an [`Error`], an
+/// [`AuthError`], an [`InvalidOwner`] or a [`DatabaseError`]. A busy database becomes a 503 with
+/// `Retry-After`. The cause is logged, and not sent to the client.
 ///
 /// ```
 /// use actix_web::ResponseError;
@@ -82,7 +82,7 @@ pub(crate) fn convert(response: http::Response<impl MessageBody + 'static>) -> H
     let (parts, body) = response.into_parts();
     let mut converted = HttpResponse::build(status(parts.status));
     for (name, value) in &parts.headers {
-        // actix-web tells the length by itself, of what its middleware has made of the body.
+        // actix-web itself sets the length, after its middleware has changed the body.
         if name.as_str() != header::CONTENT_LENGTH.as_str() {
             converted.append_header((name.as_str(), value.as_bytes()));
         }
@@ -90,7 +90,7 @@ pub(crate) fn convert(response: http::Response<impl MessageBody + 'static>) -> H
     converted.body(body)
 }
 
-/// A large answer goes out in parts, whose length is known.
+/// A large response is sent in parts. Its length is known.
 pub(crate) fn convert_answer(response: http::Response<AnswerBody>) -> HttpResponse {
     let (parts, body) = response.into_parts();
     match body.try_into_bytes() {

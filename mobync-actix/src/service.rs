@@ -20,8 +20,8 @@ use crate::{
 
 /// `POST /sync`, for `App::new().service(..)`, a scope, or a function that `configure`s.
 ///
-/// `auth` tells from a request's [`Credentials`] who the owner is. Make one [`Mobync`], and let every
-/// worker have a clone of it. Where an extractor of yours knows who is asking, the closure is
+/// `auth` determines the owner from a request's [`Credentials`]. Make one [`Mobync`], and give each
+/// worker a clone of it. If you already have an extractor for the user, use
 /// [`from_extractor`](crate::from_extractor).
 ///
 /// ```
@@ -36,8 +36,8 @@ use crate::{
 /// # let _ = app;
 /// ```
 ///
-/// A closure that holds something, such as a pool of connections, hands each request a clone of it;
-/// or it finds it in the request's `app_data`:
+/// A closure that captures something, such as a pool, passes a clone of it to each request. It can also
+/// find it in the request's `app_data`:
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -72,7 +72,7 @@ where
 
 /// The sync route, made by [`service`].
 ///
-/// It takes every method, and answers those other than POST by itself, as the protocol has it.
+/// It accepts every method, and responds to those other than POST as the protocol says.
 ///
 /// ```
 /// use actix_web::App;
@@ -93,22 +93,22 @@ pub struct SyncService<D, R, A> {
 }
 
 impl<D, R, A> SyncService<D, R, A> {
-    /// Its path, in place of `/sync`.
+    /// Sets the path. The default is `/sync`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into();
         self
     }
 
-    /// What requests and answers may take. Unless set, it is the [`Limits`] in the `app_data`, and where
-    /// there are none, [`Limits::default`]. Make them outside the application's factory, or each worker
-    /// has budgets of its own.
+    /// Sets the limits of requests and responses. The default is the [`Limits`] in the `app_data`, or
+    /// else [`Limits::default`]. Make them outside the application's factory. Otherwise each worker has
+    /// budgets of its own.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = Some(limits);
         self
     }
 
-    /// The greatest size of a request's body, in bytes. Unless set, it is that of the
-    /// [`PayloadConfig`](web::PayloadConfig) in the `app_data`, and where there is none, that of the
+    /// Sets the greatest size of a request's body, in bytes. The default is that of the
+    /// [`PayloadConfig`](web::PayloadConfig) in the `app_data`, or else that of the
     /// [limits](Self::limits).
     pub fn max_body_bytes(mut self, bytes: usize) -> Self {
         self.max_body_bytes = Some(bytes);

@@ -27,7 +27,7 @@ async fn authenticated(
     mobync: Data<Mobync<MemoryDatabase>>,
     Authenticated { owner, request }: Authenticated,
 ) -> Result<Answer, SyncError> {
-    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+    Ok(Answer(mobync.answer(&owner, &request).await?))
 }
 
 /// Finds the owner by itself.
@@ -39,7 +39,7 @@ async fn by_header(
     let user = http.headers().get("x-user").and_then(|user| user.to_str().ok());
     let user = user.ok_or_else(|| AuthError::unauthenticated("Say who you are."))?;
     let owner = Owner::new(user).map_err(AuthError::from)?;
-    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+    Ok(Answer(mobync.answer(&owner, &request).await?))
 }
 
 fn app(config: &mut ServiceConfig) {
@@ -62,6 +62,8 @@ async fn a_handler_with_an_owner_answers_like_the_service_to_the_byte() {
         || post("/sync", "[]"),
         || post("/sync", r#"{"logical_clock": 0, "diffs": []}"#),
         || post("/sync", r#"{"auth_token": "ada", "logical_clock": 9, "diffs": []}"#),
+        || post("/sync", nothing().replace('{', r#"{"head": "", "limit": 1, "#)),
+        || post("/sync", r#"{"auth_token": "ada", "logical_clock": 1, "head": "x", "diffs": []}"#),
         || TestRequest::post().uri("/sync").set_payload("{}"),
         || TestRequest::get().uri("/sync"),
     ] {

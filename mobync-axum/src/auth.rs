@@ -12,12 +12,12 @@ use crate::SyncError;
 
 type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>> + Send>>;
 
-/// An auth closure that asks an extractor, and takes the owner from what it extracts.
+/// Makes an auth closure from an extractor. The closure gets the extracted value and returns the owner.
 ///
-/// The extractor sees the request's head, with what your middleware left in it, and not the
-/// `auth_token` of a body. What it rejects, devices hear of in the protocol's words: a [`SyncError`] as it
-/// is, and any other rejection by its status, as [`AuthError::of_status`] has it. So a redirection to a
-/// page to sign in at is a 401.
+/// The extractor sees the request's head, with everything that your middleware has added to it, but not
+/// the `auth_token` of a body. A rejection becomes an error of the protocol: a [`SyncError`] as it is,
+/// any other rejection by its status, see [`AuthError::of_status`]. So a redirect to a login page
+/// becomes a 401.
 ///
 /// ```
 /// use axum::{Router, extract::FromRequestParts, http::{StatusCode, request::Parts}};
@@ -51,7 +51,7 @@ where
     from_extractor_with_state((), owner)
 }
 
-/// An auth closure as [`from_extractor`], for an extractor that needs the application's state.
+/// As [`from_extractor`], for an extractor that needs the application's state.
 ///
 /// ```
 /// use axum::{
@@ -103,7 +103,7 @@ where
 
 fn explain(rejection: impl IntoResponse + 'static) -> AuthError {
     let mut rejection = Some(rejection);
-    // Not a copy: what an error is caused by cannot be copied.
+    // The source is not copied, because errors cannot be cloned.
     let known = (&mut rejection as &mut dyn Any).downcast_mut::<Option<SyncError>>();
     if let Some(SyncError(error)) = known.and_then(Option::take) {
         return error.into();

@@ -1,4 +1,4 @@
-//! A body within axum's own limit, of which what is beyond can still be read.
+//! A body with axum's own limit. The bytes beyond the limit can still be read.
 
 use std::{
     pin::Pin,
@@ -14,13 +14,13 @@ use axum::{
 };
 use http_body::{Frame, SizeHint};
 
-/// A body that fails once where axum's limit cuts it off, and goes on with the rest.
+/// A body that fails once at axum's limit, and then continues with the rest.
 pub(crate) struct Limited {
     limited: Option<Body>,
     whole: Shared,
 }
 
-/// A body that two know.
+/// A body with two owners.
 #[derive(Clone)]
 struct Shared(Arc<Mutex<Body>>);
 

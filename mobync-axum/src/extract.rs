@@ -1,4 +1,4 @@
-//! What handlers of your own take.
+//! What handlers of your own extract.
 
 use axum::extract::{FromRef, FromRequest, Request};
 use mobync::{
@@ -8,12 +8,12 @@ use mobync::{
 
 use crate::{SyncError, body::Limited};
 
-/// A sync request and whose it is, by the [`SharedAuth`] in the router's state.
+/// A sync request and its owner, by the [`SharedAuth`] in the router's state.
 ///
-/// The body may be as large as axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) lets it:
-/// 2 MB unless another limit is set. Other [`Limits`] than the usual ones are taken from the request's
-/// extensions. Mount the handler with [`any`](axum::routing::any), and methods other than POST are
-/// answered as the protocol has it, too.
+/// The body may have the size that axum's [`DefaultBodyLimit`](axum::extract::DefaultBodyLimit) allows:
+/// 2 MB by default. Other [`Limits`] than the defaults are taken from the request's extensions. Mount
+/// the handler with [`any`](axum::routing::any), so that it also responds to methods other than POST as
+/// the protocol says.
 ///
 /// ```
 /// use axum::{Router, extract::{FromRef, State}, routing::any};
@@ -30,7 +30,7 @@ use crate::{SyncError, body::Limited};
 ///     State(mobync): State<Mobync<MemoryDatabase>>,
 ///     Authenticated { owner, request }: Authenticated,
 /// ) -> Result<Answer, SyncError> {
-///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
+///     let answer = mobync.answer(&owner, &request).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
@@ -42,7 +42,7 @@ use crate::{SyncError, body::Limited};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Authenticated {
-    /// Who is asking.
+    /// The owner.
     pub owner: Owner,
     /// What the device sent.
     pub request: SyncRequest,
@@ -66,9 +66,9 @@ where
     }
 }
 
-/// A sync request, for handlers that find out by themselves who is asking.
+/// A sync request, for handlers that find the owner by themselves.
 ///
-/// Its limit, and how to mount its handler, are as for [`Authenticated`].
+/// The limit and the way to mount the handler are those of [`Authenticated`].
 ///
 /// ```
 /// use axum::{Extension, Router, extract::State, routing::any};
@@ -80,7 +80,7 @@ where
 ///     Extension(owner): Extension<Owner>, // left there by a middleware
 ///     SyncBody(request): SyncBody,
 /// ) -> Result<Answer, SyncError> {
-///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+///     Ok(Answer(mobync.answer(&owner, &request).await?))
 /// }
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());
@@ -99,7 +99,7 @@ impl<S: Send + Sync> FromRequest<S> for SyncBody {
     }
 }
 
-/// Handlers have axum's own limit of a body's size, and none of the core's.
+/// In handlers, axum's own limit on the size of a body replaces the core's.
 fn limits(request: &Request) -> Limits {
     let limits = request.extensions().get::<Limits>().cloned().unwrap_or_default();
     limits.max_body_bytes(usize::MAX)

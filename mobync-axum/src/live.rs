@@ -9,11 +9,11 @@ use mobync::{
     http::{Auth, LiveEndpoint},
 };
 
-/// `GET /sync/live`, which tells devices when to sync; to be merged or nested like the
+/// `GET /sync/live`, which notifies devices when to sync. Merge or nest it like the
 /// [`router`](crate::router).
 ///
-/// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the
-/// server is told to stop, so end them then:
+/// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the server
+/// shuts down, so close them then:
 ///
 /// ```no_run
 /// use axum::Router;

@@ -1,4 +1,4 @@
-//! Who is asking, for handlers of your own that need no sync request.
+//! The owner and the token, for handlers of your own that need no sync request.
 
 use std::fmt;
 
@@ -13,11 +13,11 @@ use mobync::{
 
 use crate::SyncError;
 
-/// Whose request it is, by the [`SharedAuth`] in the router's state: for routes without a body, such as
-/// one that reads records.
+/// The owner of a request, by the [`SharedAuth`] in the router's state. For routes without a body, such
+/// as one that reads records.
 ///
-/// Whom the closure does not let in hears the same as on the sync route, to the byte. There is no body
-/// whose `auth_token` would count.
+/// If the closure refuses, the response has the same bytes as that of the sync route. A token in a body
+/// (`auth_token`) is not read.
 ///
 /// ```
 /// use axum::{Router, extract::FromRef, routing::get};
@@ -56,7 +56,7 @@ where
 
 /// The token of a request's `Authorization: Bearer` header, for any handler.
 ///
-/// Without one the answer is the sync route's 401, to the byte.
+/// Without a token, the response is the sync route's 401, with the same bytes.
 ///
 /// ```
 /// use axum::{Router, routing::delete};

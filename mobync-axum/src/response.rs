@@ -9,7 +9,7 @@ use mobync::{
     http::{AuthError, failed, respond},
 };
 
-/// The answer to a sync that went well, as a response.
+/// The response to a successful sync.
 ///
 /// ```
 /// use axum::response::IntoResponse;
@@ -28,9 +28,9 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
-/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
-/// nothing of a database's cause, which is logged.
+/// The error response of a failed request. In a handler, `?` makes it from an [`Error`], an
+/// [`AuthError`], an [`InvalidOwner`] or a [`DatabaseError`]. A busy database becomes a 503 with
+/// `Retry-After`. The cause is logged, and not sent to the client.
 ///
 /// ```
 /// use axum::response::IntoResponse;

@@ -11,9 +11,9 @@ use mobync::{
 
 /// `POST /sync`, to be merged or nested into a `Router` with any state.
 ///
-/// `auth` tells from a request's [`Credentials`](mobync::http::Credentials) who the owner is. For another path or another
-/// greatest body size, mount a [`route`]; where an extractor of yours knows who is asking, the closure is
-/// [`from_extractor`](crate::from_extractor).
+/// `auth` determines the owner from a request's [`Credentials`](mobync::http::Credentials). For another
+/// path or another limit on the body, mount a [`route`]. If you already have an extractor for the user,
+/// use [`from_extractor`](crate::from_extractor).
 ///
 /// ```
 /// use axum::Router;
@@ -26,7 +26,7 @@ use mobync::{
 /// let app: Router = Router::new().nest("/api", sync); // POST /api/sync
 /// ```
 ///
-/// A closure that holds something, such as a pool of connections, hands each request a clone of it:
+/// A closure that captures something, such as a pool, passes a clone of it to each request:
 ///
 /// ```
 /// use std::{collections::HashMap, sync::Arc};
@@ -56,8 +56,8 @@ where
 
 /// An endpoint as a route, for a path of your choice.
 ///
-/// It takes every method, and answers those other than POST by itself, as the protocol has it. Its
-/// limit is [`Endpoint::max_body_bytes`]; axum's `DefaultBodyLimit` is for extractors, and does not
+/// It accepts every method, and responds to those other than POST as the protocol says. Its limit is
+/// [`Endpoint::max_body_bytes`]. axum's `DefaultBodyLimit` applies to extractors only, and does not
 /// change it.
 ///
 /// ```

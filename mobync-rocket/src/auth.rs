@@ -1,4 +1,4 @@
-//! Who is asking: the application's auth closure, with Rocket's own request at hand.
+//! The application's auth closure, which can use Rocket's own request.
 
 use std::{fmt, sync::Arc};
 
@@ -34,10 +34,10 @@ impl<'a, 'r> Credentials<'a, 'r> {
         Self { request, token }
     }
 
-    /// The token of the `Authorization: Bearer` header, else the body's `auth_token`.
+    /// The token of the `Authorization: Bearer` header, or else the body's `auth_token`.
     ///
     /// # Errors
-    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
+    /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
         self.token.as_str()
     }
@@ -45,7 +45,7 @@ impl<'a, 'r> Credentials<'a, 'r> {
 
 impl fmt::Debug for Credentials<'_, '_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither token nor headers: they are secrets.
+        // The token and the headers are secrets.
         f.debug_struct("Credentials")
             .field("method", &self.request.method())
             .field("uri", &self.request.uri().path())
@@ -56,8 +56,9 @@ impl fmt::Debug for Credentials<'_, '_> {
 /// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>` whose
 /// future is `Send`.
 ///
-/// Rocket's requests are borrowed, so an `async` closure cannot borrow what it captures, too. Have it
-/// [managed](rocket::Rocket::manage), and look it up: `credentials.request.rocket().state::<Users>()`.
+/// Rocket's requests are borrowed, so an `async` closure cannot also borrow what it captures. Put such
+/// things into [managed state](rocket::Rocket::manage) and look them up:
+/// `credentials.request.rocket().state::<Users>()`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an auth closure",
     label = "not an auth closure",
@@ -75,8 +76,8 @@ type Shared = dyn for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Ow
     + Send
     + Sync;
 
-/// An auth closure with a name, to be managed as state for [`Authenticated`](crate::Authenticated) and
-/// [`AuthenticatedOwner`](crate::AuthenticatedOwner). Cheap to clone.
+/// An auth closure with a name, managed as state for [`Authenticated`](crate::Authenticated) and
+/// [`AuthenticatedOwner`](crate::AuthenticatedOwner). It is cheap to clone.
 ///
 /// ```
 /// use mobync::Owner;

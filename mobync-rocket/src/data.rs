@@ -1,4 +1,4 @@
-//! What the core reads of Rocket's requests and data.
+//! What the core reads from Rocket's requests and data.
 
 use std::{
     io,
@@ -15,13 +15,13 @@ use rocket::{
     tokio::io::{AsyncRead, ReadBuf},
 };
 
-/// How many bytes Rocket itself reads of a body before it calls anybody.
+/// How many bytes of a body Rocket itself reads before it calls any handler.
 const PEEKED: usize = 14;
 
-/// How much is read at once, in bytes.
+/// How many bytes are read at once.
 const CHUNK: usize = 8 * 1024;
 
-/// The managed limits, else the process's, with the limit `mobync` of Rocket's configuration.
+/// The managed limits, or else those of the process, with the limit `mobync` of Rocket's configuration.
 pub(crate) fn limits(request: &Request<'_>) -> Limits {
     let limits = request.rocket().state::<Limits>().cloned().unwrap_or_default();
     match request.limits().get("mobync") {
@@ -44,12 +44,12 @@ pub(crate) fn head<'r>(request: &'r Request<'_>) -> Head<'r> {
         content_type: value("content-type"),
         content_length: value("content-length"),
         content_encodings: headers.get("content-encoding").map(str::as_bytes).collect(),
-        // Rocket has told the client to go on when it peeked.
+        // Rocket has sent `100 Continue` when it peeked.
         expects: false,
     }
 }
 
-/// A body as it comes.
+/// A body as it arrives.
 pub(crate) struct Raw<'r> {
     stream: DataStream<'r>,
     is_known_whole: bool,
@@ -79,7 +79,7 @@ impl Body for Raw<'_> {
         let read = buffer.filled();
         self.read += read.len();
         Poll::Ready(match read.len() {
-            // Rocket keeps to itself that a body has broken off while it peeked.
+            // Rocket does not report that a body has ended too early while it peeked.
             0 if !self.is_known_whole && self.read < PEEKED => {
                 Some(Err(io::ErrorKind::UnexpectedEof.into()))
             }

@@ -1,4 +1,4 @@
-//! The sync route as a fairing, which Rocket's configuration has a say in.
+//! The sync route as a fairing, which can be configured in Rocket's configuration.
 
 use mobync::{Database, Mobync, Rules};
 use rocket::{
@@ -16,8 +16,8 @@ use crate::{
 
 /// `POST /sync`, for `rocket::build().attach(..)`.
 ///
-/// `auth` tells from a request's [`Credentials`](crate::Credentials) who the owner is; where a guard of yours knows, it
-/// is [`from_guard`](crate::from_guard). Path and limit come from Rocket's
+/// `auth` determines the owner from a request's [`Credentials`](crate::Credentials). If you already have
+/// a guard for the user, use [`from_guard`](crate::from_guard). Path and limit come from Rocket's
 /// configuration, for example from `Rocket.toml`:
 ///
 /// ```toml
@@ -28,11 +28,11 @@ use crate::{
 /// mobync = "1 MiB" # 16 MiB unless set
 /// ```
 ///
-/// Other [`Limits`](mobync::http::Limits) of time and memory than the usual ones are managed as state:
+/// Other [`Limits`](mobync::http::Limits) of time and memory than the defaults are managed as state:
 /// `rocket::build().manage(Limits::new().silence(..))`.
 ///
-/// A configuration that cannot be right, or a path that another route of the application has, fails
-/// the ignition. Everything else is as for [`routes`](crate::routes).
+/// An invalid configuration, or a path that collides with another route, fails the ignition. Everything
+/// else is as for [`routes`](crate::routes).
 ///
 /// ```
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
@@ -45,7 +45,7 @@ use crate::{
 /// # let _ = rocket;
 /// ```
 ///
-/// An `async fn` is an auth closure, too, and it can look anything up in Rocket:
+/// An `async fn` can be the auth closure, too. It can look up anything in Rocket:
 ///
 /// ```
 /// use std::collections::HashMap;
@@ -107,7 +107,7 @@ impl<D: Database, R: Rules> Fairing for SyncRoutes<D, R> {
     }
 }
 
-/// Where to mount, as the configuration says.
+/// Where to mount, according to the configuration.
 fn path(rocket: &Rocket<Build>) -> Result<Origin<'static>, String> {
     let config = match rocket.figment().extract_inner("mobync") {
         Ok(config) => config,
@@ -117,7 +117,7 @@ fn path(rocket: &Rocket<Build>) -> Result<Origin<'static>, String> {
     mount_point(config.path)
 }
 
-/// A path as one that routes can be mounted at.
+/// A path in the form in which routes can be mounted.
 pub(crate) fn mount_point(path: String) -> Result<Origin<'static>, String> {
     match Origin::parse_owned(path) {
         Ok(path) if path.query().is_none() => Ok(path),

@@ -12,11 +12,11 @@ use rocket::{
 
 use crate::{Auth, Credentials, SyncError};
 
-/// An auth closure that asks a guard, and takes the owner from what it gives.
+/// Makes an auth closure from a guard. The closure gets the guard's value and returns the owner.
 ///
-/// The guard sees the request, and not the `auth_token` of a body. What it rejects, devices hear of in the
-/// protocol's words: a [`SyncError`] as it is, and any other error, or a forward, by its status, as
-/// [`AuthError::of_status`] has it.
+/// The guard sees the request, but not the `auth_token` of a body. A failure becomes an error of the
+/// protocol: a [`SyncError`] as it is, any other error or a forward by its status, see
+/// [`AuthError::of_status`].
 ///
 /// ```
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
@@ -46,7 +46,7 @@ use crate::{Auth, Credentials, SyncError};
 /// # let _ = rocket;
 /// ```
 ///
-/// A guard that borrows from the request, such as `&User`, is asked for by an `async fn`:
+/// A guard that borrows from the request, such as `&User`, needs an `async fn`:
 ///
 /// ```
 /// use mobync::{Owner, http::AuthError};
@@ -81,7 +81,7 @@ where
     })
 }
 
-/// Tells the compiler how long the future lives, which it does not find out by itself.
+/// Tells the compiler how long the future lives, which it does not infer.
 fn boxed<F>(closure: F) -> F
 where
     F: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>,
@@ -90,7 +90,7 @@ where
 }
 
 fn explain<X: 'static>(status: Status, error: X) -> AuthError {
-    // Not a copy: what an error is caused by cannot be copied.
+    // The source is not copied, because errors cannot be cloned.
     let mut error = Some(error);
     let known = (&mut error as &mut dyn Any).downcast_mut::<Option<SyncError>>();
     match known.and_then(Option::take) {

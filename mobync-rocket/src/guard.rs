@@ -1,4 +1,4 @@
-//! What handlers of your own take.
+//! The guards for handlers of your own.
 
 use mobync::{
     Owner, SyncRequest,
@@ -17,11 +17,12 @@ use crate::{
     response,
 };
 
-/// A sync request and whose it is, by the managed [`SharedAuth`], without which Rocket does not ignite.
+/// A sync request and its owner, by the managed [`SharedAuth`]. Without a `SharedAuth`, Rocket does not
+/// ignite.
 ///
-/// The body may be as large as the limit `mobync` of Rocket's configuration lets it, else 16 MiB; other
-/// [`Limits`](mobync::http::Limits) than the usual ones are managed as state. Take it as a `Result`, as
-/// with any guard whose failure you answer: without that, Rocket's catchers do.
+/// The body may have the size that the limit `mobync` of Rocket's configuration allows: 16 MiB by
+/// default. Other [`Limits`](mobync::http::Limits) than the defaults are managed as state. Take it as a
+/// `Result` and return its error. Otherwise Rocket's catchers respond.
 ///
 /// ```
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
@@ -34,7 +35,7 @@ use crate::{
 ///     sync: Result<Authenticated, SyncError>,
 /// ) -> Result<Answer, SyncError> {
 ///     let Authenticated { owner, request } = sync?;
-///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
+///     let answer = mobync.answer(&owner, &request).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
@@ -47,7 +48,7 @@ use crate::{
 /// ```
 #[derive(Clone, Debug)]
 pub struct Authenticated {
-    /// Who is asking.
+    /// The owner.
     pub owner: Owner,
     /// What the device sent.
     pub request: SyncRequest,
@@ -75,9 +76,9 @@ async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenti
     Ok(Authenticated { owner, request })
 }
 
-/// A sync request, for handlers that find out by themselves who is asking.
+/// A sync request, for handlers that find the owner by themselves.
 ///
-/// Its limit, and why to take it as a `Result`, are as for [`Authenticated`].
+/// The limit, and the reason to take it as a `Result`, are those of [`Authenticated`].
 ///
 /// ```
 /// use mobync::{Mobync, Owner, http::AuthError, memory::MemoryDatabase};
@@ -94,7 +95,7 @@ async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenti
 ///     let user = user.ok_or_else(|| AuthError::unauthenticated("Sign in first."))?;
 ///     let owner = Owner::new(user.value())?;
 ///     let SyncBody(request) = body?;
-///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+///     Ok(Answer(mobync.answer(&owner, &request).await?))
 /// }
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());

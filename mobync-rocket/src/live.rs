@@ -1,4 +1,4 @@
-//! The live route as a fairing, which ends the streams when Rocket is told to stop.
+//! The live route as a fairing, which ends the streams when Rocket shuts down.
 
 use std::{fmt, io::Cursor, sync::Arc, time::Duration};
 
@@ -21,9 +21,9 @@ use crate::{
     route::{is_exact, routes_of},
 };
 
-/// `GET /sync/live`, which tells devices when to sync; for `rocket::build().attach(..)`.
+/// `GET /sync/live`, which notifies devices when to sync, for `rocket::build().attach(..)`.
 ///
-/// `mobync` must be a clone of the one that syncs. When Rocket is told to stop, the streams end.
+/// `mobync` must be a clone of the one that syncs. When Rocket shuts down, the streams end.
 ///
 /// ```
 /// use mobync::{Mobync, Owner, http::AuthError, memory::MemoryDatabase};
@@ -55,9 +55,8 @@ where
 
 /// The live route, made by [`live`].
 ///
-/// A path that cannot be right, or that another route of the application has, fails the ignition.
-/// Methods other than GET and HEAD are answered as the protocol has it, unless the application has
-/// routes of its own for them.
+/// An invalid path, or one that collides with another route, fails the ignition. Methods other than GET
+/// and HEAD get the responses of the protocol, unless the application has routes of its own for them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -80,25 +79,25 @@ pub struct LiveFairing<D, R> {
 }
 
 impl<D, R> LiveFairing<D, R> {
-    /// Its path, in place of `/sync/live`.
+    /// Sets the path. The default is `/sync/live`.
     pub fn path(mut self, path: impl Into<String>) -> Self {
         self.path = path.into().into();
         self
     }
 
-    /// As [`LiveEndpoint::heartbeat`]: 15 seconds unless set.
+    /// See [`LiveEndpoint::heartbeat`]. The default is 15 seconds.
     pub fn heartbeat(mut self, interval: Duration) -> Self {
         self.endpoint = self.endpoint.heartbeat(interval);
         self
     }
 
-    /// As [`LiveEndpoint::max_age`]: an hour unless set.
+    /// See [`LiveEndpoint::max_age`]. The default is one hour.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.endpoint = self.endpoint.max_age(age);
         self
     }
 
-    /// As [`LiveEndpoint::max_listeners`]: 256 for each owner unless set.
+    /// See [`LiveEndpoint::max_listeners`]. The default is 256 for each owner.
     pub fn max_listeners(mut self, most: usize) -> Self {
         self.endpoint = self.endpoint.max_listeners(most);
         self

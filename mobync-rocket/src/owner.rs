@@ -1,4 +1,4 @@
-//! Who is asking, for handlers of your own that need no sync request.
+//! The owner and the token, for handlers of your own that need no sync request.
 
 use std::fmt;
 
@@ -14,12 +14,11 @@ use rocket::{
 
 use crate::{Credentials, SharedAuth, SyncError, data, response};
 
-/// Whose request it is, by the managed [`SharedAuth`], without which Rocket does not ignite: for routes
-/// without a body, such as one that reads records.
+/// The owner of a request, by the managed [`SharedAuth`], without which Rocket does not ignite. For
+/// routes without a body, such as one that reads records.
 ///
-/// Whom the closure does not let in hears the same as on the sync route, to the byte, where you take it as
-/// a `Result` and return its error: without that, Rocket's catchers answer. There is no body whose
-/// `auth_token` would count.
+/// Take it as a `Result` and return its error: then a refusal has the same bytes as that of the sync
+/// route. Otherwise Rocket's catchers respond. A token in a body (`auth_token`) is not read.
 ///
 /// ```
 /// use mobync::Owner;
@@ -56,7 +55,7 @@ impl Sentinel for AuthenticatedOwner {
     }
 }
 
-/// Asks the application's closure.
+/// Calls the application's closure.
 pub(crate) async fn ask(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
     match credentials.request.rocket().state::<SharedAuth>() {
         Some(auth) => auth.authenticate(credentials).await,
@@ -66,7 +65,8 @@ pub(crate) async fn ask(credentials: Credentials<'_, '_>) -> Result<Owner, AuthE
 
 /// The token of a request's `Authorization: Bearer` header, for any handler.
 ///
-/// Without one its error is the sync route's 401, to the byte, if you take it as a `Result` and return it.
+/// Take it as a `Result` and return its error: without a token that is the sync route's 401, with the
+/// same bytes.
 ///
 /// ```
 /// use mobync_rocket::{BearerToken, SyncError};

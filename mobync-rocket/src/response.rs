@@ -20,7 +20,7 @@ use rocket::{
     tokio::io::{AsyncRead, AsyncSeek, ReadBuf},
 };
 
-/// The answer to a sync that went well, as a response.
+/// The response to a successful sync.
 #[derive(Clone, Debug)]
 pub struct Answer(pub SyncResponse);
 
@@ -30,11 +30,11 @@ impl<'r> Responder<'r, 'static> for Answer {
     }
 }
 
-/// Why a request failed, as a response. In a handler, `?` makes it from an [`Error`], an [`AuthError`], an
-/// [`InvalidOwner`] or a [`DatabaseError`]; of a database that is busy it is a 503 with a `Retry-After`. The client hears
-/// nothing of a database's cause, which is logged.
+/// The error response of a failed request. In a handler, `?` makes it from an [`Error`], an
+/// [`AuthError`], an [`InvalidOwner`] or a [`DatabaseError`]. A busy database becomes a 503 with
+/// `Retry-After`. The cause is logged, and not sent to the client.
 ///
-/// It is a response like any other: no catcher is asked.
+/// It is an ordinary response: no catcher is called.
 #[derive(Debug, thiserror::Error)]
 #[error(transparent)]
 pub struct SyncError(#[from] pub Error);
@@ -68,7 +68,7 @@ pub(crate) fn convert(response: http::Response<Bytes>) -> Response<'static> {
     convert_head(&parts).sized_body(body.len(), Cursor::new(body)).finalize()
 }
 
-/// A large answer goes out in parts, whose length is known.
+/// A large response is sent in parts. Its length is known.
 pub(crate) fn convert_answer(response: http::Response<AnswerBody>) -> Response<'static> {
     let (parts, body) = response.into_parts();
     match body.try_into_bytes() {
@@ -81,7 +81,7 @@ pub(crate) fn convert_answer(response: http::Response<AnswerBody>) -> Response<'
     }
 }
 
-/// A large answer, as Rocket reads it.
+/// A large response, as Rocket reads it.
 struct InParts {
     body: AnswerBody,
     part: Bytes,
@@ -104,7 +104,7 @@ impl AsyncRead for InParts {
     }
 }
 
-/// Rocket would seek for the length only, which it is told.
+/// Rocket would seek only to find the length, which is given.
 impl AsyncSeek for InParts {
     fn start_seek(self: Pin<&mut Self>, _: SeekFrom) -> io::Result<()> {
         Err(io::ErrorKind::NotSeekable.into())
@@ -119,7 +119,7 @@ pub(crate) fn convert_head(parts: &http::response::Parts) -> Builder<'static> {
     let mut converted = Response::build();
     converted.status(status(parts.status));
     for (name, value) in &parts.headers {
-        // Rocket tells the length by itself, of what its fairings have made of the body.
+        // Rocket itself sets the length, after its fairings have changed the body.
         if name != header::CONTENT_LENGTH {
             let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
             converted.header_adjoin(Header::new(name.as_str().to_owned(), value));

@@ -13,7 +13,7 @@ use crate::{
     response,
 };
 
-/// Every method but HEAD, which Rocket turns into GET by itself.
+/// Every method but HEAD, which Rocket converts to GET.
 const METHODS: [Method; 8] = [
     Method::Post,
     Method::Get,
@@ -27,14 +27,14 @@ const METHODS: [Method; 8] = [
 
 /// The sync routes, for `mount` at a path of your choice.
 ///
-/// `auth` tells from a request's [`Credentials`] who the owner is. The greatest size of a request's
-/// body is the limit `mobync` of Rocket's configuration, else 16 MiB; other
-/// [`Limits`](mobync::http::Limits) than the usual ones are managed as state.
+/// `auth` determines the owner from a request's [`Credentials`]. The greatest size of a request's body
+/// is the limit `mobync` of Rocket's configuration, 16 MiB by default. Other
+/// [`Limits`](mobync::http::Limits) than the defaults are managed as state.
 ///
-/// They answer at that path to the byte: not at `/devices/exchange/`, for which Rocket would take them, too
-/// (and a slash at the end of the mount point does not count). Methods other than POST are answered as the
-/// protocol has it, unless the application has routes of
-/// its own for them, such as an `#[options("/<_..>")]` that answers the preflights of browsers.
+/// They respond at exactly that path: not at `/devices/exchange/`, which Rocket would also route to
+/// them. (A slash at the end of the mount point does not count.) Methods other than POST get the
+/// responses of the protocol, unless the application has routes of its own for them, such as an
+/// `#[options("/<_..>")]` for the preflight requests of browsers.
 ///
 /// ```
 /// use mobync::{Mobync, Owner, memory::MemoryDatabase};
@@ -55,7 +55,7 @@ where
     routes_of(&SyncRoutes::new(mobync, auth), Method::Post)
 }
 
-/// A handler for every method, with all but one behind the application's own routes.
+/// A handler for every method. All but one rank after the application's own routes.
 pub(crate) fn routes_of(handler: &(impl Handler + Clone), own: Method) -> Vec<Route> {
     let route = |method| {
         let mut route = Route::new(method, "/", handler.clone());
@@ -68,13 +68,13 @@ pub(crate) fn routes_of(handler: &(impl Handler + Clone), own: Method) -> Vec<Ro
     METHODS.map(route).into()
 }
 
-/// Whether the path is the route's to the byte. Rocket takes `/sync/` for `/sync`, too, which other
+/// Whether the path is exactly the route's. Rocket also routes `/sync/` to `/sync`, which other
 /// frameworks do not.
 pub(crate) fn is_exact(request: &Request<'_>) -> bool {
     request.route().is_none_or(|route| request.uri().path() == route.uri.path())
 }
 
-/// What answers on the routes.
+/// The handler of the routes.
 pub(crate) struct SyncRoutes<D, R> {
     endpoint: Endpoint<D, R, ()>,
     auth: SharedAuth,
@@ -98,7 +98,7 @@ impl<D: Database, R: Rules> Handler for SyncRoutes<D, R> {
         let auth = |token| self.auth.authenticate(Credentials::new(request, token));
         let (head, limits) = (data::head(request), data::limits(request));
         let answered = self.endpoint.answer(head, Raw::new(data), &limits, auth).await;
-        // A failure is a success to Rocket, or a catcher would answer in its own words.
+        // To Rocket, a failure is a success. Otherwise a catcher would respond.
         Outcome::Success(response::convert_answer(answered))
     }
 }

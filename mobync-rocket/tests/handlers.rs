@@ -24,7 +24,7 @@ async fn authenticated(
     sync: Result<Authenticated, SyncError>,
 ) -> Result<Answer, SyncError> {
     let Authenticated { owner, request } = sync?;
-    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+    Ok(Answer(mobync.answer(&owner, &request).await?))
 }
 
 /// Leaves failures to the catchers.
@@ -34,7 +34,7 @@ async fn bare(
     sync: Authenticated,
 ) -> Result<Answer, SyncError> {
     let Authenticated { owner, request } = sync;
-    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+    Ok(Answer(mobync.answer(&owner, &request).await?))
 }
 
 /// A guard of the application's own.
@@ -61,7 +61,7 @@ async fn by_guard(
 ) -> Result<Answer, SyncError> {
     let User(owner) = user.ok_or_else(|| AuthError::unauthenticated("Say who you are."))?;
     let SyncBody(request) = body?;
-    Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+    Ok(Answer(mobync.answer(&owner, &request).await?))
 }
 
 fn app(rocket: Rocket<Build>) -> Rocket<Build> {
@@ -81,6 +81,8 @@ fn a_handler_with_an_owner_answers_like_the_routes_to_the_byte() {
         "[]".into(),
         r#"{"logical_clock": 0, "diffs": []}"#.into(),
         r#"{"auth_token": "ada", "logical_clock": 9, "diffs": []}"#.into(),
+        nothing().replace('{', r#"{"head": "", "limit": 1, "#),
+        r#"{"auth_token": "ada", "logical_clock": 1, "head": "x", "diffs": []}"#.into(),
         one_task().replace("d1", "d2").replace("tasks", "teapots"),
     ] {
         let answer = send(sent(&by_hand, "/sync", &body));

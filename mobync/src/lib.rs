@@ -1,3 +1,6 @@
+// The guides are read as files, too: there their links lead to files, and in rustdoc to items. The first
+// definition of a link counts.
+#![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -34,6 +37,7 @@ pub mod sqlite;
 mod synchronizer;
 mod unit;
 
+#[doc = include_str!("links.md")]
 #[doc = include_str!("../EXISTING.md")]
 pub mod existing {}
 

@@ -61,9 +61,8 @@ impl Builder<Postgres> {
         self
     }
 
-    /// Settings of the session, by name and value, that a sync of the owner makes for its transaction: the
-    /// application's policies, triggers and audits can read them by `current_setting`. They take no
-    /// further round trip.
+    /// Sets session settings, by name and value, for the transaction of each sync. The application's
+    /// policies, triggers and audits read them with `current_setting`. They need no further round trip.
     ///
     /// ```
     /// use mobync::postgres::PostgresDatabase;
@@ -83,8 +82,8 @@ impl Builder<Postgres> {
         self
     }
 
-    /// Has each commit of new diffs tell the other processes the owner's clock, which
-    /// [`hear_clocks`](crate::sql::SqlDatabase::hear_clocks) listens for; no unless set.
+    /// With each commit of new diffs, notifies the other processes of the owner's clock. They listen
+    /// with [`hear_clocks`](crate::sql::SqlDatabase::hear_clocks). Off by default.
     ///
     /// It needs no further round trip, but PostgreSQL commits all transactions that notify one after
     /// another, even for different owners.

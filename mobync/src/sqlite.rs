@@ -1,4 +1,4 @@
-//! The ready-made database on SQLite: embedded, a file beside the program.
+//! The ready-made database on SQLite: embedded, one file.
 //!
 //! [`sql`](crate::sql) is the guide: tables, types, the SQL of the library's own tables.
 //!

@@ -7,13 +7,13 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 
-/// Opens the file, which is made where there is none, with the tables in it.
+/// Opens the file, or creates it, and runs the migrations that it does not have yet.
 pub(crate) async fn open(url: &str) -> sqlx::Result<SqlitePool> {
     let options = SqliteConnectOptions::from_str(url)?
         .create_if_missing(true)
         .foreign_keys(true)
         .journal_mode(SqliteJournalMode::Wal);
     let pool = SqlitePool::connect_with(options).await?;
-    sqlx::raw_sql(include_str!("schema.sql")).execute(&pool).await?;
+    sqlx::migrate!("./migrations").run(&pool).await?;
     Ok(pool)
 }

@@ -176,22 +176,40 @@ fn the_readme_shows_all_lines_that_sync_has_added_to_the_program() {
     }
 }
 
-/// The how-to guide is about this program.
+/// What the how-to guides show of this program is in it, line by line.
 #[test]
 fn the_guides_code_is_this_programs() {
-    let guide = include_str!("../../../mobync/EXISTING.md");
-    let program = concat!(
+    let guides =
+        [include_str!("../../../mobync/EXISTING.md"), include_str!("../../../mobync/DATABASES.md")];
+    let program = [
         include_str!("../src/sync.rs"),
         include_str!("../src/webhook.rs"),
-        include_str!("../src/schema.sql"),
-    );
-    let program: Vec<&str> = program.lines().map(str::trim).collect();
-    let mut lines = 0;
-    for block in guide.split("```").skip(1).step_by(2) {
-        for line in block.lines().skip(1).map(|line| line.replace(" -- the owner", "")) {
-            assert!(program.contains(&line.trim()), "{line}");
-            lines += 1;
+        include_str!("../src/database.rs"),
+        include_str!("../migrations/0001_tables.sql"),
+    ];
+    let trimmed = |text: &str| text.lines().map(str::trim).collect::<Vec<_>>().join("\n");
+    let program = program.map(trimmed);
+    let mut blocks = 0;
+    for block in guides.iter().flat_map(|guide| guide.split("```").skip(1).step_by(2)) {
+        let starts = ["rust,ignore\n", "sql\nCREATE TABLE stops"];
+        if starts.iter().any(|start| block.starts_with(start)) {
+            let code = block.split_once('\n').unwrap().1.replace(" -- the owner", "");
+            let code = trimmed(&code);
+            assert!(program.iter().any(|file| file.contains(&code)), "{code}");
+            blocks += 1;
         }
     }
-    assert!(lines > 30);
+    assert!(blocks >= 8, "{blocks}");
+}
+
+/// The crates that the guide adds are dependencies of this program.
+#[test]
+fn the_guides_crates_are_this_programs() {
+    let guide = include_str!("../../../mobync/EXISTING.md");
+    let manifest = include_str!("../Cargo.toml");
+    let added: Vec<_> = guide.lines().filter_map(|line| line.strip_prefix("cargo add ")).collect();
+    assert!(!added.is_empty());
+    for name in added.iter().filter_map(|line| line.split(' ').next()) {
+        assert!(manifest.contains(&format!("\n{name}")), "{name}");
+    }
 }

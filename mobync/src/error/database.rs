@@ -1,10 +1,12 @@
 //! How a database reports a failure, or the rejection of a change.
 
-use crate::error::shorten;
+use std::fmt;
+
+use crate::error::{shorten, with_causes};
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
-/// Why a database did not do what a sync asked of it.
+/// Why a database did not execute a request of a sync.
 ///
 /// The first three say that the *database failed*: the whole sync fails, and the device tries again.
 /// The others say that it *works, and rejects this change*. An unknown model or field fails the sync
@@ -17,7 +19,9 @@ pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// assert_eq!(error.to_string(), "The value of \"done\" must be true or false.");
 /// assert!(error.is_rejection());
 /// ```
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` shows the message and its causes.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum DatabaseError {
     /// The database failed. Becomes 500 `internal`.
@@ -54,7 +58,7 @@ pub enum DatabaseError {
         /// What the value should be, as the end of a sentence: "must be a number".
         reason: String,
     },
-    /// The change breaks a constraint: a parent is missing, a name is taken. The diff is refused.
+    /// The change violates a constraint: a parent is missing, a name is taken. The diff is refused.
     #[error("The change breaks the constraint {name}.")]
     Constraint {
         /// The constraint, by its name in the database or in words.
@@ -105,7 +109,7 @@ impl DatabaseError {
         Self::InvalidValue { field: field.into(), reason: reason.into() }
     }
 
-    /// The change breaks this constraint.
+    /// The change violates this constraint.
     pub fn constraint(name: impl Into<String>) -> Self {
         Self::Constraint { name: name.into() }
     }
@@ -118,5 +122,11 @@ impl DatabaseError {
     /// Whether the database works and rejects this one change because of its contents.
     pub fn is_rejection(&self) -> bool {
         matches!(self, Self::InvalidValue { .. } | Self::Constraint { .. } | Self::LeftOut { .. })
+    }
+}
+
+impl fmt::Debug for DatabaseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
     }
 }

@@ -2,16 +2,16 @@
 
 mod database;
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, error::Error as StdError, fmt, time::Duration};
 
 use ::http::StatusCode;
 
 pub(crate) use self::database::BoxError;
 pub use self::database::DatabaseError;
 
-/// Why a sync failed. Nothing of it was applied, unless an [`Internal`](Self::Internal) or
-/// [`Busy`](Self::Busy) says that it may have been: then the connection to the database was lost while it
-/// committed, for example. The same request, sent again, finds out, and counts once.
+/// Why a sync failed. Nothing of it was applied, unless the sentence of an [`Internal`](Self::Internal)
+/// or [`Busy`](Self::Busy) says otherwise: for example because the connection to the database was lost
+/// during the commit. Send the same request again. It is idempotent.
 ///
 /// Every error has a [`code`](Self::code) for programs, a [`status`](Self::status) for HTTP and one
 /// sentence for people ([`Display`](std::fmt::Display)):
@@ -39,7 +39,10 @@ pub use self::database::DatabaseError;
 /// let error = mobync::Error::ClockAhead { device: 9, server: 4 };
 /// assert_eq!((error.status().as_u16(), error.code()), (409, "clock_ahead"));
 /// ```
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` shows the sentence and its causes, so that a `main` that returns the error prints them. Do not
+/// send it to clients.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The body is not JSON, or JSON that two readers could take differently.
@@ -56,13 +59,14 @@ pub enum Error {
         /// What is wrong and where.
         reason: String,
     },
-    /// No token, an empty one, or one that the auth closure does not take.
+    /// There is no token, an empty one, or one that the auth closure rejects.
     #[error("{0}")]
     Unauthenticated(Cow<'static, str>),
-    /// The auth closure forbids; or a rule does, where requests are all or nothing.
+    /// The auth closure forbids the request; or a rule forbids a diff, where requests are all or
+    /// nothing.
     #[error("{reason}")]
     Forbidden {
-        /// The diff to blame, if it is one.
+        /// The diff that causes the error, if there is one.
         diff_id: Option<String>,
         /// The sentence that the person reads.
         reason: Cow<'static, str>,
@@ -107,7 +111,7 @@ pub enum Error {
     /// The database has no such model.
     #[error("{}", blame(diff_id.as_deref(), &format!("there is no model \"{}\" on this server.", shorten(model))))]
     UnknownModel {
-        /// The diff that names it, if it is one.
+        /// The diff that names it, if there is one.
         diff_id: Option<String>,
         /// The model.
         model: String,
@@ -118,42 +122,42 @@ pub enum Error {
         blame(diff_id.as_deref(), &format!("the model {model} has no field \"{}\"{}.", shorten(field), list(known)))
     )]
     UnknownField {
-        /// The diff that names it, if it is one.
+        /// The diff that names it, if there is one.
         diff_id: Option<String>,
         /// The model.
         model: String,
         /// The field.
         field: String,
-        /// The fields that the model has, where the database tells.
+        /// The fields that the model has, if the database lists them.
         known: Vec<String>,
     },
     /// A value that its field cannot hold, where requests are all or nothing.
     #[error("{}", blame(diff_id.as_deref(), reason))]
     InvalidValue {
-        /// The diff that has it, if it is one.
+        /// The diff that has it, if there is one.
         diff_id: Option<String>,
         /// The sentence that the person reads.
         reason: String,
     },
-    /// A broken constraint of the database, where requests are all or nothing.
+    /// A violated constraint of the database, where requests are all or nothing.
     #[error("{}", blame(diff_id.as_deref(), reason))]
     Constraint {
-        /// The diff that breaks it, if it is one.
+        /// The diff that violates it, if there is one.
         diff_id: Option<String>,
         /// The sentence that the person reads.
         reason: String,
     },
-    /// The owner has as many live streams as one may have at a time.
+    /// The owner already has the greatest number of live streams.
     #[error("There are {most} live connections already: close one, or try again later.")]
     TooManyListeners {
         /// The greatest number of them.
         most: usize,
     },
-    /// The database or the auth closure failed. The client hears nothing of the cause.
+    /// The database or the auth closure failed. The cause is not sent to the client.
     #[error("The server failed; {}. Try again later.", outcome(.0))]
     Internal(#[source] BoxError),
-    /// The database is locked, its pool is empty, the server holds as many bytes of requests or answers
-    /// as it may, or a time limit ran out.
+    /// The database is locked, its pool is empty, the server already holds as many bytes of requests or
+    /// responses as it may, or a time limit ran out.
     #[error("The server is busy; {}. Try again in a moment.", outcome(source))]
     Busy {
         /// After how long to try again.
@@ -161,19 +165,19 @@ pub enum Error {
         /// What was waited for.
         source: BoxError,
     },
-    /// Nothing came of the request's body for too long.
+    /// No byte of the request's body arrived for too long.
     #[error(
         "Nothing of the body came for {} seconds, so the request was given up. Send the same again.",
         after.as_secs_f64()
     )]
     Silent {
-        /// For how long nothing came.
+        /// For how long nothing arrived.
         after: Duration,
     },
 }
 
 impl Error {
-    /// The stable snake_case code that programs look at.
+    /// The stable code for programs, in snake_case.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::InvalidJson(_) => "invalid_json",
@@ -220,7 +224,7 @@ impl Error {
         }
     }
 
-    /// The id of the diff to blame, where it is one.
+    /// The id of the diff that causes the error, if there is one.
     pub fn diff_id(&self) -> Option<&str> {
         match self {
             Self::InvalidDiff { diff_id, .. }
@@ -237,7 +241,7 @@ impl Error {
         Self::InvalidDiff { diff_id: Some(diff_id.to_owned()), reason: reason.into() }
     }
 
-    /// What a database's error means at a commit: the changes may have been made all the same.
+    /// The meaning of a database's error at a commit: the changes may have been made nevertheless.
     pub(crate) fn of_commit(error: DatabaseError) -> Self {
         match Self::of_database(error) {
             conflict if conflict.is_conflict() => conflict,
@@ -245,7 +249,7 @@ impl Error {
         }
     }
 
-    /// The same failure, of a sync that may have made its changes all the same.
+    /// The same failure, for a sync that may have made its changes nevertheless.
     pub(crate) fn in_doubt(self) -> Self {
         match self {
             Self::Internal(source) => Self::Internal(InDoubt(source).into()),
@@ -256,7 +260,7 @@ impl Error {
         }
     }
 
-    /// The changes of the request take too long together.
+    /// The changes of the request together take too long.
     pub(crate) fn too_slow(limit: Duration) -> Self {
         Self::PayloadTooLarge(format!(
             "The changes take longer than the {} seconds that a sync may take: send fewer at once.",
@@ -264,17 +268,17 @@ impl Error {
         ))
     }
 
-    /// The same may go well in a moment.
+    /// The same request may succeed in a moment.
     pub(crate) fn busy(cause: impl Into<BoxError>) -> Self {
         Self::Busy { retry_after: Duration::from_secs(1), source: cause.into() }
     }
 
-    /// The server is about to end, and another one will be there.
+    /// The server is stopping, and another one will replace it.
     pub(crate) fn closing() -> Self {
         Self::Busy { retry_after: Duration::from_secs(1), source: "the server is stopping".into() }
     }
 
-    /// What a database's error means for a sync in which no diff is to blame for it.
+    /// The meaning of a database's error for a sync, if no diff causes it.
     pub(crate) fn of_database(error: DatabaseError) -> Self {
         match error {
             DatabaseError::Busy(source) => {
@@ -288,13 +292,13 @@ impl Error {
         }
     }
 
-    /// Whether the same may go well at once, in a new unit of work.
+    /// Whether the same may succeed immediately in a new unit of work.
     pub(crate) fn is_conflict(&self) -> bool {
         let Self::Busy { source, .. } = self else { return false };
         matches!(source.downcast_ref(), Some(DatabaseError::Conflict(_)))
     }
 
-    /// What a database's error means where one diff is to blame for it.
+    /// The meaning of a database's error that one diff causes.
     pub(crate) fn of_diff(diff_id: &str, error: DatabaseError) -> Self {
         Self::blaming(Some(diff_id.to_owned()), error)
     }
@@ -316,28 +320,45 @@ impl Error {
     }
 }
 
-/// What a database said outside of a sync, in a handler of your own: a database that is busy stays busy,
-/// and an unknown model is unknown to who asked for it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
+    }
+}
+
+/// The message of an error, and those of its causes, one per line.
+pub(crate) fn with_causes(error: &dyn StdError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        write!(f, "\nCaused by: {error}")?;
+        cause = error.source();
+    }
+    Ok(())
+}
+
+/// An error of the database outside of a sync, in a handler of your own. A busy database stays busy, and
+/// an unknown model stays an unknown model.
 impl From<DatabaseError> for Error {
     fn from(error: DatabaseError) -> Self {
         Self::blaming(None, error)
     }
 }
 
-/// The cause of a failure after which it is not known whether the changes were made.
+/// The cause of a failure that leaves it unknown whether the changes were made.
 #[derive(Debug, thiserror::Error)]
 #[error("it is not known whether the changes were made: {0}")]
 struct InDoubt(#[source] BoxError);
 
 fn outcome(cause: &BoxError) -> &'static str {
     if cause.is::<InDoubt>() {
-        "what was sent may have been applied all the same, and counts once"
+        "the changes may have been applied nevertheless, and never count twice"
     } else {
         "nothing was changed"
     }
 }
 
-/// A client's text as far as an error message quotes it.
+/// A client's text, shortened for an error message.
 pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
     const MOST: usize = 64;
     match text.char_indices().nth(MOST) {
@@ -346,7 +367,7 @@ pub(crate) fn shorten(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A sentence of its own, or one about the diff to blame.
+/// A sentence of its own, or one about the diff that causes the error.
 fn blame(diff_id: Option<&str>, sentence: &str) -> String {
     let mut rest = sentence.chars();
     let first = rest.next().into_iter();

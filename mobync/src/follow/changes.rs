@@ -4,9 +4,9 @@ use crate::{DatabaseError, Diff, Operation, hash::HashMap, merge::Entry};
 
 /// Filters entries (whole ticks in the log's order) for those that changed something for others.
 ///
-/// Receipts are left out, and so are lives that begin and end in the same tick: nobody else ever saw them.
-/// This includes the two entries of a refused create, and lives apart, which a reader would otherwise take
-/// for the object's other life.
+/// Receipts are left out, and so are lives that begin and end in the same tick, because nobody else ever
+/// saw them. This includes the two entries of a refused create, and lives apart, which a reader would
+/// otherwise mistake for the object's other life.
 ///
 /// # Errors
 /// If the log is broken.
@@ -54,7 +54,7 @@ pub(super) fn changes(entries: Vec<Diff>, log: &str) -> Result<Vec<Diff>, Databa
 mod tests {
     use super::*;
 
-    /// What is told of these, each `tick operation object fields`.
+    /// The entries that a handler gets of these, each as `tick operation object fields`.
     fn told(entries: &[&str]) -> Vec<String> {
         let entry = |(place, line): (usize, &&str)| {
             let [tick, operation, id, fields] =

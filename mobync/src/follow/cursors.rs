@@ -41,8 +41,8 @@ pub trait Cursors: Database {
         }
     }
 
-    /// Takes the lease for that long, and returns the clock up to which entries are handled; none if
-    /// another holder has the lease. Provided: in a record.
+    /// Takes the lease for that long, and returns the clock up to which entries are handled, or `None`
+    /// if another holder has the lease. Provided: in a record.
     fn take(
         &self,
         place: &Place<'_>,
@@ -63,8 +63,8 @@ pub trait Cursors: Database {
     }
 
     /// Examines up to `most` owners after `after`, and returns those with unhandled entries. Provided:
-    /// none, for a database that cannot list its owners. Its followers look at an owner after the owner's
-    /// next sync.
+    /// none, for a database that cannot list its owners. Its followers look at an owner after the
+    /// owner's next sync.
     fn behind(
         &self,
         log: &str,
@@ -76,7 +76,7 @@ pub trait Cursors: Database {
         async { Ok(Page::default()) }
     }
 
-    /// The owner's log entries from a tick on, in the log's order: as many whole ticks as have at most
+    /// The owner's log entries since a tick, in the log's order: as many whole ticks as have at most
     /// `most` entries together, but at least one tick. Provided: by [`UnitOfWork::read`].
     fn entries(
         &self,
@@ -127,12 +127,12 @@ pub enum Start {
 pub struct Page {
     /// Those that have unhandled entries and no lease.
     pub behind: Vec<Owner>,
-    /// The last owner that was examined, to continue after; none if there are no more.
+    /// The last owner that was examined, to continue after; `None` if there are no more.
     pub last: Option<Owner>,
 }
 
 impl Page {
-    /// A page of these, which continues after `last`.
+    /// A page of these owners, which continues after `last`.
     pub fn new(behind: Vec<Owner>, last: Option<Owner>) -> Self {
         Self { behind, last }
     }
@@ -144,7 +144,7 @@ impl Page {
 pub struct News {
     /// The entries of some ticks.
     pub entries: Vec<Diff>,
-    /// Whether there may be more behind them.
+    /// Whether there may be more after them.
     pub more: bool,
 }
 
@@ -152,7 +152,7 @@ impl News {
     /// Takes from entries in any order as many whole ticks as have at most `most` entries together, but at
     /// least one tick. `is_cut` says that the last tick may be incomplete.
     ///
-    /// Returns none if that is the only tick.
+    /// Returns `None` if that is the only tick.
     pub fn of(mut entries: Vec<Diff>, most: usize, is_cut: bool) -> Option<Self> {
         entries.sort_by(|left, right| left.order().cmp(&right.order()));
         let ticks = entries.chunk_by(|left, right| left.logical_clock == right.logical_clock);

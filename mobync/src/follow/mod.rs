@@ -35,10 +35,9 @@
 //! ```
 //!
 //! # What the handler gets
-//! Log entries, which say what each diff *did*: a create has the fields that it named, an update the fields
-//! that it took. It does not matter who made the change: a device, the backend, another follower, or the
-//! application's own SQL on captured tables. Applied in order, the entries give the rows (except for column
-//! defaults).
+//! Log entries, which say what each diff *did*: a create has the fields that it named, an update the fields that it
+//! changed. It does not matter who made the change: a device, the backend, another follower, or the application's own
+//! SQL on captured tables. Applied in order, the entries give the rows (except for column defaults).
 //!
 //! Entries that changed nothing for anybody else are left out: receipts, refused diffs, and objects that were
 //! created and deleted again in the same sync. An audit of everything that was ever sent should read the log
@@ -59,10 +58,10 @@
 //!   then resumes, can overlap with its successor until its next renewal fails.)
 //!
 //! # Latency
-//! Syncs in the same process are seen at once, and so is everything that [`Live`](crate::Live) is told: on PostgreSQL, syncs
-//! of the other processes by `hear_clocks`, and changes by plain SQL by [`watch`](Mobync::watch). Everything
-//! else is found by a sweep over all owners every 30 seconds, which costs three index probes per owner. With
-//! very many owners, make it [less frequent](Follower::sweep_each).
+//! Syncs in the same process are seen at once, and so is everything that [`Live`](crate::Live) learns: on PostgreSQL,
+//! syncs of the other processes by `hear_clocks`, and changes by plain SQL by [`watch`](Mobync::watch). Everything
+//! else is found by a sweep over all owners every 30 seconds, which costs three index probes per owner. With very
+//! many owners, make it [less frequent](Follower::sweep_each).
 //!
 //! # Where cursors are kept
 //! | database | cursors |
@@ -135,7 +134,7 @@ impl<D, H> Follower<D, H> {
     }
 
     /// The maximum number of entries in a batch; 100 by default. The entries of one sync always stay
-    /// together, even if they are more.
+    /// together, even if there are more.
     pub fn batch(mut self, most: usize) -> Self {
         self.settings.batch = most.max(1);
         self

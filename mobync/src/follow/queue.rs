@@ -62,7 +62,7 @@ enum At {
     },
 }
 
-/// The outcome of a visit at an owner.
+/// The outcome of a visit to an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Went {
     /// All entries are handled, up to this clock.
@@ -178,7 +178,7 @@ impl State {
     }
 
     /// # Errors
-    /// None is ready; the time at which the next one will be.
+    /// No owner is ready: the time at which the next one will be.
     fn next(&mut self, now: Instant) -> Result<(Owner, u32), Option<Instant>> {
         while let Some(first) = self.later.first_entry().filter(|first| first.key().0 <= now) {
             self.ready.push_back(first.remove());
@@ -215,7 +215,7 @@ impl State {
                 self.ready.push_back(owner.clone());
                 At::Ready
             }
-            // A sweep finds it, behind the pause that the database knows of.
+            // A sweep finds it after the pause, which the database stores.
             Some(_) if self.later.len() >= MOST_WAITING => return,
             Some(wait) => {
                 self.numbers += 1;
@@ -238,7 +238,7 @@ mod tests {
         Owner::new(name).unwrap()
     }
 
-    /// Who is ready now.
+    /// The owners that are ready now.
     fn ready(queue: &Queue) -> Vec<String> {
         let mut names = Vec::new();
         while let Ok((owner, _)) = queue.state().next(Instant::now()) {

@@ -1,4 +1,4 @@
-//! Cursors stored as records, by what every database can do.
+//! Cursors stored as records, with operations that every database has.
 
 use std::time::Duration;
 

@@ -143,8 +143,8 @@ where
         }
     }
 
-    /// Handles the owner's entries, batch by batch, as long as no other owner waits. `clock` follows the
-    /// cursor.
+    /// Handles the owner's entries, batch by batch, as long as no other owner waits. `clock` is updated
+    /// with the cursor.
     async fn follow(&self, place: &Place<'_>, clock: &mut i64) -> Result<Went, Failure> {
         loop {
             let (log, most) = (self.log(), self.settings.batch);
@@ -216,7 +216,7 @@ where
         self.mobync.database().keep(place, clock, hold).await
     }
 
-    /// The owner's turn to write, for a database that does not serialise by itself.
+    /// The owner's turn to write, for a database that does not serialize by itself.
     async fn turn(&self, owner: &Owner) -> Result<Option<OwnerGuard>, DatabaseError> {
         if self.mobync.database().serialises() {
             return Ok(None);

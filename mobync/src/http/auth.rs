@@ -1,4 +1,4 @@
-//! Who is asking: the application's auth closure.
+//! The application's auth closure.
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
@@ -29,13 +29,13 @@ pub struct Credentials {
     pub uri: Uri,
     /// The request's headers.
     pub headers: HeaderMap,
-    /// What middleware in front has left in the request, such as a session's user.
+    /// What middleware has added to the request, such as a session's user.
     pub extensions: Extensions,
     version: Version,
 }
 
 impl Credentials {
-    /// Those of a request with that head and that token.
+    /// The credentials of a request with this head and this token.
     pub fn new(parts: Parts, token: Token) -> Self {
         let Parts { method, uri, headers, extensions, version, .. } = parts;
         Self { token, method, uri, headers, extensions, version }
@@ -44,12 +44,12 @@ impl Credentials {
     /// The token.
     ///
     /// # Errors
-    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
+    /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
         self.token.as_str()
     }
 
-    /// The request's head, for what a framework extracts from it.
+    /// The request's head, for a framework's extractors.
     pub fn into_parts(self) -> Parts {
         let (mut parts, ()) = Request::new(()).into_parts();
         let Self { method, uri, headers, extensions, version, .. } = self;
@@ -61,7 +61,7 @@ impl Credentials {
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Neither token nor headers: they are secrets.
+        // The token and the headers are secrets.
         f.debug_struct("Credentials")
             .field("method", &self.method)
             .field("uri", &self.uri.path())
@@ -72,7 +72,7 @@ impl fmt::Debug for Credentials {
 /// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>`
 /// whose future is `Send`.
 ///
-/// What it captures, such as a pool of connections, it hands each call a clone of:
+/// If it captures something, such as a pool, it passes a clone to each call:
 ///
 /// ```
 /// use std::{collections::HashMap, sync::Arc};
@@ -91,7 +91,7 @@ impl fmt::Debug for Credentials {
 /// }
 /// ```
 ///
-/// `C` is another type than [`Credentials`] in the adapters of frameworks that have requests of their own.
+/// In the adapters of frameworks with their own request type, `C` is another type than [`Credentials`].
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an auth closure",
     label = "not an auth closure",
@@ -137,7 +137,7 @@ impl SharedAuth {
     /// The owner of these credentials.
     ///
     /// # Errors
-    /// What the closure says.
+    /// Those of the closure.
     pub async fn authenticate(&self, credentials: Credentials) -> Result<Owner, AuthError> {
         (self.0)(credentials).await
     }

@@ -1,4 +1,4 @@
-//! What the core looks at of a request, apart from its body.
+//! What the core reads of a request, apart from its body.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, header, request::Parts};
 
 use super::Token;
 
-/// A request's method, and its headers that a sync depends on, from whatever types a framework has.
+/// A request's method, and the headers that a sync depends on, from any framework's types.
 ///
 /// ```
 /// use http::Request;
@@ -29,7 +29,8 @@ pub struct Head<'r> {
     pub content_length: Option<&'r [u8]>,
     /// The values of all headers `Content-Encoding`.
     pub content_encodings: Vec<&'r [u8]>,
-    /// Whether there is a header `Expect`: then the client sends no body before it is asked for one.
+    /// Whether there is a header `Expect`: then the client does not send the body before it is asked for
+    /// it.
     pub expects: bool,
 }
 
@@ -50,7 +51,7 @@ impl<'r> From<&'r Parts> for Head<'r> {
 
 impl fmt::Debug for Head<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Not the token: it is a secret.
+        // The token is a secret.
         f.debug_struct("Head").field("method", &self.method).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! From a request's bytes to what they ask: method, media type, size, token, body, JSON, members.
+//! From a request's bytes to its meaning: method, media type, size, token, body, JSON, members.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,12 +21,12 @@ use crate::{
 
 /// Reads a request, for a handler that finds the owner by itself.
 ///
-/// What it has read counts as [held](Limits::body_bytes_at_once) until the request is dropped.
+/// The bytes read count as [held](Limits::body_bytes_at_once) until the request is dropped.
 ///
-/// `body` is not polled unless the head is right; of one that is refused a little is read, so that the
-/// client hears why. Its error may be [`OverLimit`](super::OverLimit) or
-/// `http_body_util::LengthLimitError`, where the framework has a limit of its own: then
-/// [`max_body_bytes`](Limits::max_body_bytes) of `usize::MAX` leaves it all to the framework.
+/// `body` is polled only if the head is valid. If a request is refused, some more of its body is read,
+/// so that the client receives the reason. The body's error may be [`OverLimit`](super::OverLimit) or
+/// `http_body_util::LengthLimitError`, if the framework has its own limit. Set
+/// [`max_body_bytes`](Limits::max_body_bytes) to `usize::MAX` to use that limit alone.
 ///
 /// ```
 /// use bytes::Bytes;
@@ -46,8 +46,9 @@ use crate::{
 ///
 /// # Errors
 /// [`Error::MethodNotAllowed`], [`Error::UnsupportedMediaType`], [`Error::PayloadTooLarge`];
-/// [`Error::Busy`] or [`Error::Silent`] if the body cannot be had now; [`Error::InvalidJson`];
-/// [`Error::InvalidRequest`], also if the body breaks off, or [`Error::InvalidDiff`].
+/// [`Error::Busy`] or [`Error::Silent`] if the body does not arrive in time, or there is no memory for it;
+/// [`Error::InvalidJson`]; [`Error::InvalidRequest`], also if the body ends too early; or
+/// [`Error::InvalidDiff`].
 pub async fn receive<B>(head: Head<'_>, body: B, limits: &Limits) -> Result<SyncRequest, Error>
 where
     B: Body<Error: Into<BoxError>>,
@@ -59,7 +60,7 @@ where
         refuse(&mut reader, expects, limits).await;
         return Err(error);
     }
-    // The application has looked at who sends it, or will do so.
+    // The application authenticates the sender, before or after this.
     match reader.read(limits, true).await {
         Ok((body, share)) => Ok(SyncRequest::from_slice(&body)?.holding(share)),
         Err(error) => {
@@ -69,14 +70,14 @@ where
     }
 }
 
-/// Finds out whose request it is, and reads it as [`receive`] does.
+/// Finds the owner of a request, and reads it as [`receive`] does.
 ///
-/// `auth` is called once: before the body is read, if a header has a token; and with the body's token
-/// else. A panic in it is an [`Error::Internal`].
+/// `auth` is called once: before the body is read, if a header has a token; otherwise with the body's
+/// token. A panic in it is an [`Error::Internal`].
 ///
 /// # Errors
-/// As [`receive`]. Those of [`AuthError`] come before whatever is wrong with the body, or, where the body
-/// has the token, behind [`Error::InvalidJson`].
+/// As [`receive`]. The errors of [`AuthError`] come before those of the body. If the body has the token,
+/// they come after [`Error::InvalidJson`].
 pub async fn authenticate<B, Fut>(
     head: Head<'_>,
     body: B,
@@ -88,12 +89,12 @@ where
     Fut: Future<Output = Result<Owner, AuthError>>,
 {
     let announced = Announced::new(head, limits);
-    // How many diffs are too many is for the `Mobync` to say, which the handler calls.
+    // The `Mobync` that the handler calls checks the number of diffs.
     let admitted = admit(announced, body, limits, usize::MAX, auth).await?;
     Ok((admitted.owner, admitted.request))
 }
 
-/// What a request's head says of it.
+/// What a request's head says about the body.
 pub(super) struct Announced {
     token: Token,
     expects: bool,
@@ -113,7 +114,7 @@ pub(super) struct Admitted {
     pub(super) request: SyncRequest,
 }
 
-/// Reads a request, and finds out whose it is.
+/// Reads a request, and finds its owner.
 pub(super) async fn admit<B, Fut>(
     announced: Announced,
     body: B,
@@ -152,10 +153,10 @@ where
     admitted
 }
 
-/// Finds out whose request it is, by its head alone: for routes other than the sync, such as one that
+/// Finds the owner of a request by its head alone: for routes other than the sync, such as one that
 /// reads records.
 ///
-/// `auth` is called once. What it refuses is logged where an operator should know; a panic in it is an
+/// `auth` is called once. Its failures are logged if an operator should know them. A panic in it is an
 /// [`Error::Internal`].
 ///
 /// ```
@@ -186,7 +187,7 @@ where
     poll_fn(|context| caught(asked.as_mut(), context)).await
 }
 
-/// Reads on in a body that is refused, unless the client waits to be asked for it.
+/// Reads more of a refused body, unless the client waits to be asked for it.
 async fn refuse<B>(reader: &mut Reader<'_, B>, expects: bool, limits: &Limits)
 where
     B: Body<Error: Into<BoxError>>,

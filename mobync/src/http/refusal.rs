@@ -9,8 +9,8 @@ use crate::{
 
 /// Why an auth closure does not name an owner.
 ///
-/// In a closure, `?` makes it from an [`InvalidOwner`], and from what a look into the database fails
-/// with: a [`DatabaseError`] or an [`Error`]. A database that is busy stays busy.
+/// In a closure, `?` makes it from an [`InvalidOwner`], and from the errors of a database query: a
+/// [`DatabaseError`] or an [`Error`]. A busy database stays busy.
 ///
 /// ```
 /// use mobync::{DatabaseError, Error, http::AuthError};
@@ -22,40 +22,40 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AuthError {
-    /// Who is asking is not known: 401.
+    /// The user is not authenticated: 401.
     Unauthenticated(Cow<'static, str>),
-    /// Who is asking may not sync here: 403.
+    /// The user is not allowed to sync here: 403.
     Forbidden(Cow<'static, str>),
-    /// It cannot be found out now, but in a moment: 503. The cause is logged, and not told.
+    /// The owner cannot be determined now, but in a moment: 503. The cause is logged, and not sent.
     Busy(Box<dyn std::error::Error + Send + Sync>),
-    /// It could not be found out: 500. The cause is logged, and not told.
+    /// The owner could not be determined: 500. The cause is logged, and not sent.
     Failed(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl AuthError {
-    /// Who is asking is not known; `sentence` is what the person reads.
+    /// The user is not authenticated. `sentence` is for the user.
     pub fn unauthenticated(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::Unauthenticated(sentence.into())
     }
 
-    /// Who is asking may not sync here; `sentence` is what the person reads.
+    /// The user is not allowed to sync here. `sentence` is for the user.
     pub fn forbidden(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::Forbidden(sentence.into())
     }
 
-    /// It cannot be found out now, for this cause.
+    /// The owner cannot be determined now, for this cause.
     pub fn busy(cause: impl Into<BoxError>) -> Self {
         Self::Busy(cause.into())
     }
 
-    /// It could not be found out, for this cause.
+    /// The owner could not be determined, for this cause.
     pub fn failed(cause: impl Into<BoxError>) -> Self {
         Self::Failed(cause.into())
     }
 
-    /// What it means that an extractor or a guard of the application rejects a request with that HTTP
-    /// status: 403 forbids; 429 and 503 are busy; any other of 500 and above has failed; and everything
-    /// else, such as 401 or a redirection to a page to sign in at, does not know who is asking.
+    /// The meaning of the HTTP status with which an extractor or a guard of the application rejects a
+    /// request: 403 is forbidden, 429 and 503 are busy, any other status of 500 and above is a failure.
+    /// Everything else, such as 401 or a redirect to a login page, is unauthenticated.
     ///
     /// ```
     /// use mobync::http::AuthError;

@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderValue, header::AUTHORIZATION};
 
 use super::AuthError;
 
-/// The token of a request: that of its `Authorization: Bearer` header, or else, if there is no such
-/// header, the `auth_token` of a sync's body.
+/// The token of a request: that of its `Authorization: Bearer` header, or, if there is no such header,
+/// the `auth_token` of a sync's body.
 ///
 /// ```
 /// use http::{HeaderMap, HeaderValue};
@@ -23,11 +23,10 @@ use super::AuthError;
 pub struct Token(Option<String>);
 
 impl Token {
-    /// The token of a request's headers `Authorization`, all of them, from whatever types a framework
-    /// has.
+    /// The token of a request's `Authorization` headers, from any framework's types.
     ///
-    /// A header of a bearer without a token, or with one that is not UTF-8, is an empty token, which is
-    /// taken for none but leaves none to the body either. So are two of them.
+    /// A bearer header without a token, or with one that is not UTF-8, gives an empty token. So do two
+    /// bearer headers. An empty token authenticates nobody, and the body's token is then ignored.
     ///
     /// ```
     /// use mobync::http::Token;
@@ -42,12 +41,12 @@ impl Token {
         Self(Some(str::from_utf8(token).unwrap_or_default().to_owned()))
     }
 
-    /// That of a body.
+    /// The token of a body.
     pub(super) fn of_body(token: Option<String>) -> Self {
         Self(token)
     }
 
-    /// Whether there is one, be it empty.
+    /// Whether there is a token, even an empty one.
     pub(super) fn is_there(&self) -> bool {
         self.0.is_some()
     }
@@ -55,7 +54,7 @@ impl Token {
     /// The token's text.
     ///
     /// # Errors
-    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
+    /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn as_str(&self) -> Result<&str, AuthError> {
         self.0.as_deref().filter(|token| !token.is_empty()).ok_or_else(missing)
     }
@@ -63,7 +62,7 @@ impl Token {
     /// The token's text, as [`as_str`](Self::as_str).
     ///
     /// # Errors
-    /// [`AuthError::Unauthenticated`] if there is none, or an empty one.
+    /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn into_string(self) -> Result<String, AuthError> {
         self.0.filter(|token| !token.is_empty()).ok_or_else(missing)
     }
@@ -82,8 +81,8 @@ fn missing() -> AuthError {
     )
 }
 
-/// What a header `Authorization` has behind its scheme, if that is a bearer's. A scheme ends at the
-/// first byte that a name cannot have; only blanks may be there.
+/// The rest of an `Authorization` header after its scheme, if the scheme is Bearer. A scheme ends at the
+/// first byte that a name cannot have, and only blanks may be there.
 fn bearer(authorization: &[u8]) -> Option<&[u8]> {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte);
     let value = authorization.trim_ascii();

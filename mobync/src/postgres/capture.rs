@@ -1,8 +1,8 @@
-//! Triggers that mark what others than a sync change, on PostgreSQL.
+//! Triggers that mark the changes of everybody but a sync, on PostgreSQL.
 //!
-//! A mark is a row of a table without any key, so no transaction waits for one or fails by one. The
-//! triggers are those of whole statements, one function call for a bulk update; what a sync writes itself
-//! they leave out, but not what that sets off: cascades, and the writes of other triggers.
+//! A mark is a row of a table without any key, so no transaction waits for a mark or fails because of
+//! one. The triggers are statement-level: one function call for a bulk update. They skip what a sync
+//! writes itself, but not what that sets off: cascades, and the writes of other triggers.
 
 use sqlx::PgConnection;
 
@@ -13,14 +13,14 @@ use super::{
 };
 use crate::sql::{Column, Model, SchemaError, Table, marks_of, prefix_of, quote};
 
-/// The setting by which a session says that its writes need no marks.
+/// The setting of a session whose writes need no marks.
 pub(super) const IN_SYNC: &str = "mobync.sync";
 
-/// The triggers: what their names end with, whether they are made on tables without parts (partitions
-/// or heirs) and on tables with parts, and the rest of the statement that makes them.
+/// The triggers: the ends of their names, whether they are created on tables without parts (partitions
+/// or child tables) and on tables with parts, and the rest of the statement that creates them.
 ///
-/// Where a table has parts, an update may move rows between these, which only the old rows tell. Else it
-/// is cheaper to look at the new rows, and one by one at those whose key has changed.
+/// In a table with parts, an update may move rows between the parts, and only the old rows show that. In
+/// other tables it is cheaper to look at the new rows, and row by row at those whose key has changed.
 fn triggers(model: &Model) -> [(&'static str, bool, bool, String); 6] {
     let not_in_sync = format!(
         "pg_trigger_depth() > 0 OR current_setting('{IN_SYNC}', true) IS DISTINCT FROM 'on'"
@@ -49,13 +49,13 @@ fn triggers(model: &Model) -> [(&'static str, bool, bool, String); 6] {
     ]
 }
 
-/// The columns by which a row is marked.
+/// The columns that identify a row in a mark.
 fn key(model: &Model) -> impl Iterator<Item = &Column> {
     model.owner.iter().chain([&model.id])
 }
 
 /// # Errors
-/// If a name would be cut, or the table of the marks is something else.
+/// If a name would be truncated, or the table of the marks is something else.
 pub(super) async fn check(connection: &mut PgConnection, log: &Model) -> Result<(), SchemaError> {
     let most = LONGEST_NAME - prefix_of("").len() - HASH - 1;
     if log.name.len() > most {
@@ -65,7 +65,7 @@ pub(super) async fn check(connection: &mut PgConnection, log: &Model) -> Result<
     let Some(found) = super::catalogue::find(connection, &marks).await? else { return Ok(()) };
     let has = |name: &&str| found.columns.iter().any(|column| column.column.name == **name);
     if let Some(column) = ["owner", "model", "id", "at", "tx"].iter().find(|name| !has(name)) {
-        let advice = "it is to keep the marks of changes; drop it if it is none of the log's, or name \
+        let advice = "it belongs to the log and has the marks; drop it if it is something else, or name \
                       another log with `diffs_table`";
         let (table, column) = (marks_of(&log.name), (*column).to_owned());
         return Err(SchemaError::NoColumn { table, column, advice });
@@ -73,7 +73,7 @@ pub(super) async fn check(connection: &mut PgConnection, log: &Model) -> Result<
     Ok(())
 }
 
-/// The schema that the log is in, and so all that belongs to it.
+/// The schema of the log, and so of everything that belongs to it.
 fn home(log: &Model) -> &str {
     log.schema.as_deref().unwrap_or("public")
 }
@@ -90,8 +90,8 @@ pub(super) fn marks(log: &Model) -> String {
 
 const HASH: usize = 16;
 
-/// The name of the function that marks a table's changes: it begins with the log's, and ends with the
-/// table's, or, where that is too long, with a hash of it.
+/// The name of the function that marks a table's changes. It begins with the log's name, and ends with
+/// the table's, or with a hash of it if that is too long.
 fn function(log: &Model, model: &Model) -> String {
     let prefix = prefix_of(&log.name);
     let whole = format!("{prefix}{}", model.name);
@@ -104,7 +104,7 @@ fn function(log: &Model, model: &Model) -> String {
     at_home(log, &format!("{prefix}{hash:016x}"))
 }
 
-/// What the comment on functions and tables of marks begins with, by which they are known.
+/// The beginning of the comments by which functions and tables of marks are recognized.
 const COMMENT: &str = "mobync: marks of changes for ";
 
 /// The comment on those of a log.
@@ -112,12 +112,12 @@ fn comment(log: &Model) -> String {
     literal(&format!("{COMMENT}{}", log.table))
 }
 
-/// The condition that the trigger `t` only marks changes, for whatever log.
+/// The condition that the trigger `t` only marks changes, for any log.
 pub(super) fn only_marks() -> String {
     format!("starts_with(coalesce(obj_description(t.tgfoid, 'pg_proc'), ''), '{COMMENT}')")
 }
 
-/// The statements that make the table of marks and the triggers.
+/// The statements that create the table of marks and the triggers.
 pub(super) fn make(log: &Model, captured: &[&Model], announces: bool) -> Vec<String> {
     let (marks, comment) = (marks(log), comment(log));
     let index = format!("{}_owner", marks_of(&log.name));
@@ -143,10 +143,10 @@ pub(super) fn make(log: &Model, captured: &[&Model], announces: bool) -> Vec<Str
     statements
 }
 
-/// What the function of a table does.
+/// The body of a table's function.
 fn marking(log: &Model, model: &Model, announces: bool) -> String {
     let name = |column: &Column, row: &str| format!("CAST({row}.{} AS text)", column.quoted());
-    // A select of the marks of the rows of FROM, and those that are no names left out.
+    // A select of the marks for the rows of FROM, without those that are not valid names.
     let select = |row: &str, from: &str| {
         let names: Vec<String> = key(model).map(|column| name(column, row)).collect();
         let [owner, id] = [0, 1].map(|place| names.get(place).map_or("NULL", |name| &**name));
@@ -163,7 +163,7 @@ fn marking(log: &Model, model: &Model, announces: bool) -> String {
     let rows = in_format(&select("r", " FROM mobync_rows AS r"));
     let rows = rows.replace("mobync_rows", "%s").replace("mobync_at", "$1");
     let whole = literal(&format!("{} {rows}", in_format(&insert)));
-    // Where a column was renamed, the application goes on.
+    // If a column was renamed, the application must not fail.
     let columns: Vec<String> = key(model).map(|column| literal(&column.name)).collect();
     let renamed = format!(
         "(SELECT count(*) FROM pg_attribute AS c WHERE c.attrelid = TG_RELID AND NOT c.attisdropped \
@@ -171,7 +171,7 @@ fn marking(log: &Model, model: &Model, announces: bool) -> String {
         columns.join(", "),
         columns.len()
     );
-    // A transaction that notifies cannot be prepared for a commit in two phases.
+    // A transaction that notifies cannot be prepared for a two-phase commit.
     let notify = if announces {
         format!(
             "\n  IF current_setting('max_prepared_transactions') = '0' THEN\
@@ -211,13 +211,13 @@ END
     )
 }
 
-/// A text that the function `format` leaves as it is.
+/// A text that the function `format` does not change.
 fn in_format(text: &str) -> String {
     text.replace('%', "%%")
 }
 
-/// A select of the triggers that there should be: the table, the name, the statement that makes it, and
-/// the comment by which it is known.
+/// A select of the triggers that should exist: the table, the name, the statement that creates it, and
+/// the comment by which it is recognized.
 fn wanted(log: &Model, captured: &[&Model]) -> String {
     let mut rows = Vec::new();
     for model in captured {
@@ -245,8 +245,7 @@ fn wanted(log: &Model, captured: &[&Model]) -> String {
     )
 }
 
-/// A block that makes those triggers that are not there as they should be. A table that has them all is
-/// not even locked.
+/// A block that creates the missing triggers. A table that has all of them is not locked.
 fn make_triggers(log: &Model, captured: &[&Model]) -> String {
     let block = format!(
         "
@@ -271,7 +270,7 @@ END
     format!("DO {}", body(&block))
 }
 
-/// The statement that takes away what is not wanted: triggers of all tables but these, functions without
+/// The statement that drops what is not needed: triggers of all tables but these, functions without
 /// triggers, and, if nothing is captured, the marks.
 pub(super) fn remove(log: &Model, captured: &[&Model]) -> Vec<String> {
     let comment = comment(log);

@@ -5,11 +5,12 @@ use sqlx::{PgConnection, Row};
 use super::{
     capture::only_marks,
     columns::{self, FOLDS},
+    statements::unique_index,
     triggers,
 };
 use crate::sql::{Found, FoundColumn, Kind, Model, Reference, SchemaError, Table, Unique};
 
-/// The longest name that PostgreSQL does not cut.
+/// The longest name that PostgreSQL does not truncate.
 pub(super) const LONGEST_NAME: usize = 63;
 
 /// The table whose rows are locked, one for each owner.
@@ -57,8 +58,7 @@ pub(super) async fn check_own_tables(
     let column = "owner";
     let owner = found.columns.iter().find(|found| found.column.name == column);
     let Some(FoundColumn { column: owner, folds, .. }) = owner else {
-        let advice =
-            "it is the log's; drop it if it is none of its, or name another log with `diffs_table`";
+        let advice = "it belongs to the log; drop it if it is something else, or name another log with `diffs_table`";
         return Err(SchemaError::NoColumn { table, column: column.to_owned(), advice });
     };
     if owner.kind != Kind::Text || owner.limit.is_some() || *folds {
@@ -69,7 +69,8 @@ pub(super) async fn check_own_tables(
     if found.unique.iter().any(|index| !index.partial && index.is_of(&[column])) {
         return Ok(());
     }
-    Err(SchemaError::NotUnique { table, key: format!("({column})") })
+    let mend = unique_index(found.schema.as_deref(), &table, &[column]);
+    Err(SchemaError::NotUnique { table, key: format!("({column})"), mend })
 }
 
 pub(super) async fn find(
@@ -146,7 +147,7 @@ async fn references(
     Ok(references.collect())
 }
 
-/// The columns at which no constraint, index or trigger looks.
+/// The columns that no constraint, index or trigger uses.
 pub(super) async fn free_columns(
     connection: &mut PgConnection,
     model: &Model,

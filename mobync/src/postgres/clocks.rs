@@ -50,8 +50,8 @@ impl SqlDatabase<Postgres> {
         loop {
             let started = Instant::now();
             let Err(error) = self.hear(live).await;
-            tracing::warn!(%error, "other processes are not heard");
-            // After a connection that did not last long there is no hurry.
+            tracing::warn!(%error, "notifications of other processes are not received");
+            // If the last connection was short-lived, wait before the next one.
             wait = if started.elapsed() > PATIENCE + WAIT.1 { WAIT.0 } else { wait };
             sleep(wait).await;
             wait = (wait * 2).min(WAIT.1);
@@ -81,10 +81,10 @@ impl SqlDatabase<Postgres> {
     }
 }
 
-/// What the channel says of new marks; of clocks it says the clock and the owner.
+/// The payload about new marks. A payload about a clock has the clock and the owner.
 pub(super) const MARKS: &str = "marks";
 
-/// A connection that listens to the log's channel, and is none of the pool's.
+/// A connection of its own, outside the pool, that listens to the log's channel.
 pub(super) async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sqlx::Error> {
     let options = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
     let own = options.connect_with((*pool.connect_options()).clone()).await?;
@@ -97,14 +97,15 @@ pub(super) async fn listen(pool: &PgPool, log: &Model) -> Result<PgListener, sql
     Ok(listener)
 }
 
-/// The channel of a log, whose name in SQL the parameter (or literal) has. By its number, as all processes then
-/// mean the same one, whatever their search paths, and names may be as long as they like.
+/// The channel of a log, whose name in SQL is the parameter (or literal). It is named by the table's
+/// number, so that all processes mean the same one, whatever their search paths and however long the
+/// name.
 pub(super) fn channel(parameter: &str) -> String {
     format!("concat('mobync_', CAST(CAST({parameter} AS regclass) AS oid))")
 }
 
-/// Adds to a statement that inserts for the owner `$1` that the commit announces the clock; the
-/// parameter of that number is the log's name in SQL.
+/// Extends a statement that inserts for the owner `$1`, so that the commit announces the clock. The
+/// parameter with that number is the log's name in SQL.
 pub(super) fn announce(insert: &str, log: usize) -> String {
     format!(
         "WITH appended AS ({insert} RETURNING logical_clock) \

@@ -1,17 +1,17 @@
-//! The columns of a table of PostgreSQL: what they hold, what they make of a value, and what they are in a
-//! row that was made without them.
+//! The columns of a PostgreSQL table: what they hold, how they change a value, and what they have in a
+//! row that was created without them.
 
 use sqlx::{AssertSqlSafe, PgConnection, Row, postgres::PgRow};
 
 use super::record;
 use crate::sql::{Column, DefaultValue, FoundColumn, Generated, Keeping, Kind};
 
-/// Which collations take different texts for equal; the column that says so is younger than others.
+/// Which collations treat different texts as equal. Old servers lack the column that says so.
 pub(super) const FOLDS: &str =
     "NOT coalesce(CAST(to_jsonb(l) ->> 'collisdeterministic' AS boolean), true)";
 
-/// That an expression is a constant, by its tree `e.tree`: of values, casts and functions of the server's
-/// own that give the same whenever they are asked.
+/// The condition that an expression is constant, by its tree `e.tree`: it consists of values, casts and
+/// built-in functions that always return the same.
 const IS_CONSTANT: &str = "NOT EXISTS (SELECT FROM regexp_matches(e.tree, '\\{([A-Z]+)', 'g') AS m (node) \
      WHERE node[1] <> ALL (ARRAY ['CONST', 'RELABELTYPE', 'FUNCEXPR', 'OPEXPR', 'ARRAYEXPR', \
      'COERCETODOMAIN', 'COLLATEEXPR'])) \
@@ -79,7 +79,7 @@ fn read(row: &PgRow) -> Result<FoundColumn, sqlx::Error> {
     Ok(FoundColumn { column, generated, folds })
 }
 
-/// What a constant is in a column; the database itself says.
+/// The value of a constant in a column, evaluated by the database.
 async fn default(
     connection: &mut PgConnection,
     column: &Column,
@@ -94,7 +94,7 @@ async fn default(
     );
     let json: String = match sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await {
         Ok(json) => json,
-        // A domain, say, does not take its own default.
+        // A domain, for example, may reject its own default.
         Err(sqlx::Error::Database(_)) => return Ok(DefaultValue::Own),
         Err(error) => return Err(error),
     };
@@ -135,8 +135,8 @@ fn keeping(kind: Kind, limit: Option<usize>, modifier: Modifier, sql_type: &str)
     }
 }
 
-/// What a column's type has besides its name, as the catalogue has it: four more than the length of a
-/// text, or than precision and scale of a decimal, which have 16 bits each; or nothing, by a number below.
+/// The type modifier of a column, as the catalogue stores it: the length of a text plus four, or
+/// precision and scale of a decimal with 16 bits each, plus four. A negative number stands for none.
 #[derive(Clone, Copy)]
 struct Modifier(i32);
 
@@ -146,7 +146,7 @@ impl Modifier {
     }
 
     fn scale(self) -> Keeping {
-        // Of the scale's bits the eleventh is the sign: a decimal may be rounded to thousands.
+        // The eleventh bit of the scale is its sign: a decimal may be rounded to thousands.
         match self.length().map(|modifier| modifier & 0x7ff) {
             None => Keeping::Decimals(None),
             Some(scale) if scale < 0x400 => Keeping::Decimals(u32::try_from(scale).ok()),

@@ -22,7 +22,7 @@ use super::{
     news::News,
     quoting::make_index,
     record,
-    session::MOODS,
+    session::{self, MOODS},
     settings::Settings,
     statements::{self, defined, text_of},
     writer::Transaction,
@@ -40,20 +40,20 @@ use crate::{
     unit::{Mark, Rejection},
 };
 
-/// The name of PostgreSQL among the types of this crate.
+/// PostgreSQL, as a type parameter of this crate.
 #[derive(Clone, Debug)]
 pub struct Postgres {
     pub(super) lock_timeout: Duration,
     pub(super) max_connections: u32,
     pub(super) announces: bool,
     pub(super) settings: Settings,
-    /// Changes of some tables are marked.
+    /// Some tables are captured.
     pub(super) captures: bool,
-    /// Statements that make a session in which values are read as in all others.
+    /// Statements for the session in which values are read, so that they have one format everywhere.
     pub(super) moods: &'static str,
-    /// Triggers wait for the commit.
+    /// Some triggers are deferred to the commit.
     defers: bool,
-    /// The writes of a sync may set off others to tables that are captured.
+    /// The writes of a sync may set off other writes to captured tables.
     sets_off: Arc<AtomicBool>,
     news: News,
 }
@@ -78,7 +78,7 @@ pub(super) fn owners_of(log: &str) -> String {
     quote(&catalogue::owners_of(log))
 }
 
-/// A literal that is the same whatever is in the text, also for the simple query protocol.
+/// A literal for any text, also for the simple query protocol.
 pub(super) fn literal(text: &str) -> String {
     use std::fmt::Write;
 
@@ -96,7 +96,7 @@ impl Dialect for Postgres {
 
     const NOW: &'static str = "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS bigint)";
 
-    /// A second one would wait for the first with a connection of the pool.
+    /// A second one would hold a connection of the pool while it waits for the first.
     fn turns(&self) -> Turns {
         Turns::new(1, self.lock_timeout)
     }
@@ -105,7 +105,8 @@ impl Dialect for Postgres {
         PgPoolOptions::new()
             .max_connections(self.max_connections)
             .acquire_timeout(self.lock_timeout)
-            // It would be a round trip before each sync, and the session detects the same by itself.
+            // It would be a round trip before each sync, and the session detects a lost connection by
+            // itself.
             .test_before_acquire(false)
             .connect(url)
             .await
@@ -167,10 +168,11 @@ impl Dialect for Postgres {
     }
 
     async fn join(
+        &self,
         connection: &mut PgConnection,
         log: &Model,
         owner: &Owner,
-    ) -> Result<(), DatabaseError> {
+    ) -> Result<Vec<String>, DatabaseError> {
         let sql = format!(
             "INSERT INTO {} AS o (owner) VALUES ($1) \
              ON CONFLICT (owner) DO UPDATE SET owner = excluded.owner",
@@ -178,7 +180,18 @@ impl Dialect for Postgres {
         );
         let owner = [Arg::Text(owner.as_str())];
         let done = Self::execute(connection, &sql, &owner).await;
-        done.map(drop).map_err(|error| explain(log, error))
+        done.map_err(|error| explain(log, error))?;
+        if self.moods.is_empty() {
+            return Ok(Vec::new());
+        }
+        session::exchange_moods(connection).await.map_err(|error| explain(log, error))
+    }
+
+    async fn leave(
+        connection: &mut PgConnection,
+        settings: Vec<String>,
+    ) -> Result<(), DatabaseError> {
+        session::set_moods(connection, settings).await.map_err(DatabaseError::failed)
     }
 
     async fn check(connection: &mut PgConnection, log: &str) -> Result<(), SchemaError> {
@@ -228,9 +241,9 @@ impl Dialect for Postgres {
         effects::find(connection, &log.name).await
     }
 
-    /// A lock of its own, for `IF NOT EXISTS` alone fails where two processes come at once. Who uses the
-    /// tables waits for a short time only, shorter than PostgreSQL waits before it looks for deadlocks: so
-    /// it is always the set-up that gives way.
+    /// Takes an advisory lock, because `IF NOT EXISTS` alone fails if two processes run it at the same
+    /// time. The wait for other users of the tables is shorter than PostgreSQL's deadlock timeout, so
+    /// the set-up is always the one that gives way.
     const BEGIN_SET_UP: &'static str = "BEGIN; SELECT pg_advisory_xact_lock(7886762398462); \
                                         SET LOCAL lock_timeout = '300ms'";
 
@@ -250,7 +263,7 @@ impl Dialect for Postgres {
                  PRIMARY KEY (owner, id))"
             ),
             make_index(log.schema.as_deref(), &index, &format!("{table} (owner, logical_clock)")),
-            // Made by earlier versions; nothing reads it, and a NUL in a field made it fail.
+            // Created by earlier versions. Nothing reads it, and a NUL in a field made it fail.
             format!("DROP INDEX IF EXISTS {creates}"),
             format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
         ]
@@ -327,6 +340,10 @@ impl Dialect for Postgres {
 
     fn create_table(table: &Table) -> String {
         table.create("text NOT NULL")
+    }
+
+    fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
+        statements::unique_index(schema, table, columns)
     }
 
     fn by_bytes(table: &str, column: &str) -> String {

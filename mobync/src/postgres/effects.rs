@@ -1,4 +1,4 @@
-//! Cascades, triggers and rules, as PostgreSQL's catalogue has them.
+//! Cascades, triggers and rules, from PostgreSQL's catalogue.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use sqlx::PgConnection;
 
 use crate::sql::{Change, Columns, Effect, Script, TableName, Tongue::Postgres, prefix_of};
 
-/// All effects of the database, but for those of what marks changes for the log.
+/// All effects in the database, except for the triggers that mark changes for the log.
 pub(super) async fn find(
     connection: &mut PgConnection,
     log: &str,
@@ -32,7 +32,7 @@ pub(super) async fn find(
     Ok(effects)
 }
 
-/// The table that a partition is one of.
+/// The parent tables of partitions.
 macro_rules! root {
     ($oid:literal) => {
         concat!("coalesce(CAST(pg_partition_root(", $oid, ") AS oid), ", $oid, ")::bigint::text")
@@ -84,7 +84,7 @@ async fn cascades(connection: &mut PgConnection) -> Result<Vec<Effect>, sqlx::Er
     Ok(effects)
 }
 
-/// Changes of tables that rows are inherited from, and of views, are changes of other tables.
+/// Changes of parent tables and of views are changes of other tables.
 async fn parts(connection: &mut PgConnection) -> Result<Vec<Effect>, sqlx::Error> {
     let parts: Vec<(String, String, String)> = sqlx::query_as(
         "SELECT i.inhparent::bigint::text, i.inhrelid::bigint::text, i.inhparent::regclass::text \
@@ -131,7 +131,8 @@ impl Tables {
         Ok(Self(tables))
     }
 
-    /// Those that a text may mean by the name: of one schema, else those in the search path, else any.
+    /// The tables that a text may mean by the name: in the given schema, or else in the search path, or
+    /// else in any schema.
     fn find_all(&self, name: &TableName) -> impl Iterator<Item = &str> {
         let all = self.0.get(&name.table).map(Vec::as_slice).unwrap_or_default();
         let some_visible = all.iter().any(|(_, is_visible, _)| *is_visible);
@@ -143,7 +144,7 @@ impl Tables {
     }
 }
 
-/// Something that is set off, and what it runs.
+/// An effect, and what it runs.
 struct Trigger {
     on: String,
     when: Vec<Change>,
@@ -154,8 +155,7 @@ struct Trigger {
 /// The text of a function or rule, if it can be read.
 type Source = Option<String>;
 
-/// The text of a function, where its language is one that can be read; the functions of PostgreSQL itself
-/// write no rows.
+/// The text of a function in a language that can be read. PostgreSQL's own functions write no rows.
 const SOURCE: &str = "CASE WHEN n.nspname = 'pg_catalog' THEN '' WHEN l.lanname NOT IN ('sql', 'plpgsql') \
                       THEN NULL WHEN p.prosrc = '' THEN pg_get_functiondef(p.oid) ELSE p.prosrc END";
 
@@ -210,12 +210,12 @@ async fn rules(connection: &mut PgConnection) -> Result<Vec<Trigger>, sqlx::Erro
     Ok(rules.collect())
 }
 
-/// Functions by name, as far as they have been looked for.
+/// Functions by name, as far as they have been searched.
 #[derive(Default)]
 struct Functions(BTreeMap<String, Vec<Source>>);
 
 impl Functions {
-    /// What a function writes, with all that it calls.
+    /// What a function writes, including all functions that it calls.
     async fn script(
         &mut self,
         connection: &mut PgConnection,
@@ -249,7 +249,8 @@ impl Functions {
         if new.is_empty() {
             return Ok(());
         }
-        // Of functions in other languages nobody can tell, but those of extensions mostly compute.
+        // The effects of functions in other languages are unknown, but those of extensions usually only
+        // compute.
         let sql = format!(
             "SELECT p.proname::text, {SOURCE} FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang \
              JOIN pg_namespace n ON n.oid = p.pronamespace WHERE p.proname = ANY ($1) \

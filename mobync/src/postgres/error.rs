@@ -27,7 +27,7 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     // Errors that end or prevent a connection do not belong to a statement.
     let is_fatal = !matches!(postgres.severity(), PgSeverity::Error);
     match illness(code).or(is_fatal.then_some(Illness::Failure)) {
-        // Somebody else has locked the rows, and may wait for those of this transaction.
+        // Another transaction has locked the rows, and may wait for rows of this one.
         Some(_) if code == LOCK_TIMEOUT && model.on_locks == OnLocks::GivesWay => {
             DatabaseError::conflict(Cause::new(postgres))
         }
@@ -49,7 +49,7 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
     }
 }
 
-/// What an error says where the owner's turn is waited for.
+/// The meaning of an error while the sync waits for the owner's turn.
 pub(super) fn not_in_time(log: &Model, error: sqlx::Error) -> DatabaseError {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     if code.is_some_and(|code| code == LOCK_TIMEOUT) {
@@ -60,7 +60,7 @@ pub(super) fn not_in_time(log: &Model, error: sqlx::Error) -> DatabaseError {
 
 const LOCK_TIMEOUT: &str = "55P03";
 
-/// Whether the connection is of no more use.
+/// Whether the connection is unusable now.
 pub(super) fn is_dead(error: &sqlx::Error) -> bool {
     match error {
         sqlx::Error::Io(_) => true,
@@ -69,13 +69,13 @@ pub(super) fn is_dead(error: &sqlx::Error) -> bool {
     }
 }
 
-/// Whether the table, or a column of it, is not there.
+/// Whether the table, or a column of it, does not exist.
 pub(super) fn lacks(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| matches!(&*code, "42P01" | "42703" | "3F000"))
 }
 
-/// The server ends the connection with these: it is stopped, or was kept waiting for too long.
+/// The server ends the connection with these errors: it shuts down, or a timeout ran out.
 fn ends(code: &str) -> bool {
     matches!(code, "57P01" | "57P02" | "57P03" | "57P05" | "25P03" | "25P04")
         || code.starts_with("08")

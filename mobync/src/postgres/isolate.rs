@@ -123,15 +123,16 @@ fn block(batch: &Batch<'_, '_>) -> Option<String> {
     let write = in_block(&batch.statement::<Postgres>()?, "mobync_rows");
     let existing = |rows: &str| in_block(&batch.existing::<Postgres>(2), rows);
     let is_delete = batch.operation() == Operation::Delete;
-    // The types of one row and of several, an empty list of them, and how to take some out of all.
+    // The types of one row, of several rows and of an empty list of rows, and how to take some out of
+    // all.
     let slice = "mobync_all[mobync_first:mobync_last]";
     let (one, some, none, elements, part) = if is_delete {
         ("text", "text[]", "'{}'", "json_array_elements_text", slice.to_owned())
     } else {
         ("json", "json", "'[]'", "json_array_elements", format!("array_to_json({slice})"))
     };
-    // Deletes are complete if the rows are gone; creates if the rows exist, wherever a trigger has put
-    // them.
+    // A delete is complete if the row is gone, and a create if the row exists, even if a trigger has
+    // written it to another table.
     let left_out = match batch.operation() {
         Operation::Update => "true".to_owned(),
         Operation::Delete => format!("EXISTS ({})", existing("mobync_rows")),

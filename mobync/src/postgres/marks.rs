@@ -10,8 +10,8 @@ use crate::{
     sql::{ENTRY, MarkRow, Model, quote},
 };
 
-/// The id of the object of an entry of the log. A NUL in any field would keep PostgreSQL from reading
-/// the JSON, so it is taken out first; an id has none.
+/// The id of the object of a log entry. PostgreSQL cannot read JSON with a NUL in any field, so it is
+/// removed first. An id has none.
 pub(super) const OBJECT: &str = concat!(
     r"(CAST(CASE WHEN strpos(json_data, E'\\u0000') = 0 THEN json_data ELSE ",
     r"regexp_replace(json_data, E'(?<!\\\\)((?:\\\\\\\\)*)\\\\u0000', E'\\1', 'g') END AS json) ->> 'id')"
@@ -28,7 +28,7 @@ pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
     make_index(log.schema.as_deref(), &index, &on)
 }
 
-/// One mark of the owner, found by the index whatever the statistics say: no other way has this order.
+/// One mark of the owner, found by the index even with wrong statistics: no other plan has this order.
 pub(super) fn is_marked(log: &Model) -> String {
     format!(
         "EXISTS (SELECT FROM (SELECT FROM {} AS m WHERE m.owner >= $1 AND m.owner <= $1 \
@@ -37,7 +37,7 @@ pub(super) fn is_marked(log: &Model) -> String {
     )
 }
 
-/// Marks of one object are many, where it was changed often: so they are taken until there are enough objects.
+/// A frequently changed object has many marks, so marks are removed until there are enough objects.
 pub(super) async fn take(
     connection: &mut PgConnection,
     log: &Model,
@@ -68,7 +68,7 @@ pub(super) async fn take(
     Ok(objects.into_iter().map(|((model, id), at)| (model, id, at)).collect())
 }
 
-/// Without the transaction that made them: it is not this one, nor one to give way to.
+/// Without the id of the transaction that made them: it is not this one, nor one to give way to.
 pub(super) async fn put_back(
     connection: &mut PgConnection,
     log: &Model,
@@ -86,7 +86,7 @@ pub(super) async fn put_back(
     query.bind(times).execute(connection).await.map(drop)
 }
 
-/// One object behind the other by the index, whatever the statistics say: no other has this order.
+/// One object after another by the index, even with wrong statistics: no other plan has this order.
 pub(super) fn entries_of(log: &Model) -> String {
     format!(
         "SELECT CAST({ENTRY} AS BIGINT), t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, \
@@ -98,13 +98,14 @@ pub(super) fn entries_of(log: &Model) -> String {
     )
 }
 
-/// Besides marks of others on what is named, all that this transaction has made itself.
+/// In addition to the marks of others on the named objects, all marks that this transaction has made
+/// itself.
 pub(super) const OR_OWN: &str = "m.tx = pg_current_xact_id() OR";
-/// None that this transaction has made itself.
+/// No marks that this transaction has made itself.
 const BUT_OWN: &str = "m.tx <> pg_current_xact_id() AND";
 
-/// A condition: that one of the owner's objects is marked whose models the parameter of that number has,
-/// and whose ids the next one, at the same places. Marks that were put back do not count.
+/// The condition that one of the owner's objects is marked. The parameter with that number has their
+/// models, and the next one their ids, at the same places. Marks that were put back do not count.
 pub(super) fn are_marked(log: &Model, parameter: usize, own: &str) -> String {
     format!(
         "EXISTS (SELECT FROM {} AS m WHERE m.owner = $1 AND m.tx IS NOT NULL AND ({own} \
@@ -137,7 +138,7 @@ pub(super) async fn set_off(
     Ok((rows.into_iter().filter_map(|(model, id, at)| Some((model?, id?, at?))).collect(), met))
 }
 
-/// One owner behind the other by the index, however many marks each has.
+/// One owner after another by the index, however many marks each has.
 pub(super) async fn owners(
     connection: &mut PgConnection,
     log: &Model,

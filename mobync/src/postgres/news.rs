@@ -1,4 +1,4 @@
-//! Word of new marks, by LISTEN.
+//! Notifications of new marks, by LISTEN.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,21 +8,21 @@ use tokio::{sync::Mutex, time::sleep};
 use super::clocks::{MARKS, listen};
 use crate::sql::Model;
 
-/// How long to wait behind a connection that was lost, before another one is opened.
+/// How long to wait after a lost connection before another one is opened.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A connection of its own that listens, once somebody has asked for news.
+/// A connection of its own that listens, opened at the first request.
 #[derive(Clone, Debug, Default)]
 pub(super) struct News(Arc<Mutex<Option<PgListener>>>);
 
 impl News {
-    /// Comes to an end when rows may have been marked.
+    /// Returns when rows may have been marked.
     pub(super) async fn come(&self, pool: &PgPool, log: &Model) {
         let mut listener = self.0.lock().await;
         if let Err(error) = hear(&mut listener, pool, log).await {
-            tracing::warn!(%error, "new marks are not heard of");
+            tracing::warn!(%error, "notifications of new marks are not received");
             *listener = None;
-            // Something may have been missed; that is news, too.
+            // A notification may have been missed, so this counts as one.
             sleep(PAUSE).await;
         }
     }
@@ -35,7 +35,7 @@ async fn hear(
 ) -> Result<(), sqlx::Error> {
     let Some(listener) = listener else {
         *listener = Some(listen(pool, log).await?);
-        // What was marked before that is news.
+        // Marks from before this time count as news.
         return Ok(());
     };
     loop {

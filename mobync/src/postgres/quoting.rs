@@ -1,13 +1,13 @@
-//! Texts and blocks in SQL, whatever is in them.
+//! Any text, and any block, quoted for SQL.
 
 use crate::sql::quote;
 
-/// A text, whatever the server's settings are.
+/// Quotes a text, whatever the server's settings are.
 pub(super) fn literal(text: &str) -> String {
     format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "\\047"))
 }
 
-/// A statement that makes an index where it is not there. `IF NOT EXISTS` would lock the table first.
+/// A statement that creates an index if it does not exist. `IF NOT EXISTS` would lock the table first.
 pub(super) fn make_index(schema: Option<&str>, index: &str, on: &str) -> String {
     let schema = schema.map(|schema| quote(schema) + ".").unwrap_or_default();
     let index = quote(index);
@@ -18,7 +18,7 @@ pub(super) fn make_index(schema: Option<&str>, index: &str, on: &str) -> String 
     format!("DO {}", body(&block))
 }
 
-/// The body of a block or a function. A name in it could have the mark that ends it.
+/// The body of a block or a function. A name in it could contain the delimiter.
 pub(super) fn body(text: &str) -> String {
     let mut mark = "$mobync$".to_owned();
     while text.contains(&mark) {

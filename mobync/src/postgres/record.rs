@@ -25,7 +25,7 @@ pub(super) fn is_sound(model: &Model) -> String {
     format!("(1 = 1{})", words.concat())
 }
 
-/// A column's value, so that it becomes JSON which means the same to every reader.
+/// A column's value as JSON that means the same to every reader.
 pub(super) fn value(column: &Column) -> String {
     let name = format!("t.{}", column.quoted());
     match column.kind {

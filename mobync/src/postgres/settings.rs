@@ -1,4 +1,4 @@
-//! Settings of a sync's session that the application's own policies and triggers read.
+//! Session settings for the application's own policies and triggers.
 
 use std::{fmt, sync::Arc};
 
@@ -8,7 +8,7 @@ use crate::Owner;
 type Named = Vec<(String, String)>;
 type Make = dyn Fn(&Owner) -> Named + Send + Sync;
 
-/// What makes them of an owner, if there are any.
+/// Makes the settings of an owner, if there are any.
 #[derive(Clone, Default)]
 pub(super) struct Settings(Option<Arc<Make>>);
 
@@ -17,7 +17,7 @@ impl Settings {
         Self(Some(Arc::new(settings)))
     }
 
-    /// A statement that makes them for the transaction, if there are any.
+    /// The statement that sets them for the transaction, if there are any.
     pub(super) fn set(&self, owner: &Owner) -> String {
         let settings = self.0.as_ref().map(|settings| settings(owner)).unwrap_or_default();
         let calls = settings.iter().map(|(name, value)| {

@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use crate::{
     merge::push_string,
-    sql::{Column, Kind, Model},
+    sql::{Column, Kind, Model, quote, quote_all},
 };
 
 pub(super) fn rows_with_ids(model: &Model, parameter: usize) -> String {
     let (table, owned, id) = (&model.table, model.owned(), model.id.quoted());
-    // One by one by the key, whatever the statistics are: no other index has this order.
+    // One row after another by the key, even with wrong statistics: no other index has this order.
     format!(
         "{ids} CROSS JOIN LATERAL (SELECT * FROM {table} AS t \
          WHERE {owned}t.{id} >= r.{id} AND t.{id} <= r.{id} ORDER BY t.{id} LIMIT 1) AS t",
@@ -20,7 +20,7 @@ pub(super) fn rows_with_ids(model: &Model, parameter: usize) -> String {
 pub(super) fn compare(column: &Column, operator: &str, parameter: usize, value: &Value) -> String {
     let (name, sql_type) = (column.quoted(), &column.sql_type);
     match (column.kind, value.as_i64()) {
-        // By code points, as everywhere; the database's own order depends on its language.
+        // By code points, as everywhere. The database's own order depends on its language.
         (Kind::Text, _) if operator != "=" => {
             format!("t.{name} COLLATE \"C\" {operator} ${parameter}")
         }
@@ -78,7 +78,7 @@ pub(super) fn delete(model: &Model) -> String {
     format!("DELETE FROM {} AS t USING {}", model.table, few(model, &ids(model, 2)))
 }
 
-/// An array of objects, named as the columns are.
+/// An array of objects whose members are named like the columns.
 pub(super) fn payload<'w>(
     model: &Model,
     columns: &[&Column],
@@ -152,4 +152,9 @@ pub(super) fn text_of(column_value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+pub(super) fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
+    let table: Vec<String> = schema.into_iter().chain([table]).map(quote).collect();
+    format!("CREATE UNIQUE INDEX ON {} ({})", table.join("."), quote_all(columns))
 }

@@ -1,11 +1,11 @@
-//! Whether a row of PostgreSQL may be another one than the one that was written.
+//! Whether PostgreSQL may store a row that differs from what was written.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::capture::only_marks;
 
-/// Whether triggers or rules may change the rows of a table that are written to it, or to a part of it.
-/// Nobody can say what a trigger's function does, so each that looks at inserts or updates is one that may.
+/// Whether triggers or rules may change the rows that are written to a table, or to a part of it. The
+/// effects of a trigger's function are unknown, so every trigger on inserts or updates counts.
 pub(super) async fn change_rows(
     connection: &mut PgConnection,
     table: i64,

@@ -1,4 +1,4 @@
-//! What differs between the row of an object and what the log says of it.
+//! The differences between an object's row and the log.
 
 use std::{
     borrow::Cow,
@@ -12,28 +12,28 @@ use crate::{
     merge::{Field, encode, read_members},
 };
 
-/// What is known of the tables without a look at their rows.
+/// What is known of the tables without reading their rows.
 pub(crate) trait Schema {
-    /// Whether the model has a column of that name.
+    /// Whether the model has a column with that name.
     fn has(&self, model: &str, field: &str) -> bool;
-    /// Whether two values, JSON texts, are one to the column.
+    /// Whether two values, JSON texts, are equal in the column.
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool;
     /// The column's constant default, as JSON text.
     fn default_of(&self, model: &str, field: &str) -> Option<&str>;
-    /// Less for a model whose rows others refer to.
+    /// The rank of a model: less than those of the models that reference it.
     fn rank(&self, model: &str) -> usize;
-    /// The columns in which a row has the id of another one of its model.
+    /// The columns in which a row has the id of another row of its model.
     fn parents(&self, model: &str) -> Vec<&str>;
 }
 
-/// The row of an object, as devices are sent it.
+/// The row of an object, in the form in which devices receive it.
 #[derive(Debug)]
 pub(crate) struct Row<'r> {
     text: &'r str,
     fields: Vec<Field<'r>>,
 }
 
-/// What the log says of an object that is alive.
+/// The log's state of an object that is alive.
 #[derive(Debug)]
 pub(crate) struct Said<'s> {
     /// Values by field, as JSON text.
@@ -41,18 +41,18 @@ pub(crate) struct Said<'s> {
     pub(crate) rest: Rest,
 }
 
-/// What counts for a column that the log does not name.
+/// What a column counts as if the log does not name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
-    /// The column's constant default, else null.
+    /// Its constant default, or else null.
     Default,
-    /// Nobody knows, as the object is older than the log: any value is another one.
+    /// Unknown, because the object is older than the log: any value differs.
     Unknown,
-    /// It is not looked at.
+    /// The column is ignored.
     Unlooked,
 }
 
-/// An object whose row differs from what the log says of it.
+/// An object whose row differs from the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Difference {
     pub(crate) model: String,
@@ -60,7 +60,7 @@ pub(crate) struct Difference {
     /// When its row was changed, in milliseconds since 1970, if that is known.
     pub(crate) at: Option<i64>,
     pub(crate) change: Differs,
-    /// The objects of the same model that it refers to.
+    /// The objects of the same model that it references.
     pub(crate) parents: Vec<String>,
 }
 
@@ -77,7 +77,7 @@ pub(crate) enum Differs {
 
 impl<'r> Row<'r> {
     /// # Errors
-    /// Why the row is no object that a diff can be of, as the end of a sentence.
+    /// The reason why no diff can represent the row, as the end of a sentence.
     pub(crate) fn read(text: &'r str) -> Result<Self, String> {
         json::check(text)?;
         let (id, fields) = read_members(text).map_err(|_| "the id is no text".to_owned())?;
@@ -87,10 +87,10 @@ impl<'r> Row<'r> {
 }
 
 impl<'s> Said<'s> {
-    /// What is said by the JSON text of an object.
+    /// The fields of an object's JSON text.
     ///
     /// # Errors
-    /// If it is none.
+    /// If it is not an object.
     pub(crate) fn read(text: &'s str, rest: Rest) -> Result<Self, serde_json::Error> {
         let (_, fields) = read_members(text)?;
         let fields = fields.into_iter().map(|(name, value)| (name, value.get())).collect();
@@ -99,7 +99,7 @@ impl<'s> Said<'s> {
 }
 
 impl Difference {
-    /// What the log lacks of an object, if it lacks anything.
+    /// What the log lacks of an object, if anything.
     pub(crate) fn of(
         model: &str,
         id: &str,
@@ -130,8 +130,8 @@ impl Difference {
         Some(Self { model: model.to_owned(), id: id.to_owned(), at: None, change, parents })
     }
 
-    /// Takes out the fields in which the row has what the column makes of the log's value; `written` is
-    /// that, as the JSON text of an object. Whether anything is left.
+    /// Removes the fields in which the row has the log's value as the column stores it. `written` has
+    /// these values, as the JSON text of an object. Returns whether a difference is left.
     pub(crate) fn is_left(&mut self, written: &str) -> bool {
         let Differs::Update(fields) = &mut self.change else { return true };
         if let Ok((_, written)) = read_members(written) {
@@ -144,8 +144,8 @@ impl Difference {
         !fields.is_empty()
     }
 
-    /// The log's values of the fields that differ, but for these, as the JSON text of an object; none if
-    /// there are none.
+    /// The log's values of the differing fields, except for these, as the JSON text of an object; `None`
+    /// if there are none.
     pub(crate) fn said(&self, said: &Said<'_>, but: &[&str]) -> Option<String> {
         let Differs::Update(fields) = &self.change else { return None };
         let fields = fields.keys().filter(|name| !but.contains(&&***name));
@@ -161,7 +161,7 @@ impl Row<'_> {
     }
 }
 
-/// The fields in which the row has another value than the log, each with the row's.
+/// The fields in which the row has another value than the log, each with the row's value.
 fn changed(
     model: &str,
     said: &Said<'_>,
@@ -183,7 +183,7 @@ fn changed(
             changed.insert(name.clone().into_owned(), value.get().to_owned());
         }
     }
-    // A database without columns keeps no nulls; one with columns has dropped this one.
+    // A database without columns stores no nulls. One with columns has dropped this column.
     for (name, stands) in &said.fields {
         let is_null = same(stands, "null");
         if !is_null && row.get(name).is_none() && schema.has(model, name) {

@@ -1,7 +1,8 @@
-//! The rows have the last word: what they say that the log does not, as entries of the server's own.
+//! The rows have the last word: turns what they say and the log does not into entries of the server's
+//! own.
 //!
-//! Pure, as the merge is. *Once* and *Quiet* are kept here: behind the entries that are made of a
-//! difference there is none, and where nothing differs nothing is made.
+//! Pure, like the merge. This module keeps *Once* and *Quiet*: after the entries for a difference there
+//! is no difference left, and without a difference there are no entries.
 
 mod compare;
 mod order;

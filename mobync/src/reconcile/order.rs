@@ -1,4 +1,4 @@
-//! The order of what is logged at once, so that relations hold between any two entries of it.
+//! The order of entries that are logged together, so that references hold between any two of them.
 
 use std::{
     cmp::Reverse,
@@ -11,14 +11,14 @@ use crate::{
     merge::{Now, encode},
 };
 
-/// How many entries have one tick, at the most.
+/// The greatest number of entries with one tick.
 pub(crate) const MOST_IN_A_TICK: usize = 10_000;
 
-/// The entries that make the log say what the rows do, the first ones under the tick `clock`.
+/// The entries that make the log equal to the rows. The first ones get the tick `clock`.
 ///
 /// Creates come first, parents before children; then updates; then deletes, children before parents.
-/// Within a tick the log is read in the order of times and ids: so a create's time is at most that of
-/// all behind it, a delete's at least that of all before it, and ids grow.
+/// Within a tick the log is read in the order of times and ids. So a create's time is at most that of
+/// all entries after it, a delete's is at least that of all entries before it, and ids grow.
 pub(crate) fn entries(
     differences: Vec<Difference>,
     schema: &impl Schema,
@@ -72,7 +72,7 @@ pub(crate) fn entries(
     differences.into_iter().zip(times).map(entry).collect()
 }
 
-/// A mark's clock may lie, as a device's may.
+/// A mark's time may be wrong, as a device's may.
 fn time(at: Option<i64>, now: Now) -> i64 {
     let at = at.filter(|at| *at <= now.utc.saturating_add(now.drift));
     at.unwrap_or(now.utc).max(0)
@@ -92,7 +92,7 @@ fn in_order(differences: Vec<Difference>, schema: &impl Schema) -> Vec<Differenc
     placed.into_iter().map(|(difference, _)| difference).collect()
 }
 
-/// How many objects of its model, of those here, each one is below. A circle counts as cut somewhere.
+/// How many of these objects of its model are above each one. A circle is cut somewhere.
 fn depths(differences: &[Difference]) -> Vec<usize> {
     let key = |difference: &Difference| (difference.model.clone(), difference.id.clone());
     if differences.iter().all(|difference| difference.parents.is_empty()) {

@@ -1,31 +1,32 @@
-//! What reconciling came to.
+//! The result of reconciling.
 
 use std::collections::BTreeMap;
 
 use super::{Difference, Differs, SkippedRow};
 
-/// How many ids and rows are told of one by one.
+/// How many ids and rows are listed.
 const SHOWN: usize = 10;
 
-/// In what rows and log differed, as told by [`Mobync::reconcile`](crate::Mobync::reconcile) and its like.
+/// The differences between rows and log, returned by [`Mobync::reconcile`](crate::Mobync::reconcile) and
+/// its variants.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Reconciled {
-    /// Each model that was looked at.
+    /// Each model that was compared.
     pub models: BTreeMap<String, Differences>,
-    /// How many rows were left out, because no diff can say what is in them.
+    /// How many rows were skipped, because no diff can represent them.
     pub skipped_rows: u64,
     /// The first few of these.
     pub skipped: Vec<SkippedRow>,
-    /// The models whose rows could not be read, as when a table was altered since the start.
+    /// The models whose rows could not be read, for example because a table was altered since the start.
     pub unreadable: Vec<String>,
 }
 
-/// In what the rows of a model differed from the log.
+/// The differences between the rows of a model and the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Differences {
-    /// How many rows were looked at.
+    /// How many rows were compared.
     pub rows: u64,
     /// How many of them the log did not have.
     pub creates: u64,
@@ -72,7 +73,7 @@ impl Reconciled {
         }
     }
 
-    /// Adds what another owner's rows came to.
+    /// Adds the result of another owner.
     pub(crate) fn add(&mut self, other: Self) {
         for (name, Differences { rows, creates, updates, deletes, objects }) in other.models {
             let model = self.models.entry(name).or_default();

@@ -13,7 +13,7 @@ pub struct SkippedRow {
 }
 
 impl SkippedRow {
-    /// The row of that owner and id is left out for this reason.
+    /// The row of that owner and id is skipped for this reason.
     pub fn new(owner: impl Into<String>, id: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { owner: owner.into(), id: id.into(), reason: reason.into() }
     }

@@ -1,4 +1,4 @@
-//! A model: a log, and rows that anybody has written; reconciling makes them say the same.
+//! A model: a log, and rows that anybody has written. Reconciling makes them equal.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
@@ -17,8 +17,8 @@ use crate::{
 
 const NOW: Now = Now { utc: 1_000, drift: 100 };
 
-/// A table `lists`, and a table `tasks` whose rows refer to lists and to each other. Every column may be
-/// left out, and `n` has a default.
+/// A table `lists`, and a table `tasks` whose rows reference lists and each other. Every column may be
+/// omitted, and `n` has a default.
 struct Tables;
 
 impl Schema for Tables {
@@ -61,7 +61,7 @@ fn fold(log: &[Diff]) -> Snapshot {
     snapshot
 }
 
-/// What differs, of all objects that the log or the rows have.
+/// The differences of all objects in the log or the rows.
 fn differences(log: &[Diff], rows: &Objects, marks: &BTreeMap<String, i64>) -> Vec<Difference> {
     let mut said = fold(log);
     let mut keys: BTreeSet<(String, String)> = rows.keys().cloned().collect();
@@ -95,7 +95,7 @@ fn reconcile(log: &mut Vec<Diff>, rows: &Objects, marks: &BTreeMap<String, i64>)
     count
 }
 
-/// What a device holds that has applied the log: nulls and defaults are as what is not there.
+/// The state of a device that has applied the log. Nulls and defaults count as missing.
 fn applied(log: &[Diff]) -> Objects {
     let mut log = log.to_vec();
     log.sort_by(|left, right| left.order().cmp(&right.order()));
@@ -157,7 +157,7 @@ proptest! {
         }
     }
 
-    /// An object that was there before the log was is told of whole, once.
+    /// An object that is older than the log is logged as a whole, once.
     #[test]
     fn what_is_older_than_the_log_is_told_of_whole(rows in rows()) {
         let mut log: Vec<Diff> = rows
@@ -182,7 +182,7 @@ proptest! {
     }
 }
 
-/// Parents before children, and the other way round where they go.
+/// Creates of parents before those of children, and deletes the other way round.
 fn check_relations(new: &[Diff]) {
     let class = |entry: &Diff| match entry.operation {
         Operation::Create => 0,

@@ -1,4 +1,4 @@
-//! Whether two JSON texts say the same.
+//! Whether two JSON texts are equal.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use crate::json::Text;
 
 /// Whether two JSON texts have the same value: numbers are compared by value with all their digits,
-/// strings byte by byte, and the order of members means nothing.
+/// strings byte by byte, and the order of members is irrelevant.
 pub(crate) fn same(left: &str, right: &str) -> bool {
     let (left, right) = (left.trim_ascii(), right.trim_ascii());
     if left == right {
@@ -134,7 +134,7 @@ mod tests {
         })
     }
 
-    /// Equality as `serde_json` has it, but for numbers, which are small here.
+    /// Equality of `serde_json`, except for numbers, which are small here.
     fn equal(left: &Value, right: &Value) -> bool {
         match (left, right) {
             (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),

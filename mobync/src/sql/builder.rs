@@ -51,30 +51,30 @@ impl<D: Dialect> Builder<D> {
         self
     }
 
-    /// Changes of all the tables' rows reach the devices whoever makes them: as
-    /// [`Table::capture`] says for one.
+    /// Captures all tables: changes of their rows reach the devices, whoever makes them. See
+    /// [`Table::capture`] for a single table.
     #[must_use]
     pub fn capture(mut self) -> Self {
         self.captured = true;
         self
     }
 
-    /// Lets rows of one owner refer to those of another: the foreign keys between synced tables that do
-    /// not have the owner in them are not refused, only warned of.
+    /// Allows foreign keys between synced tables that do not include the owner. `set_up` then logs a
+    /// warning and does not refuse them.
     ///
-    /// Rows of one owner can then reference rows of another. An owner can so find out which ids others
-    /// have, and the other owner cannot delete a row that is referenced. Prefer `FOREIGN KEY (owner,
-    /// list) REFERENCES lists (owner, id)`.
+    /// Rows of one owner can then reference rows of another. So an owner can find out which ids others
+    /// have, and the other owner cannot delete a referenced row. Prefer `FOREIGN KEY (owner, list)
+    /// REFERENCES lists (owner, id)`.
     #[must_use]
     pub fn allow_foreign_keys_across_owners(mut self) -> Self {
         self.across_owners = true;
         self
     }
 
-    /// Lets cascades and triggers change rows of synced tables that are not
-    /// [captured](Table::capture), behind what a sync writes: `set_up` does not refuse them, and only warns.
+    /// Allows cascades and triggers to change rows of synced tables that are not
+    /// [captured](Table::capture). `set_up` then logs a warning and does not refuse them.
     ///
-    /// Devices do not hear of what these change, and go on with rows that are others than the server's.
+    /// Devices do not receive these changes, so their rows differ from the server's.
     #[must_use]
     pub fn allow_unheard_changes(mut self) -> Self {
         self.allows_unheard = true;
@@ -147,7 +147,7 @@ impl<D: Dialect> Builder<D> {
         let (mut models, mut keys) = (BTreeMap::new(), Keys::default());
         for mut table in self.tables {
             table.captured |= self.captured;
-            // No table has a NUL in its name; SQLite would not see it.
+            // No table has a NUL in its name, and SQLite would ignore what follows it.
             let has_nul = table.name.contains('\0');
             let found = if has_nul { None } else { D::find(connection, &table).await? };
             let Some(found) = found else {

@@ -1,5 +1,5 @@
-//! The marks of changes that others than a sync make: how what belongs to them is called, and the
-//! statements that make it or take it away.
+//! The marks of changes that are not made by a sync: the names of their tables and triggers, and the
+//! statements that create or drop them.
 
 use super::{Dialect, Model, schema::Schema};
 
@@ -8,7 +8,7 @@ pub(crate) fn marks_of(log: &str) -> String {
     format!("{log}_marks")
 }
 
-/// What the names of triggers and functions of the marks begin with.
+/// The beginning of the names of the marks' triggers and functions.
 pub(crate) fn prefix_of(log: &str) -> String {
     format!("{log}_capture_")
 }

@@ -4,7 +4,7 @@ use std::{collections::HashMap, ops::Deref};
 
 use super::Column;
 
-/// Columns in the table's order, found by a map, because a change may name thousands of them.
+/// Columns in the table's order. They are found by a map, because a change may name thousands of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     columns: Vec<Column>,
@@ -23,7 +23,7 @@ impl Columns {
         self.places.get(name).and_then(|place| self.columns.get(*place))
     }
 
-    /// For adding details of each; the names stay the same.
+    /// For adding details to each. The names stay the same.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Column> {
         self.columns.iter_mut()
     }

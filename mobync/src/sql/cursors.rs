@@ -76,7 +76,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
         after: Option<&Owner>,
         most: usize,
     ) -> Result<Page, DatabaseError> {
-        // Scalar subqueries: index probes, whatever the statistics say.
+        // Scalar subqueries are index probes, even with wrong statistics.
         let sql = format!(
             "WITH RECURSIVE {owners} SELECT CASE WHEN coalesce((SELECT max(t.logical_clock) \
              FROM {log} AS t WHERE t.owner = o.owner) >= coalesce((SELECT CASE \

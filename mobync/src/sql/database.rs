@@ -88,8 +88,8 @@ impl<D: Dialect> SqlDatabase<D> {
         made.map_err(failed)
     }
 
-    /// The statements that [`set_up`](Self::set_up) runs in a transaction, for who keeps migrations: each ends
-    /// with a semicolon, and all may be run again.
+    /// The statements that [`set_up`](Self::set_up) runs in a transaction, for migrations of your own.
+    /// Each ends with a semicolon, and all are idempotent.
     pub fn schema_sql(&self) -> String {
         let statements = capture::statements(&self.dialect, &self.schema).into_iter();
         statements.map(|statement| statement + ";\n").collect()
@@ -149,7 +149,7 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         let failed = |error| D::explain(log, error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let names = D::marked_owners(&mut connection, log, most).await.map_err(failed)?;
-        // No other names are marked.
+        // Only valid names are marked.
         Ok(names.into_iter().filter_map(|name| Owner::new(name).ok()).collect())
     }
 

@@ -31,11 +31,11 @@ pub enum Arg<'a> {
     Values(Vec<&'a Value>),
 }
 
-/// What [`Dialect::is_sound`] says of a table in which there is nothing else.
+/// The result of [`Dialect::is_sound`] for a table that contains nothing else.
 pub(crate) const SOUND: &str = "(1 = 1)";
 
-/// How statements run on a connection. Written once, but not in generic code: sqlx's traits would have
-/// to be named wherever a dialect is.
+/// How statements run on a connection. Written once, but not in generic code, which would have to repeat
+/// sqlx's trait bounds at every use of a dialect.
 macro_rules! run_statements {
     ($connection:ty) => {
         async fn command(
@@ -78,11 +78,11 @@ pub(crate) type LogRow =
 /// A mark: model and id of an object, and the time in milliseconds.
 pub(crate) type MarkRow = (String, String, i64);
 
-/// A transaction that is written through; dropped without a commit, it undoes what was written.
+/// A transaction that writes. If it is dropped without a commit, its writes are undone.
 #[doc(hidden)]
 #[allow(missing_docs, reason = "not meant to be used outside")]
 pub trait Writer<Db: Database>: Send {
-    /// None behind the end.
+    /// `None` after the end.
     fn connection(&mut self) -> Option<&mut Db::Connection>;
 
     /// Whether the transaction is still open.
@@ -124,17 +124,28 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         owner: &Owner,
     ) -> impl Future<Output = Result<Self::Writer, DatabaseError>> + Send;
 
-    /// Takes the owner's turn in a transaction that has begun already.
+    /// Takes the owner's turn in a transaction of the application's own, and gives its session the settings
+    /// of a sync. Returns the session's own settings, for [`leave`](Self::leave).
     fn join(
+        &self,
         connection: &mut Connection<Self>,
         log: &Model,
         owner: &Owner,
-    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+    ) -> impl Future<Output = Result<Vec<String>, DatabaseError>> + Send {
         let _ = (connection, log, owner);
+        async { Ok(Vec::new()) }
+    }
+
+    /// Gives the application's session the settings back that it had.
+    fn leave(
+        connection: &mut Connection<Self>,
+        settings: Vec<String>,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (connection, settings);
         async { Ok(()) }
     }
 
-    /// Runs a statement that writes, outside of a unit of work, and returns its texts. May run it twice.
+    /// Runs a statement that writes, outside of a unit of work, and returns its texts. It may run twice.
     fn change(
         &self,
         pool: &Pool<Self::Db>,
@@ -149,7 +160,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         }
     }
 
-    /// Looks at what concerns the whole database, when it is built.
+    /// Checks the settings of the whole database when it is built.
     fn learn(
         &mut self,
         connection: &mut Connection<Self>,
@@ -158,7 +169,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Takes note of the tables, behind all else when the database is built.
+    /// Stores what it needs to know of the tables, as the last step of building the database.
     fn know(
         &mut self,
         connection: &mut Connection<Self>,
@@ -168,18 +179,18 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// Whether a sync's own writes may set something off, as far as is known. If not, there is no look
-    /// behind them: that they do all the same, and that others have marked what the request names, is found
-    /// out by [`append`](Self::append).
+    /// Whether a sync's own writes may set something off, as far as is known. If not, the sync does not
+    /// look at its effects. [`append`](Self::append) detects effects that occur nevertheless, and marks
+    /// by others on what the request names.
     fn sets_off(&self) -> bool {
         true
     }
 
-    /// From now on they may.
+    /// Records that they may, from now on.
     fn look_behind(&self) {}
 
-    /// Begins a transaction to read the owner's rows in, or values, if it takes one to read them as a sync
-    /// that writes would.
+    /// Begins a transaction to read the owner's rows, or values, if they must be read with the session
+    /// settings of a sync that writes.
     fn begin_reading(
         &self,
         pool: &Pool<Self::Db>,
@@ -189,13 +200,13 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// Looks whether the database, and the name of the log, are such that sync can be on it.
+    /// Checks that sync can use this database and this name of the log.
     fn check(
         connection: &mut Connection<Self>,
         log: &str,
     ) -> impl Future<Output = Result<(), SchemaError>> + Send;
 
-    /// The schema in which tables are made, if it has a name.
+    /// The schema in which tables are created, if it has a name.
     fn home(
         connection: &mut Connection<Self>,
     ) -> impl Future<Output = Result<Option<String>, sqlx::Error>> + Send {
@@ -203,16 +214,16 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// What the database says of a table, if there is one.
+    /// The database's description of a table, if it exists.
     fn find(
         connection: &mut Connection<Self>,
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
-    /// Looks whether marks of these tables can be kept beside the log.
+    /// Checks that marks of these tables can be kept beside the log.
     ///
     /// # Errors
-    /// If a name is too long for that, or taken.
+    /// If a name is too long, or already in use.
     fn check_capture(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -222,15 +233,15 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(()) }
     }
 
-    /// The columns of a table at which no constraint, index or trigger looks; those triggers that mark
-    /// changes for the log apart.
+    /// The columns of a table that no constraint, index or trigger uses, apart from the triggers that
+    /// mark changes for the log.
     fn free_columns(
         connection: &mut Connection<Self>,
         log: &str,
         model: &Model,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
-    /// Takes out of the statements of a set-up those that would make again what is there.
+    /// Removes from the statements of a set-up those that would create existing things again.
     fn missing(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -240,15 +251,15 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(statements) }
     }
 
-    /// Begins a transaction that makes tables, one process at a time.
+    /// Begins a transaction that creates tables, one process at a time.
     const BEGIN_SET_UP: &'static str;
 
-    /// How long a set-up is tried again that gave way to who uses the tables.
+    /// How long a set-up is retried that has given way to other users of the tables.
     fn set_up_patience(&self) -> Duration {
         Duration::ZERO
     }
 
-    /// The cascades and triggers in the databases of the tables, but for those of the log's marks.
+    /// The cascades and triggers in the databases of the tables, except for the log's own.
     fn effects(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -258,15 +269,15 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// Statements that create the library's own tables if they do not exist.
     fn set_up(log: &Model) -> Vec<String>;
 
-    /// Statements that have all changes of these tables marked, of which there is at least one, and that
-    /// make what the marks need. Behind [`set_up`](Self::set_up).
+    /// Statements that create the marks and the triggers that capture these tables, of which there is at
+    /// least one. They run after [`set_up`](Self::set_up).
     fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String>;
 
-    /// Statements that take away what marked changes of `others`, and, if nothing is captured, all that
-    /// the marks needed. They do nothing where there is nothing of it.
+    /// Statements that drop the triggers of `others`, and, if nothing is captured, everything that
+    /// belongs to the marks. They do nothing if nothing exists.
     fn release(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec<String>;
 
-    /// The same for tables that are synced no more, as the catalogue has them.
+    /// The same for tables that are no longer synced, found in the catalogue.
     fn left_over(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -276,12 +287,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(Vec::new()) }
     }
 
-    /// A condition: that the owner `$1` has marks. It may hold where marks of any owner are yet to be
-    /// sorted.
+    /// The condition that the owner `$1` has marks. It may also hold if marks of any owner are not
+    /// sorted yet.
     fn is_marked(log: &Model) -> String;
 
-    /// Removes marks of the owner, those of at most so many objects; each of these once, with the time of
-    /// its newest mark.
+    /// Removes the owner's marks of a limited number of objects. Returns each object once, with the time
+    /// of its newest mark.
     fn take_marks(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -289,8 +300,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         most: usize,
     ) -> impl Future<Output = Result<Vec<MarkRow>, sqlx::Error>> + Send;
 
-    /// Runs what the database has deferred to the commit, and removes the marks of the owner that this
-    /// transaction made itself. Also whether others marked one of the named objects (model, id).
+    /// Runs what the database has deferred to the commit, and removes the owner's marks that this
+    /// transaction has made itself. Also returns whether others have marked one of the named objects
+    /// (model, id).
     fn set_off(
         &self,
         connection: &mut Connection<Self>,
@@ -299,14 +311,14 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         named: &[(&str, &str)],
     ) -> impl Future<Output = Result<(Vec<MarkRow>, bool), sqlx::Error>> + Send;
 
-    /// Owners who have marks, at most so many.
+    /// A limited number of owners who have marks.
     fn marked_owners(
         connection: &mut Connection<Self>,
         log: &Model,
         most: usize,
     ) -> impl Future<Output = Result<Vec<String>, sqlx::Error>> + Send;
 
-    /// Marks objects of the owner again, as not marked by this transaction.
+    /// Marks objects of the owner again, as if by another transaction.
     fn put_back(
         connection: &mut Connection<Self>,
         log: &Model,
@@ -314,42 +326,46 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         marks: &[Mark],
     ) -> impl Future<Output = Result<(), sqlx::Error>> + Send;
 
-    /// Comes to an end when somebody may have been marked, if the database tells of that.
+    /// Returns when somebody may have been marked, if the database notifies of that.
     fn news(&self, pool: &Pool<Self::Db>, log: &Model) -> impl Future<Output = ()> + Send {
         let _ = (pool, log);
         std::future::pending()
     }
 
-    /// A statement that locks the owner's rows whose ids are `$2`; none if nobody else can write
-    /// meanwhile.
+    /// A statement that locks the owner's rows whose ids are `$2`; `None` if nobody else can write in
+    /// the meantime.
     fn lock(model: &Model) -> Option<String> {
         let _ = model;
         None
     }
 
-    /// Whether the statement failed because the table, or a column of it, is not there any more.
+    /// Whether the statement failed because the table, or a column of it, no longer exists.
     fn lacks(error: &sqlx::Error) -> bool;
 
-    /// A select of entries, as [`entries`](Self::entries) gives them: of the owner `$1`, those of the
-    /// objects whose models are `$2` and whose ids `$3`, at the same places; `$4` is no limit.
+    /// A select of entries in the form of [`entries`](Self::entries): the entries of the owner `$1`
+    /// about the objects whose models are `$2` and whose ids are `$3`, at the same places. `$4` is not a
+    /// limit.
     fn entries_of(log: &Model) -> String;
 
-    /// The id of the object of an entry of the log, as the log's index by objects has it.
+    /// The id of the object of a log entry, in the form of the log's index by objects.
     const OBJECT: &'static str;
 
-    /// The statement that makes the log's index by objects, or drops it.
+    /// The statement that creates the log's index by objects, or drops it.
     fn index_objects(log: &Model, wanted: bool) -> String;
 
     /// A statement that creates a table with these columns, as a hint.
     fn create_table(table: &Table) -> String;
 
+    /// The statement that creates a unique index on these columns, as a hint.
+    fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String;
+
     /// How to make a column compare by its bytes, as a hint.
     fn by_bytes(table: &str, column: &str) -> String;
 
-    /// How to have a column that counts take numbers from outside.
+    /// How to let a column that counts accept numbers of the application.
     fn by_default(table: &str, column: &str) -> String;
 
-    /// What stands behind FROM: the owner's rows whose ids the parameter has, of the table `t`.
+    /// The part after FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
 
     /// The condition that the column compares in this way with an [`Arg::Value`] of a comparable type.
@@ -381,8 +397,8 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         rows: impl Iterator<Item = (&'w str, Vec<&'w str>)>,
     ) -> String;
 
-    /// A select of the records that rows of these columns would be read as, in the order of the
-    /// [`payload`](Self::payload) `$1`; none where [`Column::as_held`] says it.
+    /// A select of the records that would be read from rows of these columns, in the order of the
+    /// [`payload`](Self::payload) `$1`; none if [`Column::as_held`] is enough.
     fn as_columns(model: &Model, columns: &[&Column]) -> Option<String>;
 
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
@@ -399,8 +415,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         entries: &mut Vec<Diff>,
     ) -> Result<(), DatabaseError>;
 
-    /// A statement that adds entries to the log, and its parameters; if objects are named (model, id), only
-    /// if nobody else has marked one of them, and this transaction none at all.
+    /// A statement that adds entries to the log, and its parameters. If objects are named (model, id),
+    /// it adds them only if nobody else has marked one of these, and this transaction has marked none at
+    /// all.
     fn append<'a>(
         &self,
         log: &'a Model,
@@ -455,8 +472,8 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// Whether the connection is unusable. If nothing was written, nothing is lost.
     fn is_dead(error: &sqlx::Error) -> bool;
 
-    /// Makes the rest of the transaction check immediately what it would check at the commit; `again`
-    /// if this was done before, and the commit failed anyway.
+    /// Makes the rest of the transaction check immediately what it would check at the commit. `again`
+    /// means that this was done before, and the commit failed nevertheless.
     fn check_at_once(
         connection: &mut Connection<Self>,
         again: bool,

@@ -1,5 +1,5 @@
-//! What the writes of syncs set off in the database: cascades, and triggers that write rows. Devices hear
-//! of it only where the tables are captured.
+//! The effects of the writes of syncs in the database: cascades, and triggers that write rows. Devices
+//! receive them only if the tables are captured.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,27 +9,27 @@ use super::{
     writes::{Change, Columns},
 };
 
-/// That a change of one table changes another one.
+/// A change of one table changes another one.
 #[derive(Clone, Debug)]
 pub struct Effect {
     /// The table that is changed first.
     pub(crate) on: String,
-    /// One of these changes sets it off.
+    /// One of these changes causes it.
     pub(crate) when: Vec<Change>,
-    /// What does it: "the trigger t of a".
+    /// Its cause: "the trigger t of a".
     pub(crate) by: String,
-    /// The table and its change; none if nobody can tell.
+    /// The table and its change; `None` if they are unknown.
     pub(crate) then: Option<(String, Change)>,
 }
 
-/// What is known of everything that the writes of syncs set off.
+/// What is known of all effects of the writes of syncs.
 #[derive(Debug)]
 pub(crate) struct Effects {
     effects: Vec<Effect>,
     reached: BTreeMap<String, Reached>,
 }
 
-/// How rows of a table are changed.
+/// How the rows of a table are changed.
 #[derive(Debug, Default)]
 struct Reached {
     inserts: bool,
@@ -48,7 +48,7 @@ impl Effects {
         Ok(Self::new(schema, effects))
     }
 
-    /// Follows the effects from what syncs write themselves.
+    /// Follows the effects, starting from what syncs write themselves.
     fn new(schema: &Schema, effects: Vec<Effect>) -> Self {
         let mut reached = BTreeMap::<String, Reached>::new();
         for model in schema.models.values() {
@@ -75,7 +75,7 @@ impl Effects {
         self.reached.get(&effect.on).is_some_and(|on| on.sets_off(effect))
     }
 
-    /// Whether a sync's writes of others may change rows of the model, or nobody can tell.
+    /// Whether a sync's writes to other tables may change rows of the model, as far as is known.
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) fn reach(&self, model: &Model) -> bool {
         let reaches = |effect: &Effect| match &effect.then {
@@ -86,8 +86,9 @@ impl Effects {
     }
 
     /// # Errors
-    /// If the writes of a sync change rows of which no device would hear; where that is `allowed`, it is
-    /// only warned of. So is what the application's own writes set off, and what nobody can tell.
+    /// If the writes of a sync change rows that are not captured. If this is `allowed`, it only logs a
+    /// warning. It also warns about the effects of the application's own writes, and about effects that
+    /// are unknown.
     pub(super) fn check(&self, schema: &Schema, allowed: bool) -> Result<(), SchemaError> {
         let is_all_captured = schema.models.values().all(|model| model.captured);
         // Synced tables that are not captured are written by syncs only.
@@ -98,8 +99,8 @@ impl Effects {
             let Some((table, change)) = &effect.then else {
                 if is_set_off && !is_all_captured && told.insert(&effect.by) {
                     tracing::warn!(
-                        "nobody can tell whether {} changes synced rows; if it does, `capture` their tables, for \
-                         else no device hears of it",
+                        "it is unknown whether {} changes synced rows: if it does, `capture` their tables, or no \
+                         device will receive these changes",
                         effect.by
                     );
                 }
@@ -120,8 +121,8 @@ impl Effects {
             } else if !is_synced(&effect.on) && told.insert(&effect.by) {
                 tracing::warn!(
                     table = model.name,
-                    "{} changes rows of {}, and no device hears of it: `capture` the table, if that happens \
-                     while its owner syncs",
+                    "{} changes rows of {}, and no device will receive these changes: `capture` the table, if \
+                     that can happen while its owner syncs",
                     effect.by,
                     model.name
                 );
@@ -132,7 +133,7 @@ impl Effects {
 }
 
 impl Reached {
-    /// Adds a change; whether it is new.
+    /// Adds a change. Returns whether it is new.
     fn add(&mut self, change: &Change) -> bool {
         match change {
             Change::Insert => !std::mem::replace(&mut self.inserts, true),
@@ -163,7 +164,7 @@ impl Reached {
 }
 
 impl Model {
-    /// Whether devices would see that change of a row.
+    /// Whether devices would see this change of a row.
     fn is_seen(&self, change: &Change) -> bool {
         let Change::Update(columns) = change else { return true };
         let seen = self.columns.iter().chain([&self.id]).chain(&self.owner);

@@ -80,7 +80,7 @@ impl<'f> Conditions<'f> {
     }
 }
 
-/// Only the values of a list that have the column's own type are searched for.
+/// Only values of a list that have the column's own type are searched for.
 fn surely_compares(column: &Column, value: &Value) -> bool {
     let number = value.as_i64().or_else(|| value.as_str().and_then(integer));
     match (column.kind, number) {

@@ -15,7 +15,7 @@ pub struct Found {
     pub(crate) unique: Vec<Unique>,
     pub(crate) references: Vec<Reference>,
     pub(crate) clashes: Vec<Clash>,
-    /// Whether triggers or rules may change rows behind, or before, what writes them.
+    /// Whether triggers or rules may change rows that are written to it.
     pub(crate) changes_rows: bool,
 }
 
@@ -24,7 +24,7 @@ pub struct Found {
 pub(crate) struct FoundColumn {
     pub(crate) column: Column,
     pub(crate) generated: Generated,
-    /// It takes different texts for equal.
+    /// It treats different texts as equal.
     pub(crate) folds: bool,
 }
 
@@ -32,9 +32,9 @@ pub(crate) struct FoundColumn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Generated {
     No,
-    /// From others.
+    /// It is computed from other columns.
     Computed,
-    /// It counts, and takes no number from outside.
+    /// It counts, and accepts no number of the application.
     #[cfg_attr(not(feature = "postgres"), allow(dead_code, reason = "only one database has them"))]
     Identity,
 }
@@ -68,17 +68,17 @@ pub(crate) struct Reference {
     pub(crate) columns: Vec<(String, String)>,
 }
 
-/// A way in which rows of a table stand in the way of one that is written, whose place that one takes.
+/// A way in which rows of a table collide with a written row, which replaces them.
 #[derive(Clone, Debug)]
 #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database has it"))]
 pub(crate) struct Clash {
-    /// The condition that a row of the table is in the way of the row `NEW`.
+    /// The condition that a row of the table collides with the row `NEW`.
     pub(crate) with: String,
-    /// The condition that one can be at all in the way of a new row; empty if it always can.
+    /// The condition that any row can collide with a new row at all; empty if always.
     pub(crate) on_insert: String,
-    /// The same where the row `OLD` becomes `NEW`.
+    /// The same if the row `OLD` becomes `NEW`.
     pub(crate) on_update: String,
-    /// The columns one of which an update must name for it; none if it may name any.
+    /// The columns that cause it: an update must name one of them. If there are none, any update may.
     pub(crate) columns: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Adding rows that are older than the log to it.
+//! Adds rows that are older than the log to it.
 
 use super::{Dialect, SkippedRow, SqlDatabase};
 use crate::{
@@ -10,7 +10,7 @@ use crate::{
 /// How many of the skipped rows are returned.
 const SHOWN: usize = 10;
 
-/// How far an import came.
+/// The progress of an import.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Imported {
@@ -22,11 +22,11 @@ pub struct Imported {
     pub rows: u64,
     /// How many rows were already in the log.
     pub known_rows: u64,
-    /// How many of these had other values, which were brought into the log.
+    /// How many of these had other values, which were added to the log.
     pub changed_rows: u64,
-    /// How many objects of the log had no row any more, which was brought into the log.
+    /// How many objects of the log no longer had a row. Their deletion was added to the log.
     pub lost_rows: u64,
-    /// How many rows were left out, because no diff can say what is in them.
+    /// How many rows were skipped, because no diff can represent them.
     pub skipped_rows: u64,
     /// The first few of these.
     pub skipped: Vec<SkippedRow>,
@@ -89,7 +89,7 @@ impl<D: Dialect> SqlDatabase<D> {
 }
 
 impl Imported {
-    /// The same with what was brought in of one more owner so far.
+    /// The same, with the progress in one more owner.
     fn with(&self, model: &str, so_far: &Reconciled) -> Self {
         let mut imported = self.clone();
         if let Some(of_model) = so_far.models.get(model) {

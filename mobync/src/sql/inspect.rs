@@ -34,7 +34,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
                 });
             }
             Generated::Computed => {
-                let advice = "it is generated, and ids and owners come from outside";
+                let advice = "it is generated, but the database must accept ids and owners";
                 return Err(refuse(name, &column, advice));
             }
         }
@@ -48,13 +48,13 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         None => None,
         Some(owner) => Some(name_of(
             owner,
-            "add it, name another one with `owner_column`, or say that the rows are everybody's with `shared`",
+            "add it, name another one with `owner_column`, or declare the table as `shared`",
         )?),
     };
     if table.captured && owner.is_none() {
         return Err(SchemaError::SharedCapture { table: name.clone() });
     }
-    check_key::<D>(table, &in_sql, &unique)?;
+    check_key::<D>(table, schema_name.as_deref(), &in_sql, &unique)?;
     let hidden = synced::choose(table, &mut columns)?;
     let is_computed = |found: &FoundColumn| found.column.written_by == WrittenBy::Database;
     let has_own_will = changes_rows || columns.iter().any(is_computed);
@@ -84,6 +84,7 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
 /// A unique index must distinguish rows by exactly the bytes of owner and id.
 fn check_key<D: Dialect>(
     table: &Table,
+    schema: Option<&str>,
     in_sql: &str,
     unique: &[Unique],
 ) -> Result<(), SchemaError> {
@@ -95,23 +96,24 @@ fn check_key<D: Dialect>(
     }
     if !keys().any(|index| !index.partial) {
         let key = format!("({})", both.join(", "));
-        return Err(SchemaError::NotUnique { table: name.clone(), key });
+        let mend = D::unique_index(schema, name, &both);
+        return Err(SchemaError::NotUnique { table: name.clone(), key, mend });
     }
     for index in unique {
         if owner.is_some_and(|owner| index.names().all(|column| column != owner)) {
             tracing::warn!(
                 table = name,
                 index = index.name,
-                "a unique index forgets the owner: by what is refused, an owner finds out what others have; \
-                 put the owner's column in front of its columns"
+                "a unique index does not include the owner, so refusals show an owner what others have: put the \
+                 owner's column in front of its columns"
             );
         }
     }
     Ok(())
 }
 
-/// The log as it is, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will make it in the schema
-/// `home`.
+/// The log as it exists, or as [`SqlDatabase::set_up`](super::SqlDatabase::set_up) will create it in the
+/// schema `home`.
 pub(super) fn log_model<D: Dialect>(
     table: &Table,
     found: Option<Found>,
@@ -136,7 +138,8 @@ pub(super) fn log_model<D: Dialect>(
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
     let (schema_name, in_sql) = (schema.clone(), in_schema(schema, name));
-    let advice = "it is the log; drop it if it is none, or name another one with `diffs_table`";
+    let advice =
+        "it is the log; drop it if it is something else, or name another log with `diffs_table`";
     for column in LOG_TEXTS.into_iter().chain(LOG_INTEGERS) {
         let found = columns.iter().find(|found| found.column.name == column);
         let found = found.ok_or_else(|| no_column(name, column, advice))?;
@@ -154,7 +157,7 @@ pub(super) fn log_model<D: Dialect>(
         return Err(folded::<D>(name, &in_sql, column.name.as_deref().unwrap_or_default()));
     }
     let id = take(name, &mut columns, "id", advice)?.column;
-    // Of rows the owner is the one who asks; a diff has it as a member.
+    // For rows, the owner is the one of the request. A diff has it as a member.
     let owner = columns.iter().find(|found| found.column.name == "owner");
     let owner = owner.map(|found| found.column.clone());
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();

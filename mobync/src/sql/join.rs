@@ -1,4 +1,4 @@
-//! Writing within a transaction of the application's own.
+//! Writes within a transaction of the application's own.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,14 +7,14 @@ use sqlx::{Database, Transaction};
 use super::{Dialect, SqlDatabase, SqlUnit, session::Session};
 use crate::{Change, Error, Mobync, Owner, Rules, SyncResponse};
 
-/// A transaction of the application's own, which it gets back.
+/// A transaction of the application's own, to which it returns.
 #[derive(Debug)]
 pub(super) struct Joined<Db: Database> {
     transaction: Option<Transaction<'static, Db>>,
     back: Back<Db>,
 }
 
-/// Where a transaction goes when all was written; if not, it is rolled back.
+/// Where the transaction returns to after all writes. Otherwise it is rolled back.
 type Back<Db> = Arc<Mutex<Option<Transaction<'static, Db>>>>;
 
 impl<Db: Database> Joined<Db> {
@@ -28,18 +28,19 @@ impl<Db: Database> Joined<Db> {
 }
 
 impl<D: Dialect, R: Rules> Mobync<SqlDatabase<D>, R> {
-    /// As [`write`](Self::write), within a transaction that the application has begun: what it writes by
-    /// its own SQL and these changes are kept together, or not at all.
+    /// As [`write`](Self::write), within a transaction that the application has begun: its own SQL and
+    /// these changes are committed together, or not at all.
     ///
-    /// The transaction comes back, for more statements and for the commit; from here to its end it holds
-    /// the owner's turn, so that syncs of the owner wait. Devices that listen to this process hear of it
-    /// if they are told behind the commit ([`Live::announce`](crate::Live::announce)). A transaction of
-    /// `SQLite` should have begun with `BEGIN IMMEDIATE`. Where the tables are captured, there is no need
-    /// of this: statements of the application's own are enough.
+    /// The transaction is returned, for more statements and for the commit. Until it ends it holds the
+    /// owner's turn, so syncs of the owner wait. To notify the devices that listen to this process, call
+    /// [`Live::announce`](crate::Live::announce) after the commit. Begin a transaction of SQLite with
+    /// `BEGIN IMMEDIATE`. If the tables are captured, you do not need this: the application's own
+    /// statements are enough.
     ///
     /// # Errors
-    /// As [`write`](Self::write); the transaction is rolled back then. What `write` would repeat by
-    /// itself, as behind a collision with others, is [`Error::Busy`]: the application may begin again.
+    /// As [`write`](Self::write). The transaction is then rolled back. Where `write` would retry by
+    /// itself, for example after a conflict with another transaction, this returns [`Error::Busy`], and
+    /// the application can retry.
     ///
     /// # Examples
     /// ```no_run
@@ -63,8 +64,8 @@ impl<D: Dialect, R: Rules> Mobync<SqlDatabase<D>, R> {
         changes: impl IntoIterator<Item = Change>,
     ) -> Result<(Transaction<'static, D::Db>, SyncResponse), Error> {
         let database = self.database();
-        let joined = D::join(&mut transaction, &database.schema.log, owner).await;
-        joined.map_err(Error::of_database)?;
+        let joined = database.dialect.join(&mut transaction, &database.schema.log, owner).await;
+        let settings = joined.map_err(Error::of_database)?;
         let back = Back::default();
         let joined = Joined { transaction: Some(transaction), back: Arc::clone(&back) };
         let (dialect, schema) = (database.dialect.clone(), Arc::clone(&database.schema));
@@ -72,6 +73,8 @@ impl<D: Dialect, R: Rules> Mobync<SqlDatabase<D>, R> {
         let answer = self.write_in_unit(unit, owner, changes).await?;
         let back = back.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = || Error::Internal("the transaction has ended by itself".into());
-        Ok((back.ok_or_else(ended)?, answer))
+        let mut transaction = back.ok_or_else(ended)?;
+        D::leave(&mut transaction, settings).await.map_err(Error::of_database)?;
+        Ok((transaction, answer))
     }
 }

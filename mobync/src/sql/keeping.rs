@@ -1,43 +1,43 @@
-//! Which values a column surely holds as they were sent.
+//! Which values a column certainly returns as they were sent.
 
 use std::borrow::Cow;
 
 use super::value::{integer, is_uuid};
 use crate::reconcile::same;
 
-/// What of the values that a column takes it surely gives back as they were sent. Of all others the row
-/// is read after a write: the column may round, pad, cut, or spell them in another way.
+/// Which of its accepted values a column certainly returns as they were sent. For all others the row is
+/// read after a write: the column may round, pad, truncate, or format them in another way.
 ///
-/// A number and the string of its digits, where a column takes both, are one value, if the string is
-/// spelled as the database would spell it.
+/// If a column accepts both a number and the string of its digits, the two are one value, as long as the
+/// string has the database's format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[cfg_attr(
     not(all(feature = "postgres", feature = "sqlite")),
     allow(dead_code, reason = "each database has columns of its own kinds")
 )]
 pub(crate) enum Keeping {
-    /// Nothing is known of it.
+    /// Nothing is known about it.
     #[default]
     Nothing,
-    /// Whatever it takes.
+    /// Everything that it accepts.
     All,
     /// The same, but of numbers only doubles and integers of 64 bits.
     Documents,
     /// Integers.
     Integers,
-    /// The same, but for null, of which the database makes one.
+    /// The same, except for null, which the database replaces by a number.
     RowIds,
-    /// Strings; of at most so many characters, where blanks behind them are cut off.
+    /// Strings; of at most this number of characters, in a column that cuts trailing blanks.
     Strings(Option<usize>),
-    /// Strings without blanks behind them, of at most so many characters.
+    /// Strings without trailing blanks, of at most this number of characters.
     Padded(usize),
-    /// Doubles, integers of 64 bits, and strings that no database takes for numbers.
+    /// Doubles, integers of 64 bits, and strings that no database converts to numbers.
     Words,
     /// Numbers that are doubles.
     Doubles,
     /// Numbers that are floats of 32 bits.
     Floats,
-    /// Decimals; with at most so many digits behind the point.
+    /// Decimals; with at most this number of digits after the point.
     Decimals(Option<u32>),
     /// `true` and `false`.
     Booleans,
@@ -48,7 +48,7 @@ pub(crate) enum Keeping {
 }
 
 impl Keeping {
-    /// Whether the value, JSON text that the column takes, surely comes back as it is.
+    /// Whether the value, JSON text that the column accepts, certainly comes back unchanged.
     pub(super) fn keeps(self, json: &str) -> bool {
         if json == "null" {
             return self != Self::RowIds;
@@ -84,7 +84,7 @@ impl Keeping {
         }
     }
 
-    /// Whether it is so with all that a column for it takes.
+    /// Whether this is true for everything that such a column accepts.
     pub(super) fn keeps_all(self) -> bool {
         matches!(self, Self::All | Self::Strings(None))
     }
@@ -98,7 +98,7 @@ fn is_number(json: &str) -> bool {
     json.starts_with(|first: char| first == '-' || first.is_ascii_digit())
 }
 
-/// As a database writes it, which is with the fewest digits that tell it from others.
+/// In the database's format: the fewest digits that identify it.
 fn is_double(json: &str) -> bool {
     let double = json.parse::<f64>().ok().filter(|double| double.is_finite());
     double.is_some_and(|double| same(json, &double.to_string()))
@@ -109,7 +109,7 @@ fn is_float(json: &str) -> bool {
     float.is_some_and(|float| same(json, &float.to_string()))
 }
 
-/// What a number is spelled with, or a string.
+/// The text of a number, or of a string.
 fn number(json: &str) -> Cow<'_, str> {
     if json.starts_with('"') {
         serde_json::from_str(json).map_or(Cow::Borrowed(json), Cow::Owned)
@@ -118,7 +118,7 @@ fn number(json: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether it is a number as the database spells it: without exponent, plus or zeros in front.
+/// Whether it is a number in the database's format: without exponent, plus sign or leading zeros.
 fn is_plain(number: &str, scale: Option<u32>) -> bool {
     let (whole, part) = number.split_once('.').unwrap_or((number, "0"));
     let whole = whole.strip_prefix('-').unwrap_or(whole);

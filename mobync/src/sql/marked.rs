@@ -1,4 +1,4 @@
-//! What the marks and the log tell of single objects.
+//! Reads the rows, marks and log entries of single objects.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,7 +13,7 @@ impl<D: Dialect> SqlUnit<D> {
         rows.map(|rows| !rows.is_empty()).map_err(|error| D::explain(log, error))
     }
 
-    /// Locks those of the rows that are there.
+    /// Locks those of the rows that exist.
     pub(super) async fn lock(
         &mut self,
         owner: &Owner,

@@ -1,4 +1,5 @@
 // What the two SQL databases share; the rest is in `postgres` and `sqlite`.
+#![doc = include_str!("../links.md")]
 #![doc = include_str!("../../DATABASES.md")]
 
 mod batch;
@@ -42,7 +43,7 @@ pub(crate) use self::{
     effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
-    schema::{Column, DefaultValue, Kind, Model, OnLocks, Schema, WrittenBy, quote},
+    schema::{Column, DefaultValue, Kind, Model, OnLocks, Schema, WrittenBy, quote, quote_all},
     tokens::{Token, Tongue, tokens},
     window::{ENTRY, null_in_log},
     writes::{Change, Columns, Script},

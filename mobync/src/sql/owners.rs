@@ -1,15 +1,15 @@
-//! Which owners there are, and which rows no diff can bring.
+//! Lists owners, and rows that no diff can represent.
 
 use std::collections::BTreeSet;
 
 use super::{Arg, Dialect, Model, SqlDatabase};
 use crate::{DatabaseError, Owner, SkippedRow};
 
-/// Stands between an owner and an id, which have no such character.
+/// Separates an owner from an id. Neither can contain this character.
 const BETWEEN: char = '\u{1f}';
 
 impl<D: Dialect> SqlDatabase<D> {
-    /// The owners behind that one who have rows or a log, in the order of their bytes.
+    /// The owners after this one who have rows or a log, in the order of their bytes.
     pub(super) async fn owners_behind(
         &self,
         last: Option<&Owner>,
@@ -24,7 +24,8 @@ impl<D: Dialect> SqlDatabase<D> {
         Ok(behind.take(most).collect())
     }
 
-    /// Counts the rows of which the database itself can say that no diff can bring them, and shows some.
+    /// Counts the rows that no diff can represent, as far as the database itself can find them, and
+    /// returns some.
     pub(super) async fn unsound(
         &self,
         owner: Option<&Owner>,
@@ -70,7 +71,7 @@ impl<D: Dialect> SqlDatabase<D> {
         Ok((rows_in_all, skipped))
     }
 
-    /// Counts the rows whose owner is none, and shows some.
+    /// Counts the rows whose owner is not a valid name, and returns some.
     pub(super) async fn nameless(
         &self,
         model: &Model,
@@ -94,7 +95,7 @@ impl<D: Dialect> SqlDatabase<D> {
         Ok((rows_in_all, skipped))
     }
 
-    /// How many rows an owner of that name has.
+    /// How many rows an owner with this name has.
     pub(super) async fn rows_of(&self, model: &Model, name: &str) -> Result<u64, DatabaseError> {
         self.count(model, &format!("{}1 = 1", model.owned()), &[Arg::Text(name)]).await
     }
@@ -122,7 +123,7 @@ impl<D: Dialect> SqlDatabase<D> {
     }
 
     /// # Errors
-    /// Why nothing of that owner can be in the log.
+    /// The reason why the log cannot have entries of that owner.
     pub(super) fn owner_of_rows(&self, model: &Model, name: &str) -> Result<Owner, String> {
         let owner = Owner::new(name).map_err(|error| error.to_string())?;
         let fits = self.schema.log.check_owner(&owner).and_then(|()| model.check_owner(&owner));

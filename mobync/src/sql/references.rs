@@ -71,8 +71,8 @@ impl Keys {
         Ok(())
     }
 
-    /// The tables in an order in which each comes behind those that it refers to, as far as there is one:
-    /// where keys lead in a circle, as they were named.
+    /// The tables in an order in which each one comes after those that it references. Tables that
+    /// reference each other in a circle keep the order in which they were named.
     pub(super) fn ranks(&self) -> HashMap<String, usize> {
         let mut waiting: Vec<&Ends> = self.0.iter().collect();
         let mut ranks = HashMap::new();

@@ -1,4 +1,4 @@
-//! Rows as devices are sent them, to be held against what the log says.
+//! Rows in the form in which devices receive them, for the comparison with the log.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,14 +8,14 @@ use crate::{
     merge::{encode, read_members},
 };
 
-/// What stands behind FROM: those of the [rows with ids](Dialect::rows_with_ids) that are objects. A row
-/// with a value that JSON does not have is none.
+/// The part after FROM: those of the [rows with ids](Dialect::rows_with_ids) that are objects. A row
+/// with a value that JSON does not have is not an object.
 pub(super) fn sound_rows<D: Dialect>(model: &Model, parameter: usize) -> String {
     let (rows, is_sound) = (D::rows_with_ids(model, parameter), D::is_sound(model));
     if is_sound == SOUND { rows } else { format!("(SELECT t.* FROM {rows}) AS t WHERE {is_sound}") }
 }
 
-/// Has integers beyond 64 bits, as a column for JSON may hold them, be read as doubles by all.
+/// Makes all readers read integers beyond 64 bits, which a JSON column may hold, as doubles.
 fn mark_long_integers(rows: &mut [String]) {
     for row in rows.iter_mut().filter(|row| json::has_long_number(row.as_bytes())) {
         let (mut marked, mut rest) = (String::with_capacity(row.len() + 2), &**row);
@@ -38,7 +38,7 @@ fn mark_long_integers(rows: &mut [String]) {
     }
 }
 
-/// How long the string is with which a JSON text begins.
+/// The length of the string at the beginning of a JSON text.
 fn string_length(text: &str) -> Option<usize> {
     let mut is_escaped = false;
     let end = text.bytes().skip(1).position(|byte| {
@@ -107,7 +107,7 @@ impl<D: Dialect> SqlUnit<D> {
         Ok(rows)
     }
 
-    /// The records as they would be read, had they been written.
+    /// The records that would be read if these were written.
     pub(super) async fn spell(
         &mut self,
         model: &str,
@@ -115,7 +115,7 @@ impl<D: Dialect> SqlUnit<D> {
     ) -> Result<Vec<String>, DatabaseError> {
         let schema = Arc::clone(&self.schema);
         let model = schema.model(model)?;
-        // Those of the same fields go together: a domain may take no null for one that is not there.
+        // Records with the same fields go together: a domain may reject a null for a missing one.
         let mut alike: BTreeMap<Vec<&str>, Vec<(usize, Parts)>> = BTreeMap::new();
         for (place, record) in records.iter().enumerate() {
             let (id, fields) = read_members(record).map_err(DatabaseError::failed)?;
@@ -140,7 +140,7 @@ impl<D: Dialect> SqlUnit<D> {
                             }
                         }
                     }
-                    // The one with a value that a column does not take is found by halves.
+                    // If a column rejects a value, bisection finds the record that has it.
                     Err(error) if error.is_rejection() && some.len() > 1 => {
                         let (left, right) = some.split_at(some.len() / 2);
                         waiting.extend([left, right]);
@@ -187,7 +187,7 @@ impl<D: Dialect> SqlUnit<D> {
         sql: &str,
         args: &[Arg<'_>],
     ) -> Result<Vec<String>, DatabaseError> {
-        // What has just been written to can be read.
+        // A table that was just written to can be read.
         let may_fail = !self.readable.contains(&model.name);
         let texts = self.select(Some(owner), sql, args, may_fail).await.map_err(|error| {
             if D::lacks(&error) {
@@ -199,8 +199,8 @@ impl<D: Dialect> SqlUnit<D> {
         Ok(texts)
     }
 
-    /// Reads from tables, as in a sync of the owner that writes; behind a savepoint, if the statement may
-    /// fail and the unit is to go on.
+    /// Reads from tables, as in a sync of the owner that writes. It uses a savepoint if the statement
+    /// may fail and the unit is to continue.
     pub(super) async fn select(
         &mut self,
         owner: Option<&Owner>,

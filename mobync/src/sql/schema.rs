@@ -23,9 +23,9 @@ pub struct Schema {
 #[derive(Clone, Debug)]
 pub struct Model {
     pub(crate) name: String,
-    /// The schema that it is in, if the name in SQL has it.
+    /// Its schema, if the name in SQL includes it.
     pub(crate) schema: Option<String>,
-    /// Which table it is, however it is called.
+    /// The identity of the table, independent of its name.
     pub(crate) identity: String,
     /// Its name in SQL, quoted.
     pub(crate) table: String,
@@ -45,18 +45,18 @@ pub struct Model {
     /// The database may write other columns of a row than those that a change names: some are computed,
     /// or a trigger or rule may change the row.
     pub(crate) has_own_will: bool,
-    /// Its place in an order in which tables come behind those that they refer to.
+    /// Its place in an order in which tables come after those that they reference.
     pub(crate) rank: usize,
-    /// The columns by which its rows refer to others of it.
+    /// The columns by which its rows reference other rows of it.
     pub(crate) parents: Vec<String>,
 }
 
-/// What a sync does that waits for rows which others have locked for too long.
+/// What a sync does if it waits too long for rows that others have locked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OnLocks {
     /// It fails as busy.
     Fails,
-    /// It begins again, so that it is never the application that must give way.
+    /// It starts again, so that the application never has to give way.
     GivesWay,
 }
 
@@ -78,20 +78,20 @@ pub struct Column {
     pub(crate) as_strings: bool,
     /// No constraint, index or trigger uses it: only its type decides which values it accepts.
     pub(crate) is_free: bool,
-    /// What of the values that it takes it surely gives back as they were.
+    /// Which of its accepted values it certainly returns unchanged.
     pub(crate) keeping: Keeping,
-    /// What it is in a row that was made without it.
+    /// Its value in a row that was created without it.
     pub(crate) default: DefaultValue,
     pub(crate) written_by: WrittenBy,
 }
 
-/// What a column is in a row that was made without it.
+/// The value of a column in a row that was created without it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum DefaultValue {
     Null,
     /// JSON text.
     Constant(String),
-    /// Only the database knows, for each row anew.
+    /// Only the database knows it, for each row.
     Own,
 }
 
@@ -99,9 +99,9 @@ pub(crate) enum DefaultValue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WrittenBy {
     Everybody,
-    /// The backend, and no device.
+    /// The backend, but no device.
     Backend,
-    /// The database alone: what others write to it is passed over.
+    /// Only the database. Other values for it are ignored.
     Database,
 }
 
@@ -131,7 +131,7 @@ impl Schema {
         models.or(log).ok_or_else(|| DatabaseError::unknown_model(name))
     }
 
-    /// Those models and that log; where changes of one are marked, a sync gives way with all.
+    /// These models and this log. If one model is captured, a sync gives way in all of them.
     pub(super) fn new(log: Model, models: BTreeMap<String, Model>) -> Self {
         let mut schema = Self { log, models };
         if schema.captured().next().is_some() {
@@ -145,7 +145,7 @@ impl Schema {
         self.models.values()
     }
 
-    /// The tables whose changes are marked.
+    /// The captured tables.
     pub(crate) fn captured(&self) -> impl Iterator<Item = &Model> {
         self.models.values().filter(|model| model.captured)
     }
@@ -156,12 +156,12 @@ impl Model {
         self.columns.named(field)
     }
 
-    /// The same, if others than the database may write it.
+    /// The same, if not only the database writes it.
     pub(super) fn written(&self, field: &str) -> Option<&Column> {
         self.column(field).filter(|column| column.written_by != WrittenBy::Database)
     }
 
-    /// A field's column; `id` is the id's.
+    /// A field's column. The field `id` has the id's column.
     pub(super) fn field(&self, field: &str) -> Result<&Column, DatabaseError> {
         if field == "id" {
             return Ok(&self.id);
@@ -324,4 +324,8 @@ impl Kind {
 /// An identifier in SQL.
 pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+pub(crate) fn quote_all(names: &[&str]) -> String {
+    names.iter().map(|name| quote(name)).collect::<Vec<_>>().join(", ")
 }

@@ -1,19 +1,24 @@
 //! Why a database cannot be used for sync.
 
+use std::fmt;
+
+use crate::error::with_causes;
+
 /// Why a database cannot be used for sync with this configuration. The message says what to change.
-#[derive(Debug, thiserror::Error)]
+///
+/// `Debug` shows the message and its causes, so that a `main` that returns the error prints them.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum SchemaError {
     /// The database cannot be reached, or a query failed.
-    #[error("the database cannot be asked for its tables")]
+    #[error("the tables cannot be read from the database")]
     Database(#[from] sqlx::Error),
     /// A statement of [`run_first`](super::Builder::run_first) failed. All of them were undone.
     #[error("the SQL of `run_first` failed, and was undone")]
     RunFirst(#[source] sqlx::Error),
     /// The database cannot store every text.
     #[error(
-        "the database keeps texts in {encoding}, which does not have every character; make one that \
-         does: {create}"
+        "the database's encoding is {encoding}, which lacks some characters: create a database with {create}"
     )]
     Encoding {
         /// Its encoding.
@@ -30,7 +35,7 @@ pub enum SchemaError {
         create: String,
     },
     /// The name does not belong to a table.
-    #[error("{table} is {what}: only tables can be synced; name the one with the rows")]
+    #[error("{table} is {what}, and only tables can be synced: name the table that has the rows")]
     NotTable {
         /// The name.
         table: String,
@@ -38,7 +43,9 @@ pub enum SchemaError {
         what: &'static str,
     },
     /// The name is longer than the database allows.
-    #[error("the name {name} is too long for its indexes and tables: it may have {most} bytes")]
+    #[error(
+        "the name {name} is too long for the names of its indexes and tables: it may have {most} bytes"
+    )]
     LongName {
         /// The name.
         name: String,
@@ -67,10 +74,10 @@ pub enum SchemaError {
         /// What to do.
         advice: &'static str,
     },
-    /// The database itself counts the ids, or the owners, and takes none from outside.
+    /// The database itself generates the ids, or the owners, and accepts none from outside.
     #[error(
-        "the column {column} of {table} is GENERATED ALWAYS AS IDENTITY, and ids and owners come from \
-         outside: {mend}"
+        "the column {column} of {table} is GENERATED ALWAYS AS IDENTITY, but the database must accept ids and \
+         owners: {mend}"
     )]
     Identity {
         /// The table.
@@ -80,11 +87,11 @@ pub enum SchemaError {
         /// What to do: a statement.
         mend: String,
     },
-    /// To the database, different owners, ids or entries of the log are one: it ignores case, accents
-    /// or blanks.
+    /// The database treats different owners, ids or log entries as equal: it ignores case, accents or
+    /// blanks.
     #[error(
-        "the column {column} of {table} takes texts for equal that differ (in case, accents or \
-         blanks), so that one owner or id could be taken for another: {mend}"
+        "the column {column} of {table} treats different texts as equal (it ignores case, accents or blanks), \
+         so one owner or id could be mistaken for another: {mend}"
     )]
     Folds {
         /// The table.
@@ -95,17 +102,22 @@ pub enum SchemaError {
         mend: String,
     },
     /// No unique index prevents two rows of the table from having the same id.
-    #[error("the table {table} needs a primary key or unique index on {key}")]
+    #[error(
+        "the table {table} has no primary key or unique index on {key}, so two of its rows could have the same \
+         id: make them differ if some do not, and then run {mend}"
+    )]
     NotUnique {
         /// The table.
         table: String,
         /// The columns that must be unique together.
         key: String,
+        /// The statement that creates the index.
+        mend: String,
     },
     /// A row of one owner could reference a row of another owner, who could then not delete it.
     #[error(
-        "the {key} of {table} forgets the owner, so that one owner's rows could refer to those of \
-         another: {mend}; or say that it is meant by `allow_foreign_keys_across_owners`"
+        "the {key} of {table} does not include the owner, so one owner's rows could reference those of another: \
+         {mend}, or allow it with `allow_foreign_keys_across_owners`"
     )]
     ForeignKey {
         /// The table with the foreign key.
@@ -115,20 +127,20 @@ pub enum SchemaError {
         /// What to do.
         mend: String,
     },
-    /// A table whose rows are everybody's is to be captured.
+    /// A shared table cannot be captured.
     #[error(
-        "the table {table} is shared, so nobody can tell whose devices are to hear of a change: give it an owner \
-         column, or `capture` the other tables only, one by one"
+        "the table {table} is shared, so it is unknown which owner's devices should receive a change: give it an \
+         owner column, or `capture` only the other tables, one by one"
     )]
     SharedCapture {
         /// The table.
         table: String,
     },
-    /// A table of another database file than the log's is to be captured.
+    /// A table in another database file than the log cannot be captured.
     #[error(
-        "the table {table} cannot be captured in the attached database {schema}, for a commit to two files may \
-         keep its marks and lose what the log {log} made of them: move it to the main database, or `capture` the \
-         other tables only, one by one"
+        "the table {table} cannot be captured in the attached database {schema}, because a commit to its file and \
+         to that of the log {log} is not atomic: move it to the main database, or `capture` only the other tables, \
+         one by one"
     )]
     ElsewhereCapture {
         /// The table.
@@ -138,10 +150,10 @@ pub enum SchemaError {
         /// The log.
         log: String,
     },
-    /// What a sync writes sets off a change of synced rows, of which no device would hear.
+    /// A write of a sync sets off a change of synced rows that no device would receive.
     #[error(
-        "{by} changes rows of {table} behind what a sync writes, and no device would hear of it: let it be marked, \
-         by Table::new(\"{table}\").capture(), or say that devices need not hear of it by `allow_unheard_changes`"
+        "{by} changes rows of {table} when a sync writes, and no device would receive that: capture the table \
+         with Table::new(\"{table}\").capture(), or allow it with `allow_unheard_changes`"
     )]
     Unheard {
         /// The table that is changed.
@@ -149,13 +161,19 @@ pub enum SchemaError {
         /// The foreign key or the trigger that changes it.
         by: String,
     },
-    /// The library's own tables or triggers cannot be made.
-    #[error("the library's own tables and triggers cannot be made")]
+    /// The library's own tables or triggers cannot be created.
+    #[error("the library's own tables and triggers cannot be created")]
     SetUp(#[from] crate::DatabaseError),
     /// Two of the tables are the same.
-    #[error("the table {table} is named twice, or is the one that keeps the log")]
+    #[error("the table {table} is named twice, or it is the log")]
     Twice {
         /// The table.
         table: String,
     },
+}
+
+impl fmt::Debug for SchemaError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        with_causes(self, f)
+    }
 }

@@ -12,7 +12,7 @@ const UNDO: &str = "ROLLBACK TO SAVEPOINT mobync_statement; RELEASE SAVEPOINT mo
 /// Where the statements of a unit of work run.
 #[derive(Debug)]
 pub(super) enum Session<D: Dialect> {
-    /// Nothing will be written: each statement runs on any connection and sees the current state.
+    /// For reading: each statement runs on any connection and sees the current state.
     Reading(Pool<D::Db>),
     Writing(D::Writer),
     /// In a transaction of the application's own.
@@ -20,7 +20,7 @@ pub(super) enum Session<D: Dialect> {
 }
 
 /// Runs the statement on the session's connection. Idle connections of the pool may be dead because the
-/// database was restarted. A reader has lost nothing then, and takes the next one.
+/// database was restarted. A reader then loses nothing, and takes the next one.
 macro_rules! on_connection {
     ($session:expr, $connection:ident => $run:expr) => {
         match $session {
@@ -121,7 +121,7 @@ impl<D: Dialect> Session<D> {
     pub(super) fn is_alive(&self) -> bool {
         match self {
             Self::Writing(writer) => writer.is_alive(),
-            // What it was rejected may have aborted it.
+            // A rejected statement may have aborted the transaction.
             Self::Joined(_) => false,
             Self::Reading(_) => true,
         }

@@ -5,10 +5,11 @@ use super::{
     inspect::{find, refuse, take},
 };
 
-/// Leaves those that devices see, besides the id and the owner, and returns the names of the others.
+/// Keeps the columns that devices see, besides the id and the owner, and returns the names of the
+/// others.
 ///
 /// # Errors
-/// If the table has no such column as is named.
+/// If the table does not have one of the named columns.
 pub(super) fn choose(
     table: &Table,
     columns: &mut Vec<FoundColumn>,

@@ -99,7 +99,7 @@ impl Table {
         self
     }
 
-    /// The columns that are synced, besides the id and the owner; all others are as those that are
+    /// The columns that are synced, besides the id and the owner. All others are
     /// [`hidden`](Self::hidden).
     ///
     /// ```
@@ -115,8 +115,8 @@ impl Table {
         self
     }
 
-    /// Columns that devices see, and do not write: a create or an update that names one is refused alone,
-    /// as `forbidden`. [`Mobync::write`](crate::Mobync::write) may write them.
+    /// Columns that devices see but cannot write: a create or an update with such a field is refused
+    /// alone, as `forbidden`. [`Mobync::write`](crate::Mobync::write) can write them.
     ///
     /// ```
     /// use mobync::sql::Table;
@@ -125,17 +125,17 @@ impl Table {
     /// # let _ = users;
     /// ```
     ///
-    /// A create by a device leaves them to their defaults, so they need one, or must take null.
+    /// A create by a device gives them their defaults, so they need a default or must accept null.
     #[must_use]
     pub fn read_only<C: Into<String>>(mut self, columns: impl IntoIterator<Item = C>) -> Self {
         self.read_only.extend(columns.into_iter().map(Into::into));
         self
     }
 
-    /// Columns that only the database fills, by triggers or defaults of its own. Devices see them; what
-    /// they write to them is passed over, and what the database made of the row goes back to them.
+    /// Columns that only the database writes, by triggers or defaults. Devices see them. Their values
+    /// for these columns are ignored, and the database's values are returned to them.
     ///
-    /// Generated columns, and those that are `GENERATED ALWAYS AS IDENTITY`, are so without being named.
+    /// Generated columns, and those that are `GENERATED ALWAYS AS IDENTITY`, are always computed.
     ///
     /// ```
     /// use mobync::sql::Table;
@@ -149,8 +149,8 @@ impl Table {
         self
     }
 
-    /// Columns of integers or decimals that the server gives back as strings of digits, for clients whose
-    /// numbers are doubles and do not hold all of them, as those of JavaScript.
+    /// Integer or decimal columns that the server returns as strings of digits, for clients whose
+    /// numbers are doubles and cannot hold all of them, as in JavaScript.
     ///
     /// Devices may write any such column as a string of digits (`"9007199254740993"`). These columns
     /// accept integers beyond 2^53 − 1 as strings only, so that no other device gets them as numbers.
@@ -178,13 +178,13 @@ impl Table {
         self
     }
 
-    /// Changes of the table's rows reach the devices whoever makes them, and however: the application's
-    /// own SQL, an ORM, a cascade, a trigger, `psql`.
+    /// Changes of the table's rows reach the devices, whoever makes them: the application's own SQL, an
+    /// ORM, a cascade, a trigger, `psql`.
     ///
-    /// [`set_up`](super::SqlDatabase::set_up) makes the triggers that mark what has changed, in the
-    /// transaction that changes it; the next sync of its owner reads the marked rows. Without this,
-    /// `set_up` takes such triggers away again. A table that is [`shared`](Self::shared) cannot be
-    /// captured, for nobody can tell whose devices are to hear of a change.
+    /// [`set_up`](super::SqlDatabase::set_up) creates triggers that mark changed rows in the transaction
+    /// that changes them. The next sync of the owner reads the marked rows. Without capture, `set_up`
+    /// drops these triggers. A [`shared`](Self::shared) table cannot be captured, because it is unknown
+    /// which owner's devices should receive a change.
     ///
     /// ```
     /// use mobync::sql::Table;

@@ -1,6 +1,6 @@
-//! SQL cut into its words, as far as one must read the text of triggers, functions and indexes.
+//! Splits SQL into tokens, as far as it is needed to read triggers, functions and indexes.
 
-/// Whose SQL it is: what stands in quotes is different.
+/// The database's dialect, which decides how quotes work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Tongue {
     #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
@@ -9,7 +9,7 @@ pub(crate) enum Tongue {
     Postgres,
 }
 
-/// A word of it, and where it begins.
+/// A token, and where it begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Token<'s> {
     kind: Kind,
@@ -23,14 +23,14 @@ enum Kind {
     Word,
     /// A name in quotes.
     Quoted,
-    /// A text.
+    /// A string.
     Text,
     /// A number, or one other character.
     Sign,
 }
 
 impl Token<'_> {
-    /// Whether it is that keyword.
+    /// Whether it is this keyword.
     pub(crate) fn is(&self, keyword: &str) -> bool {
         self.kind == Kind::Word && self.text.eq_ignore_ascii_case(keyword)
     }
@@ -48,18 +48,18 @@ impl Token<'_> {
         self.start + self.text.len()
     }
 
-    /// The name that it is, in small letters where their case does not matter.
+    /// The name that it stands for, in lower case where the case does not matter.
     pub(crate) fn name(&self, tongue: Tongue) -> Option<String> {
         let name = match (self.kind, tongue) {
             (Kind::Word, _) => return Some(self.text.to_ascii_lowercase()),
-            // SQLite takes a text for a name where there must be one.
+            // SQLite accepts a string where a name is required.
             (Kind::Quoted, _) | (Kind::Text, Tongue::Sqlite) => self.unquoted(),
             _ => return None,
         };
         Some(if tongue == Tongue::Sqlite { name.to_ascii_lowercase() } else { name })
     }
 
-    /// What is in its quotes, which it has.
+    /// The text between its quotes, if it has quotes.
     pub(crate) fn unquoted(&self) -> String {
         let mut letters = self.text.chars();
         let (quote, _) = (letters.next().unwrap_or_default(), letters.next_back());
@@ -67,7 +67,7 @@ impl Token<'_> {
     }
 }
 
-/// Cuts a text; blanks and comments are left out.
+/// Splits a text, without blanks and comments.
 pub(crate) fn tokens(sql: &str, tongue: Tongue) -> Vec<Token<'_>> {
     let (mut tokens, mut rest) = (Vec::new(), sql);
     loop {
@@ -92,7 +92,7 @@ fn behind_blanks(mut rest: &str, tongue: Tongue) -> &str {
     }
 }
 
-/// PostgreSQL has comments inside of comments.
+/// PostgreSQL allows nested comments.
 fn behind_comment(mut rest: &str, tongue: Tongue) -> &str {
     let mut depth = 1;
     while depth > 0 {
@@ -106,7 +106,7 @@ fn behind_comment(mut rest: &str, tongue: Tongue) -> &str {
     rest
 }
 
-/// What the first token is, and its length.
+/// The first token and its length.
 fn first(rest: &str, tongue: Tongue) -> Option<(Kind, usize)> {
     let letter = rest.chars().next()?;
     Some(match letter {
@@ -141,8 +141,8 @@ fn length_of(rest: &str, is_of_it: impl Fn(char) -> bool) -> usize {
     rest.find(|letter| !is_of_it(letter)).unwrap_or(rest.len())
 }
 
-/// The length of what is quoted; a quote that is doubled, or behind a backslash where there are such,
-/// does not end it.
+/// The length of a quoted text. A doubled quote does not end it, nor does a quote after a backslash,
+/// where backslashes escape.
 fn quoted(rest: &str, quote: char, backslashes: bool) -> usize {
     let mut letters = rest.char_indices().skip(1).peekable();
     while let Some((place, letter)) = letters.next() {
@@ -155,7 +155,7 @@ fn quoted(rest: &str, quote: char, backslashes: bool) -> usize {
     rest.len()
 }
 
-/// The length of a text between `$tag$` and `$tag$`.
+/// The length of a string between `$tag$` and `$tag$`.
 fn dollar_quoted(rest: &str) -> Option<usize> {
     let inner = rest.strip_prefix('$')?;
     let tag =

@@ -31,13 +31,13 @@ pub struct SqlUnit<D: Dialect> {
     pub(super) dialect: D,
     pub(super) schema: Arc<Schema>,
     pub(super) session: Session<D>,
-    /// Each write is tried by itself, so that it is known which ones the database does not take.
+    /// Each write is tried by itself, to find out which ones the database rejects.
     isolates: bool,
-    /// Constraints of the commit are checked then, too.
+    /// Constraints of the commit are checked as well.
     at_once: Option<D::AtOnce>,
-    /// The models whose tables are known to be as they were at start.
+    /// The models whose tables are known to be unchanged since the start.
     pub(super) readable: HashSet<String>,
-    /// What must not be marked by others when the log is written.
+    /// The objects that others must not have marked when the log is written.
     named: Vec<(String, String)>,
 }
 
@@ -58,8 +58,7 @@ impl<D: Dialect> SqlUnit<D> {
     /// Executes a whole batch.
     ///
     /// # Errors
-    /// A rejection, after which the transaction must be given up: not all databases undo a failed
-    /// statement.
+    /// A rejection. The transaction is unusable then, because not all databases undo a failed statement.
     async fn run(&mut self, owner: &Owner, batch: &Batch<'_, '_>) -> Result<(), DatabaseError> {
         let Some(sql) = batch.statement::<D>() else { return Ok(()) };
         let failed = |error| D::explain(batch.model, error);
@@ -69,7 +68,7 @@ impl<D: Dialect> SqlUnit<D> {
         if usize::try_from(done).is_ok_and(|done| done == batch.len()) {
             return Ok(());
         }
-        // A row that does not exist does not have to be deleted.
+        // Deleting a row that does not exist succeeds.
         if batch.operation() == Operation::Delete {
             let sql = batch.existing::<D>(2);
             if D::texts(connection, &sql, &args).await.map_err(failed)?.is_empty() {
@@ -106,7 +105,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
 
         let read = self.select(Some(owner), &sql, &args, may_fail).await;
         let texts = match read.map_err(|error| D::explain(model, error)) {
-            // What is no value of the column's type is the value of no record.
+            // A value that is invalid for the column's type is the value of no record.
             Err(DatabaseError::InvalidValue { .. }) => Vec::new(),
             texts => texts?,
         };
@@ -129,8 +128,8 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     }
 
     fn survives_rejection(&self) -> bool {
-        // A rejection without a statement does not harm the transaction, nor does one of a write that
-        // is tried by itself.
+        // A rejection without a statement leaves the transaction usable, and so does the rejection of a
+        // write that is tried by itself.
         self.session.is_alive()
     }
 
@@ -227,7 +226,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         let log = &schema.log;
         let named = std::mem::take(&mut self.named);
         let (sql, args) = self.dialect.append(log, owner, &entries, &named);
-        // Whatever is wrong, no diff is to blame for it.
+        // No diff causes this error, whatever it is.
         let failed = |error| match D::explain(log, error) {
             rejection if rejection.is_rejection() => DatabaseError::failed(rejection),
             error => error,
@@ -278,7 +277,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         owner: &Owner,
         named: &[(&str, &str)],
     ) -> Result<SetOff, DatabaseError> {
-        // A transaction of the application's own has marks of its own, and cannot be begun again.
+        // A transaction of the application has marks of its own, and cannot be restarted.
         let is_joined = matches!(self.session, Session::Joined(_));
         if !is_joined && !self.dialect.sets_off() {
             self.named = named.iter().map(|(model, id)| ((*model).into(), (*id).into())).collect();
@@ -369,8 +368,8 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
 }
 
 impl<D: Dialect> SqlUnit<D> {
-    /// Writes so that the first one that is not taken is known at once: the transaction is another's, and
-    /// cannot be begun again.
+    /// Executes the writes so that the first rejected one is found immediately: the transaction belongs
+    /// to the application, and cannot be restarted.
     async fn write_one_by_one(
         &mut self,
         owner: &Owner,
@@ -395,7 +394,7 @@ impl<D: Dialect> SqlUnit<D> {
         Ok(Vec::new())
     }
 
-    /// The transaction's connection, and the log beside which the marks are.
+    /// The transaction's connection, and the log that the marks belong to.
     fn marking(
         &mut self,
     ) -> Result<(&mut <D::Db as sqlx::Database>::Connection, &Model), DatabaseError> {

@@ -1,4 +1,4 @@
-//! Which values a column can hold, as far as this is known without asking the database; and how values
+//! Which values a column can hold, as far as this is known without asking the database, and how values
 //! that were read are converted.
 
 use serde_json::Value;
@@ -12,8 +12,8 @@ const MOST_SAFE: u64 = (1 << 53) - 1;
 
 impl Column {
     /// # Errors
-    /// [`DatabaseError::InvalidValue`] if the column is not for the value. Of others it may make what it
-    /// likes, and the database may not take them either.
+    /// [`DatabaseError::InvalidValue`] if the value does not fit the column. For other values the
+    /// database decides: it may convert or reject them.
     pub(super) fn check(&self, json: &str) -> Result<(), DatabaseError> {
         let first = json.bytes().next();
         if first == Some(b'n') {
@@ -22,7 +22,7 @@ impl Column {
         let fits = match (self.kind, first) {
             (Kind::Json | Kind::Other, _) => true,
             (Kind::Text, _) => first == Some(b'"'),
-            // In whatever spelling: the database knows more of them.
+            // In any format, because the database accepts several.
             (Kind::Uuid, _) => first == Some(b'"'),
             (Kind::Boolean, _) => matches!(json, "true" | "false" | "0" | "1"),
             (Kind::Integer(bits), Some(b'"')) => {
@@ -45,7 +45,7 @@ impl Column {
             if text.contains('\0') {
                 return Err(DatabaseError::invalid_value(&self.name, "must not have a NUL in it"));
             }
-            // The blanks that are too many are cut off.
+            // Trailing blanks beyond the limit are cut off.
             let has_room = |limit: &usize| text.chars().skip(*limit).all(|letter| letter == ' ');
             if let Some(limit) = self.limit.filter(|limit| !has_room(limit)) {
                 let what = format!("must not have more than {limit} characters");
@@ -83,7 +83,7 @@ impl Column {
     }
 }
 
-/// The record that a row was read as.
+/// The record that a row is read as.
 ///
 /// # Errors
 /// If it has a number greater than any double.
@@ -128,7 +128,8 @@ pub(super) fn integer(text: &str) -> Option<i64> {
     text.parse().ok().filter(|number: &i64| number.to_string() == text)
 }
 
-/// The integer that a database takes a text for: with zeros or a plus in front, and blanks around it.
+/// The integer that a database reads from a text: with leading zeros or a plus sign, and blanks around
+/// it.
 fn any_integer(text: &str) -> Option<i64> {
     text.trim_matches([' ', '\t', '\n', '\r', '\u{b}', '\u{c}']).parse().ok()
 }

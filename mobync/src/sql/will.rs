@@ -1,4 +1,4 @@
-//! What the database makes of a row by itself, as far as it is known at start.
+//! How the database changes a row by itself, as far as it is known at start.
 
 use std::borrow::Cow;
 
@@ -15,7 +15,7 @@ impl Model {
         if self.columns.iter().all(keeps_all) { Will::None } else { Will::Named }
     }
 
-    /// Whether a row surely is what the write says, and has the defaults that are told of.
+    /// Whether a row certainly is what the write says, with the known defaults.
     pub(super) fn keeps(&self, write: &Write<'_>) -> bool {
         let keeps = |(field, value): (&str, &str)| {
             self.column(field).is_none_or(|column| column.keeping.keeps(value))
@@ -23,7 +23,7 @@ impl Model {
         if self.has_own_will || !write.fields().all(keeps) {
             return false;
         }
-        // A create that names no such column gets what only the database knows.
+        // A create that does not name such a column gets a value that only the database knows.
         let is_told = |column: &Column| {
             column.default != DefaultValue::Own
                 || write.fields().any(|(name, _)| name == column.name)
@@ -37,13 +37,13 @@ impl Model {
         columns.filter_map(|column| Some((&*column.name, column.constant()?))).collect()
     }
 
-    /// What a field is, as JSON text, in a row that was made without it; none for null.
+    /// The value of a field, as JSON text, in a row that was created without it; `None` for null.
     pub(super) fn default_of(&self, field: &str) -> Option<&str> {
         self.column(field)?.constant()
     }
 
     /// # Errors
-    /// Why a device may not write these fields, as a sentence.
+    /// The reason why a device cannot write these fields, as a sentence.
     pub(super) fn permits(&self, fields: &[&str]) -> Result<(), String> {
         let is_read_only = |field: &&&str| {
             self.column(field).is_some_and(|column| column.written_by == WrittenBy::Backend)
@@ -72,7 +72,7 @@ impl Column {
             && same(without_quotes(written), without_quotes(held))
     }
 
-    /// A value as it is read from the column, where that can be said without asking the database.
+    /// A value as it would be read from the column, if this is known without asking the database.
     pub(super) fn as_held<'v>(&self, json: &'v str) -> Cow<'v, str> {
         match (self.kind, json) {
             (Kind::Boolean, "1") => "true".into(),

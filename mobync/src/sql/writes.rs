@@ -1,4 +1,4 @@
-//! What the text of a trigger or a function writes, as far as it can be told without running it.
+//! What a trigger or a function writes, as far as its text shows.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub(crate) enum Change {
     Delete,
 }
 
-/// Columns of a table, in small letters.
+/// Columns of a table, in lower case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Columns {
     All,
@@ -23,20 +23,20 @@ pub(crate) enum Columns {
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Script {
     pub(crate) writes: Vec<(TableName, Change)>,
-    /// The functions that it calls, as far as these are called by name.
+    /// The functions that it calls by name.
     pub(crate) calls: BTreeSet<String>,
-    /// It runs statements that are put together when it runs.
+    /// It runs statements that are composed at run time.
     pub(crate) is_dynamic: bool,
 }
 
-/// A table as a text names it.
+/// A table as named in the text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TableName {
     pub(crate) schema: Option<String>,
     pub(crate) table: String,
 }
 
-/// What may stand between `UPDATE table` and `SET`: an alias.
+/// What may be between `UPDATE table` and `SET`: an alias.
 const BEFORE_SET: usize = 4;
 
 impl Columns {
@@ -62,7 +62,7 @@ impl Script {
 
     pub(crate) fn of(tokens: &[Token<'_>], tongue: Tongue) -> Self {
         let mut script = Self::default();
-        // Whom `DO UPDATE SET` is about.
+        // The table of `DO UPDATE SET`.
         let mut inserted = None;
         for place in 0..tokens.len() {
             let Some((token, rest)) = tokens.get(place..).and_then(<[_]>::split_first) else {
@@ -89,7 +89,7 @@ impl Script {
                 script.writes.extend(inserted.clone().zip(set));
             } else if token.is("update")
                 && !is_behind(&["for", "key", "on"])
-                // Of a MERGE, whose table has been named.
+                // Part of a MERGE, whose table was named earlier.
                 && !words.begins_with(&["set"])
             {
                 let words = words.behind_or();
@@ -115,7 +115,7 @@ impl Script {
     }
 }
 
-/// What is behind a keyword.
+/// The words after a keyword.
 #[derive(Clone, Copy)]
 struct Words<'t, 's> {
     rest: &'t [Token<'s>],
@@ -132,7 +132,7 @@ impl Words<'_, '_> {
         Self { rest: self.rest.get(count..).unwrap_or_default(), ..self }
     }
 
-    /// Behind `OR REPLACE` or the like.
+    /// The words after `OR REPLACE` or the like.
     fn behind_or(self) -> Self {
         if self.begins_with(&["or"]) { self.behind(2) } else { self }
     }
@@ -151,7 +151,7 @@ impl Words<'_, '_> {
         Some(TableName { schema: Some(first), table })
     }
 
-    /// Tables with commas between them.
+    /// Tables separated by commas.
     fn tables(self) -> Vec<TableName> {
         let words = self.expect("table").unwrap_or(self);
         let end = words.rest.iter().position(|token| token.is_sign(';'));
@@ -160,7 +160,7 @@ impl Words<'_, '_> {
         tables.filter_map(|rest| Words { rest, ..self }.table()).collect()
     }
 
-    /// The columns of the `SET` that must follow soon.
+    /// The columns of the `SET` that must follow.
     fn columns(self) -> Option<Columns> {
         let soon = self.rest.get(..self.rest.len().min(BEFORE_SET + 3))?;
         let set = soon.iter().position(|token| token.is("set"))?;
@@ -194,7 +194,7 @@ impl Words<'_, '_> {
 mod tests {
     use super::{Change, Columns, Script, Tongue};
 
-    /// What a text writes, as one writes it down.
+    /// What a text writes, in a short notation.
     fn written(text: &str, tongue: Tongue) -> String {
         let script = Script::read(text, tongue);
         let mut lines: Vec<String> = script

@@ -1,10 +1,10 @@
 //! Triggers that mark what changes, on SQLite.
 //!
-//! A mark is a row of a table without any key but its number, so that no statement fails by one, and a bulk
-//! update costs little. They are sorted where somebody asks for them ([`marks`](super::marks)).
+//! A mark is a row of a table whose only key is the row's number, so no statement fails because of a
+//! mark, and a bulk update stays cheap. Marks are sorted when they are read ([`marks`](super::marks)).
 //!
-//! `recursive_triggers` may be off in the application's connections: then nothing hears of the rows that
-//! `REPLACE` throws out. So they are marked before the row that takes their place is written.
+//! `recursive_triggers` may be off in the application's connections. Then no trigger fires for the rows
+//! that `REPLACE` deletes. So these rows are marked before the row that replaces them is written.
 
 use std::fmt::Write;
 
@@ -13,18 +13,19 @@ use sqlx::SqliteConnection;
 use super::marks;
 use crate::sql::{Clash, Model, SchemaError, marks_of, prefix_of, quote};
 
-/// The time in milliseconds since 1970. Applications may have an old SQLite, and each mark needs it.
+/// The time in milliseconds since 1970. It works on old versions of SQLite, which applications may use,
+/// and is cheap enough for every mark.
 const NOW: &str = "CAST((julianday('now') - 2440587.5) * 86400000.0 + 0.5 AS INTEGER)";
 
-/// A trigger that marks.
+/// A trigger that marks changes.
 struct Trigger {
     name: String,
     sql: String,
 }
 
 /// # Errors
-/// If a table is in another database than the log: each keeps its own triggers and marks, and a commit
-/// of several in WAL mode may be cut in two.
+/// If a table is in another database than the log: each database keeps its own triggers and marks, and
+/// in WAL mode a commit to several files is not atomic.
 pub(super) fn check(log: &Model, captured: &[&Model]) -> Result<(), SchemaError> {
     let is_main = |schema: &Option<String>| {
         schema.as_deref().is_none_or(|schema| schema.eq_ignore_ascii_case("main"))
@@ -39,7 +40,7 @@ pub(super) fn check(log: &Model, captured: &[&Model]) -> Result<(), SchemaError>
     }
 }
 
-/// The statements that make the tables of marks and the triggers.
+/// The statements that create the tables of marks and the triggers.
 pub(super) fn make(log: &Model, captured: &[&Model]) -> Vec<String> {
     let mut statements = marks::make(log);
     for trigger in captured.iter().flat_map(|model| triggers(log, model)) {
@@ -49,7 +50,7 @@ pub(super) fn make(log: &Model, captured: &[&Model]) -> Vec<String> {
     statements
 }
 
-/// The statements that take away what `make` made: the triggers of these tables and, if nothing is
+/// The statements that drop what `make` created: the triggers of these tables and, if nothing is
 /// captured any more, the marks.
 pub(super) fn remove(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec<String> {
     let triggers = others.iter().flat_map(|model| triggers(log, model));
@@ -60,7 +61,7 @@ pub(super) fn remove(log: &Model, captured: &[&Model], others: &[&Model]) -> Vec
     statements
 }
 
-/// The statements that take away triggers of other tables than the captured ones.
+/// The statements that drop the triggers of all tables but the captured ones.
 pub(super) async fn left_over(
     connection: &mut SqliteConnection,
     log: &Model,
@@ -76,7 +77,7 @@ pub(super) async fn left_over(
     Ok(left.map(|trigger| trigger.drop()).collect())
 }
 
-/// Takes out of the statements of a set-up those that would make again a trigger that is there.
+/// Removes from the statements of a set-up those that would create an existing trigger again.
 pub(super) async fn missing(
     connection: &mut SqliteConnection,
     log: &Model,
@@ -93,7 +94,7 @@ pub(super) async fn missing(
     Ok(statements.into_iter().filter(is_missing).collect())
 }
 
-/// The log's triggers that there are.
+/// The log's existing triggers.
 async fn there(
     connection: &mut SqliteConnection,
     log: &Model,
@@ -107,7 +108,7 @@ async fn there(
     .fetch_all(connection)
     .await?;
     let there = found.into_iter().map(|(name, sql)| {
-        // It is kept without the name of its database.
+        // SQLite stores it without the name of its database.
         let sql = sql.replacen("CREATE TRIGGER ", "CREATE TRIGGER main.", 1);
         Trigger { name, sql }
     });

@@ -11,7 +11,7 @@ pub(super) async fn find(
 ) -> Result<Option<Found>, sqlx::Error> {
     let schema = table.schema_name().unwrap_or("main");
     let place = Place { schema, table: table.name() };
-    // Names are the same in any case.
+    // Names are case-insensitive.
     let found: Option<(String, String, bool)> = sqlx::query_as(
         "SELECT type, lower(schema || '.' || name), strict FROM pragma_table_list \
          WHERE name = $1 COLLATE NOCASE AND schema = $2 COLLATE NOCASE",

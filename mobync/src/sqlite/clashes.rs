@@ -1,29 +1,29 @@
-//! Rows that stand in the way of one that is written, by a unique index: `REPLACE` throws them out, and
-//! no trigger for deletes hears of it.
+//! Rows that collide with a written row in a unique index. `REPLACE` deletes them without firing
+//! triggers for deletes.
 
 use sqlx::SqliteConnection;
 
 use super::catalogue::Place;
 use crate::sql::{Clash, Token, Tongue::Sqlite, is_letter, quote, tokens};
 
-/// What a rowid can be called, where no column is.
+/// The names of the rowid, unless a column has the name.
 const ROWIDS: [&str; 3] = ["rowid", "_rowid_", "oid"];
 
-/// A column, as far as clashes concern it.
+/// A column, as far as collisions concern it.
 struct Column {
     name: String,
     sql_type: String,
-    /// What `REPLACE` takes for a null: the default of a column that must not be null.
+    /// The value that `REPLACE` takes instead of a null: the default of a NOT NULL column.
     instead_of_null: Option<String>,
     is_of_key: bool,
     is_generated: bool,
 }
 
-/// A column of a unique index: the index, its statement, whether it is of the primary key, the column
-/// (none: an expression), and the collation.
+/// A column of a unique index: the index, its statement, whether it is the primary key's, the column
+/// (none for an expression), and the collation.
 type Key = (String, Option<String>, bool, Option<String>, Option<String>);
 
-/// A table's clashes, but for those with rows of the same owner and id.
+/// A table's collisions, except for those with rows of the same owner and id.
 pub(super) async fn find(
     connection: &mut SqliteConnection,
     place: Place<'_>,
@@ -81,7 +81,7 @@ pub(super) async fn find(
 struct Table<'t> {
     name: &'t str,
     columns: Vec<Column>,
-    /// What the rows' own key is called, and whether it is a column.
+    /// The name of the rows' own key, and whether it is a column.
     rowid: Option<(String, bool)>,
 }
 
@@ -104,7 +104,7 @@ impl Table<'_> {
         let name = quote(rowid);
         Some(Clash {
             with: format!("{}.{name} = NEW.{name}", quote(self.name)),
-            // It is yet unknown where the row has been given none.
+            // The number is not known yet if the row was given none.
             on_insert: if *is_column { String::new() } else { format!("NEW.{name} IS NOT -1") },
             columns: self.rowids(),
             on_update: format!("NEW.{name} IS NOT OLD.{name}"),
@@ -119,7 +119,7 @@ impl Table<'_> {
         column.into_iter().chain(free.map(str::to_owned)).collect()
     }
 
-    /// Clashes by the index of these columns.
+    /// Collisions in the index of these columns.
     fn by_index(&self, key: &[Key]) -> Option<Clash> {
         let (_, sql, ..) = key.first()?;
         let index = sql.as_deref().and_then(Index::read);
@@ -133,7 +133,7 @@ impl Table<'_> {
         let table = quote(self.name);
         let mut with = Vec::new();
         let only = index.as_ref().and_then(|index| index.only);
-        // First, so that the expressions are of no rows that the index does not have.
+        // First, so that the expressions are only evaluated for rows in the index.
         with.extend(only.map(|only| format!("({only})")));
         for (place, (.., name, collation)) in key.iter().enumerate() {
             let collation = quote(collation.as_deref().unwrap_or("BINARY"));
@@ -203,7 +203,7 @@ impl Table<'_> {
         let name = quote(&column.name);
         match &column.instead_of_null {
             Some(default) => format!("coalesce(NEW.{name}, {})", expression_of(default)),
-            // The number that a new row will get is not there yet.
+            // The number of a new row is not known yet.
             None if self.is_rowid(column) => format!(
                 "CASE NEW.{name} WHEN -1 THEN (SELECT max({name}) + 1 FROM {}) ELSE NEW.{name} END",
                 quote(self.name)
@@ -212,7 +212,7 @@ impl Table<'_> {
         }
     }
 
-    /// The same, compared as the column is: what triggers see of a row has no type.
+    /// The same, compared like the column, because values in triggers have no type.
     fn value_with_affinity(&self, column: &Column) -> String {
         let sql_type = column.sql_type.to_ascii_uppercase();
         let has = |words: &[&str]| words.iter().any(|word| sql_type.contains(word));
@@ -236,7 +236,7 @@ impl Column {
     }
 }
 
-/// A column's default as an expression: a name there is a text.
+/// A column's default as an expression. A bare name in it is a text.
 fn expression_of(default: &str) -> String {
     const CONSTANTS: [&str; 6] =
         ["null", "true", "false", "current_time", "current_date", "current_timestamp"];

@@ -1,12 +1,12 @@
-//! The columns of a table of SQLite: what they are for, what they make of a value, and what they are in a
-//! row that was made without them.
+//! The columns of a SQLite table: what they hold, how they change a value, and what they have in a row
+//! that was created without them.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{catalogue::Place, doubles};
 use crate::sql::{Column, DefaultValue, FoundColumn, Generated, Keeping, Kind, quote};
 
-/// A column's name, type, default, whether it is generated, and whether it is the number of the row.
+/// A column's name, type, default, whether it is generated, and whether it is the rowid.
 type Row = (String, String, Option<String>, bool, bool);
 
 pub(super) async fn find(
@@ -26,7 +26,7 @@ pub(super) async fn find(
     let mut columns = Vec::with_capacity(rows.len());
     for (name, sql_type, expression, is_generated, is_row_id) in rows {
         let (kind, affinity) = (kind(&sql_type), affinity(&sql_type));
-        // A column's own collation is not to be learned, so it is not left to it.
+        // A column's own collation cannot be read from the catalogue, so comparisons name theirs.
         let collate = match kind {
             Kind::Text | Kind::Other => " COLLATE BINARY",
             _ => "",
@@ -47,7 +47,7 @@ pub(super) async fn find(
     Ok(columns)
 }
 
-/// Whether an expression is one value, written down.
+/// Whether an expression is a single literal.
 fn is_constant(expression: &str) -> bool {
     let expression = expression.trim();
     if let Some(inner) = expression.strip_prefix('(').and_then(|inner| inner.strip_suffix(')')) {
@@ -68,7 +68,8 @@ fn is_constant(expression: &str) -> bool {
         || ["NULL", "TRUE", "FALSE"].into_iter().any(is_word)
 }
 
-/// What a constant is in a column; the database itself says, by a table that only this connection sees.
+/// The value of a constant in a column, evaluated by the database in a table that only this connection
+/// sees.
 async fn default(
     connection: &mut SqliteConnection,
     column: &Column,
@@ -77,7 +78,7 @@ async fn default(
 ) -> Result<DefaultValue, sqlx::Error> {
     const GONE: &str = "DROP TABLE IF EXISTS temp.mobync_default";
     let name = column.quoted();
-    // A type may be any text, of which it matters what words are in it; in a strict table it is one of few.
+    // A type may be any text, and the words in it decide. In a strict table it is one of few.
     let (sql_type, strict) = match is_strict {
         true => (column.sql_type.clone(), " STRICT"),
         false if column.sql_type.is_empty() => (String::new(), ""),
@@ -94,7 +95,7 @@ async fn default(
             let row = sqlx::query(AssertSqlSafe(sql)).fetch_one(&mut *connection).await?;
             doubles::read(&row)?
         }
-        // A strict table does not take every default of its own.
+        // A strict table may reject its own default.
         Err(sqlx::Error::Database(_)) => String::new(),
         Err(error) => return Err(error),
     };
@@ -106,7 +107,7 @@ async fn default(
     })
 }
 
-/// What a declared type means; SQLite itself takes anything, but for STRICT tables.
+/// The meaning of a declared type. SQLite itself accepts any value, except in STRICT tables.
 fn kind(sql_type: &str) -> Kind {
     let has = |words: &[&str]| has_one(sql_type, words);
     if has(&["BOOL"]) {
@@ -124,7 +125,7 @@ fn kind(sql_type: &str) -> Kind {
     }
 }
 
-/// What SQLite makes of a value where it can.
+/// How SQLite converts a value, if it can.
 /// <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Affinity {

@@ -36,7 +36,7 @@ use crate::{
     unit::{Mark, Rejection},
 };
 
-/// The name of SQLite among the types of this crate.
+/// SQLite, as a type parameter of this crate.
 #[derive(Clone, Debug)]
 pub struct Sqlite {
     pub(super) busy_timeout: Duration,
@@ -66,7 +66,7 @@ impl Dialect for Sqlite {
 
     const NOW: &'static str = "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)";
 
-    /// They share a commit, but must not be all who wait for the database.
+    /// Several syncs of an owner share a commit, but must not fill the whole queue for the database.
     fn turns(&self) -> Turns {
         Turns::new(8, self.busy_timeout)
     }
@@ -128,8 +128,8 @@ impl Dialect for Sqlite {
         for trigger in ending {
             tracing::warn!(
                 trigger,
-                "RAISE(ROLLBACK) ends the whole transaction, so that a sync begins again for each diff \
-                 that it refuses: let the trigger RAISE(ABORT) instead"
+                "RAISE(ROLLBACK) ends the whole transaction, so the sync starts again for each refused diff: \
+                 use RAISE(ABORT) in the trigger instead"
             );
         }
         Ok(())
@@ -176,7 +176,7 @@ impl Dialect for Sqlite {
         .bind(prefix_of(log))
         .fetch_all(connection)
         .await?;
-        // Any mention of a column besides its definition may be a constraint on it.
+        // If a column is mentioned besides its definition, a constraint may use it.
         let is_named_once = |(name, sql): &(String, String)| {
             let words = sql.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
             words.filter(|word| word.eq_ignore_ascii_case(name)).count() == 1
@@ -293,6 +293,10 @@ impl Dialect for Sqlite {
 
     fn create_table(table: &Table) -> String {
         table.create("TEXT NOT NULL")
+    }
+
+    fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
+        statements::unique_index(schema, table, columns)
     }
 
     fn by_bytes(table: &str, column: &str) -> String {

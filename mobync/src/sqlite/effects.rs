@@ -1,4 +1,4 @@
-//! Cascades and triggers, as SQLite's catalogue has them.
+//! Cascades and triggers, from SQLite's catalogue.
 
 use std::collections::BTreeSet;
 
@@ -6,11 +6,11 @@ use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use crate::sql::{Change, Columns, Effect, Model, Script, Token, Tongue::Sqlite, quote, tokens};
 
-/// A column of a foreign key: the table, the key's number, the table that it refers to, its column, the
-/// column there, and what happens at an update and at a delete.
+/// A column of a foreign key: the table, the key's number, the referenced table, the column, the
+/// referenced column, and the actions on update and on delete.
 type Key = (String, i64, String, String, Option<String>, String, String);
 
-/// The effects in the databases that the tables are in.
+/// The effects in the databases of the tables.
 pub(super) async fn find(
     connection: &mut SqliteConnection,
     models: &[&Model],
@@ -32,7 +32,7 @@ pub(super) async fn find(
         for key in keys.chunk_by(|left, right| (&left.0, left.1) == (&right.0, right.1)) {
             effects.extend(cascades(schema, key));
         }
-        // Connections may have triggers of their own, which are in no database.
+        // Connections may have temporary triggers, which are in no database.
         let sql = format!(
             "SELECT name, tbl_name, sql FROM {}.sqlite_master WHERE type = 'trigger' \
              UNION ALL SELECT name, tbl_name, sql FROM sqlite_temp_master WHERE type = 'trigger' \
@@ -48,7 +48,7 @@ pub(super) async fn find(
     Ok(effects)
 }
 
-/// Names are the same in any case.
+/// Names are case-insensitive.
 fn identity(schema: &str, table: &str) -> String {
     format!("{schema}.{table}").to_ascii_lowercase()
 }
@@ -99,7 +99,7 @@ fn sets_off(schema: &str, name: &str, table: &str, sql: &str) -> Option<Vec<Effe
     } else {
         Change::Update(Columns::All)
     };
-    // A column may be called so, too.
+    // A column may have this name, too.
     let is_begin = |pair: &[Token<'_>]| match pair {
         [before, begin] => begin.is("begin") && !before.is_sign('.'),
         _ => false,

@@ -1,4 +1,4 @@
-//! Marks of what has changed, on SQLite: raw ones as the triggers add them, and sorted ones, one for each
+//! Marks of changes, on SQLite: raw marks, as the triggers add them, and sorted marks, one for each
 //! object.
 
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -9,10 +9,10 @@ use crate::{
     sql::{MarkRow, Model, marks_of, quote},
 };
 
-/// The id of the object of an entry of the log.
+/// The id of the object of a log entry.
 pub(super) const OBJECT: &str = "json_extract(json_data, '$.id')";
 
-/// How many raw marks are looked through for those of an owner, before all are sorted.
+/// How many raw marks are searched for those of an owner before all are sorted.
 const LOOKED_THROUGH: usize = 500;
 
 /// The table of the raw marks.
@@ -20,7 +20,7 @@ fn raw(log: &Model) -> String {
     quote(&marks_of(&log.name))
 }
 
-/// The table of the sorted ones.
+/// The table of the sorted marks.
 fn sorted(log: &Model) -> String {
     quote(&format!("{}_marked", log.name))
 }
@@ -30,7 +30,7 @@ fn objects(log: &Model) -> String {
     quote(&format!("{}_objects", log.name))
 }
 
-/// The statement that makes the index of the log's entries by their objects, or drops it.
+/// The statement that creates the index of the log's entries by their objects, or drops it.
 pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
     let index = objects(log);
     if !wanted {
@@ -40,7 +40,7 @@ pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
     format!("CREATE INDEX IF NOT EXISTS main.{index} ON {table} (owner, model, {OBJECT})")
 }
 
-/// One object behind the other by that index.
+/// One object after another by that index.
 pub(super) fn entries_of(log: &Model) -> String {
     ticks::select_of_objects(log, OBJECT)
 }
@@ -88,7 +88,7 @@ pub(super) fn remove(log: &Model) -> Vec<String> {
     ]
 }
 
-/// A condition: that the owner `$1` has marks, or there are so many that nobody has looked through.
+/// The condition that the owner `$1` has marks, or that there are too many raw marks to search.
 pub(super) fn is_marked(log: &Model) -> String {
     let (raw, sorted) = (raw(log), sorted(log));
     format!(
@@ -99,14 +99,15 @@ pub(super) fn is_marked(log: &Model) -> String {
     )
 }
 
-/// That an owner or an id can be a name. Texts in UTF-16 may have twice as many bytes as others.
+/// The condition that an owner or an id is a valid name. Texts in UTF-16 may have twice as many bytes as
+/// others.
 fn is_name(column: &str) -> String {
     format!(
         "typeof({column}) IN ('text', 'integer') AND length(CAST({column} AS BLOB)) BETWEEN 1 AND 2048"
     )
 }
 
-/// Sorts all raw marks there are; those of what is no name are nobody's.
+/// Sorts all raw marks. Those without a valid name belong to nobody.
 async fn sort(connection: &mut SqliteConnection, log: &Model) -> Result<(), sqlx::Error> {
     let (raw, sorted) = (raw(log), sorted(log));
     let sort = format!(
@@ -122,7 +123,7 @@ async fn sort(connection: &mut SqliteConnection, log: &Model) -> Result<(), sqlx
     sqlx::query(AssertSqlSafe(clear)).execute(connection).await.map(drop)
 }
 
-/// Takes the marks of at most so many objects of the owner.
+/// Removes the owner's marks of a limited number of objects.
 pub(super) async fn take(
     connection: &mut SqliteConnection,
     log: &Model,
@@ -142,12 +143,12 @@ pub(super) async fn take(
         .await
 }
 
-/// The raw marks of the owner `$1`, behind `DELETE`.
+/// The raw marks of the owner `$1`: the part of the statement after `DELETE`.
 pub(super) fn of_owner(log: &Model) -> String {
     format!("FROM {} WHERE CAST(owner AS TEXT) = $1", raw(log))
 }
 
-/// Owners who have marks, at most so many.
+/// A limited number of owners who have marks.
 pub(super) async fn owners(
     connection: &mut SqliteConnection,
     log: &Model,

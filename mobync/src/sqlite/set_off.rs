@@ -1,7 +1,7 @@
 //! What a sync's own writes have set off, on SQLite.
 //!
-//! A trigger cannot tell a sync's own writes from what they set off: both are marked. In a table that
-//! nothing but syncs' own writes can reach, no mark of a sync's needs a look.
+//! A trigger cannot distinguish a sync's own writes from their effects, so both are marked. In a table
+//! that only syncs' own writes can reach, a sync's marks need no look.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +13,7 @@ use crate::{
     sql::{Effects, MarkRow, Schema},
 };
 
-/// The tables that nothing but syncs' own writes reaches, as of a state of the catalogue.
+/// The tables that only syncs' own writes reach, for one version of the catalogue.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quiet(Arc<Mutex<Known>>);
 
@@ -43,8 +43,8 @@ impl Quiet {
         Ok(())
     }
 
-    /// Takes the owner's marks that the transaction has made since it has taken those that there were:
-    /// raw ones. Those of quiet tables are dropped.
+    /// Removes the owner's raw marks that the transaction has made since it removed the earlier ones.
+    /// Those of quiet tables are dropped.
     pub(super) async fn take(
         &self,
         connection: &mut SqliteConnection,
@@ -69,10 +69,10 @@ impl Quiet {
             .fetch_all(&mut *connection)
             .await?;
         if taken.iter().any(|(model, ..)| known.tables.contains(model)) {
-            // The catalogue has changed, so that all of them are looked at this time.
+            // The catalogue has changed, so all of them are looked at this time.
             self.learn(connection, schema).await?;
         }
-        // Of each object one, the newest.
+        // One per object, the newest.
         taken.sort_by(|left, right| (&left.0, &left.1, right.2).cmp(&(&right.0, &right.1, left.2)));
         taken.dedup_by(|other, newest| (&other.0, &other.1) == (&newest.0, &newest.1));
         Ok(taken)

@@ -3,7 +3,7 @@
 use super::doubles;
 use crate::{
     merge::push_string,
-    sql::{Column, Kind, Model},
+    sql::{Column, Kind, Model, quote, quote_all},
 };
 
 pub(super) fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -81,4 +81,10 @@ pub(super) fn payload<'w>(
     }
     json.push(']');
     json
+}
+
+pub(super) fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
+    let name = quote(&format!("{table}_{}", columns.join("_")));
+    let name = schema.map_or_else(|| name.clone(), |schema| format!("{}.{name}", quote(schema)));
+    format!("CREATE UNIQUE INDEX {name} ON {} ({})", quote(table), quote_all(columns))
 }

@@ -28,7 +28,8 @@ pub(super) fn select(log: &Model, ticks: &str) -> String {
     )
 }
 
-/// The same of the objects whose models are in the list `$2`, and whose ids in `$3`, at the same places.
+/// The same for the objects whose models are in the list `$2`, and whose ids are in `$3`, at the same
+/// places.
 pub(super) fn select_of_objects(log: &Model, object: &str) -> String {
     format!(
         "SELECT {ENTRY} AS kind, \

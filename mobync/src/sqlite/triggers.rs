@@ -1,4 +1,4 @@
-//! Whether a row of SQLite may be another one than the one that was written.
+//! Whether SQLite may store a row that differs from what was written.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +6,14 @@ use sqlx::SqliteConnection;
 
 use super::catalogue::Place;
 
-/// Whether triggers may change the rows of a table that are written to it: those that name the table
-/// behind their `BEGIN`, or one whose triggers do.
+/// Whether triggers may change the rows that are written to a table: those that name the table after
+/// their `BEGIN`, or one whose triggers do.
 pub(super) async fn change_rows(
     connection: &mut SqliteConnection,
     place: Place<'_>,
 ) -> Result<bool, sqlx::Error> {
-    // Those that only mark changes change none. The triggers of connections, which are in `temp`, may be of any database's tables.
+    // Triggers that only mark changes change no rows. Those of connections, which are in `temp`, may
+    // belong to the tables of any database.
     let triggers: Vec<(String, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "SELECT lower(tbl_name), lower(sql) FROM {}.sqlite_master WHERE type = 'trigger' \
          AND sql NOT LIKE '%\\_marks\" (owner, model, id, at)%' ESCAPE '\\' \
@@ -28,7 +29,8 @@ pub(super) async fn change_rows(
 fn reaches(triggers: &[(String, String)], table: &str) -> bool {
     let mut words: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (of, sql) in triggers {
-        // Behind the first "begin" there is all that it does, whatever else has that word in its name.
+        // Everything that the trigger does is after the first "begin", even if some name contains that
+        // word.
         let body = sql.split_once("begin").map_or(&**sql, |(_, body)| body);
         words.entry(of).or_default().extend(body.split(is_between));
     }
@@ -45,7 +47,7 @@ fn reaches(triggers: &[(String, String)], table: &str) -> bool {
     false
 }
 
-/// A name that is no plain word may stand there in pieces.
+/// A name that is not a plain word may be written in pieces.
 fn names(words: &BTreeSet<&str>, table: &str) -> bool {
     table.split(is_between).all(|piece| words.contains(piece))
 }

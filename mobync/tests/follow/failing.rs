@@ -1,4 +1,4 @@
-//! What comes of a handler that fails.
+//! What happens if a handler fails.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -52,7 +52,7 @@ async fn fails_and_goes_on(
     let _process = Process::running(follower.sweep_each(SOON)).await;
     let mut ids = sync(&server.mobync, &ada(), 1).await;
     until(|| !tries.lock().unwrap().is_empty()).await;
-    // What is heard of meanwhile shortens no pause.
+    // An announcement in the meantime shortens no pause.
     ids.extend(sync(&server.mobync, &ada(), 1).await);
     heard.has(2).await;
     assert_eq!(heard.ids(&ada()), ids);

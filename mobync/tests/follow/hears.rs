@@ -1,4 +1,4 @@
-//! What a follower hears, and when.
+//! What a follower receives, and when.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -50,7 +50,7 @@ async fn what_changed_nothing_for_others_is_not_heard(server: Server<impl Cursor
     let heard = Heard::default();
     let _process = Process::running(server.mobync.follow("f", heard.handler())).await;
     server.sync(0, [create("t1", json!({"a": 1, "b": 1})).at(10)]).await;
-    // A receipt, what is refused, a life within one sync, and one apart.
+    // A receipt, a refused diff, a life within one sync, and a life apart.
     let forbidden = |id: &str| create(id, json!({"a": 1})).id(&format!("forbidden-{id}"));
     server.sync(1, [update("gone", json!({"a": 2}))]).await;
     server.sync(2, [forbidden("t2"), update("t1", json!({"a": 2})).id("forbidden")]).await;
@@ -64,7 +64,7 @@ async fn what_changed_nothing_for_others_is_not_heard(server: Server<impl Cursor
     assert_eq!(heard.lines(), lines);
 }
 
-/// A random history of three devices: what is heard, done to rows, gives those of the server.
+/// A random history of three devices: the received entries, applied to rows, give those of the server.
 async fn what_was_heard_gives_the_rows(server: Server<impl Cursors>) {
     let server = server.forbidding();
     let heard = Heard::default();

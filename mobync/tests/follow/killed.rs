@@ -1,4 +1,4 @@
-//! A follower that is killed anywhere: what it has begun is heard of again, and nothing is skipped.
+//! A follower that is killed at any step: what it has begun is delivered again, and nothing is skipped.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,12 +13,12 @@ use support::{Server, ada, databases::on_every_database, owner};
 
 on_every_database! {
     super::super::support::Server::new;
-    killed_before_or_behind_each_step_a_follower_skips_nothing
+    killed_before_or_after_each_step_a_follower_skips_nothing
     a_process_takes_over_from_one_that_was_killed_in_a_handler
     a_handler_is_stopped_when_its_place_is_lost
 }
 
-/// Where a process is killed: at its so-maniest step.
+/// The number of the step at which a process is killed.
 #[derive(Clone, Debug)]
 struct Death {
     left: Arc<AtomicUsize>,
@@ -30,7 +30,7 @@ impl Death {
         Self { left: Arc::new(AtomicUsize::new(step + 1)), came: Arc::default() }
     }
 
-    /// Goes no further, if this is the step.
+    /// Stops here, if this is the step.
     async fn step(&self) {
         let count = |left: usize| Some(left.saturating_sub(1));
         if self.left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, count).unwrap() <= 1 {
@@ -45,7 +45,7 @@ impl Death {
 struct Mortal<D> {
     inner: D,
     death: Death,
-    /// Whether no place is its own any more, as behind a long sleep.
+    /// Whether it has lost all of its leases, as after a long suspension.
     is_frozen: Arc<AtomicBool>,
 }
 
@@ -119,7 +119,7 @@ impl<D: Cursors + Clone> Cursors for Mortal<D> {
     }
 }
 
-async fn killed_before_or_behind_each_step_a_follower_skips_nothing<D: Cursors + Clone>(
+async fn killed_before_or_after_each_step_a_follower_skips_nothing<D: Cursors + Clone>(
     server: Server<D>,
 ) {
     let owners = [ada(), owner("bob")];
@@ -185,7 +185,7 @@ fn all_heard(heard: &Heard, owners: &[Owner], log: &[Vec<String>]) -> bool {
     owners.iter().zip(log).all(|(owner, log)| heard.ids(owner).last() == log.last())
 }
 
-/// Asks for the owners until it is so: a database of seven methods looks at nobody by itself.
+/// Lists the owners until it is so: a database of seven methods has no sweep.
 async fn asking<D: Database>(mobync: &Mobync<D>, owners: &[Owner], is_so: impl Fn() -> bool) {
     let asking = async {
         while !is_so() {
@@ -217,7 +217,7 @@ async fn a_process_takes_over_from_one_that_was_killed_in_a_handler(
     let follower = server.mobync.follow("f", heard.handler()).lease(LEASE);
     let _process = Process::running(follower.sweep_each(SOON)).await;
     ask(&server.mobync, &ada()).await;
-    // It lives, however long it takes.
+    // It is alive, however long it takes.
     sleep(3 * LEASE).await;
     assert!(heard.lines().is_empty());
     process.kill().await;
@@ -245,7 +245,7 @@ async fn a_handler_is_stopped_when_its_place_is_lost(server: Server<impl Cursors
     asking(&mobync, &[ada()], || database.death.left.load(Ordering::SeqCst) < usize::MAX - 1).await;
     timeout(PATIENCE, begun.notified()).await.unwrap();
     database.is_frozen.store(true, Ordering::SeqCst);
-    // It begins again when its lease is over, and is stopped again.
+    // It starts again when its lease is over, and is stopped again.
     timeout(PATIENCE, begun.notified()).await.unwrap();
     assert!(heard.lines().is_empty());
     database.is_frozen.store(false, Ordering::SeqCst);

@@ -1,4 +1,5 @@
-//! Followers, on every database: after the commit, in order, at least once, whatever is killed.
+//! Followers, on every database: after the commit, in order, at least once, even if processes are
+//! killed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::panic, reason = "tests")]
 
@@ -28,9 +29,9 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-/// No test waits longer for what must come.
+/// The time limit of all tests for what must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a lease is, where a test waits for its end.
+/// The length of a lease in tests that wait for its end.
 const LEASE: Duration = Duration::from_millis(100);
 const SOON: Duration = Duration::from_millis(20);
 const HOUR: Duration = Duration::from_hours(1);
@@ -45,7 +46,7 @@ where
     Box::new(move |owner, entries| Box::pin(handler(owner, entries)))
 }
 
-/// The batches that handlers were given, in their order.
+/// The batches that handlers were given, in order.
 #[derive(Clone, Debug, Default)]
 struct Heard(Arc<Mutex<Vec<Batch>>>);
 
@@ -56,7 +57,7 @@ impl Heard {
         self.0.lock().unwrap().push((owner, entries));
     }
 
-    /// A handler that hears, and always succeeds.
+    /// A handler that records its batches, and always succeeds.
     fn handler(&self) -> Handler {
         let heard = self.clone();
         handler(move |owner, entries| {
@@ -69,13 +70,13 @@ impl Heard {
         self.0.lock().unwrap().clone()
     }
 
-    /// The ids of an owner's entries, in the order heard.
+    /// The ids of an owner's entries, in the order of delivery.
     fn ids(&self, owner: &Owner) -> Vec<String> {
         let of_owner = self.batches().into_iter().filter(|(of, _)| of == owner);
         of_owner.flat_map(|(_, entries)| entries).map(|entry| entry.id).collect()
     }
 
-    /// What was heard, a line each.
+    /// The deliveries, one line each.
     fn lines(&self) -> Vec<String> {
         self.batches().iter().flat_map(|(_, entries)| entries).map(line).collect()
     }
@@ -104,19 +105,19 @@ impl Process {
         process.0.spawn(async move {
             let _ = follower.run().await;
         });
-        // From here on it hears.
+        // From here on it receives announcements.
         tokio::task::yield_now().await;
         process
     }
 
     async fn kill(mut self) {
         self.0.shutdown().await;
-        // What a handler had begun was told to stop, and stops when it next waits.
+        // A running handler was cancelled, and stops at its next await.
         tokio::task::yield_now().await;
     }
 }
 
-/// Another process on the same database. (Of seven methods there is one only.)
+/// Another process on the same database. (A database of seven methods has only one.)
 fn another<D: Database + Clone>(mobync: &Mobync<D>) -> Mobync<D> {
     if mobync.database().serialises() {
         Mobync::new(mobync.database().clone())
@@ -125,7 +126,7 @@ fn another<D: Database + Clone>(mobync: &Mobync<D>) -> Mobync<D> {
     }
 }
 
-/// A sync that makes or changes a task, in one tick with so many entries. Returns their ids.
+/// A sync that creates or updates tasks: this number of entries in one tick. Returns their ids.
 async fn sync<D: Database>(mobync: &Mobync<D>, owner: &Owner, entries: usize) -> Vec<String> {
     let clock = mobync.clock(owner).await.unwrap();
     let sent = (0..entries).map(|number| {
@@ -142,7 +143,7 @@ async fn sync<D: Database>(mobync: &Mobync<D>, owner: &Owner, entries: usize) ->
     ids
 }
 
-/// An idle sync, by which the process hears of the owner's clock.
+/// An idle sync, by which the process learns the owner's clock.
 async fn ask<D: Database>(mobync: &Mobync<D>, owner: &Owner) {
     mobync.apply(owner, 0, Vec::new()).await.unwrap();
 }

@@ -14,7 +14,7 @@ on_every_database! {
     a_follower_may_begin_now_and_then_skips_nothing
 }
 
-/// Who is at which owner, and where two were.
+/// Which process handles which owner, and whether two ever did at once.
 #[derive(Clone, Debug, Default)]
 struct Alone {
     busy: Arc<Mutex<Vec<Owner>>>,
@@ -42,7 +42,7 @@ async fn one_owner_is_handled_by_one_at_a_time_and_each_entry_once(
     shares(&processes, 5).await;
 }
 
-/// Syncs in all of the processes, each of which follows.
+/// Syncs in all processes, each of which has a follower.
 async fn shares<D: Cursors>(processes: &[Mobync<D>], rounds: usize) {
     let (heard, alone) = (Heard::default(), Alone::default());
     let mut followers = Vec::new();
@@ -90,7 +90,7 @@ async fn what_nobody_tells_of_is_found_by_a_sweep(server: Server<impl Cursors + 
     assert_eq!(heard.ids(&ada()), ids);
 }
 
-/// A database that cannot tell which owners there are.
+/// A database that cannot list its owners.
 async fn only_at_the_next_sync(server: Server<impl Cursors>) {
     let heard = Heard::default();
     let ids = sync(&server.mobync, &ada(), 2).await;
@@ -124,7 +124,7 @@ async fn a_follower_may_begin_now_and_then_skips_nothing(server: Server<impl Cur
     let process = Process::running(follower()).await;
     let ids = sync_until_heard(mobync, &heard).await;
     process.kill().await;
-    // Owners of which it has not heard yet, and one of which it has.
+    // Owners that were not announced to it yet, and one that was.
     let first = sync(mobync, &owner("after"), 2).await;
     let second = sync(mobync, &owner("before1"), 1).await;
     let _process = Process::running(follower()).await;
@@ -136,7 +136,7 @@ async fn a_follower_may_begin_now_and_then_skips_nothing(server: Server<impl Cur
     assert!(heard.ids(&owner("before2")).is_empty());
 }
 
-/// Syncs until the follower has begun, and returns what it should have heard.
+/// Syncs until the follower has begun, and returns what it should have received.
 async fn sync_until_heard<D: Database>(mobync: &Mobync<D>, heard: &Heard) -> Vec<String> {
     let of = owner("before0");
     while heard.lines().is_empty() {
@@ -175,7 +175,7 @@ async fn processes_with_connections_of_their_own_share_owners_on_postgres() {
     shares(&processes, 12).await;
 }
 
-/// A clock that is announced by another process is heard of without a sweep.
+/// A clock that another process announces is received without a sweep.
 #[tokio::test]
 async fn clocks_that_are_announced_are_heard_of_at_once() {
     let url = new_database().await;
@@ -192,7 +192,7 @@ async fn clocks_that_are_announced_are_heard_of_at_once() {
     heard.has(1).await;
     let (database, live) = (here.database().clone(), here.live().clone());
     let hearing = tokio::spawn(async move { database.hear_clocks(&live).await });
-    // What came before it hears is missed, and looked for once it does.
+    // What was announced before it listens is missed, and found by a sweep once it listens.
     sync(&there, &ada(), 1).await;
     heard.has(2).await;
     sync(&there, &ada(), 1).await;

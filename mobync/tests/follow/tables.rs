@@ -6,7 +6,7 @@ use sqlx::PgPool;
 use super::*;
 use support::{ada, postgres::new_database};
 
-/// What SQL would stumble over.
+/// Characters that are difficult in SQL.
 const LOG: &str = "The \"log\" of Ada's";
 const NAME: &str = "it's \"the\" mailer \\ $1 ü";
 const TASKS: &str = "CREATE TABLE tasks (owner text NOT NULL, id text NOT NULL, a jsonb, \
@@ -21,11 +21,11 @@ async fn postgres() -> (SqlDatabase<mobync::postgres::Postgres>, PgPool) {
     (database, pool)
 }
 
-/// A follower hears, is killed, and goes on.
+/// A follower receives entries, is killed, and continues.
 async fn follows<D: Dialect>(mobync: &Mobync<SqlDatabase<D>>) {
     for (owner, round) in [("ada", 1), ("it's \"$1\"", 2), ("ada", 3)] {
         let heard = Heard::default();
-        // Who was killed before the cursor was written holds the owner for a lease.
+        // A process that was killed before the cursor was written keeps the owner for a lease.
         let follower = mobync.follow(NAME, heard.handler()).batch(round).lease(LEASE);
         let process = Process::running(follower.sweep_each(SOON)).await;
         let ids = sync(mobync, &support::owner(owner), round).await;
@@ -114,7 +114,8 @@ async fn who_may_make_no_table_follows_by_one_that_is_there() {
     until(|| heard.ids(&ada()).ends_with(&ids)).await;
 }
 
-/// A page of owners is as large as is asked for, whatever their names and whoever is behind.
+/// A page of owners has the requested size, whatever their names are and whichever have unhandled
+/// entries.
 #[tokio::test]
 async fn a_sweep_comes_to_each_owner_that_is_behind() {
     use mobync::follow::Start;

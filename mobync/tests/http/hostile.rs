@@ -1,4 +1,5 @@
-//! Hostile bodies: whatever comes, the answer is sober, and nothing of a failure stays.
+//! Hostile bodies: whatever arrives, the response is an error of the protocol, and a failure leaves
+//! nothing behind.
 
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -31,7 +32,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// A request that is almost right.
+/// A request that is almost valid.
 fn almost() -> impl Strategy<Value = Vec<u8>> {
     let members = ["id", "owner", "logical_clock", "utc_timestamp", "type", "model", "json_data"];
     let change = (prop::sample::select(members.to_vec()), any_json(), any::<bool>());

@@ -1,4 +1,4 @@
-//! Bodies that come slowly, not at all, too large or too many at once; on a clock that is not real.
+//! Bodies that arrive slowly, not at all, too large or too many at once; on a simulated clock.
 
 use std::{
     collections::VecDeque,
@@ -24,7 +24,7 @@ use mobync::{
 use serde_json::Value;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A body in pieces, each after a while; a piece of none breaks it off. It counts what is read of it.
+/// A body in pieces, each after a pause. `None` breaks it off. It counts how much of it is read.
 struct Pieces {
     left: VecDeque<(Duration, Option<Bytes>)>,
     waiting: Option<Pin<Box<Sleep>>>,
@@ -65,7 +65,7 @@ fn limits() -> Limits {
 
 type Answering = Pin<Box<dyn Future<Output = Response<Bytes>> + Send>>;
 
-/// What a server within those limits answers to that body; with that token in the header.
+/// The response of a server with these limits to this body, with this token in the header.
 fn send(limits: &Limits, token: Option<&str>, body: Pieces) -> Answering {
     let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
         match credentials.token()? {
@@ -157,7 +157,7 @@ async fn what_a_silent_or_broken_body_held_is_free_again() {
 #[tokio::test(start_paused = true)]
 async fn who_has_shown_no_token_yet_leaves_half_of_the_room_to_who_has() {
     let limits = limits().max_body_bytes(usize::MAX).body_bytes_at_once(100 * 1024);
-    // All of it but the end, which comes long after.
+    // All of it except the end, which comes long after.
     let slow = |kibibytes: usize| {
         let mut body = SYNC.to_vec();
         body.resize(kibibytes * 1024 - 1, b' ');
@@ -217,7 +217,7 @@ async fn what_a_handler_has_of_a_request_counts_as_held_until_it_is_done_with_it
             if is_known { authenticated().await.unwrap().1 } else { received().await.unwrap() };
         assert_eq!(code().await, Some("busy"));
         assert_eq!(authenticated().await.unwrap_err().code(), "busy");
-        // As handlers do: the diffs are moved out, and the rest goes with the handler.
+        // As handlers do: the diffs are moved out, and the rest is dropped with the handler.
         let (copy, diffs) = (request.clone(), request.diffs);
         drop(diffs);
         assert_eq!(code().await, Some("busy"));
@@ -252,8 +252,8 @@ async fn a_refused_body_is_read_on_a_little_and_no_more() {
     let mebibyte = Bytes::from(vec![b' '; 1024 * 1024]);
     let second = Duration::from_secs(1);
     for (token, status) in [(None, 413), (Some("Bearer"), 401)] {
-        // All that comes quickly; of more than the bound, the bound; of what comes slowly, what comes
-        // within half a minute; and what pauses is not waited for.
+        // Everything that arrives quickly, up to the limit; of a slow body, what arrives within half a
+        // minute. A pause ends the wait.
         for (pieces, gap, most) in [
             (20, AT_ONCE, 20),
             (500, AT_ONCE, 66),
@@ -313,7 +313,7 @@ async fn a_byte_order_mark_in_front_of_a_body_is_ignored() {
     assert_eq!(code(&send(&limits(), None, alone).await), failure(400, "invalid_json"));
 }
 
-/// How much memory this process holds, in MiB.
+/// How much memory this process uses, in MiB.
 #[cfg(target_os = "linux")]
 fn held() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
@@ -348,7 +348,7 @@ async fn an_answer_that_waits_for_room_is_not_held() {
     let unread = serve(Value::Array(Vec::new())).await;
     let before = held();
     let waiting: Vec<_> = (0..40).map(|_| tokio::spawn(serve(Value::Array(Vec::new())))).collect();
-    // This clock moves when all of them wait.
+    // This clock advances when all of them wait.
     sleep(Duration::from_secs(1)).await;
     assert!(held() < before + 100, "{} and {before} MiB", held());
     drop(unread);

@@ -22,7 +22,7 @@ use mobync::{
 use serde_json::{Value, json};
 use support::{Faulty, Hooked, Sent, T0, ada, create, delete, update};
 
-/// The token is the owner; some tokens show what else an auth closure may say.
+/// The token is the owner. Some tokens stand for the other results of an auth closure.
 async fn auth(credentials: Credentials) -> Result<Owner, AuthError> {
     if let Some(user) = credentials.extensions.get::<Owner>() {
         return Ok(user.clone());
@@ -60,7 +60,7 @@ impl<D: Database> Server<D> {
         self.send(post(body)).await
     }
 
-    /// A sync of the owner whose token that is.
+    /// A sync of the owner with this token.
     async fn sync(&self, token: &str, clock: i64, sent: impl IntoIterator<Item = Sent>) -> Answer {
         let diffs = support::diffs(sent);
         let body = json!({"auth_token": token, "logical_clock": clock, "diffs": diffs});

@@ -1,5 +1,5 @@
-//! The body's members: what breaks a rule of the wire format is told by name, and JSON that readers could
-//! take differently is none.
+//! The body's members: a member that breaks a rule of the wire format is named in the error, and JSON
+//! that readers could understand differently is refused.
 
 use http::Request;
 use http_body_util::Full;
@@ -68,6 +68,43 @@ async fn a_clock_may_be_a_string_of_digits_and_unknown_members_are_ignored() {
     assert_eq!(answer.status, 200);
     let extra = diff(json!({"comment": {"deep": [null]}}));
     assert_eq!(server.post(request(&[extra])).await.status, 200);
+}
+
+#[tokio::test]
+async fn what_a_request_may_ask_for_has_a_type_and_null_is_as_if_it_were_not_there() {
+    let server = Server::new();
+    let post = async |name: &str, value: &str| {
+        let body = format!(
+            r#"{{"auth_token": "ada", "logical_clock": 0, "diffs": [], "{name}": {value}}}"#
+        );
+        let answer = server.post(body).await;
+        (answer.status, answer.json)
+    };
+    let sound = [
+        ("head", vec!["null", r#""""#, r#""of any server""#]),
+        ("limit", vec!["null", "1", "9223372036854775807"]),
+    ];
+    for (name, values) in sound {
+        for value in values {
+            let (status, json) = post(name, value).await;
+            assert_eq!(status, 200, "{name} {value}");
+            assert_eq!(json.as_object().unwrap().len(), 4, "there is nothing: {json}");
+        }
+    }
+    let wrong = [
+        ("head", vec!["1", "true", "[]", "{}"]),
+        ("limit", vec!["0", "-1", "1.0", r#""1""#, "true", "[]"]),
+    ];
+    for (name, values) in wrong {
+        for value in values {
+            let (status, json) = post(name, value).await;
+            assert_eq!((status, &json["code"]), (400, &json!("invalid_request")), "{name} {value}");
+            assert!(
+                json["message"].as_str().unwrap().contains(&format!("{name} must be")),
+                "{json}"
+            );
+        }
+    }
 }
 
 #[tokio::test]

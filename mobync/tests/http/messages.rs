@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The codes of the protocol.
-const CODES: [&str; 16] = [
+const CODES: [&str; 17] = [
     "invalid_json",
     "invalid_request",
     "invalid_diff",
@@ -25,6 +25,7 @@ const CODES: [&str; 16] = [
     "forbidden",
     "method_not_allowed",
     "clock_ahead",
+    "other_history",
     "payload_too_large",
     "unsupported_media_type",
     "unknown_model",
@@ -36,7 +37,7 @@ const CODES: [&str; 16] = [
     "busy",
 ];
 
-/// `code | status | message`, a line each; what is refused alone has no status of its own.
+/// `code | status | message`, one per line. A diff that is refused alone has no status of its own.
 #[derive(Default)]
 struct Table(String);
 
@@ -67,7 +68,7 @@ impl Table {
 /// Bodies that are wrong as a whole.
 async fn bodies(table: &mut Table) {
     let server = Server::new();
-    let bodies: [&[u8]; 15] = [
+    let bodies: [&[u8]; 17] = [
         b"",
         b"{",
         b"\xff",
@@ -79,6 +80,8 @@ async fn bodies(table: &mut Table) {
         br#"{"diffs": []}"#,
         br#"{"logical_clock": -1, "diffs": []}"#,
         br#"{"logical_clock": 1.5, "diffs": []}"#,
+        br#"{"logical_clock": 0, "diffs": [], "head": 1}"#,
+        br#"{"logical_clock": 0, "diffs": [], "limit": 0}"#,
         br#"{"logical_clock": 0}"#,
         br#"{"logical_clock": 0, "diffs": {}}"#,
         br#"{"logical_clock": 0, "diffs": [7]}"#,
@@ -121,7 +124,7 @@ async fn members(table: &mut Table) {
     table.answer(&server.post(request(&twice)).await);
 }
 
-/// Who is asking, how, and for how much.
+/// Errors of authentication, of the headers and of limits.
 async fn heads(table: &mut Table) {
     let server = Server::new();
     let mut get = Request::new(Full::<Bytes>::default());
@@ -144,7 +147,7 @@ async fn heads(table: &mut Table) {
     table.error(&Error::Silent { after: std::time::Duration::from_secs(10) });
 }
 
-/// A database that does not take some values, each for another reason.
+/// A database that rejects some values, each for another reason.
 #[derive(Clone, Debug)]
 struct Strict;
 
@@ -174,11 +177,12 @@ async fn no_forbidden(_: &Owner, diff: &Diff, _: &mut View<'_>) -> Result<(), Re
     Ok(())
 }
 
-/// What server and database say to sound requests.
+/// The errors of server and database for valid requests.
 async fn refusals(table: &mut Table) {
     let memory = || MemoryDatabase::new().model("tasks", ["name", "done"]);
     let server = Server::new();
     table.answer(&server.sync("ada", 7, []).await);
+    table.error(&Error::OtherHistory);
     table.answer(&server.sync("ada", 0, [create("t1", json!({})).id("d1").model("taks")]).await);
     table.answer(&server.sync("ada", 0, [create("t1", json!({"titel": 1})).id("d1")]).await);
     table.error(&server.0.read(&ada(), "taks", &[]).await.unwrap_err());

@@ -1,4 +1,4 @@
-//! What is a token in a header `Authorization`, whatever is in it.
+//! Which token an `Authorization` header has, whatever it contains.
 
 use mobync::http::Token;
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ fn one(header: impl AsRef<[u8]>) -> Option<String> {
 }
 
 #[test]
-fn a_bearer_s_token_is_what_stands_behind_the_blanks() {
+fn a_bearer_s_token_is_what_comes_after_the_blanks() {
     for header in ["Bearer ada", "bearer ada", "BEARER ada", "bEaReR \t ada \t", "\tBearer\tada"] {
         assert_eq!(one(header).as_deref(), Some("ada"), "{header:?}");
     }
@@ -37,7 +37,8 @@ proptest! {
     fn what_is_not_utf_8_is_no_token(
         before in prop::collection::vec(0x21..0x7f_u8, 0..20),
         wrong in prop_oneof![
-            // A lone byte of latin-1, a lone continuation, a cut sequence, an overlong one, a surrogate.
+            // A lone byte of latin-1, a lone continuation, a truncated sequence, an overlong one, a
+            // surrogate.
             (0x80..=0xff_u8).prop_map(|byte| vec![byte, b'.']),
             (0x80..0xc0_u8).prop_map(|byte| vec![byte]),
             (0xe1..0xf0_u8).prop_map(|byte| vec![byte, 0x80]),

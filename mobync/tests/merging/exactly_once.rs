@@ -1,5 +1,5 @@
-//! The promise *Exactly once*: the clock and the log, by which each new diff counts once, and nothing that
-//! is known counts again.
+//! The promise *Exactly once*: the clock and the log. Each new diff counts once, and a known diff does
+//! not count again.
 
 use mobync::{Database, Error};
 use serde_json::json;
@@ -80,7 +80,7 @@ async fn a_retry_with_new_diffs_applies_only_the_new_ones(server: Server<impl Da
     assert_eq!(server.log().await.len(), 2);
 }
 
-/// A device that was restored from a backup hears of the newer value, and keeps its own on top.
+/// A device that was restored from a backup receives the newer value, and keeps its own on top.
 async fn a_known_diff_on_top_of_what_has_replaced_it_is_undone(server: Server<impl Database>) {
     server.sync(0, [create("t1", json!({"a": 0}))]).await;
     let sent = update("t1", json!({"a": 1, "b": 1})).at(5);
@@ -117,7 +117,7 @@ async fn one_id_for_two_diffs_is_an_error(server: Server<impl Database>) {
 async fn a_known_diff_counts_for_the_object_that_the_log_names(server: Server<impl Database>) {
     server.sync(0, [create("t1", json!({"n": 1})), create("t2", json!({}))]).await;
     server.sync(1, [delete("t1").id("d1")]).await;
-    // The same id, but another object: it is known, so t2 is untouched, and t1 stays deleted.
+    // The same id, but another object: the diff is known, so t2 is untouched, and t1 stays deleted.
     let back = server.back(1, [delete("t2").id("d1")]).await;
     assert!(back.is_empty(), "{back:?}");
     assert_eq!(server.rows().await, ["t2 {}"]);
@@ -130,7 +130,7 @@ async fn a_known_receipt_counts_for_an_object_that_the_request_does_not_name(
     server.sync(1, [update("t1", json!({"a": 5})).at(9)]).await;
     let lost = update("t1", json!({"a": 1})).id("d1");
     assert_eq!(server.back(1, [lost]).await, [r#"update t1 {"a":5}"#]);
-    // The receipt alone does not tell that t1 is there, and another id or model would say it is not.
+    // The receipt alone does not say that t1 exists, and another id or model would say that it does not.
     let misnamed = [update("t2", json!({"a": 1})), update("t1", json!({"a": 1})).model("others")];
     for sent in misnamed {
         assert_eq!(server.back(3, [sent.id("d1")]).await, [r#"update t1 {"a":5}"#]);

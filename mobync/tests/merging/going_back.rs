@@ -1,4 +1,4 @@
-//! What goes back to a device: to a new one, and to one that has missed or lost something.
+//! What is returned to a device: to a new one, and to one that has missed or lost something.
 
 use mobync::{Access, Change, Database, Diff, Operation, Record, UnitOfWork};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ on_every_database! {
     a_new_device_gets_what_the_last_entry_in_the_logs_order_wrote
     a_create_that_goes_back_has_every_written_field_null_included
     a_delete_and_then_a_create_go_back_for_an_object_made_again
-    a_create_goes_back_behind_the_delete_before_it
+    a_create_goes_back_after_the_delete_before_it
     an_update_that_goes_back_bears_the_last_unseen_entry
     what_lost_goes_back_with_the_value_that_stands
     a_name_that_json_must_escape_is_logged_and_goes_back_as_it_is
@@ -94,8 +94,8 @@ async fn a_delete_and_then_a_create_go_back_for_an_object_made_again(
     assert_eq!(back, expected);
 }
 
-async fn a_create_goes_back_behind_the_delete_before_it(server: Server<impl Database>) {
-    // The device's own life was apart, and ended later than the one alive began.
+async fn a_create_goes_back_after_the_delete_before_it(server: Server<impl Database>) {
+    // The device's own life was apart, and ended after the one that is alive began.
     server.sync(0, [create("t1", json!({"a": 1})).id("began").at(1)]).await;
     let refused = create("t1", json!({"a": 2})).id("forbidden").at(5);
     let server = server.forbidding();
@@ -134,7 +134,7 @@ async fn a_name_that_json_must_escape_is_logged_and_goes_back_as_it_is(
     let id = "t\"1\\\n\u{1}é";
     server.sync(0, [create(id, json!({"a": 1, "b": 1}))]).await;
     server.sync(1, [update(id, json!({"a": 2})).at(50)]).await;
-    // Of this one field is taken, so that neither is as it was sent.
+    // One field of this is accepted, so that neither is as it was sent.
     let answer = server.sync(1, [update(id, json!({"a": 3, "b": 3})).at(10)]).await;
     let logged = server.log().await.pop().unwrap();
     for (diff, fields) in [(&answer.diffs[0], json!({"a": 2})), (&logged, json!({"b": 3}))] {

@@ -1,4 +1,4 @@
-//! The rules of the protocol's sections on clock, exactly once, merging and lying clocks, each by an
+//! The rules of the protocol's sections on clock, exactly once, merging and lying clocks, each with an
 //! example, on every database.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
@@ -30,13 +30,13 @@ on_every_database! {
     a_delete_wins_over_a_concurrent_update
     a_delete_of_what_the_device_does_not_hold_is_a_receipt
     a_delete_of_an_object_deleted_elsewhere_is_a_receipt
-    updates_before_the_create_of_what_is_nowhere_count_as_made_behind_it
-    updates_before_the_create_of_what_was_deleted_count_as_made_behind_it
+    updates_before_the_create_of_what_is_nowhere_count_as_made_after_it
+    updates_before_the_create_of_what_was_deleted_count_as_made_after_it
     updates_before_a_refused_first_create_are_receipts
     updates_before_a_create_of_what_is_alive_stay_before_it
     updates_before_a_create_of_a_held_life_that_has_ended_are_receipts
     updates_before_a_delete_and_a_create_are_receipts
-    only_the_first_create_of_a_request_has_updates_moved_behind_it
+    only_the_first_create_of_a_request_has_updates_moved_after_it
     the_lives_of_the_protocols_picture_go_back_as_it_says
     changes_of_one_moment_count_a_millisecond_apart
     a_timestamp_in_the_far_future_counts_as_now
@@ -188,21 +188,21 @@ async fn a_delete_of_an_object_deleted_elsewhere_is_a_receipt(server: Server<imp
     assert_eq!(server.log_lines().await[2], "2: update t1");
 }
 
-async fn updates_before_the_create_of_what_is_nowhere_count_as_made_behind_it(
+async fn updates_before_the_create_of_what_is_nowhere_count_as_made_after_it(
     server: Server<impl Database>,
 ) {
     let sent = [update("t1", json!({"a": 2})).at(1), create("t1", json!({"a": 1, "b": 1})).at(5)];
     assert!(server.back(0, sent.clone()).await.is_empty());
     assert_eq!(server.rows().await, [r#"t1 {"a":2,"b":1}"#]);
     let log = server.log().await;
-    assert_eq!(log[1].utc_timestamp, T0 + 6, "one millisecond behind the create");
+    assert_eq!(log[1].utc_timestamp, T0 + 6, "one millisecond after the create");
     assert!(server.back(0, sent).await.is_empty(), "on a retry, too");
 }
 
-async fn updates_before_the_create_of_what_was_deleted_count_as_made_behind_it(
+async fn updates_before_the_create_of_what_was_deleted_count_as_made_after_it(
     server: Server<impl Database>,
 ) {
-    // Whether the window has the life of before, or only the log, makes no difference.
+    // It makes no difference whether the previous life is in the window or only in the log.
     for (object, since) in [("seen", 2), ("new", 0)] {
         server.sync(0, [create(object, json!({"a": 0})), delete(object).at(1)]).await;
         server.sync(0, [create(&format!("other-{object}"), json!({}))]).await;
@@ -252,7 +252,7 @@ async fn updates_before_a_delete_and_a_create_are_receipts(server: Server<impl D
     assert_eq!(server.log_lines().await, log);
 }
 
-async fn only_the_first_create_of_a_request_has_updates_moved_behind_it(
+async fn only_the_first_create_of_a_request_has_updates_moved_after_it(
     server: Server<impl Database>,
 ) {
     let sent = [

@@ -1,5 +1,5 @@
-//! Refused diffs: they do nothing, alone, and are undone on the device; or fail the request, where it
-//! is all or nothing. On databases that survive a rejection, and on those that do not.
+//! Refused diffs have no effect, are refused alone, and are undone on the device; or they fail the whole
+//! request, if it is all or nothing. On databases that survive a rejection, and on those that do not.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 mod rules;
@@ -27,9 +27,9 @@ on_every_database! {
     what_follows_a_refused_create_is_a_receipt
     a_refused_delete_goes_back_as_the_object
     a_refused_delete_of_an_object_older_than_the_window_goes_back_with_its_row
-    a_create_behind_a_refused_delete_gets_back_what_it_does_not_name
+    a_create_after_a_refused_delete_gets_back_what_it_does_not_name
     a_refused_delete_ends_no_life_apart
-    a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request
+    a_life_that_is_alive_goes_on_after_one_apart_of_the_same_request
     a_refused_update_in_a_life_apart_leaves_no_trace_but_its_receipt
     a_rule_is_asked_about_a_diff_that_would_do_nothing
     any_one_diff_of_a_request_can_be_rejected
@@ -43,7 +43,7 @@ fn forbidden(sent: Sent) -> Sent {
     sent.id(&id)
 }
 
-/// Without the columns that no diff has written: a row has them, but only in some databases.
+/// Without the columns that no diff has written: only some databases have them in a row.
 fn written(back: Vec<String>) -> Vec<String> {
     back.into_iter().map(|line| line.replace(r#","c":null,"n":null"#, "")).collect()
 }
@@ -197,7 +197,7 @@ async fn what_follows_a_refused_create_is_a_receipt(server: Server<impl Database
         delete("t2").at(1),
         create("t2", json!({"a": 1})).at(2),
     ];
-    assert!(server.back(1, again).await.is_empty(), "behind a delete all is new");
+    assert!(server.back(1, again).await.is_empty(), "after a delete everything is new");
     assert_eq!(server.rows().await, [r#"t2 {"a":1}"#]);
 }
 
@@ -220,7 +220,7 @@ async fn a_refused_delete_of_an_object_older_than_the_window_goes_back_with_its_
     assert_eq!(written(server.back(1, sent).await), undone, "on a retry, too");
 }
 
-async fn a_create_behind_a_refused_delete_gets_back_what_it_does_not_name(
+async fn a_create_after_a_refused_delete_gets_back_what_it_does_not_name(
     server: Server<impl Database, Forbid>,
 ) {
     server.sync(0, [create("t1", json!({"a": 1, "b": 1}))]).await;
@@ -244,7 +244,7 @@ async fn a_refused_delete_ends_no_life_apart(server: Server<impl Database, Forbi
     assert_eq!(server.rows().await, [r#"t1 {"a":2}"#]);
 }
 
-async fn a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request(
+async fn a_life_that_is_alive_goes_on_after_one_apart_of_the_same_request(
     server: Server<impl Database, Forbid>,
 ) {
     let sent = [
@@ -255,7 +255,7 @@ async fn a_life_that_is_alive_goes_on_behind_one_apart_of_the_same_request(
     ];
     assert_eq!(server.back(0, sent.clone()).await, [r#"create t1 {"a":1}"#]);
     server.sync(1, [create("t2", json!({}))]).await;
-    // The create of t1 is the request's own: what goes back bears the server's time.
+    // The create of t1 is the request's own: the returned diff has the server's time.
     assert_eq!(server.back(0, sent).await, ["create t2", r#"create t1 {"a":1}"#]);
     assert!(server.back(1, [update("t1", json!({"a": 3})).at(9)]).await == ["create t2"]);
     assert_eq!(server.rows().await, [r#"t1 {"a":3}"#, "t2 {}"]);
@@ -307,7 +307,7 @@ async fn any_one_diff_of_a_request_can_be_rejected(server: Server<impl Database,
         assert_eq!(told(&answer).len(), 1, "{which}");
         assert_eq!(told(&answer)[0].0, sent[which].0.id);
 
-        // The device, which has done all of it, is set right, and the others' changes stand.
+        // The device has applied all of it, and is corrected. The others' changes stay.
         device.apply(&diffs(sent));
         device.apply(&answer.diffs);
         assert_eq!(device.rows(), server.rows().await, "{which}");
@@ -332,7 +332,7 @@ async fn a_request_that_goes_to_the_database_in_parts_is_still_one(
     let rows = server.rows().await;
     assert_eq!(rows.len(), 2_498);
     assert!(rows.contains(&r#"t7 {"a":"new"}"#.to_owned()));
-    // A refused create is logged with its end.
+    // A refused create is logged together with its delete.
     let log = server.log().await;
     assert_eq!(log.len(), 2_503);
     assert!(log.iter().all(|entry| entry.logical_clock == 0));
@@ -355,7 +355,7 @@ async fn all_or_nothing_fails_the_whole_request_at_the_first_refusal(
         let last = forbidden(create("t3", json!({})));
         let error = server.try_sync(0, [create("t2", json!({})), refused, last]).await.unwrap_err();
         assert_eq!((error.status().as_u16(), error.code()), (status, code));
-        assert_eq!(error.diff_id(), Some(&*id), "the first one is told");
+        assert_eq!(error.diff_id(), Some(&*id), "the error names the first one");
         assert!(server.log().await.is_empty() && server.rows().await.is_empty());
     }
 }

@@ -1,4 +1,4 @@
-//! Who is asked before a diff is done: the application's rules, and a database's own methods.
+//! Who decides before a diff is applied: the application's rules, and a database's own methods.
 
 use mobync::{
     Change, Database, Diff, Error, Mobync, Owner, Record, Refusal, Rules, Synchronizer, View,
@@ -11,7 +11,7 @@ use super::{
     told,
 };
 
-/// Membership, by what is there when the diff's turn comes; and a quota.
+/// Membership, checked when the diff's turn comes; and a quota.
 #[derive(Debug)]
 struct MembersOnly;
 
@@ -71,7 +71,7 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
     let mobync = Mobync::new(MemoryDatabase::new());
     mobync.apply(&ada(), 0, diffs([create("t1", json!({"a": 1}))])).await.unwrap();
     let mobync = mobync.rules(MembersOnly);
-    // Before its turn the delete looks forbidden; in its turn it is allowed: a life apart.
+    // Before its turn the delete looks forbidden. In its turn it is allowed: a life apart.
     let sent = [
         create("m0", json!({})).model("members"),
         create("t1", json!({"a": 2})).at(1),
@@ -81,7 +81,7 @@ async fn a_rule_may_judge_a_delete_otherwise_when_its_turn_comes() {
     let answer = mobync.apply(&ada(), 0, diffs(sent)).await.unwrap();
     assert_eq!(answer.refused.len(), 1, "the create came before the joining: {:?}", answer.refused);
 
-    // The same with a create that is allowed, for the rule on creates is off.
+    // The same with a create that is allowed, because the rule on creates is off.
     let mobync = Mobync::new(MemoryDatabase::new());
     mobync.apply(&ada(), 0, diffs([create("t1", json!({"a": 1}))])).await.unwrap();
     let mobync = mobync.rules(OnDelete);
@@ -124,7 +124,7 @@ async fn a_failing_rule_fails_the_sync() {
     assert!(matches!(error, Error::Internal(_)));
 }
 
-/// Asked about every diff, and told what kind it is of.
+/// A rule that is called for every diff, with its kind.
 async fn no_kind_named_after_itself(
     _: &Owner,
     diff: &Diff,
@@ -136,7 +136,7 @@ async fn no_kind_named_after_itself(
     Ok(())
 }
 
-/// Sends one diff of each kind that is refused, and one that is not.
+/// Sends one refused diff of each kind, and one that is accepted.
 async fn refused_of_each_kind(mobync: Mobync<impl Database, impl Rules>) -> Vec<String> {
     let objects = ["create", "update", "delete"];
     let changes = objects.map(|id| Change::create("tasks", Record::new(id)));
@@ -201,7 +201,7 @@ async fn a_diff_that_does_not_fit_a_rules_type_is_refused_alone() {
     assert_eq!((error.code(), error.diff_id()), ("forbidden", Some("d2")));
 }
 
-/// The seven methods' own way to refuse.
+/// How the seven methods refuse.
 mod validate_methods {
     use mobync::{DatabaseError, ReadFilter, Record};
 
@@ -253,7 +253,7 @@ mod validate_methods {
             owner: &Owner,
             diff: &Diff,
         ) -> Result<bool, DatabaseError> {
-            // Only what the request's earlier diffs, or others before, have made can be seen.
+            // Only the request's earlier diffs, and those of others before, are visible.
             Ok(!self.0.read(owner, &diff.model, &[]).await?.is_empty())
         }
         async fn validate_delete(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {

@@ -1,4 +1,4 @@
-//! What others have written between two syncs comes into the log with the next one.
+//! What others have written between two syncs is logged by the next one.
 
 use std::time::Duration;
 
@@ -69,7 +69,7 @@ async fn what_a_device_did_offline_meets_what_others_wrote() {
     assert_eq!(answer.logical_clock, 3, "a tick of its own, before that of the sync");
     assert_eq!(database.row("ada", "tasks", "t1").unwrap()["b"], "new");
 
-    // A delete wins over a concurrent update, whoever makes which.
+    // A delete wins over a concurrent update, whoever makes them.
     database.run(&[put("t1", json!({"a": "again"}))]);
     assert!(server.back(3, [delete("t1").at(1)]).await.is_empty());
     assert_eq!(database.row("ada", "tasks", "t1"), None);
@@ -102,7 +102,7 @@ async fn a_change_is_logged_once_however_often_it_is_marked_and_drained() {
     let clock = server.sync(0, []).await.logical_clock;
     let log = server.log_lines().await;
     assert_eq!(log, [r#"0: create t1 {"a":"z","b":null,"c":null}"#]);
-    // *Quiet*: what ends as it was is nothing.
+    // *Quiet*: a row that ends as it was changes nothing.
     database.run(&[put("t1", json!({"a": "other"})), put("t1", json!({"a": "z"}))]);
     database.run(&[put("t2", json!({"a": "new"})), remove("t2")]);
     assert_eq!(server.sync(clock, []).await.logical_clock, clock);
@@ -154,7 +154,7 @@ async fn an_idle_sync_is_one_call_and_one_that_pushes_has_one_more() {
     assert_eq!(database.take_calls(), ["window"], "Quiet");
     server.sync(1, [update("t1", json!({"a": "y"}))]).await;
     assert_eq!(database.take_calls(), ["window", "write", "set_off", "append", "commit"]);
-    // A database whose rows only syncs write hears nothing of all this.
+    // A database whose rows only syncs write does none of this.
     let plain = Captured::new(Features::default()).without_capture();
     let server = super::server(&plain);
     server.sync(0, [create("t1", json!({"a": "x"}))]).await;
@@ -280,7 +280,7 @@ impl Listener {
 }
 
 #[tokio::test]
-async fn live_listeners_hear_of_a_drain_behind_anybodys_sync_and_of_the_watchers() {
+async fn live_listeners_learn_of_drains_by_syncs_and_by_watchers() {
     let database = Captured::new(Features::default());
     let server = server(&database);
     let mobync = server.mobync.clone().watch_every(Duration::from_millis(5));

@@ -1,7 +1,7 @@
 //! "The database has the last word": what others write to the rows reaches every device.
 //!
-//! Scenarios of the four laws, on a database in memory whose rows others write behind the library's back:
-//! *Truth*, *Nobody waits*, *Once* and *Quiet*.
+//! Scenarios of the four laws *Truth*, *Nobody waits*, *Once* and *Quiet*, on a database in memory whose
+//! rows others write without the library.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
@@ -22,7 +22,7 @@ use self::support::{
     owner,
 };
 
-/// A statement of an application that puts a row of `tasks` of Ada's there.
+/// A statement of an application that writes a row of Ada's `tasks`.
 fn put(id: &str, fields: Value) -> Statement {
     put_in("ada", "tasks", id, fields)
 }
@@ -36,7 +36,7 @@ fn remove(id: &str) -> Statement {
     Statement::Delete { owner: "ada".to_owned(), model: "tasks".to_owned(), id: id.to_owned() }
 }
 
-/// A device of Ada's, without anything of its own that is not sent.
+/// A device of Ada's, without pending changes.
 #[derive(Debug, Default)]
 struct Device {
     clock: i64,

@@ -1,4 +1,4 @@
-//! Reconciling all rows, for whatever no mark has told of; and watching for marks.
+//! Reconciling all rows, for changes that no mark has recorded; and watching for marks.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use super::{
     },
 };
 
-/// A database whose rows others write, and nobody marks that.
+/// A database whose rows others write without marks.
 fn unmarked() -> Captured {
     Captured::new(Features::default()).without_capture()
 }
@@ -57,7 +57,7 @@ async fn a_database_of_seven_methods_is_reconciled_by_its_reads() {
     let database = Plain::default();
     let server = super::Server::new(database.clone());
     server.sync(0, ["t1", "t2"].map(|id| create(id, json!({"a": "x", "b": "y"})))).await;
-    // Somebody writes past sync.
+    // Somebody writes without sync.
     let mut hand = database.clone();
     let ada = ada();
     let changed = Record::new("t1").with("a", "by hand");
@@ -138,7 +138,7 @@ async fn a_row_that_becomes_one_that_no_diff_can_bring_goes_from_devices() {
     let database = unmarked();
     let server = server(&database);
     server.sync(0, [create("t1", json!({"a": "x"}))]).await;
-    // An integer that not every reader takes alike, which no JSON of the protocol has.
+    // An integer that not every reader reads exactly, which no JSON of the protocol has.
     database.run(&[put("t1", json!({"a": u64::MAX}))]);
     let done = server.mobync.reconcile(&ada()).await.unwrap();
     assert_eq!((done.models["tasks"].deletes, done.skipped_rows), (1, 1));
@@ -222,7 +222,7 @@ async fn the_watcher_drains_and_tells_those_who_listen() {
     };
     came_to(&ada(), 1).await;
     came_to(&owner("bob"), 1).await;
-    // A model that cannot be read keeps nobody else waiting, and is not looked at without a pause.
+    // A model that cannot be read delays nobody else, and is not read without a pause.
     database.break_table("notes", true);
     database
         .run(&[put_in("ada", "notes", "n1", json!({})), put_in("bob", "tasks", "t2", json!({}))]);

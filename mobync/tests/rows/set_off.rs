@@ -1,4 +1,4 @@
-//! What a sync's own writes set off goes back with the same answer, and with that to a retry.
+//! The effects of a sync's own writes are returned in the same response, and in the response to a retry.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ async fn what_a_column_makes_of_a_value_comes_back_in_the_same_answer_and_in_a_r
         server.log_lines().await,
         [r#"0: create t1 {"a":"milk","b":"as it is"}"#, r#"0: update t1 {"a":"MILK"}"#]
     );
-    assert_eq!(server.log().await[1].utc_timestamp, T0 + 1, "a millisecond behind the diff");
+    assert_eq!(server.log().await[1].utc_timestamp, T0 + 1, "a millisecond after the diff");
 
     let again = server.sync(0, sent()).await;
     assert_eq!((again.logical_clock, lines(&again.diffs)), (1, lines(&answer.diffs)));
@@ -63,7 +63,7 @@ async fn serial_numbers_and_what_a_trigger_writes_beside_come_back() {
     let back = device.sync(&server, vec![create("t1", json!({"a": "x"}))]).await;
     assert_eq!(back, [r#"update t1 {"n":1,"touched":1}"#]);
     device.check(&database);
-    // Of an object that is older than the window the log is asked.
+    // For an object that is older than the window, the log is read.
     let back = device.sync(&server, vec![update("t1", json!({"a": "y"}))]).await;
     assert_eq!(back, [r#"update t1 {"touched":2}"#]);
     device.check(&database);
@@ -109,7 +109,7 @@ async fn a_diff_of_what_the_requests_own_delete_took_along_is_refused_and_all_ar
     assert!(device.objects.is_empty());
 }
 
-/// Two devices write one field offline, and the column makes something of the first's value.
+/// Two devices write one field offline, and the column changes the first one's value.
 async fn later_edit_wins(database: Captured) -> bool {
     let server = server(&database);
     database.set_time(T0 + 60_000);

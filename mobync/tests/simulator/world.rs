@@ -4,7 +4,7 @@ mod rest;
 
 use std::{collections::BTreeSet, fmt};
 
-use mobync::{Diff, client::Request};
+use mobync::client::Request;
 
 use super::{
     convert,
@@ -149,6 +149,9 @@ impl<D: Place> World<D> {
                 self.server.restart();
                 Ok(())
             }
+            Step::BackUpServer if self.settings.restores => self.server.back_up().await,
+            Step::RestoreServer if self.settings.restores => self.server.restore().await,
+            Step::BackUpServer | Step::RestoreServer => Ok(()),
             Step::Hand { transaction } => {
                 self.server.begin(transaction);
                 self.server.settle().await;
@@ -238,22 +241,30 @@ impl<D: Place> World<D> {
     async fn send(&mut self, device: usize) -> Result<(), Failure> {
         let number = self.requests.len();
         let owner = self.devices[device].owner;
+        let (report, check) = (number % 4 < 3, number % 4 > 1);
         let sent = match &mut self.devices[device].client {
             Client::Ours(ours) => ours.send(number).await?.map(|request| Sent {
                 device,
-                posted: posted(
-                    number,
+                posted: Posted {
                     owner,
-                    request.body().logical_clock,
-                    request.body().diffs.clone(),
-                ),
+                    clock: request.body().logical_clock,
+                    diffs: request.body().diffs.clone(),
+                    head: self.settings.heads.then(|| ours.seen.head.clone()),
+                    limit: self.settings.page,
+                    seen: ours.seen.log.clone(),
+                    report,
+                    check,
+                },
                 ours: Some((request, ours.life)),
             }),
             Client::Published { now, .. } => {
                 let clock = now.clock;
                 let diffs = now.request();
                 let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
-                Some(Sent { device, posted: posted(number, owner, clock, diffs), ours: None })
+                let seen = self.server.oracle(owner).past(clock).log().to_vec();
+                let posted =
+                    Posted { owner, clock, diffs, head: None, limit: None, seen, report, check };
+                Some(Sent { device, posted, ours: None })
             }
         };
         self.devices[device].sent = sent.is_some().then_some(number);
@@ -321,14 +332,20 @@ impl<D: Place> World<D> {
                     return Ok(());
                 }
                 match reply {
-                    Reply::Answer { answer, told, rows, marked } => {
-                        let applied = ours.hear(*number, request, answer, told).await?;
+                    // It has gone unnoticed that what the device has is of another history.
+                    Reply::Answer { seen: None, .. } => {
+                        **ours = ours.anew();
+                        return Ok(());
+                    }
+                    Reply::Answer { answer, told, rows, marked, seen: Some(seen) } => {
+                        let applied = ours.hear(*number, request, answer, told, seen).await?;
                         if !applied || !ours.is_quiet() {
                             return Ok(());
                         }
                         let [held, said] = [ours.objects(), rows].map(|it| but(it, marked));
                         return same_rows("a device that has heard", &held, &said);
                     }
+                    Reply::Noticed => return ours.start_again(*number).await,
                     Reply::TooLarge => return ours.hear_too_large(*number, request).await,
                     Reply::Failed => return Ok(()),
                 }
@@ -369,11 +386,6 @@ impl Device {
             }
         }
     }
-}
-
-/// A request, which asks for more than its diffs as its number says.
-fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>) -> Posted {
-    Posted { owner, clock, diffs, report: number % 4 < 3, check: number % 4 > 1 }
 }
 
 /// Without objects that others have changed meanwhile.

@@ -1,6 +1,7 @@
-//! What marks add to a bulk update of 1,000 owners' rows, as a ratio to the same without capture.
+//! The cost of marks in a bulk update of 1,000 owners' rows, as a ratio to the same update without
+//! capture.
 //!
-//! `BULK_ROWS` says how many rows there are; 2,000 unless set, which is too few to tell. The ratio is
+//! `BULK_ROWS` sets the number of rows. The default, 2,000, is too small for a conclusion. The ratio is
 //! printed:
 //!
 //! ```text
@@ -15,7 +16,7 @@ use sqlx::AssertSqlSafe;
 use super::{postgres_with, sqlite_with};
 
 const OWNERS: usize = 1000;
-/// Of so many updates of each table the fastest counts.
+/// The fastest of this number of updates of each table counts.
 const TIMES: usize = 5;
 
 fn rows() -> usize {

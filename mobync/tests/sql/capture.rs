@@ -1,4 +1,4 @@
-//! What plain SQL does to captured rows reaches every device, on PostgreSQL: *Truth*, *Nobody waits*,
+//! Changes of captured rows by plain SQL reach every device, on PostgreSQL: *Truth*, *Nobody waits*,
 //! *Once*, *Quiet*.
 
 use std::{
@@ -23,7 +23,7 @@ use super::{
 
 const MODELS: [&str; 3] = ["lists", "tasks", "counts"];
 
-/// Lists with tasks, which are deleted with them, and a count of the tasks of each, kept by a trigger.
+/// Lists whose tasks are deleted with them, and the number of tasks of each list, kept by a trigger.
 const TABLES: &[&str] = &[
     "CREATE TABLE lists (owner text, id text, name text, PRIMARY KEY (owner, id))",
     "CREATE TABLE tasks (owner text, id text, list text, name text, done boolean DEFAULT false, \
@@ -61,7 +61,7 @@ async fn run(pool: &PgPool, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(pool).await.unwrap();
 }
 
-/// The rows as devices should hold them, but for null and false, which are the columns' defaults.
+/// The rows as devices should hold them, without null and false, which are the columns' defaults.
 async fn rows(pool: &PgPool, owner: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for model in MODELS {
@@ -172,7 +172,7 @@ async fn a_sync_gives_way_to_an_application_that_holds_the_row() {
         of_device.sync(&syncing, &owner, sent).await;
         of_device
     });
-    // The sync has the second row, and wants the first; now the application wants the second.
+    // The sync has locked the second row, and needs the first. Now the application needs the second.
     let mut longest = Duration::ZERO;
     for _ in 0..10 {
         tokio::time::sleep(Duration::from_millis(70)).await;
@@ -186,11 +186,11 @@ async fn a_sync_gives_way_to_an_application_that_holds_the_row() {
     assert!(!sync.is_finished());
     app.commit().await.unwrap();
     let mut device = sync.await.unwrap();
-    // The application's time is the server's, and so the later one.
+    // The application's time is the server's, so it is later.
     assert_eq!(device.lines(), ["lists l1 {\"name\":\"App\"}", "lists l2 {\"name\":\"Device\"}"]);
     all_are_equal(&pool, &mobync, &ada, &mut device, "both").await;
 
-    // Where it never ends, the sync does.
+    // If that transaction never ends, the sync ends.
     let impatient = PostgresDatabase::builder().table("lists").capture();
     let impatient =
         impatient.lock_timeout(Duration::from_millis(700)).pool(pool.clone()).await.unwrap();
@@ -203,7 +203,7 @@ async fn a_sync_gives_way_to_an_application_that_holds_the_row() {
     assert_eq!(error.code(), "busy", "{error}");
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
     app.commit().await.unwrap();
-    all_are_equal(&pool, &mobync, &ada, &mut device, "behind it").await;
+    all_are_equal(&pool, &mobync, &ada, &mut device, "after it").await;
 }
 
 #[tokio::test]
@@ -213,7 +213,7 @@ async fn marks_of_what_is_not_there_any_more_block_nobody() {
     let mut device = Device::default();
     run(&pool, "INSERT INTO lists VALUES ('ada', 'l1', 'Home'); INSERT INTO counts VALUES ('ada', 'c1', 1); \
          INSERT INTO tasks (owner, id) VALUES ('ada', 't1')").await;
-    // A row that is gone, one of a model that nobody knows, a table that is gone, one without a column.
+    // A row that was deleted, one of an unknown model, a dropped table, one without a column.
     for sql in [
         "DELETE FROM lists",
         "INSERT INTO lists VALUES ('ada', 'l2', 'Work')",
@@ -230,7 +230,7 @@ async fn marks_of_what_is_not_there_any_more_block_nobody() {
     let left: Vec<String> = sqlx::query_scalar(left).fetch_one(&pool).await.unwrap();
     assert_eq!(left, ["counts", "tasks"], "they wait for the next start");
 
-    // Behind it, they go; the table is another one, and has its triggers.
+    // After it, they are gone. The new table has its own triggers.
     run(&pool, "ALTER TABLE counts RENAME m TO n").await;
     run(&pool, TABLES[1]).await;
     let mobync = on(&pool).await;
@@ -258,7 +258,7 @@ async fn capture_costs_an_idle_sync_no_round_trip() {
             let id = format!("l{round}");
             let push = [create(&id, json!({"name": "x"})).model("lists")];
             for (place, sent) in [push.to_vec(), vec![], vec![]].into_iter().enumerate() {
-                // A pool looks after a connection that it got back.
+                // A pool pings a connection that is returned.
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 let before = trips.load(Ordering::SeqCst);
                 let mut new = Device::default();
@@ -271,7 +271,8 @@ async fn capture_costs_an_idle_sync_no_round_trip() {
     }
     let [off, on] = [counted[0], counted[1]];
     assert_eq!((off[1], on[1]), (1, 1), "{off:?} {on:?}");
-    // Nothing can be set off; a new device asks once more, behind which the pool looks after the connection.
+    // Nothing can be set off. A new device needs one more query, after which the pool pings the
+    // connection.
     assert_eq!((on[0], on[2]), (off[0], off[2] + 2), "{off:?} {on:?}");
 }
 
@@ -319,7 +320,7 @@ async fn policies_and_triggers_read_the_settings_of_a_syncs_session() {
         let mut unit = mobync.database().open(who, Access::Read).await.unwrap();
         assert_eq!(unit.read(who, "tasks", &[]).await.unwrap().len(), 1);
     }
-    // They last no longer than the transaction.
+    // They end with the transaction.
     let left = "SELECT coalesce(current_setting('app.user_id', true), '')";
     for _ in 0..5 {
         let left: String = sqlx::query_scalar(left).fetch_one(&theirs).await.unwrap();
@@ -362,7 +363,7 @@ async fn a_watcher_wakes_listeners_at_once_where_clocks_are_announced() {
     watcher.abort();
 }
 
-/// Something that others do once, in the middle of a sync: behind the drain, before its writes.
+/// A write by others in the middle of a sync, once: after the drain, before the sync's own writes.
 struct Meanwhile(PgPool, std::sync::Mutex<Option<&'static str>>);
 
 impl Rules for Meanwhile {
@@ -391,7 +392,7 @@ impl Meanwhile {
 
 #[tokio::test]
 async fn what_others_commit_between_the_drain_and_the_writes_is_met() {
-    // Only lists, behind whose writes there is no look; and all, where there is one.
+    // Only lists, whose writes need no look at their effects; and all tables, which need one.
     for loud in [false, true] {
         let cases: [(&str, Sent, &str); 5] = [
             ("UPDATE lists SET name = 'App'", update("l1", json!({"name": "Device"})), "App"),
@@ -424,7 +425,7 @@ async fn what_others_commit_between_the_drain_and_the_writes_is_met() {
             let clock = device.clock;
             let with_rules = mobync.clone().rules(meanwhile);
             let id = sent.0.json_data.clone();
-            // A device's time is before what the application does then.
+            // A device's time is before the time of the application's next change.
             let sent = diffs([sent.model("lists").at(1)]);
             device.apply(&sent);
             let answer = with_rules.apply(&ada(), device.clock, sent).await.unwrap();
@@ -446,7 +447,7 @@ async fn what_others_commit_between_the_drain_and_the_writes_is_met() {
 }
 
 #[tokio::test]
-async fn a_trigger_that_is_made_later_is_looked_behind_from_its_first_time_on() {
+async fn a_trigger_that_is_made_later_is_noticed_the_first_time_it_runs() {
     let pool = postgres_with(&[TABLES[0], TABLES[2]]).await;
     let builder = PostgresDatabase::builder().table("lists").table("counts").capture();
     let database = builder.pool(pool.clone()).await.unwrap();

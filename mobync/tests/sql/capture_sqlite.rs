@@ -1,4 +1,4 @@
-//! What plain SQL does to captured rows reaches every device, on SQLite: *Truth*, *Once*, *Quiet*.
+//! Changes of captured rows by plain SQL reach every device, on SQLite: *Truth*, *Once*, *Quiet*.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +19,7 @@ use super::{
 
 const MODELS: [&str; 3] = ["lists", "tasks", "counts"];
 
-/// Lists with tasks, which are deleted with them, and a count of the tasks of each, kept by triggers.
+/// Lists whose tasks are deleted with them, and the number of tasks of each list, kept by triggers.
 const TABLES: &[&str] = &[
     "PRAGMA journal_mode = WAL",
     "CREATE TABLE lists (owner TEXT, id TEXT, name TEXT, PRIMARY KEY (owner, id))",
@@ -55,7 +55,7 @@ async fn run(connection: &mut SqliteConnection, sql: &str) {
     sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.unwrap();
 }
 
-/// The rows as devices should hold them, but for null and false, which are the columns' defaults.
+/// The rows as devices should hold them, without null and false, which are the columns' defaults.
 async fn rows(connection: &mut SqliteConnection, owner: &str) -> Vec<String> {
     let columns = [
         "'name', name",
@@ -116,7 +116,7 @@ async fn what_sql_does_reaches_devices() {
         // To another owner, and back.
         "UPDATE tasks SET owner = 'bob', id = 't7', list = 'l1' WHERE owner = 'ada' AND id = 't3'",
         "UPDATE tasks SET owner = 'ada', list = NULL WHERE owner = 'bob' AND id = 't7'",
-        // Bob's row is thrown out for Ada's, and no trigger for deletes hears of it.
+        // Ada's row replaces Bob's, without firing a trigger for deletes.
         "REPLACE INTO tasks (owner, id, name) VALUES ('ada', 't8', 'RUN')",
         "INSERT INTO tasks (owner, id, list, name) VALUES ('bob', 't2', 'l1', 'Swim'), ('bob', 't3', 'l1', 'Walk')",
         "UPDATE OR REPLACE tasks SET name = 'Swim' WHERE id = 't1' OR id = 't3'",
@@ -158,7 +158,7 @@ async fn what_a_sync_sets_off_is_in_its_own_answer() {
     assert_eq!(marks(&mut other).await, (0, 0));
 }
 
-/// What a sync of Ada's sets off at Bob's is for his own syncs.
+/// What a sync of Ada's sets off in Bob's rows waits for his own syncs.
 #[tokio::test]
 async fn what_a_sync_sets_off_at_others_waits_for_their_syncs() {
     let (mobync, mut other, _folder) = server().await;
@@ -185,7 +185,7 @@ async fn what_a_sync_sets_off_at_others_waits_for_their_syncs() {
     all_are_equal(&mobync, &mut other, &bob, &mut second, "his").await;
 }
 
-/// The catalogue is looked at when it has changed, not at the start only.
+/// The catalogue is read again when it has changed, and not only at the start.
 #[tokio::test]
 async fn a_trigger_that_is_made_while_devices_sync_is_heard() {
     let (pool, _folder) = sqlite_with(&TABLES[..2]).await;
@@ -213,7 +213,7 @@ async fn an_idle_sync_of_others_does_not_write() {
     let bob = owner("bob");
     let mut his = Device::default();
     his.sync(&mobync, &bob, [create("l1", json!({})).model("lists")]).await;
-    // Few marks of others are left as they are; many are sorted once, and his sync goes on.
+    // A few marks of others stay unsorted. Many are sorted once, and his sync continues.
     run(&mut other, "INSERT INTO lists VALUES ('ada', 'l1', 'x'), ('ada', 'l2', 'y')").await;
     run(&mut other, "BEGIN IMMEDIATE").await;
     assert_eq!(his.sync(&mobync, &bob, []).await, [""; 0]);
@@ -256,7 +256,7 @@ async fn marks_of_what_is_not_there_any_more_block_nobody() {
     let left: Vec<String> = sqlx::query_scalar(left).fetch_all(&mut other).await.unwrap();
     assert_eq!(left, ["counts", "tasks"], "they wait for the next start");
 
-    // Behind it, they go; the table is another one, and has its triggers.
+    // After it, they are gone. The new table has its own triggers.
     run(&mut other, "ALTER TABLE counts RENAME m TO n").await;
     run(&mut other, TABLES[2]).await;
     let mobync = on(mobync.database().pool()).await;
@@ -288,7 +288,7 @@ async fn a_set_up_makes_what_is_missing_and_takes_away_what_is_not_captured() {
     build(both()).await.set_up().await.unwrap();
     let all = made(&mut other).await;
     assert!(all.iter().any(|name| name == "diffs_marks"), "{all:?}");
-    // Nothing is made twice; what was altered is made again.
+    // Nothing is created twice. What was altered is created again.
     let before = version(&mut other).await;
     build(both()).await.set_up().await.unwrap();
     assert_eq!(version(&mut other).await, before);
@@ -304,7 +304,7 @@ async fn a_set_up_makes_what_is_missing_and_takes_away_what_is_not_captured() {
         .await;
     assert_eq!(marks(&mut other).await, (2, 0));
 
-    // One without a capture, and one that is synced no more.
+    // A table without capture, and one that is no longer synced.
     let some = vec![Table::new("lists"), Table::new("tasks").capture()];
     build(some).await.set_up().await.unwrap();
     let left = made(&mut other).await;
@@ -322,7 +322,7 @@ async fn a_set_up_makes_what_is_missing_and_takes_away_what_is_not_captured() {
     build(vec![Table::new("lists")]).await.set_up().await.unwrap();
     assert_eq!(made(&mut other).await, [""; 0]);
 
-    // For who keeps migrations: the same, and again.
+    // The statements for migrations: the same result, also when repeated.
     let sql = build(both()).await.schema_sql();
     for _ in 0..2 {
         run(&mut other, &sql).await;
@@ -356,7 +356,8 @@ async fn set_ups_may_come_at_once() {
     }
 }
 
-/// What a trigger of ours looks at is as free as before: updates of one object still go out as one.
+/// A column that only our own trigger uses is as free as before: updates of one object are still merged
+/// into one.
 #[tokio::test]
 async fn the_marks_triggers_bind_no_column() {
     use mobync::{Access, Database, UnitOfWork};

@@ -1,4 +1,4 @@
-//! What databases and tables can be like, and what cannot be synced is told at start.
+//! Which databases and tables can be synced. The others are refused at start.
 
 use mobync::{
     Database,
@@ -230,4 +230,45 @@ async fn a_pool_that_reads_doubles_with_too_few_digits_is_warned_of() {
         database.unwrap();
         assert_eq!(warnings.contains("extra_float_digits"), digits == 0, "{warnings}");
     }
+}
+
+const NAMES: [&str; 4] = ["tasks", "Or\"der; 'by' größe\\", "select", "a.b"];
+
+#[tokio::test]
+async fn a_table_without_a_key_is_refused_with_the_statement_that_mends_it() {
+    let schema = "CREATE SCHEMA \"o\"\"ther\"";
+    for name in NAMES {
+        let table = || Table::new(name).id_column(name).owner_column("owner");
+        let quoted = format!("\"{}\"", name.replace('"', "\"\""));
+        let columns = format!("({quoted} text, owner text, a text)");
+        for (table, in_sql) in [
+            (table(), quoted.clone()),
+            (table().in_schema("o\"ther"), format!("\"o\"\"ther\".{quoted}")),
+        ] {
+            let pool = postgres_with(&[schema, &format!("CREATE TABLE {in_sql} {columns}")]).await;
+            let build = || PostgresDatabase::builder().table(table.clone()).pool(pool.clone());
+            let SchemaError::NotUnique { mend, .. } = build().await.unwrap_err() else { panic!() };
+            sqlx::raw_sql(AssertSqlSafe(mend)).execute(&pool).await.unwrap();
+            build().await.unwrap();
+        }
+        for table in [table(), table().in_schema("main")] {
+            let (pool, _folder) = sqlite_with(&[&format!("CREATE TABLE {quoted} {columns}")]).await;
+            let build = || SqliteDatabase::builder().table(table.clone()).pool(pool.clone());
+            let error = build().await.unwrap_err();
+            let SchemaError::NotUnique { mend, .. } = &error else { panic!("{error}") };
+            assert!(format!("{error:?}").ends_with(mend), "a main that returns it shows it");
+            sqlx::raw_sql(AssertSqlSafe(mend.clone())).execute(&pool).await.unwrap();
+            build().await.unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_main_returns_is_printed_with_its_causes() {
+    let nowhere = SqliteDatabase::builder().table("tasks").connect("sqlite:///nowhere/a.sqlite");
+    let error = nowhere.await.unwrap_err();
+    let printed = format!("{error:?}");
+    let (message, cause) = printed.split_once("\nCaused by: ").unwrap();
+    assert_eq!(message, error.to_string());
+    assert!(cause.contains("unable to open database file"), "{cause}");
 }

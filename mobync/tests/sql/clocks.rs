@@ -1,4 +1,4 @@
-//! Live updates across processes on PostgreSQL: each sync is heard of in the others.
+//! Live updates across processes on PostgreSQL: each sync is announced to the other processes.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -22,7 +22,7 @@ use super::{
 const TASKS: &str = "CREATE TABLE tasks (id text, owner text, name text, PRIMARY KEY (owner, id))";
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// What SQL and channels would stumble over.
+/// Characters that are difficult in SQL and in channels.
 const LOG: &str = "The \"log\" of Ada's";
 const NAME: &str = "it's \"ada\" \\ $1 ü";
 
@@ -43,12 +43,12 @@ impl Processes {
         let mut early = Device::of(&here).await;
         let (database, live) = (here.database().clone(), here.live().clone());
         let hearing = tokio::spawn(async move { database.hear_clocks(&live).await });
-        // Once it hears, those who may have missed something are let go.
+        // Once it listens, the streams that may have missed something are disconnected.
         early.is_disconnected().await;
         Self { here, there, hearing, url }
     }
 
-    /// How many connections listen, and are ended if they shall be.
+    /// How many connections listen. Terminates them on request.
     async fn listening(&self, end: bool) -> i64 {
         let sql = "SELECT count(CASE WHEN $1 THEN pg_terminate_backend(pid) ELSE true END) \
                    FROM pg_stat_activity WHERE datname = current_database() AND query LIKE 'LISTEN %'";
@@ -115,7 +115,7 @@ async fn a_sync_is_heard_of_in_the_other_process() {
 }
 
 #[tokio::test]
-async fn behind_a_lost_connection_everybody_asks_anew_and_hears_again() {
+async fn after_a_lost_connection_all_streams_reconnect_and_receive_again() {
     let processes = Processes::start().await;
     let mut device = Device::of(&processes.here).await;
     device.hears(0).await;
@@ -129,7 +129,7 @@ async fn behind_a_lost_connection_everybody_asks_anew_and_hears_again() {
 }
 
 #[tokio::test]
-async fn only_databases_that_are_told_to_announce() {
+async fn only_databases_with_announce_clocks_announce() {
     let processes = Processes::start().await;
     let quiet = process(PostgresDatabase::builder(), &processes.url).await;
     let mut device = Device::of(&processes.here).await;
@@ -140,7 +140,7 @@ async fn only_databases_that_are_told_to_announce() {
 }
 
 #[tokio::test]
-async fn who_hears_no_more_leaves_no_connection_behind() {
+async fn a_listener_that_is_dropped_leaves_no_connection() {
     let processes = Processes::start().await;
     assert_eq!(processes.listening(false).await, 1);
     processes.hearing.abort();

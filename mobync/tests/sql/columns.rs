@@ -1,5 +1,5 @@
-//! What the catalogue tells of columns: defaults, who writes them, what they make of values; and rows as
-//! devices are sent them.
+//! What the catalogue says about columns: defaults, who writes them, how they change values; and rows in
+//! the form in which devices receive them.
 
 use mobync::{
     Access, Database, Operation, UnitOfWork, Will,
@@ -16,7 +16,7 @@ async fn unit<D: Dialect>(database: &SqlDatabase<D>) -> SqlUnit<D> {
     database.open(&ada(), Access::Read).await.unwrap()
 }
 
-/// A type, a default, and what the latter is in JSON; the database's own ones are none.
+/// A type, a default, and the default as JSON; `None` if only the database knows it.
 type Given = (&'static str, &'static str, Option<Value>);
 
 fn table(given: &[Given]) -> String {
@@ -29,7 +29,7 @@ fn table(given: &[Given]) -> String {
     format!("CREATE TABLE tasks (id text, owner text, {columns}PRIMARY KEY (owner, id))")
 }
 
-/// What is told of a default is what a row has that was made without a value.
+/// A known default equals the value in a row that was created without one.
 async fn defaults_are_told<D: Dialect>(database: &SqlDatabase<D>, given: &[Given]) {
     let mut unit = unit(database).await;
     let row = unit.rows(&ada(), "tasks", &["t1"]).await.unwrap().remove(0);
@@ -82,7 +82,7 @@ async fn constant_defaults_of_postgresql_are_told() {
         ("percent", "", Some(json!(50))),
         ("percent", "7", Some(json!(7))),
         ("text", "lower('ABC')", Some(json!("abc"))),
-        // What the database says anew each time.
+        // Defaults that the database evaluates for each row.
         ("serial", "", None),
         ("integer", "mine()", None),
         ("timestamptz", "now()", None),
@@ -143,7 +143,7 @@ async fn constant_defaults_of_sqlite_are_told() {
     defaults_are_told(&database, &strict).await;
 }
 
-/// A table's other columns, statements behind it, and whether its columns have a will of their own.
+/// A table's other columns, statements after it, and whether the database changes its rows.
 type Willed = (&'static str, &'static [&'static str], Will);
 
 fn willed(columns: &str) -> String {
@@ -289,7 +289,7 @@ async fn parents_come_before_children() {
     let builder = SqliteDatabase::builder().table("a").table("b").table("c");
     check(builder.pool(pool).await.unwrap()).await;
 
-    // In a circle, no table comes first; that is no reason to refuse it.
+    // In a circle, no table comes first. It is not refused for that.
     let circle = "ALTER TABLE c ADD a text, ADD FOREIGN KEY (owner, a) REFERENCES a (owner, id)";
     let more = "ALTER TABLE a ADD FOREIGN KEY (owner, b) REFERENCES b (owner, id)";
     let pool = postgres_with(&[TREE[0], TREE[1], TREE[2], more, circle]).await;
@@ -301,7 +301,7 @@ async fn parents_come_before_children() {
     assert_eq!(ranks, [0, 1, 2]);
 }
 
-/// What is said of a table, a column that it names, and what the error says.
+/// A setting of a table, a column that it names, and the text of the error.
 type Listed = (fn(Table, &'static str) -> Table, &'static str);
 
 #[tokio::test]
@@ -385,7 +385,7 @@ async fn rows_have_all_that_devices_see_and_nothing_else() {
     rows_are_read(&sqlite, Access::Read).await;
     rows_are_read(&sqlite, Access::Write).await;
 
-    // Of a table that was altered since, rows cannot be read; the unit goes on.
+    // The rows of a table that was altered in the meantime cannot be read. The unit stays usable.
     sqlx::query("ALTER TABLE tasks RENAME a TO b").execute(&pool).await.unwrap();
     sqlx::query("ALTER TABLE tasks RENAME a TO b").execute(&lite).await.unwrap();
     cannot_be_read(&database).await;

@@ -1,4 +1,4 @@
-//! What breaks a constraint is refused alone; the batch that it was in goes through without it.
+//! A change that violates a constraint is refused alone. The rest of its batch is applied.
 
 use mobync::Database;
 use serde_json::json;
@@ -20,7 +20,7 @@ fn list(id: &str) -> Sent {
 }
 
 async fn constraints_refuse_alone<D: Database>(server: Server<D>, names: [&str; 5]) {
-    // Many at once, a parent before its children, and one in the middle of a batch whose parent is gone.
+    // Many at once, a parent before its children, and one in the middle of a batch without a parent.
     let mut sent = vec![list("l1")];
     sent.extend((0..20).map(|n| {
         let parent = if n == 13 { "gone" } else { "l1" };
@@ -75,11 +75,11 @@ const DEFERRED: &[&str] = &[
 ];
 
 async fn deferred_constraints_hold_at_the_end<D: Database>(server: Server<D>) {
-    // A child before its parent: in the end all is well.
+    // A child before its parent: valid at the commit.
     let sent = [create("t1", json!({"list": "l1"})), create("l1", json!({})).model("lists")];
     assert!(server.refused(0, sent).await.is_empty());
 
-    // In the end it is not: the diff to blame is refused alone.
+    // Invalid at the commit: the diff that causes it is refused alone.
     let sent = [
         create("t2", json!({"list": "l1"})),
         create("t3", json!({"list": "gone"})).id("bad"),
@@ -151,8 +151,8 @@ const SELF_DEFERRED: &[&str] = &[
      FOREIGN KEY (owner, list) REFERENCES lists (owner, id) DEFERRABLE INITIALLY DEFERRED)",
 ];
 
-/// Requests in which children stand before their parents, and parents go before their children, with some
-/// that have no parent at all among them: those alone are refused, in whatever order all of them stand.
+/// Requests in which children come before their parents, and parents are deleted before their children.
+/// Some children have no parent at all: only these are refused, whatever the order is.
 async fn only_those_to_blame_are_refused<D: Database>(server: Server<D>) {
     let above = |id: &str, above: &str| create(id, json!({"above": above})).model("lists").id(id);
     let task = |id: &str, list: &str| create(id, json!({"list": list})).id(id);
@@ -171,10 +171,10 @@ async fn only_those_to_blame_are_refused<D: Database>(server: Server<D>) {
             ],
             vec![top(&name("p4"))],
             vec![above(&name("o2"), "gone")],
-            // What refers to one that is refused is to blame as well.
+            // A diff that references a refused one is refused as well.
             vec![task(&name("o3"), &name("o2"))],
         ];
-        // A chain, each of which needs the next.
+        // A chain in which each needs the next.
         for n in 0..6 {
             let next = name(&format!("chain{}", n + 1));
             sent.push(vec![above(&name(&format!("chain{n}")), &next)]);

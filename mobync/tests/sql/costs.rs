@@ -1,4 +1,4 @@
-//! What a sync costs: round trips and rows read, which grow with the changes and not with the history.
+//! What a sync costs: round trips and rows read. They grow with the changes, not with the history.
 
 use std::sync::{
     Arc, Mutex,
@@ -23,8 +23,8 @@ use super::{
 const TASKS: &str =
     "CREATE TABLE tasks (id text, owner text, name text, done boolean, PRIMARY KEY (owner, id))";
 
-/// Counts how often the client waits for an answer of the server: what it sends before it hears
-/// something is one round trip.
+/// Counts how often the client waits for a response of the server. Everything that it sends before it
+/// receives something is one round trip.
 async fn counting_proxy(server: String) -> (u16, Arc<AtomicUsize>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -40,7 +40,7 @@ async fn counting_proxy(server: String) -> (u16, Arc<AtomicUsize>) {
     (port, trips)
 }
 
-/// The address of a database behind such a proxy, and how many round trips there were.
+/// The address of a database through such a proxy, and the number of round trips.
 pub(super) async fn through_a_counting_proxy(direct: &PgPool) -> (String, Arc<AtomicUsize>) {
     let options = direct.connect_options();
     let server = format!("{}:{}", options.get_host(), options.get_port());
@@ -94,7 +94,7 @@ async fn fill(pool: &PgPool) {
     }
 }
 
-/// A database that is filled so, and has looked at its tables.
+/// A database with this content, after reading its catalogue.
 async fn filled() -> PgPool {
     let pool = postgres_with(&[TASKS]).await;
     let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
@@ -115,7 +115,7 @@ async fn a_sync_takes_few_round_trips_however_long_the_history() {
         PostgresDatabase::builder().table("tasks").max_connections(1).announce_clocks();
     let announcing = Mobync::new(announcing.connect(&url).await.unwrap());
     let counted_on = async |mobync: &Mobync<_>, clock: i64, sent: Vec<Sent>, name: &str| {
-        // A pool looks after a connection that it got back.
+        // A pool pings a connection that is returned.
         tokio::time::sleep(Duration::from_millis(100)).await;
         let before = trips.load(Ordering::SeqCst);
         let answer = mobync.apply(&owner(name), clock, diffs(sent)).await.unwrap();
@@ -125,7 +125,7 @@ async fn a_sync_takes_few_round_trips_however_long_the_history() {
         counted_on(&mobync, clock, sent, name).await
     };
 
-    // The first time on a connection its statements are prepared.
+    // The first sync on a connection prepares its statements.
     counted(0, creates("warm"), "warm").await;
     counted(1, creates("warmer"), "warm").await;
     counted(2, Vec::new(), "warm").await;
@@ -249,7 +249,7 @@ async fn nothing_to_push_takes_no_lock_and_writes_nothing() {
     let mobync = Mobync::new(database);
     mobync.apply(&ada(), 0, diffs(creates("t"))).await.unwrap();
 
-    // Somebody else writes for Ada, and takes long.
+    // Another process writes for Ada, and takes a long time.
     let mut other = pool.begin().await.unwrap();
     for statement in
         ["LOCK TABLE diffs_owners IN EXCLUSIVE MODE", "LOCK TABLE diffs IN EXCLUSIVE MODE"]
@@ -260,7 +260,7 @@ async fn nothing_to_push_takes_no_lock_and_writes_nothing() {
     assert_eq!((answer.logical_clock, answer.diffs.len()), (1, 10));
 }
 
-/// Requests that make every statement of a sync.
+/// Requests that use every statement of a sync.
 async fn all_kinds_of_syncs(mobync: &Mobync<PostgresDatabase>) {
     let clock = 100_000;
     let mut sent = creates("new");
@@ -279,7 +279,7 @@ async fn all_kinds_of_syncs(mobync: &Mobync<PostgresDatabase>) {
     mobync.apply(&ada(), clock + 1, Vec::new()).await.unwrap();
 }
 
-/// Counts of the tables' statistics, behind the end of all connections, which hand them in then.
+/// Counters of the tables' statistics. Connections report them when they end, so all are closed first.
 async fn counts(pool: &PgPool, sql: &'static str) -> (i64, i64) {
     pool.close().await;
     let mut control = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
@@ -290,15 +290,14 @@ async fn counts(pool: &PgPool, sql: &'static str) -> (i64, i64) {
     sqlx::query_as(sql).fetch_one(&mut control).await.unwrap()
 }
 
-/// How often the tables of sync were read from end to end, and the rows read so.
+/// The number of sequential scans of sync's tables, and of the rows read by them.
 const SCANS: &str = "SELECT sum(seq_scan)::bigint, sum(seq_tup_read)::bigint FROM pg_stat_user_tables \
                      WHERE relname IN ('tasks', 'diffs', 'diffs_owners')";
-/// How often their indexes were read, and the entries read so.
+/// The number of scans of their indexes, and of the entries read by them.
 const LOOKS: &str = "SELECT sum(idx_scan)::bigint, sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
                      WHERE relname IN ('tasks', 'diffs', 'diffs_owners')";
 
-/// Syncs by one connection, often enough that prepared statements get the plan that is for any
-/// parameters.
+/// Syncs on one connection, often enough that prepared statements get their generic plan.
 async fn sync_often(filled: &PgPool) -> PgPool {
     let options = (*filled.connect_options()).clone();
     let pool = sqlx::postgres::PgPoolOptions::new().max_connections(1).connect_with(options);
@@ -329,8 +328,8 @@ async fn no_statement_of_a_sync_reads_a_whole_table() {
 }
 
 #[tokio::test]
-async fn no_statement_of_a_sync_reads_all_rows_of_an_owner_right_behind_a_bulk_load() {
-    // An index that begins as the key does, and that must not be taken for it.
+async fn no_statement_of_a_sync_reads_all_rows_of_an_owner_right_after_a_bulk_load() {
+    // An index with the first columns of the key, which must not be used in its place.
     let index = "CREATE INDEX tasks_owner_name ON tasks (owner, name)";
     for analyzed in [false, true] {
         let filling = postgres_with(&[TASKS, index]).await;
@@ -359,7 +358,7 @@ async fn no_statement_of_a_sync_reads_all_rows_of_an_owner_right_behind_a_bulk_l
     }
 }
 
-/// Hears the statements that sqlx says it ran, on whichever thread.
+/// Collects the statements that sqlx logs, on any thread.
 struct Statements(Arc<Mutex<Vec<String>>>);
 
 impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Statements {
@@ -394,7 +393,7 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
     let subscriber = tracing_subscriber::registry().with(Statements(Arc::clone(&heard)));
     tracing::subscriber::set_global_default(subscriber).unwrap();
 
-    // Names of its own, since all tests of this process are heard.
+    // Unique names, because the statements of all tests in this process are collected.
     let table = TASKS.replace("tasks", "errands");
     let (pool, _folder) = sqlite_with(&[&table]).await;
     let builder = SqliteDatabase::builder().table("errands").diffs_table("changes");
@@ -430,23 +429,38 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
         mobync.apply(&one, clock, diffs(sent.clone())).await.unwrap();
         mobync.apply(&one, clock, Vec::new()).await.unwrap();
     }
+    mobync.answer(&one, &super::pages::page("e1998")).await.unwrap();
 
     let mut statements = heard.lock().unwrap().clone();
     statements.retain(|sql| sql.contains("\"errands\"") || sql.contains("\"changes\""));
     assert!(statements.len() >= 8, "{statements:?}");
+    let mut pages = 0;
     for sql in statements {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
-        for row in plan.fetch_all(&pool).await.unwrap() {
-            let detail: String = row.get("detail");
-            // `t` is the table; what else is scanned are the request's own values.
+        let plan = plan.fetch_all(&pool).await.unwrap();
+        let details: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let words: Vec<&str> = sql.split_whitespace().take(2).collect();
+        if words == ["WITH", "page"] {
+            // But for the head and the entries, the index of ticks is enough.
+            let of_table =
+                details.iter().filter(|detail| detail.starts_with("SEARCH t USING INDEX"));
+            let of_table: Vec<&String> = of_table.collect();
+            assert_eq!(of_table.len(), 2, "{details:?}");
+            assert!(of_table[0].contains("(owner=? AND logical_clock>? AND logical_clock<?)"));
+            assert!(of_table[1].contains("(owner=? AND id=?)"));
+            pages += 1;
+        }
+        for detail in details {
+            // `t` is the table. Other scans are of the request's own values.
             let whole = ["SCAN t", "SCAN errands", "SCAN changes"];
             assert!(
                 !whole.contains(&&*detail) && !detail.starts_with("SCAN t USING"),
                 "{detail}: {sql}"
             );
-            // Nor are all the rows of the owner.
+            // It does not read all rows of the owner either.
             let rows = detail.contains("_errands_") && detail.ends_with("(owner=?)");
             assert!(!rows, "{detail}: {sql}");
         }
     }
+    assert_eq!(pages, 1, "it was heard");
 }

@@ -1,8 +1,9 @@
-//! *Nobody waits*: beside syncs, no transaction of an application ends in a deadlock or waits for long.
+//! *Nobody waits*: while devices sync, no transaction of an application ends in a deadlock or waits for
+//! long.
 //!
 //! Applications lock many rows in any order, and so do syncs. Each application has rows of its own, so
-//! that no two of them can be at fault; devices write to the rows of all.
-//! `DEADLOCK_TRANSACTIONS` says how many transactions there are; 400 unless set.
+//! that no two applications can deadlock. Devices write to all rows. `DEADLOCK_TRANSACTIONS` sets the
+//! number of transactions, 400 by default.
 
 use std::{
     sync::{
@@ -28,7 +29,7 @@ const DEVICES: usize = 8;
 const ROWS: usize = 6;
 const OWNERS: [&str; 2] = ["ada", "bob"];
 
-/// What applications have seen.
+/// What applications have observed.
 #[derive(Debug, Default)]
 struct Seen {
     done: AtomicU64,
@@ -60,7 +61,7 @@ async fn transact(pool: &PgPool, application: usize, seen: &Seen) {
         let started = Instant::now();
         match sqlx::query(AssertSqlSafe(&*sql)).execute(&mut *transaction).await {
             Ok(_) => {}
-            // A device has put the row there meanwhile.
+            // A device has created the row in the meantime.
             Err(error)
                 if error
                     .as_database_error()

@@ -1,4 +1,4 @@
-//! A device, as far as what it hears of matters.
+//! A simple device for these tests.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::support::{Sent, diffs, line};
 
-/// A device that has nothing unsent between its syncs.
+/// A device without pending changes between its syncs.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Device {
     pub(super) clock: i64,
@@ -33,7 +33,7 @@ impl Device {
         }
     }
 
-    /// Pushes changes that it has done to its own rows, and returns what comes back, a line each.
+    /// Applies changes to its own rows and pushes them. Returns what comes back, one line each.
     pub(super) async fn sync(
         &mut self,
         mobync: &Mobync<impl Database>,
@@ -64,7 +64,7 @@ impl Device {
         lines.collect()
     }
 
-    /// *Truth*: this device when it has synced, a new one, and the rows are equal; *Once*: nothing more is
+    /// *Truth*: after a sync, this device, a new one and the rows are equal. *Once*: nothing more is
     /// logged.
     pub(super) async fn is_equal(
         &mut self,

@@ -1,5 +1,5 @@
-//! Cascades and triggers that change synced rows behind what a sync writes: refused where no device would
-//! hear of it, unless the tables are captured or it is said that it is meant.
+//! Cascades and triggers that change other synced rows than a sync writes. They are refused if no device
+//! would receive these changes, unless the tables are captured or it is allowed explicitly.
 
 use mobync::{
     sql::{Builder, Dialect, SchemaError, Table},
@@ -8,21 +8,22 @@ use mobync::{
 
 use super::{owners::Warnings, postgres_with, sqlite_with};
 
-/// What a set-up says.
+/// The result of a set-up.
 #[derive(Clone, Copy, Debug)]
 enum Said {
     Nothing,
-    /// A warning, with these words in it.
+    /// A warning that contains these words.
     Warned(&'static [&'static str]),
-    /// An error, with these.
+    /// An error that contains these words.
     Refused(&'static [&'static str]),
 }
 use Said::{Nothing, Refused, Warned};
 
-/// Statements behind the tables, and what is said of them.
+/// Statements after the tables, and the expected result.
 type Case = (&'static [&'static str], Said);
 
-/// The synced tables are lists, tasks and notes; others and audit are none. `b` of notes is hidden.
+/// The synced tables are lists, tasks and notes; others and audit are not synced. `b` of notes is
+/// hidden.
 const TABLES: [&str; 5] = [
     "CREATE TABLE lists (id text, owner text, a text, PRIMARY KEY (owner, id))",
     "CREATE TABLE tasks (id text, owner text, a text, list text, PRIMARY KEY (owner, id))",
@@ -150,7 +151,7 @@ const SQLITE: &[Case] = &[
     ),
 ];
 
-/// A function of this name that does this, and a trigger that runs it at such an event.
+/// A function with this name and body, and a trigger that runs it at such an event.
 macro_rules! trigger {
     ($event:literal, $body:literal) => {
         &[
@@ -245,7 +246,7 @@ const POSTGRES: &[Case] = &[
     ),
     (
         trigger!("AFTER INSERT ON tasks", "EXECUTE format('DELETE FROM %I', 'notes');"),
-        Warned(&["nobody can tell whether the trigger t of tasks", "capture"]),
+        Warned(&["it is unknown whether the trigger t of tasks", "capture"]),
     ),
     (trigger!("AFTER INSERT ON audit", "EXECUTE format('DELETE FROM %I', 'notes');"), Nothing),
     (
@@ -290,7 +291,7 @@ const POSTGRES: &[Case] = &[
         ],
         Refused(&["what is written to seen", "rows of lists"]),
     ),
-    // Another table of that name.
+    // Another table with that name.
     (
         &[
             "CREATE SCHEMA elsewhere",
@@ -300,7 +301,7 @@ const POSTGRES: &[Case] = &[
         ],
         Nothing,
     ),
-    // Partitions are their table.
+    // A partition belongs to its table.
     (
         &[
             "DROP TABLE tasks",
@@ -327,7 +328,7 @@ fn tables() -> [Table; 3] {
     ["lists".into(), "tasks".into(), Table::new("notes").hidden(["b"])]
 }
 
-/// What the set-up says for tables like these.
+/// The result of the set-up of such tables.
 async fn set_up<D: Dialect>(
     builder: Builder<D>,
     pool: sqlx::Pool<D::Db>,
@@ -338,7 +339,8 @@ async fn set_up<D: Dialect>(
     Warnings::of(database.set_up()).await
 }
 
-/// The set-up says what it should, also where that is allowed, and nothing where all is captured.
+/// The set-up has the expected result, also if it is allowed, and reports nothing if everything is
+/// captured.
 async fn says<D: Dialect>(pool: sqlx::Pool<D::Db>, (statements, said): &Case)
 where
     Builder<D>: Default,
@@ -366,14 +368,14 @@ where
 }
 
 #[tokio::test]
-async fn what_sqlite_changes_behind_a_sync_is_refused_or_captured() {
+async fn what_a_sync_sets_off_on_sqlite_is_refused_or_captured() {
     for case in SQLITE {
         let (pool, _folder) = sqlite_with(&[&TABLES, case.0].concat()).await;
         says::<mobync::sqlite::Sqlite>(pool, case).await;
     }
 }
 
-/// A connection may have triggers of its own.
+/// A connection may have temporary triggers.
 #[tokio::test]
 async fn triggers_of_the_pools_connections_are_looked_at() {
     let one = sqlx::sqlite::SqlitePoolOptions::new().max_connections(1);
@@ -388,7 +390,7 @@ async fn triggers_of_the_pools_connections_are_looked_at() {
 }
 
 #[tokio::test]
-async fn what_postgresql_changes_behind_a_sync_is_refused_or_captured() {
+async fn what_a_sync_sets_off_on_postgresql_is_refused_or_captured() {
     for case in POSTGRES {
         let pool = postgres_with(&[&TABLES, case.0].concat()).await;
         says::<mobync::postgres::Postgres>(pool, case).await;

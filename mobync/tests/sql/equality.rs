@@ -1,4 +1,4 @@
-//! Owners and ids are what their bytes are, whatever the columns' types and collations take for equal.
+//! Owners and ids are compared by their bytes, whatever the columns' types and collations are.
 
 use mobync::{
     Access, Database, Owner, ReadFilter, UnitOfWork,
@@ -13,7 +13,7 @@ use super::{
     support::{create, delete, owner, update},
 };
 
-/// Texts that some column or collation takes for equal, though they differ.
+/// Different texts that some column or collation treats as equal.
 const NAMES: [&str; 24] = [
     "ada",
     "ADA",
@@ -41,13 +41,13 @@ const NAMES: [&str; 24] = [
     "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg",
 ];
 
-/// Every pair of owners: each has an object of the same id, and nothing that one does is seen by the
-/// other. Where the type of the column has no room for an owner's name, nothing is done for that owner.
+/// For every pair of owners: each has an object with the same id, and neither sees the other's changes.
+/// If an owner's name does not fit the column's type, nothing is written for that owner.
 async fn owners_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, id: &str, what: &str) {
     let mut there: Vec<(Owner, i64)> = Vec::new();
     for name in NAMES {
         let owner = owner(name);
-        // To a stranger, nothing is there: not even that there is something.
+        // A third owner sees nothing, not even that something exists.
         let sent = diffs([update(id, json!({"a": "stolen"})), delete(id).at(1)]);
         match server.0.apply(&owner, 0, sent).await {
             Err(error) => {
@@ -88,7 +88,7 @@ async fn owners_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, id: 
     }
 }
 
-/// Every pair of ids of one owner: two objects, or refused alone.
+/// For every pair of ids of one owner: there are two objects, or one is refused alone.
 async fn ids_are_told_apart<D: Dialect>(server: &Server<SqlDatabase<D>>, what: &str) {
     let user = &owner(if what.contains("owner uuid") { NAMES[19] } else { "1" });
     let sent = diffs(NAMES.map(|id| create(id, json!({"a": id})).id(id)));
@@ -177,7 +177,7 @@ async fn no_type_of_sqlite_takes_two_owners_or_ids_for_one() {
     ];
     let by_bytes = "UNIQUE (owner COLLATE BINARY, id COLLATE BINARY)";
     let types = types.map(|names| (names, KEY)).into_iter();
-    // Whatever the columns say, by the index they are told apart.
+    // Whatever the columns' collation is, the index distinguishes them.
     let folding = ["TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM"];
     for (names, key) in types.chain(folding.map(|names| (names, ""))) {
         for (owner, id) in [(names, "TEXT"), ("TEXT", names)] {
@@ -236,7 +236,7 @@ async fn what_takes_different_owners_or_ids_for_equal_is_refused_at_start() {
                 "{}; CREATE UNIQUE INDEX i ON tasks (owner COLLATE nd, id)",
                 table("text", "text", "UNIQUE (owner, id)")
             ),
-            "takes texts for equal",
+            "treats different texts as equal",
         ),
     ];
     for (statements, word) in postgres {
@@ -300,7 +300,7 @@ async fn references_meet_what_they_mean() {
     ];
     let server = super::postgres_server(&statements, &["lists", "tasks"]).await;
     server.sync(0, [create(LIST, json!({})).model("lists")]).await;
-    // However a reference is spelled, the spelling of the id comes back, and goes to the others.
+    // In whatever format a reference is sent, the id's own format is returned, and goes to the others.
     let spellings = [LIST.to_uppercase(), format!("{{{LIST}}}"), LIST.replace('-', "")];
     let mut clock = 1;
     for list in &spellings {

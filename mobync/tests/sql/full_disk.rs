@@ -1,4 +1,5 @@
-//! A disk that is full fails a sync, wherever in it that is noticed; when there is room, all goes on.
+//! A full disk fails a sync, at whatever point it is noticed. When there is space again, everything
+//! continues.
 
 use mobync::sqlite::SqliteDatabase;
 use serde_json::json;
@@ -9,7 +10,8 @@ use super::{
     support::{ada, create, diffs},
 };
 
-/// A database whose file has room for so many more pages, and a connection that has all the room.
+/// A database whose file has space for this number of additional pages, and a connection without that
+/// limit.
 async fn nearly_full(
     folder: &tempfile::TempDir,
     pages: i64,
@@ -37,7 +39,7 @@ async fn nearly_full(
 #[tokio::test]
 async fn a_full_disk_fails_syncs_until_there_is_room_and_not_longer() {
     let (mut failed, mut went_through) = (0, 0);
-    // With each page more, it is noticed later: in a table, in the log, at the commit.
+    // With each additional page, it is noticed later: in a table, in the log, at the commit.
     for pages in 0..12 {
         let folder = tempfile::tempdir().unwrap();
         let (server, mut application) = nearly_full(&folder, pages).await;

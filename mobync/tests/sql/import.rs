@@ -1,4 +1,4 @@
-//! Rows that were there before the log.
+//! Rows that are older than the log.
 
 use mobync::{postgres::PostgresDatabase, sql::Dialect, sql::SqlDatabase, sqlite::SqliteDatabase};
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ const SQLITE_ROWS: &str = "WITH RECURSIVE s (n) AS (SELECT 1 UNION ALL SELECT n 
      INSERT INTO tasks SELECT 't' || n, CASE n % 3 WHEN 0 THEN 'bob' ELSE 'ada' END, 'row', n FROM s";
 
 async fn rows_are_brought_in_once<D: Dialect>(server: Server<SqlDatabase<D>>) {
-    // Ada's devices have been at work already: one row is known, and an old one is changed.
+    // Ada's devices have already synced: one row is known, and an old one was changed.
     server.sync(0, [create("mine", json!({"a": "x"}))]).await;
     server.sync(1, [update("t1", json!({"a": "changed"})).at(1)]).await;
 
@@ -53,7 +53,7 @@ async fn rows_that_were_there_before_are_brought_in_once() {
     rows_are_brought_in_once(Server::new(sqlite).await).await;
 }
 
-/// Imports what can be, and tells of the rest; the second time nothing is left to do.
+/// Imports what can be imported, and reports the rest. The second import adds nothing.
 async fn bad_rows_are_left_out<D: Dialect>(server: Server<SqlDatabase<D>>, bad: &[(&str, &str)]) {
     let database = server.0.database();
     let mut told = Vec::new();
@@ -157,7 +157,7 @@ async fn rows_of_sqlite_that_no_diff_can_bring_are_left_out_and_told_of() {
         "(id, owner, j) VALUES ('i', 'ada', '\"\\ud800\"')".to_owned(),
     ];
     let bad: Vec<&str> = bad.iter().map(|row| &**row).collect();
-    // All of them, and each of them alone: then it is told of, by its id.
+    // All of them, and each of them alone: then it is reported by its id.
     let rows = inserts(&[&bad[..], &GOOD].concat());
     let (pool, _folder) = sqlite_with(&with(table, &rows)).await;
     let sqlite = SqliteDatabase::builder().table("tasks").pool(pool).await.unwrap();

@@ -74,7 +74,7 @@ async fn both_are_kept_or_neither_is<D: Own>(server: Server<SqlDatabase<D>>) {
         (0, 0)
     );
 
-    // A change that the database does not take, behind one that it does.
+    // A change that the database rejects, after one that it accepts.
     let mut transaction = D::started(mobync.database()).await;
     D::run(&mut transaction, insert).await;
     let changes = [task("t1", "x"), task("t2", "bad"), task("t3", "x")];
@@ -85,7 +85,7 @@ async fn both_are_kept_or_neither_is<D: Own>(server: Server<SqlDatabase<D>>) {
         (0, 0)
     );
 
-    // Kept, with what comes behind it.
+    // Committed, with what comes after it.
     let mut transaction = D::started(mobync.database()).await;
     D::run(&mut transaction, insert).await;
     let changes = [task("t1", "x"), Change::update("tasks", Record::new("t1").with("a", "y"))];
@@ -124,4 +124,32 @@ async fn what_the_application_writes_and_its_changes_are_one_transaction_on_post
 async fn what_the_application_writes_and_its_changes_are_one_transaction_on_sqlite() {
     let (server, _folder) = sqlite_server(&TABLES, &["tasks"]).await;
     both_are_kept_or_neither_is(server).await;
+}
+
+/// Values are read and returned as in any sync, whatever the session of the application is set to, and
+/// afterwards its settings are what they were.
+#[tokio::test]
+async fn the_settings_of_the_applications_session_change_no_value() {
+    let tables =
+        ["CREATE TABLE tasks (id text, owner text, at timestamptz, PRIMARY KEY (owner, id))"];
+    let server = postgres_server(&tables, &["tasks"]).await;
+    let (mobync, ada) = (&server.0, ada());
+    let at = "2026-01-02 03:04:05";
+    let record = |id: &str| Record::new(id).with("at", at);
+    mobync.write(&ada, [Change::create("tasks", record("t1"))]).await.unwrap();
+
+    let mut transaction = mobync.database().pool().begin().await.unwrap();
+    let zone = "SET LOCAL TimeZone = 'Asia/Tokyo'; SET LOCAL DateStyle = 'German'";
+    sqlx::raw_sql(zone).execute(&mut *transaction).await.unwrap();
+    let change = Change::create("tasks", record("t2"));
+    let (mut transaction, _) = mobync.write_in(transaction, &ada, [change]).await.unwrap();
+    let settings = "SELECT current_setting('TimeZone') || ' ' || current_setting('DateStyle')";
+    let settings: String = sqlx::query_scalar(settings).fetch_one(&mut *transaction).await.unwrap();
+    assert_eq!(settings, "Asia/Tokyo German, DMY");
+    transaction.commit().await.unwrap();
+
+    let back = server.sync(0, []).await;
+    let times: Vec<_> = back.diffs.iter().map(|diff| data(diff)["at"].clone()).collect();
+    assert_eq!(times.len(), 2);
+    assert_eq!(times[0], times[1]);
 }

@@ -1,5 +1,5 @@
-//! The databases that speak SQL, with tables of an application's own: types, constraints, names,
-//! costs, and rows that were there before.
+//! The SQL databases, with tables of an application's own: types, constraints, names, costs, and rows
+//! that are older than the log.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 #[path = "../support/mod.rs"]
@@ -26,9 +26,11 @@ mod marks_sqlite;
 mod names;
 mod numbers;
 mod owners;
+mod pages;
 mod queues;
 mod read_back;
 mod rejections;
+mod serial;
 mod setup;
 mod types;
 
@@ -43,7 +45,7 @@ use sqlx::AssertSqlSafe;
 use support::{Sent, T0, ada, diffs, postgres::new_database};
 use tempfile::TempDir;
 
-/// A PostgreSQL database in which these statements were done.
+/// A PostgreSQL database after these statements.
 async fn postgres_with(statements: &[&str]) -> sqlx::PgPool {
     let pool = sqlx::PgPool::connect(&new_database().await).await.unwrap();
     for statement in statements {
@@ -52,7 +54,7 @@ async fn postgres_with(statements: &[&str]) -> sqlx::PgPool {
     pool
 }
 
-/// The same on SQLite; the folder must live as long.
+/// The same on SQLite. The folder must live as long as the pool.
 async fn sqlite_with(statements: &[&str]) -> (sqlx::SqlitePool, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let options = sqlx::sqlite::SqliteConnectOptions::new()
@@ -65,7 +67,7 @@ async fn sqlite_with(statements: &[&str]) -> (sqlx::SqlitePool, TempDir) {
     (pool, folder)
 }
 
-/// Sync of Ada's devices on a database, at a time that stands still.
+/// Sync of Ada's devices on a database, at a fixed time.
 struct Server<D>(Mobync<D>);
 
 impl<D: Dialect> Server<SqlDatabase<D>> {
@@ -80,7 +82,7 @@ impl<D: Database> Server<D> {
         self.0.apply(&ada(), clock, diffs(sent)).await.unwrap()
     }
 
-    /// Which diffs are refused, with code and sentence.
+    /// The refused diffs, with code and sentence.
     async fn refused(
         &self,
         clock: i64,

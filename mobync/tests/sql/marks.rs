@@ -1,5 +1,4 @@
-//! Every change that plain SQL makes of captured rows is marked, whatever makes it, on PostgreSQL; and
-//! no more than that.
+//! Every change of captured rows by plain SQL is marked, and nothing else, on PostgreSQL.
 
 mod set_up;
 mod shapes;
@@ -12,14 +11,14 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, postgres::PgPoolCopyExt};
 use self::shapes::Shape;
 use super::{postgres_with, support::postgres::Cluster};
 
-/// The marks that there are, which are then removed.
+/// Returns the existing marks and removes them.
 async fn marks(pool: &PgPool, model: &str) -> BTreeSet<(String, String)> {
     let sql = "WITH m AS (DELETE FROM diffs_marks RETURNING *) SELECT owner, id FROM m WHERE model = $1 \
                AND at BETWEEN 1700000000000 AND 9000000000000";
     sqlx::query_as(sql).bind(model).fetch_all(pool).await.unwrap().into_iter().collect()
 }
 
-/// Runs statements one by one, unless they have some within them.
+/// Runs statements one by one, unless several belong together.
 async fn run(connection: &mut PgConnection, sql: String) {
     let statements = if sql.contains("$$") { vec![&*sql] } else { sql.split("; ").collect() };
     for sql in statements {
@@ -28,17 +27,17 @@ async fn run(connection: &mut PgConnection, sql: String) {
     }
 }
 
-/// What changes rows: each on what those before it have left.
+/// Statements that change rows, each in the state that the earlier ones have left.
 const CHANGES: &[&str] = &[
     "INSERT INTO T (O, I, a) VALUES (o1, t1, 'x')",
     "INSERT INTO T (O, I, a) VALUES (o1, t2, 'x'), (o2, t3, 'x'), (o3, t4, 'y'), (o4, t5, 'y')",
     "UPDATE T SET a = 'z' WHERE I = t1",
     "UPDATE T SET a = a || '!'",
-    // To another owner, also where that is another partition; and back.
+    // To another owner, also in another partition; and back.
     "UPDATE T SET O = o4 WHERE I = t1",
     "UPDATE T SET O = o2 WHERE I IN (t1, t5)",
     "UPDATE T SET O = o1 WHERE I = t1",
-    // Another id, and all of them.
+    // Another id, and other ids for all.
     "UPDATE T SET I = t9 WHERE I = t1",
     "UPDATE T SET O = CASE O WHEN o1 THEN o2 WHEN o2 THEN o1 ELSE O END",
     "UPDATE T SET I = t1, O = o3, a = NULL WHERE I = t9",
@@ -54,7 +53,7 @@ const CHANGES: &[&str] = &[
     "BEGIN; UPDATE T SET a = 'undone'; ROLLBACK",
     "SET mobync.sync = 'off'; UPDATE T SET a = 'off' WHERE I = t20; RESET mobync.sync",
     "BEGIN; SET LOCAL mobync.sync = 'on'; COMMIT; UPDATE T SET a = 'behind' WHERE I = t20",
-    // What a trigger makes of it.
+    // The same by a trigger.
     "CREATE FUNCTION pass_on() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.O := o3; RETURN NEW; END $$; \
      CREATE TRIGGER pass_on BEFORE INSERT OR UPDATE ON T FOR EACH ROW WHEN (NEW.a = 'pass on') EXECUTE FUNCTION pass_on()",
     "INSERT INTO T (O, I, a) VALUES (o3, t30, 'pass on')",
@@ -64,7 +63,7 @@ const CHANGES: &[&str] = &[
     "TRUNCATE T CASCADE",
 ];
 
-/// The same where a part of the table can be written directly.
+/// The same for tables of which a part can be written directly.
 const CHANGES_OF_PARTS: &[&str] = &[
     "INSERT INTO P (O, I, a) VALUES (o1, t1, 'x'), (o1, t2, 'y')",
     "UPDATE P SET a = 'z' WHERE I = t1",
@@ -87,7 +86,7 @@ async fn every_change_is_marked_and_nothing_else() {
         let (pool, _database) = shape.database().await;
         let mut connection = pool.acquire().await.unwrap();
         let parts = if shape.part.is_some() { CHANGES_OF_PARTS } else { &[] };
-        // There each id is unique by itself, so rows can be told by it.
+        // There each id is unique by itself, so rows are identified by it.
         let upsert = if shape.table.len() == 63 || !shape.texts { "(I)" } else { "(O, I)" };
         let upsert = format!(
             "INSERT INTO T (O, I, a) VALUES (o1, t1, 'b') ON CONFLICT {upsert} DO UPDATE SET a = excluded.a; \
@@ -128,7 +127,7 @@ async fn every_change_is_marked_and_nothing_else() {
     }
 }
 
-/// Tables that belong together, all captured but `log_of_boxes`.
+/// Related tables, all captured except `log_of_boxes`.
 const FAMILY: &[&str] = &[
     "CREATE TABLE boxes (owner text, id text, a text, PRIMARY KEY (owner, id))",
     "CREATE TABLE things (owner text, id text, a text, box text, PRIMARY KEY (owner, id), \
@@ -166,7 +165,7 @@ async fn family(announces: bool) -> (PgPool, PostgresDatabase) {
     (pool, database)
 }
 
-/// The marks that there are, which are then removed: `model/owner/id`.
+/// Returns the existing marks as `model/owner/id`, and removes them.
 async fn all_marks(pool: &PgPool) -> Vec<String> {
     let sql = "WITH m AS (DELETE FROM diffs_marks RETURNING *) \
                SELECT DISTINCT concat_ws('/', model, owner, id) FROM m ORDER BY 1";
@@ -222,7 +221,7 @@ async fn what_a_change_sets_off_is_marked_also_within_a_sync() {
             run(&mut connection, end.to_owned()).await;
             all_marks(&pool).await;
             if in_sync && !sql.starts_with("DELETE") && sql.contains("ada") {
-                // Not undone, for the next case builds on it.
+                // It is not undone, because the next case builds on it.
                 run(&mut connection, sql.to_owned()).await;
                 all_marks(&pool).await;
             }
@@ -264,7 +263,7 @@ async fn an_application_sees_nothing_of_the_marks() {
     assert_eq!(done.unwrap().rows_affected(), 2);
     assert_eq!(all_marks(&pool).await.len(), 4);
 
-    // What is no name is no object.
+    // An invalid name is no object.
     let long = "x".repeat(1_025);
     for (owner, id) in [
         (None, Some("t1")),
@@ -310,7 +309,7 @@ async fn who_may_write_the_table_needs_no_right_to_the_marks_and_gets_none() {
     run(&mut connection, grant).await;
     run(&mut connection, "GRANT USAGE, CREATE ON SCHEMA public TO ".to_owned() + &role).await;
 
-    // Everything that the function could be made to take for something else.
+    // Everything that the function could mistake for something else.
     run(&mut connection, format!("SET ROLE {role}")).await;
     for schema in ["evil", "pg_temp"] {
         if schema == "evil" {
@@ -346,7 +345,7 @@ async fn who_may_write_the_table_needs_no_right_to_the_marks_and_gets_none() {
     let marked = ["tasks/ada/t1", "tasks/ada/t2", "tasks/ada/t3"];
     assert_eq!(all_marks(&pool).await, marked);
 
-    // Its own rights end there.
+    // Its own rights are not sufficient.
     let fake = "CREATE TABLE fake (owner text, id text); CREATE TRIGGER t AFTER INSERT ON fake REFERENCING NEW TABLE \
                 AS new_rows EXECUTE FUNCTION public.diffs_capture_tasks()";
     for sql in [
@@ -377,7 +376,7 @@ async fn no_application_waits_for_a_mark_or_for_who_takes_it() {
     )
     .await;
 
-    // A sync of the owner, in the middle of taking the marks.
+    // A sync of the owner that is removing the marks.
     let mut sync = pool.begin().await.unwrap();
     sqlx::query("INSERT INTO diffs_owners VALUES ('ada')").execute(&mut *sync).await.unwrap();
     let taken = sqlx::query("DELETE FROM diffs_marks WHERE owner = 'ada'");
@@ -396,7 +395,8 @@ async fn no_application_waits_for_a_mark_or_for_who_takes_it() {
     run(&mut app, "COMMIT".to_owned()).await;
     assert_eq!(all_marks(&pool).await.len(), 9);
 
-    // Nor does it wait for a set-up that has nothing to do, nor this for the application.
+    // It does not wait for a set-up that has nothing to do, and the set-up does not wait for the
+    // application.
     run(&mut app, "BEGIN".to_owned()).await;
     run(&mut app, "UPDATE tasks SET a = 'y'".to_owned()).await;
     let set_up = tokio::time::timeout(std::time::Duration::from_secs(5), database.set_up());

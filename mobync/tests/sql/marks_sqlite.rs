@@ -1,5 +1,5 @@
-//! On SQLite, every change of a captured row leaves a mark of it, whatever makes the change: drawn from
-//! tables with all kinds of keys, and from statements with all kinds of conflicts.
+//! On SQLite, every change of a captured row leaves a mark, however it is made. The test draws tables
+//! with all kinds of keys, and statements with all kinds of conflicts.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,7 +10,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqlitePoolOptions},
 };
 
-/// A table with the columns owner, id, `a` and `n`, and what else there is.
+/// A table with the columns owner, id, `a` and `n`, and more.
 struct Shape {
     table: &'static str,
     id: &'static str,
@@ -173,7 +173,7 @@ const STATEMENTS: &[&str] = &[
     "REPLACE INTO parents VALUES ({a}, {n})",
 ];
 
-/// What stands between them.
+/// Statements between them.
 const BETWEEN: &[&str] = &[
     "SAVEPOINT s",
     "ROLLBACK TO s",
@@ -235,7 +235,7 @@ impl Shape {
 
 type Rows = BTreeMap<(String, String), String>;
 
-/// A captured table, and somebody who knows nothing of it.
+/// A captured table, and a program that knows nothing about capture.
 struct Tried {
     shape: &'static Shape,
     connection: SqliteConnection,
@@ -284,7 +284,7 @@ async fn every_change_leaves_a_mark() {
         for seed in 0..2 {
             let mut random = Rng::with_seed(seed);
             let mut tried = Tried::new(shape).await;
-            // What is in a transaction is looked at when it is over.
+            // Statements in a transaction are checked after its end.
             let (mut before, mut since) = (Rows::new(), Vec::new());
             for _ in 0..250 {
                 let sql = shape.draw(&mut random);

@@ -54,12 +54,12 @@ async fn no_string_of_the_protocol_becomes_sql() {
     nothing_from_the_network_becomes_sql(Server::new(sqlite).await).await;
 }
 
-/// Names that must be quoted, as the application's own schema may have.
+/// Names that must be quoted, which the application's schema may have.
 const TABLE: &str = "Or\"der; 'by' größe\\";
 const ID: &str = "the \"id\"";
 const OWNER: &str = "user";
 const FIELD: &str = "select \"a\", 'b' $1 ?";
-// The longest that PostgreSQL has.
+// The longest name in PostgreSQL.
 const LONG: &str = "long_long_long_long_long_long_long_long_long_long_long_long_lon";
 
 fn statement() -> String {
@@ -103,7 +103,7 @@ async fn names_of_the_applications_schema_are_quoted() {
     names_of_the_schema_are_quoted(Server::new(sqlite.await.unwrap()).await).await;
 }
 
-/// Names that statements of the library have for something else.
+/// Names that the library's statements use for something else.
 const TAKEN: [&str; 12] =
     ["r", "t", "k", "l", "e", "value", "key", "kind", "last", "rowid_", "entries", "json_data"];
 
@@ -159,7 +159,7 @@ async fn a_table_can_be_in_a_schema_of_its_own() {
     assert_eq!(server.0.apply(&not_a_number, 0, sent).await.unwrap_err().code(), "internal");
 }
 
-/// What our own statements call their rows, values and variables, and their parameters.
+/// Names that our own statements use for their rows, values, variables and parameters.
 const OURS: [&str; 14] = [
     "r",
     "t",

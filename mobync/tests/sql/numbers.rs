@@ -1,4 +1,4 @@
-//! Numbers come back as themselves, whatever their digits; and integers beyond doubles as strings.
+//! Numbers are returned unchanged, whatever their digits are, and integers beyond doubles as strings.
 
 use mobync::{Database, postgres::PostgresDatabase, sql::Table, sqlite::SqliteDatabase};
 use proptest::{prelude::*, strategy::ValueTree, test_runner::TestRunner};
@@ -9,7 +9,7 @@ use super::{
     support::{ada, create, update},
 };
 
-/// Doubles of all bit patterns, and those that are known for trouble.
+/// Doubles of all bit patterns, and doubles that are known to be difficult.
 fn doubles() -> Vec<f64> {
     let mut doubles = vec![
         0.0,
@@ -43,7 +43,7 @@ fn doubles() -> Vec<f64> {
     let random = proptest::collection::vec(
         prop_oneof![
             any::<u64>().prop_map(f64::from_bits),
-            // Subnormals, and the edges of what is read right.
+            // Subnormals, and the limits of what is read exactly.
             any::<u64>().prop_map(|bits| f64::from_bits(bits & 0x800f_ffff_ffff_ffff)),
             (any::<u64>(), 700_u64..1300).prop_map(|(bits, power)| f64::from_bits(
                 bits & 0x800f_ffff_ffff_ffff | power << 52
@@ -79,7 +79,8 @@ async fn doubles_come_back<D: Database>(server: Server<D>, fields: &[&str]) {
         for field in fields {
             let read = row[field].as_f64().unwrap();
             let same = read.to_bits() == double.to_bits();
-            // SQLite keeps no sign of a zero where it makes an integer of it, and PostgreSQL's numeric has none.
+            // SQLite keeps no sign of a zero that it stores as an integer, and PostgreSQL's numeric has
+            // none.
             assert!(same || read == 0.0 && *double == 0.0, "{field}: {double:e} {read:e}");
         }
     }
@@ -144,7 +145,7 @@ async fn what_no_number_can_be_in_json_is_read_from_rows_all_the_same() {
             json!({"id": "d", "d": -1e308, "r": -0.5, "n": -12_345_678_901_234_567_890.5}),
         ]
     );
-    // What goes back can be sent again.
+    // What is returned can be sent again.
     for (clock, word) in ["NaN", "Infinity", "-infinity", "0x1f", " 7"].into_iter().enumerate() {
         let clock = i64::try_from(clock).unwrap();
         let sent = [create(&format!("t{clock}"), json!({"n": word})).id(word)];
@@ -158,7 +159,7 @@ async fn what_no_number_can_be_in_json_is_read_from_rows_all_the_same() {
 
 const PAYMENTS: &str = "CREATE TABLE tasks (id text, owner text, big bigint, asked bigint, small smallint, PRIMARY KEY (owner, id))";
 
-/// Integers as strings of digits: each of these in one spelling, and only in that.
+/// Integers as strings of digits: each in exactly one format.
 async fn integers_may_be_strings<D: Database>(server: Server<D>) {
     let good = [i64::MIN, -1, 0, 7, 9_007_199_254_740_993, i64::MAX];
     let sent = good.iter().enumerate().map(|(n, number)| {
@@ -170,7 +171,7 @@ async fn integers_may_be_strings<D: Database>(server: Server<D>) {
         assert_eq!((&row["big"], &row["small"]), (&json!(number), &json!(7)));
         assert_eq!(row["asked"], json!(number.to_string()));
     }
-    // Of what the database takes for an integer, its own spelling comes back.
+    // If the database reads an integer from a text, its own format is returned.
     let mut clock = 1;
     for (digits, number) in [("007", 7), ("+7", 7), (" 7", 7), ("7 ", 7), ("-0", 0)] {
         let fields = json!({"big": digits, "asked": digits, "small": digits});
@@ -196,7 +197,7 @@ async fn integers_may_be_strings<D: Database>(server: Server<D>) {
             clock += 1;
         }
     }
-    // Where strings are asked for, a number that a reader could take for another is none.
+    // If strings are requested, a number that readers could round is sent as a string.
     let sent = [
         create("n0", json!({"asked": 9_007_199_254_740_991_i64, "big": 9_007_199_254_740_993_i64})),
         create("n1", json!({"asked": 9_007_199_254_740_992_i64})).id("unsafe"),

@@ -1,4 +1,4 @@
-//! Keys between tables, and what of a table is nobody's business.
+//! Keys between tables, and what of a table must stay hidden.
 
 use std::sync::{Arc, Mutex};
 
@@ -50,7 +50,7 @@ impl Subscriber for Warnings {
 }
 
 impl Warnings {
-    /// What is warned of while this is done.
+    /// The warnings during this future.
     pub(super) async fn of<T>(work: impl Future<Output = T>) -> (T, String) {
         let warnings = Self::default();
         let guard = tracing::subscriber::set_default(warnings.clone());
@@ -65,7 +65,7 @@ fn builder<D: Dialect>(tables: &[Table]) -> Builder<D> {
     tables.iter().cloned().fold(Builder::default(), Builder::table)
 }
 
-/// Lists and tasks, with this in them; whether each is owned.
+/// Lists and tasks with these columns, and whether each table has an owner.
 struct Keys(&'static str, &'static str, [bool; 2]);
 
 const FORGETTING: [Keys; 8] = [
@@ -88,7 +88,7 @@ const FORGETTING: [Keys; 8] = [
         "list text REFERENCES lists (id) DEFERRABLE INITIALLY DEFERRED",
         [true; 2],
     ),
-    // Everybody's rows would refer to somebody's.
+    // Shared rows would reference the rows of one owner.
     Keys("PRIMARY KEY (owner, id), UNIQUE (id)", "list text REFERENCES lists (id)", [true, false]),
 ];
 
@@ -108,7 +108,7 @@ const KEEPING: [Keys; 5] = [
         "list text, FOREIGN KEY (list, owner) REFERENCES lists (id, owner)",
         [true; 2],
     ),
-    // What they refer to is everybody's.
+    // They reference shared rows.
     Keys("PRIMARY KEY (id)", "list text REFERENCES lists (id)", [false, true]),
     Keys("PRIMARY KEY (id)", "list text REFERENCES lists (id)", [false, false]),
 ];
@@ -169,7 +169,7 @@ async fn a_foreign_key_that_forgets_the_owner_is_refused_or_warned_of() {
         let (done, warnings) = Warnings::of(databases_of(keys, true)).await;
         assert!(done.iter().all(Result::is_ok), "{}: {done:?}", keys.1);
         assert!(
-            warnings.matches("forgets the owner, so that").count() == 2,
+            warnings.matches("does not include the owner, so one").count() == 2,
             "{}: {warnings}",
             keys.1
         );
@@ -196,12 +196,12 @@ async fn a_unique_index_that_forgets_the_owner_is_warned_of() {
         let postgres = PostgresDatabase::builder().table("tasks").pool(pool);
         let (done, warnings) = Warnings::of(postgres).await;
         done.unwrap();
-        assert_eq!(warnings.contains("forgets the owner"), is_warned, "{key}: {warnings}");
+        assert_eq!(warnings.contains("does not include the owner"), is_warned, "{key}: {warnings}");
         let (pool, _folder) = sqlite_with(&[&statement]).await;
         let (done, warnings) =
             Warnings::of(SqliteDatabase::builder().table("tasks").pool(pool)).await;
         done.unwrap();
-        assert_eq!(warnings.contains("forgets the owner"), is_warned, "{key}: {warnings}");
+        assert_eq!(warnings.contains("does not include the owner"), is_warned, "{key}: {warnings}");
     }
 }
 
@@ -225,7 +225,8 @@ async fn hidden_columns_stay<D: Dialect>(database: SqlDatabase<D>, keeping: SqlD
 
     let mut answers = vec![server.sync(0, []).await];
     assert_eq!(answers[0].diffs.len(), 2);
-    // Undone by the row, which is older than the window; and a life that old comes back as a whole.
+    // An undo of a row that is older than the window; and a life of that age that is returned as a
+    // whole.
     let bad = |clock: i64| sent(update("old", json!({"item": 5}))).at(clock).id("bad");
     answers.push(server.sync(2, [bad(2)]).await);
     let mobync = &server.0;
@@ -252,7 +253,7 @@ async fn hidden_columns_stay<D: Dialect>(database: SqlDatabase<D>, keeping: SqlD
     }
 }
 
-/// The hidden columns of the row, which are as they were.
+/// The hidden columns of the row, which are unchanged.
 type Hidden = Option<(String, i32)>;
 
 fn are_untouched(hidden: &Hidden) {
@@ -283,7 +284,7 @@ async fn hidden_columns_never_leave_the_server_and_no_device_writes_them() {
     }
 }
 
-/// With the key on the id alone, what one owner has is refused to the others, whose rows stay.
+/// With a key on the id alone, an id of one owner is refused to the others. The existing rows stay.
 #[tokio::test]
 async fn with_a_key_on_the_id_alone_nothing_of_another_owner_is_changed() {
     async fn try_it<D: Database>(server: Server<D>) {

@@ -1,4 +1,4 @@
-//! One owner's queue takes nothing that others need, and has an end.
+//! One owner's queue does not hold what others need, and it is limited.
 
 use std::{sync::Arc, time::Duration};
 
@@ -27,7 +27,7 @@ async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
     };
     push(ada(), "first".to_owned()).await.unwrap();
 
-    // The application works on a row of Ada's for long, and her devices wait for it.
+    // The application locks a row of Ada's for a long time, and her devices wait for it.
     let mut long = application.begin().await.unwrap();
     let lock = "SELECT * FROM diffs_owners WHERE owner = 'ada' FOR UPDATE";
     sqlx::raw_sql(lock).execute(&mut *long).await.unwrap();
@@ -45,7 +45,7 @@ async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
             push(owner(&format!("bob{n}")), "t".to_owned()).await.unwrap();
         }
     };
-    // They would wait for those of Ada who give up, after ten seconds.
+    // They would wait for Ada's syncs, which give up after ten seconds.
     timeout(Duration::from_secs(8), others).await.expect("others go on");
 
     long.rollback().await.unwrap();
@@ -62,7 +62,7 @@ async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
     assert_eq!((done, busy), (30, 10), "the queue has an end");
 }
 
-/// A rule that waits for somebody who never comes.
+/// A rule that waits forever.
 struct Waits;
 
 impl Rules for Waits {
@@ -87,7 +87,7 @@ async fn a_rule_that_never_ends_is_given_up_and_keeps_nobody_for_ever() {
     });
     let error = waits.unwrap_err();
     assert_eq!((error.code(), error.status().as_u16()), ("busy", 503));
-    // Who waited behind it for as long as one may take has its turn, then or with the next try.
+    // A sync that has waited for the longest allowed time gets its turn, then or at the next try.
     if goes_on.is_err() {
         mobync.apply(&bob, 0, sent()).await.unwrap();
     }
@@ -96,7 +96,7 @@ async fn a_rule_that_never_ends_is_given_up_and_keeps_nobody_for_ever() {
 
 #[tokio::test]
 async fn changes_that_take_too_long_together_are_asked_for_in_smaller_parts() {
-    // Each update of the object is a statement of its own, for a trigger looks at it.
+    // Each update of the object is a statement of its own, because a trigger uses the column.
     let trigger = "CREATE TRIGGER looks BEFORE UPDATE ON tasks BEGIN SELECT 1; END";
     let (server, _folder) = sqlite_server(&[TASKS, trigger], &["tasks"]).await;
     server.sync(0, [create("t1", json!({"a": "x"}))]).await;

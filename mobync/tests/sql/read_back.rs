@@ -1,5 +1,5 @@
-//! What the database makes of a write comes back to the device in the same answer, and is what the log
-//! says (*Truth*); columns that are the server's own.
+//! The database's result of a write is returned to the device in the same response, and is in the log
+//! (*Truth*). Columns of the server's own.
 
 use mobync::{
     Change, Database, Mobync, Record,
@@ -14,7 +14,7 @@ use super::{
     support::{Sent, ada, create, delete, line, update},
 };
 
-/// What goes back, a line each.
+/// The returned diffs, one line each.
 async fn back<D: Database>(
     server: &Server<D>,
     clock: i64,
@@ -56,7 +56,7 @@ async fn all_comes_back<D: Dialect>(
 ) {
     let server = Server::new(database).await;
     let order = |sent: Sent| sent.model("orders");
-    // What is computed is passed over, whatever is written to it.
+    // Values for computed columns are ignored, whatever they are.
     let sent = create("o1", json!({"item": "tea", "price": price, "total": "x", "words": 5}));
     let answer = server.sync(0, [order(sent.clone()).id("o1")]).await;
     assert_eq!(answer.refused.len(), 0, "{answer:?}");
@@ -66,7 +66,7 @@ async fn all_comes_back<D: Dialect>(
     }
     assert_eq!(Value::Object(data(&answer.diffs[0])), expected);
     assert_eq!(answer.diffs[0].operation.as_str(), "update");
-    // To a retry, too; and other devices and new ones get it.
+    // The same for a retry. Other devices and new ones receive it.
     let retry = server.sync(0, [order(sent).id("o1")]).await;
     assert_eq!(Value::Object(data(&retry.diffs[0])), expected);
     assert_eq!(retry.logical_clock, 1);
@@ -76,7 +76,7 @@ async fn all_comes_back<D: Dialect>(
     assert_eq!(Value::Object(data(&new.diffs[0])), expected);
     assert!(!serde_json::to_string(&(answer, retry, new)).unwrap().contains("rude"));
 
-    // A later edit that another device made meanwhile still wins.
+    // A later edit by another device in the meantime still wins.
     let early = order(update("o1", json!({"item": "milk"})).at(10));
     let late = order(update("o1", json!({"item": "bread"})).at(20));
     server.sync(1, [late]).await;
@@ -90,7 +90,7 @@ async fn what_the_database_makes_of_a_row_comes_back_with_the_answer() {
     let pool = postgres_with(&SHOP).await;
     let database = PostgresDatabase::builder().table(shop()).pool(pool).await.unwrap();
     all_comes_back(database, json!(1.005), json!(1.01), json!(2.02)).await;
-    // A trigger that changes the row behind the write is welcome where the table is captured.
+    // A trigger that changes the row after the write is allowed if the table is captured.
     let (pool, _folder) = sqlite_with(&LITE_SHOP).await;
     let database = SqliteDatabase::builder().table(shop().capture()).pool(pool).await.unwrap();
     all_comes_back(database, json!("1.50"), json!(1.5), json!(3)).await;
@@ -105,7 +105,7 @@ async fn what_was_written_as_it_is_does_not_come_back() {
         "d": "2020-01-02", "e": true, "g": 1.5, "h": 0.1});
     assert_eq!(back(&server, 0, [create("t1", fields.clone())]).await, [""; 0]);
     assert_eq!(back(&server, 1, [update("t1", fields).at(1)]).await, [""; 0]);
-    // And what was not, does.
+    // A diff that was not refused is changed by it.
     let fields = json!({"a": "abc     ", "b": "0012.345", "e": 1, "g": 0.123_456_789});
     assert_eq!(
         back(&server, 2, [update("t1", fields).at(2)]).await,
@@ -130,7 +130,7 @@ async fn only_the_backend_writes<D: Dialect>(database: SqlDatabase<D>) {
         answer.refused.iter().map(|one| (&*one.diff_id, &*one.code, &*one.message)).collect();
     let sentence = "You are not allowed to write \"is_admin\" in users.";
     assert_eq!(refused, [("bad1", "forbidden", sentence), ("bad2", "forbidden", sentence)]);
-    // The undone value is what a row has that was made without one.
+    // The undone value is the default.
     let lines: Vec<String> = answer.diffs.iter().map(line).collect();
     assert_eq!(lines, ["delete u2", r#"update u1 {"is_admin":false,"name":"Ada"}"#]);
     let ada_is_one = Change::update("users", Record::new("u1").with("is_admin", true));
@@ -138,12 +138,12 @@ async fn only_the_backend_writes<D: Dialect>(database: SqlDatabase<D>) {
     assert_eq!(server.rows("users").await, [json!({"id": "u1", "name": "Ada", "is_admin": true})]);
     let back = server.sync(1, []).await;
     assert_eq!(line(&back.diffs[0]), r#"update u1 {"is_admin":true}"#);
-    // All or nothing, the whole request is.
+    // With all or nothing, the whole request is.
     let strict = Mobync::new(server.0.database().clone()).all_or_nothing(true);
     let sent = diffs([user(update("u1", json!({"is_admin": false})).at(9)).id("bad3")]);
     let error = strict.apply(&ada(), 2, sent).await.unwrap_err();
     assert_eq!((error.code(), error.diff_id()), ("forbidden", Some("bad3")));
-    // What is not in the list is hidden.
+    // Columns that are not in the list are hidden.
     let sent = diffs([user(update("u1", json!({"notes": "x"})))]);
     let error = server.0.apply(&ada(), 2, sent).await.unwrap_err();
     assert_eq!(error.code(), "unknown_field");
@@ -160,7 +160,7 @@ async fn a_column_that_is_read_only_is_written_by_the_backend_alone() {
         .await;
 }
 
-/// An undo does not lose digits that a reader of doubles would.
+/// An undo keeps digits that a reader of doubles would lose.
 #[tokio::test]
 async fn an_undone_value_has_all_of_its_digits() {
     let statement =
@@ -175,7 +175,7 @@ async fn an_undone_value_has_all_of_its_digits() {
     assert_eq!(answer.diffs[0].json_data, r#"{"id":"t1","a":null,"n":123456789.1234567890123}"#);
 }
 
-/// An integer beyond 64 bits in a column for JSON, which the database spells with all of its digits.
+/// An integer beyond 64 bits in a JSON column. The database returns all of its digits.
 #[tokio::test]
 async fn a_long_integer_in_a_document_is_a_number_like_others() {
     let statement =

@@ -1,5 +1,5 @@
-//! Whatever one write raises refuses that diff alone, wherever it stands and however many there are; only
-//! what says that the server is ill, or what the statement raises for no row as well, fails the sync.
+//! Whatever error one write raises, only its diff is refused, wherever it is and however many there are.
+//! Only errors of the server, and errors that the statement also raises without rows, fail the sync.
 
 use std::collections::BTreeSet;
 
@@ -15,8 +15,8 @@ use super::{
     support::{Sent, ada, create, delete, diffs, postgres::new_database, update},
 };
 
-/// A way in which a database does not take a row: the columns of the table and what else there is, a
-/// value for `a` that goes through, and one that does not.
+/// A way in which a database rejects a row: the columns of the table and other statements, a value for
+/// `a` that is accepted, and one that is rejected.
 struct Kind {
     columns: &'static str,
     more: &'static [&'static str],
@@ -30,7 +30,7 @@ macro_rules! kinds {
     };
 }
 
-/// A text that does not shrink.
+/// An incompressible text.
 fn noise(length: usize) -> String {
     let mut state = 1_u64;
     let letter = |_| {
@@ -140,7 +140,7 @@ const SQLITE: &[Kind] = kinds! {
 impl Kind {
     fn statements(&self) -> Vec<String> {
         let columns = self.columns;
-        // SQLite does not know the order of columns and constraints otherwise.
+        // Otherwise SQLite does not know the order of columns and constraints.
         let table =
             format!("CREATE TABLE tasks (owner text, id text, {columns}, PRIMARY KEY (owner, id))");
         let more = self.more.iter().map(|statement| (*statement).to_owned());
@@ -148,7 +148,7 @@ impl Kind {
     }
 }
 
-/// Of `of` changes those at these places are bad: creates first, and then updates of other objects.
+/// Of `of` changes, those at these places are bad: creates first, and then updates of other objects.
 async fn refuses_alone<D: Database>(server: &Server<D>, kind: &Kind, bad: &[usize], of: usize) {
     let told = format!("{} {:?}, bad at {bad:?} of {of}", kind.columns, kind.more);
     let value = |place: usize| if bad.contains(&place) { (kind.bad)() } else { (kind.good)() };
@@ -175,7 +175,7 @@ async fn refuses_alone<D: Database>(server: &Server<D>, kind: &Kind, bad: &[usiz
     assert_eq!(there, good.chain((0..of).map(old)).collect(), "{told}");
     assert!(rows.iter().filter(ours).all(|row| row["a"] != (kind.bad)()), "{told}");
 
-    // It is undone on the device; and a retry changes nothing.
+    // It is undone on the device, and a retry changes nothing.
     let deleted = answer.diffs.iter().filter(|diff| diff.operation.as_str() == "delete").count();
     let undone = |diff: &&Diff| {
         let id = data(diff)["id"].as_str().unwrap().to_owned();
@@ -189,7 +189,7 @@ async fn refuses_alone<D: Database>(server: &Server<D>, kind: &Kind, bad: &[usiz
     assert!(server.sync(clock + 1, last).await.refused.is_empty(), "{told}: it goes on");
 }
 
-/// Places of the bad ones among how many.
+/// The places of the bad ones, and the number of all.
 const DRAWS: &[(&[usize], usize)] =
     &[(&[0], 1), (&[2], 3), (&[0, 1, 2, 3, 4], 5), (&[0, 33, 34, 69], 70)];
 
@@ -280,7 +280,7 @@ async fn row_level_security_refuses_alone_and_a_missing_right_fails_the_sync() {
     assert!(server.refused(1, more).await.is_empty(), "and nothing is lost");
 }
 
-/// What is done to a database, by which no diff is to blame, and undone again.
+/// A fault of the database that no diff causes, and how it is repaired.
 const ILL: &[(&str, &str)] = &[
     ("ALTER TABLE tasks RENAME TO gone", "ALTER TABLE gone RENAME TO tasks"),
     ("ALTER TABLE tasks RENAME COLUMN a TO gone", "ALTER TABLE tasks RENAME COLUMN gone TO a"),
@@ -337,7 +337,7 @@ async fn what_a_statement_raises_for_no_row_as_well_is_no_diffs_fault() {
     .await;
 }
 
-/// Answers that must be alike, whatever has been joined.
+/// Responses that must be equal, however writes are joined.
 fn told(answer: &SyncResponse) -> (i64, Vec<String>, Vec<(String, String)>) {
     let refused = answer.refused.iter().map(|one| (one.diff_id.clone(), one.code.clone()));
     (answer.logical_clock, super::support::lines(&answer.diffs), refused.collect())
@@ -422,7 +422,7 @@ async fn a_database_restarted_or_a_connection_ended_is_not_seen_by_devices() {
 
 static ADA: std::sync::LazyLock<mobync::Owner> = std::sync::LazyLock::new(ada);
 
-/// What has a NUL in it, or looks like that.
+/// Texts with a NUL in them, or that look like it.
 const NULS: &[fn() -> Value] = &[
     || json!("\0"),
     || json!("a\u{1e}\0b"),
@@ -432,7 +432,7 @@ const NULS: &[fn() -> Value] = &[
     || json!("u0000"),
 ];
 
-/// Fields that the log alone keeps, and lives apart, which no column gets either.
+/// Fields that only the log stores, and lives apart, which have no row either.
 async fn keeps_nuls<D: Database>(server: Server<D>) {
     let mut clock = 0;
     for (n, nul) in NULS.iter().enumerate() {
@@ -441,7 +441,8 @@ async fn keeps_nuls<D: Database>(server: Server<D>) {
         let made = [create(&id("made"), kept()), create(&id("meets"), json!({"a": "x"}))];
         assert!(server.refused(clock, made).await.is_empty());
         clock += 1;
-        // A device that has seen nothing, so that there is a life apart, and a first create is looked for.
+        // A device that has seen nothing, so that there is a life apart, and a first create is searched
+        // for.
         let sent = [
             update(&id("made"), kept()).at(1),
             create(&id("made"), json!({"a": nul().as_str().unwrap_or("x")})).at(2),

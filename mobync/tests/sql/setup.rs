@@ -1,4 +1,4 @@
-//! What is looked at when a database is built, and the library's own tables.
+//! The checks when a database is built, and the library's own tables.
 
 use mobync::{
     postgres::PostgresDatabase,
@@ -127,7 +127,7 @@ async fn statements_run_first_are_all_done_or_none() {
 async fn set_up_drops_the_index_of_creates_of_earlier_versions() {
     let postgres = postgres_with(TABLES).await;
     let (sqlite, _folder) = sqlite_with(TABLES).await;
-    // A life apart, of which only the log keeps the NUL: the index could not.
+    // A life apart, whose NUL only the log keeps. The index could not.
     let apart = [create("t1", json!({"a": "a\0b"})), delete("t1").at(1)];
 
     let server = Server::new(

@@ -1,4 +1,4 @@
-//! JSON to columns and back; what a column cannot hold is refused alone, and named.
+//! JSON to columns and back. What a column cannot hold is refused alone, with its name.
 
 use mobync::{Access, Database, ReadFilter, UnitOfWork};
 use serde_json::{Value, json};
@@ -226,11 +226,11 @@ async fn fields_unknown_to_the_table_fail_the_request_or_are_kept_in_the_log() {
     );
 }
 
-/// The ids of the records that meet a filter.
+/// The ids of the records that match a filter.
 pub(crate) async fn ids<D: Database>(server: &Server<D>, filter: ReadFilter) -> Vec<String> {
     let mut unit = server.0.database().open(&ada(), Access::Write).await.unwrap();
     let records = unit.read(&ada(), "tasks", &[filter]).await.unwrap();
-    // The unit goes on behind a filter that the database could make nothing of.
+    // The unit stays usable after a filter that the database could not read.
     unit.read(&ada(), "tasks", &[]).await.unwrap();
     let mut ids: Vec<String> = records.iter().map(|record| record.id().to_owned()).collect();
     ids.sort();

@@ -45,7 +45,7 @@ impl Deliveries {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite://{}", folder.path().join("test.sqlite").display());
         let pool = sqlx::SqlitePool::connect(&format!("{url}?mode=rwc")).await.unwrap();
-        sqlx::raw_sql(include_str!("../../src/schema.sql")).execute(&pool).await.unwrap();
+        sqlx::migrate!("./migrations").run(&pool).await.unwrap();
         sqlx::raw_sql(rows).execute(&pool).await.unwrap();
         pool.close().await;
 

@@ -4,8 +4,7 @@ use actix_web::{App, HttpServer};
 use mobync::{Mobync, Owner, sqlite::SqliteDatabase};
 
 const TASKS: &str = "CREATE TABLE IF NOT EXISTS tasks (
-    id text NOT NULL, owner text NOT NULL, name text NOT NULL DEFAULT '', done boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (owner, id))";
+    id text, owner text, name text NOT NULL DEFAULT '', done boolean NOT NULL DEFAULT false, PRIMARY KEY (owner, id))";
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,4 +1,4 @@
-//! A device that knows nothing of types: it holds JSON.
+//! A device that knows nothing about types: it holds JSON.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ pub(super) fn read(json_data: &str) -> (String, Fields) {
 }
 
 impl Device {
-    /// A change of an object, which is done here at once.
+    /// A change of an object, which is applied here immediately.
     pub(super) fn change(
         &mut self,
         drawn: &Drawn,
@@ -45,13 +45,13 @@ impl Device {
         };
         let columns = drawn.columns.iter().map(|column| &**column).chain(["g"]);
         let columns = columns.filter(|column| drawn.hidden.as_deref() != Some(column));
-        // A generated column is there in some tables only.
+        // Only some tables have a generated column.
         let is_there = |column: &&str| {
             *column != "g" || drawn.statements[0].contains(", g ") && random.u8(0..8) == 0
         };
         let mut fields = String::new();
         for column in columns.filter(is_there).collect::<Vec<_>>() {
-            // Of columns of which nothing is known, few at a time, so that not all is refused.
+            // Only a few columns of unknown behaviour at a time, so that not everything is refused.
             let known = taken.get(column);
             let is_named = random.u8(0..6) < if known.is_some() { 4 } else { 1 };
             if operation != Operation::Delete && is_named {

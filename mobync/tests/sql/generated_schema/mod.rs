@@ -1,7 +1,7 @@
-//! Tables that are drawn, against values that are drawn: whatever the database makes of them, rows, log and
-//! devices end equal (*Truth*), or the table is refused at start, or the diff alone.
+//! Random tables with random values. Whatever the database does with them, rows, log and devices end
+//! equal (*Truth*), or the table is refused at start, or the diff is refused alone.
 
-#![allow(clippy::panic, reason = "a flaw is told with all that led to it")]
+#![allow(clippy::panic, reason = "a flaw is reported with its history")]
 
 mod device;
 mod table;
@@ -25,7 +25,8 @@ use super::{
     support::{T0, ada},
 };
 
-/// Which seeds are played: `SCHEMA_SEED` is one, `SCHEMA_SEEDS` so many from `SCHEMA_FIRST` on.
+/// Which seeds are run: `SCHEMA_SEED` is one, `SCHEMA_SEEDS` is their number, starting with
+/// `SCHEMA_FIRST`.
 fn seeds(few: u64) -> std::ops::Range<u64> {
     let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let first = number("SCHEMA_SEED").or(number("SCHEMA_FIRST")).unwrap_or(0);
@@ -33,12 +34,12 @@ fn seeds(few: u64) -> std::ops::Range<u64> {
     first..first + many
 }
 
-/// What came of some seeds.
+/// The results of some seeds.
 #[derive(Debug, Default)]
 struct Played {
-    /// Tables that the database itself does not make.
+    /// Tables that the database itself rejects.
     impossible: u32,
-    /// Those that are refused at start.
+    /// Tables that are refused at start.
     refused: u32,
     synced: u32,
     diffs: u32,
@@ -46,7 +47,7 @@ struct Played {
 }
 
 impl Played {
-    /// That the seeds were worth playing.
+    /// Checks that the seeds have tested enough.
     fn check(&self) {
         println!("{self:?}");
         if self.synced > 10 {
@@ -167,7 +168,7 @@ impl<D: Dialect> World<'_, D> {
         }
     }
 
-    /// Where the rows, the log (which is what a new device has) and a device are not the same.
+    /// The differences between the rows, the log (which is what a new device has) and a device.
     async fn flaw(&self, device: &Device, new: &Device) -> Option<String> {
         let mut unit = self.mobync.database().open(&ada(), Access::Read).await.unwrap();
         let model = &self.drawn.name;
@@ -235,7 +236,7 @@ async fn rows_log_and_devices_are_equal_whatever_sqlite_makes_of_values() {
     played.check();
 }
 
-/// Makes a table, or says why there is none of its kind.
+/// Creates a table, or returns the reason why it cannot exist.
 async fn make(
     drawn: &Drawn,
     mut run: impl AsyncFnMut(AssertSqlSafe<&str>) -> Option<sqlx::Error>,

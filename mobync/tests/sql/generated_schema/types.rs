@@ -1,6 +1,6 @@
-//! Column types to draw from, and values to try on them.
+//! Column types to draw from, and values to try in them.
 
-/// A type with defaults that are constants, those that are none, and what else may stand behind it.
+/// A type with constant defaults, with other defaults, and with optional clauses after it.
 pub(super) struct Type {
     pub(super) name: &'static str,
     pub(super) constants: &'static [&'static str],
@@ -153,7 +153,7 @@ pub(super) const STRICT: &[Type] = &[
     of("ANY", &["'01'", "1.0"], LITE_OWN, LITE_TEXT),
 ];
 
-/// JSON of all kinds: what one type takes as it is, another one converts, and a third refuses.
+/// JSON of all kinds: some types accept it as it is, others convert or refuse it.
 pub(super) const VALUES: &[&str] = &[
     "null",
     "true",

@@ -1,4 +1,4 @@
-//! What `set_up` makes for the marks, and takes away.
+//! What `set_up` creates for the marks, and what it drops.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use sqlx::{AssertSqlSafe, PgPool};
 
 use super::{super::postgres_with, FAMILY, MODELS, TASKS, all_marks, run, shapes::quote};
 
-/// The triggers of the marks that there are, by table.
+/// The existing triggers of the marks, by table.
 async fn triggers(pool: &PgPool) -> BTreeMap<String, Vec<String>> {
     let sql = "SELECT CAST(CAST(tgrelid AS regclass) AS text), array_agg(CAST(tgname AS text) ORDER BY tgname) \
                FROM pg_trigger WHERE NOT tgisinternal AND tgname LIKE 'diffs\\_capture%' GROUP BY tgrelid";
@@ -44,7 +44,8 @@ async fn set_up_makes_what_is_captured_and_takes_away_the_rest() {
     assert_eq!(made["boxes"], names.map(|name| format!("diffs_capture_{name}")));
     assert_eq!((made["parts"].len(), &made["parts_0"]), (4, &made["boxes"]));
 
-    // A table that was made anew, parts that have come and gone, a trigger that was changed by hand.
+    // A table that was created anew, parts that were added and dropped, a trigger that was changed by
+    // hand.
     for sql in [
         "DROP TABLE boxes CASCADE",
         FAMILY[0],
@@ -75,7 +76,7 @@ async fn set_up_makes_what_is_captured_and_takes_away_the_rest() {
     sqlx::query("INSERT INTO boxes VALUES ('ada', 'b1', '')").execute(&pool).await.unwrap();
     assert_eq!(all_marks(&pool).await, ["boxes/ada/b1"]);
 
-    // One that is synced no more, and then none.
+    // One that is no longer synced, and then none.
     set_up(&["boxes"]).await;
     assert_eq!(triggers(&pool).await.into_keys().collect::<Vec<_>>(), ["boxes"]);
     let others = PostgresDatabase::builder().table("labels").allow_unheard_changes();
@@ -84,7 +85,7 @@ async fn set_up_makes_what_is_captured_and_takes_away_the_rest() {
     assert_eq!(left(&pool).await, Vec::<String>::new());
     sqlx::query("UPDATE boxes SET a = 'x'").execute(&pool).await.unwrap();
 
-    // The same as text, also where it is run again.
+    // The same as text, also when it is run again.
     let mut connection = pool.acquire().await.unwrap();
     for captured in [&["boxes", "parts"][..], &["boxes", "parts"], &[], &[], &["boxes"]] {
         let sql = database(captured).await.schema_sql();
@@ -160,7 +161,7 @@ async fn a_set_up_gives_way_to_who_uses_the_tables() {
 
     let patient = database(20_000).await;
     let set_up = tokio::spawn(async move { patient.set_up().await });
-    // Both that transaction, in the order in which a deadlock would come, and others go on.
+    // Both that transaction, in the order of a deadlock, and others continue.
     let mut longest = Duration::ZERO;
     for n in 0..20 {
         tokio::time::sleep(Duration::from_millis(40)).await;

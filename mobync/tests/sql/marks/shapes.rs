@@ -15,9 +15,9 @@ pub(super) struct Shape {
     pub(super) table: String,
     pub(super) owner: &'static str,
     pub(super) id: &'static str,
-    /// The owners and ids are text; else integers and UUIDs.
+    /// The owners and ids are text; otherwise integers and UUIDs.
     pub(super) texts: bool,
-    /// The table that some rows can be written to directly, and an owner whose rows are in it.
+    /// The partition that some rows can be written to directly, and an owner whose rows are in it.
     pub(super) part: Option<(&'static str, usize)>,
 }
 

@@ -1,9 +1,9 @@
-CREATE TABLE IF NOT EXISTS drivers (
+CREATE TABLE drivers (
   name  TEXT NOT NULL PRIMARY KEY CHECK (trim(name) <> ''),
   token TEXT NOT NULL UNIQUE -- a real application keeps hashes
 );
 
-CREATE TABLE IF NOT EXISTS rounds (
+CREATE TABLE rounds (
   id     TEXT NOT NULL,
   driver TEXT NOT NULL REFERENCES drivers (name),
   name   TEXT NOT NULL CHECK (trim(name) <> ''),
@@ -11,7 +11,7 @@ CREATE TABLE IF NOT EXISTS rounds (
   PRIMARY KEY (driver, id)
 );
 
-CREATE TABLE IF NOT EXISTS stops (
+CREATE TABLE stops (
   id        TEXT NOT NULL,
   driver    TEXT NOT NULL,
   round     TEXT NOT NULL,
@@ -22,15 +22,15 @@ CREATE TABLE IF NOT EXISTS stops (
   FOREIGN KEY (driver, round) REFERENCES rounds (driver, id) ON DELETE CASCADE ON UPDATE CASCADE
 );
 
-CREATE TRIGGER IF NOT EXISTS stop_added AFTER INSERT ON stops BEGIN
+CREATE TRIGGER stop_added AFTER INSERT ON stops BEGIN
   UPDATE rounds SET open = open + (NOT NEW.delivered) WHERE driver = NEW.driver AND id = NEW.round;
 END;
 
-CREATE TRIGGER IF NOT EXISTS stop_delivered AFTER UPDATE OF delivered ON stops BEGIN
+CREATE TRIGGER stop_delivered AFTER UPDATE OF delivered ON stops BEGIN
   UPDATE rounds SET open = open + OLD.delivered - NEW.delivered
   WHERE driver = NEW.driver AND id = NEW.round;
 END;
 
-CREATE TRIGGER IF NOT EXISTS stop_removed AFTER DELETE ON stops BEGIN
+CREATE TRIGGER stop_removed AFTER DELETE ON stops BEGIN
   UPDATE rounds SET open = open - (NOT OLD.delivered) WHERE driver = OLD.driver AND id = OLD.round;
 END;
