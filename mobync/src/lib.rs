@@ -6,6 +6,7 @@
 
 mod any;
 mod change;
+mod checksum;
 #[cfg(feature = "client")]
 pub mod client;
 mod database;

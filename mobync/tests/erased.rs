@@ -93,6 +93,9 @@ impl UnitOfWork for Contrary {
     async fn handled(&mut self, _: &Owner, _: &str) -> Result<Option<i64>, DatabaseError> {
         Ok(Some(17))
     }
+    fn defaults(&self, _: &str) -> Vec<(&str, &str)> {
+        vec![("done", "false")]
+    }
 }
 
 #[tokio::test]
@@ -124,6 +127,8 @@ async fn every_method_is_passed_on() {
     unit.entries_before(&owner, "diffs", 7, 9).await.unwrap();
     unit.rewrite(&owner, "diffs", &Rewrite::default()).await.unwrap();
     assert_eq!(unit.handled(&owner, "diffs").await.unwrap(), Some(17));
+    assert_eq!(unit.defaults("tasks"), [("done", "false")]);
+    assert_eq!(unit.default_of("tasks", "done"), Some("false"));
     assert!(unit.commit().await.is_err());
     let asked = inner.0.lock().unwrap().clone();
     let expected = [

@@ -210,6 +210,10 @@ impl UnitOfWork for AnyUnit {
         self.0.same(model, field, written, held)
     }
 
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
+        self.0.defaults(model)
+    }
+
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
         self.0.default_of(model, field)
     }

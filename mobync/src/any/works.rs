@@ -92,6 +92,7 @@ pub(super) trait Works: Send {
     fn will(&self, model: &str) -> Will;
     fn keeps(&self, write: &Write<'_>) -> bool;
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool;
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)>;
     fn default_of(&self, model: &str, field: &str) -> Option<&str>;
     fn rank(&self, model: &str) -> usize;
     fn parents(&self, model: &str) -> Vec<&str>;
@@ -274,6 +275,10 @@ impl<U: UnitOfWork> Works for U {
 
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
         UnitOfWork::same(self, model, field, written, held)
+    }
+
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
+        UnitOfWork::defaults(self, model)
     }
 
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {

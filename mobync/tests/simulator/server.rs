@@ -1,5 +1,6 @@
 //! The real server, and beside it what the protocol's text says of it.
 
+mod asked;
 mod backup;
 mod truth;
 
@@ -17,11 +18,12 @@ use mobync::{
     UnitOfWork, WindowQuery,
 };
 
+use self::asked::{overridden, sums};
 use super::{
     convert,
     faults::Faults,
     hand::{Hand, Place},
-    oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, without_nulls},
+    oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, checksum, without_nulls},
     ours::same,
     rules::{NoNo, forbids, rejects},
     step::{Edit, MODELS, Settings},
@@ -54,6 +56,10 @@ pub struct Posted {
     pub limit: Option<u64>,
     /// What is in the log that the device has seen.
     pub seen: Vec<Entry>,
+    /// Whether it asks what others have overridden.
+    pub report: bool,
+    /// Whether it asks for checksums.
+    pub check: bool,
 }
 
 type Outcome = Result<SyncResponse, Error>;
@@ -63,7 +69,7 @@ type Outcome = Result<SyncResponse, Error>;
 pub enum Reply {
     Answer {
         answer: Box<SyncResponse>,
-        told: Answer,
+        told: Box<Answer>,
         rows: Objects,
         /// The objects that others have changed since.
         marked: BTreeSet<Key>,
@@ -156,6 +162,7 @@ impl<D: Place> Server<D> {
 
     async fn apply(&self, posted: &Posted) -> Outcome {
         let mut request = SyncRequest::new(posted.clock, posted.diffs.clone());
+        (request.report, request.check) = (posted.report, posted.check);
         (request.head, request.limit) = (posted.head.clone(), posted.limit);
         self.mobync.answer(&self.owners[posted.owner].0, &request).await
     }
@@ -226,7 +233,7 @@ impl<D: Place> Server<D> {
         posted: &Posted,
         answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
-        let Posted { owner, clock, diffs, seen, .. } = posted;
+        let Posted { owner, clock, diffs, seen, report, check, .. } = posted;
         same("whether a device is too old", &None, &self.owners[*owner].1.too_old(*clock))?;
         let now = self.time.load(Ordering::Relaxed);
         let changes: Vec<Change> = diffs.iter().map(convert::change).collect();
@@ -277,7 +284,15 @@ impl<D: Place> Server<D> {
         self.check_head(posted, answer, has_new).await?;
         let before = self.owners[*owner].1.past(*clock);
         let seen = (before.log() == &**seen).then_some(log);
-        Ok(Reply::Answer { answer: Box::new(answer.clone()), told, rows, marked, seen })
+        let lost = if *report { told.overridden.clone() } else { Vec::new() };
+        same("what others have overridden", &overridden(answer, &told), &lost)?;
+        let asks = *check && diffs.is_empty() && more.is_none();
+        same("whether there are checksums", &answer.check.is_some(), &asks)?;
+        if let Some(check) = &answer.check {
+            same("the checksums", &sums(check), &checksum::of(&rows))?;
+        }
+        let (answer, told) = (Box::new(answer.clone()), Box::new(told));
+        Ok(Reply::Answer { answer, told, rows, marked, seen })
     }
 
     /// An answer has a head if it was asked for one, and there is something new: of its last tick, and

@@ -258,6 +258,7 @@ impl<D: Place> World<D> {
     async fn send(&mut self, device: usize) -> Result<(), Failure> {
         let number = self.requests.len();
         let owner = self.devices[device].owner;
+        let (report, check) = (number % 4 < 3, number % 4 > 1);
         let sent = match &mut self.devices[device].client {
             Client::Ours(ours) => ours.send(number).await?.map(|request| Sent {
                 device,
@@ -268,6 +269,8 @@ impl<D: Place> World<D> {
                     head: self.settings.heads.then(|| ours.seen.head.clone()),
                     limit: self.settings.page,
                     seen: ours.seen.log.clone(),
+                    report,
+                    check,
                 },
                 ours: Some((request, ours.life)),
             }),
@@ -276,7 +279,8 @@ impl<D: Place> World<D> {
                 let diffs = now.request();
                 let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
                 let seen = self.server.oracle(owner).past(clock).log().to_vec();
-                let posted = Posted { owner, clock, diffs, head: None, limit: None, seen };
+                let posted =
+                    Posted { owner, clock, diffs, head: None, limit: None, seen, report, check };
                 Some(Sent { device, posted, ours: None })
             }
         };
