@@ -32,7 +32,7 @@ type Extraction<T> = Pin<Box<dyn Future<Output = Result<T, SyncError>>>>;
 ///     mobync: Data<Mobync<MemoryDatabase>>,
 ///     Authenticated { owner, request }: Authenticated,
 /// ) -> Result<Answer, SyncError> {
-///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
+///     let answer = mobync.answer(&owner, &request).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
@@ -80,7 +80,7 @@ impl FromRequest for Authenticated {
 ///     owner: ReqData<Owner>, // left there by a middleware
 ///     SyncBody(request): SyncBody,
 /// ) -> Result<Answer, SyncError> {
-///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+///     Ok(Answer(mobync.answer(&owner, &request).await?))
 /// }
 ///
 /// let app = App::new()

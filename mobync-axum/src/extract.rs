@@ -30,7 +30,7 @@ use crate::{SyncError, body::Limited};
 ///     State(mobync): State<Mobync<MemoryDatabase>>,
 ///     Authenticated { owner, request }: Authenticated,
 /// ) -> Result<Answer, SyncError> {
-///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
+///     let answer = mobync.answer(&owner, &request).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
@@ -80,7 +80,7 @@ where
 ///     Extension(owner): Extension<Owner>, // left there by a middleware
 ///     SyncBody(request): SyncBody,
 /// ) -> Result<Answer, SyncError> {
-///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+///     Ok(Answer(mobync.answer(&owner, &request).await?))
 /// }
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());

@@ -34,7 +34,7 @@ use crate::{
 ///     sync: Result<Authenticated, SyncError>,
 /// ) -> Result<Answer, SyncError> {
 ///     let Authenticated { owner, request } = sync?;
-///     let answer = mobync.apply(&owner, request.logical_clock, request.diffs).await?;
+///     let answer = mobync.answer(&owner, &request).await?;
 ///     Ok(Answer(answer))
 /// }
 ///
@@ -94,7 +94,7 @@ async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenti
 ///     let user = user.ok_or_else(|| AuthError::unauthenticated("Sign in first."))?;
 ///     let owner = Owner::new(user.value())?;
 ///     let SyncBody(request) = body?;
-///     Ok(Answer(mobync.apply(&owner, request.logical_clock, request.diffs).await?))
+///     Ok(Answer(mobync.answer(&owner, &request).await?))
 /// }
 ///
 /// let mobync = Mobync::new(MemoryDatabase::new());

@@ -156,7 +156,7 @@ pub trait UnitOfWork: Send + Sized {
     }
 
     /// Reads what a sync needs from the log, and which of the request's objects exist. The default uses
-    /// [`read`](Self::read), in a few steps.
+    /// [`read`](Self::read), in a few steps: for a [page](WindowQuery::limit) in O(log n) reads.
     fn window(
         &mut self,
         owner: &Owner,

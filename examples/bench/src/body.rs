@@ -74,6 +74,11 @@ impl Body {
         Self { text: format!(r#"{{"logical_clock":{clock},"diffs":["#), diffs: 0 }
     }
 
+    /// For a device at this clock that has this head.
+    pub(crate) fn with_head(clock: i64, head: Id) -> Self {
+        Self { text: format!(r#"{{"logical_clock":{clock},"head":"{head}","diffs":["#), diffs: 0 }
+    }
+
     /// Creates a task, a record of about 150 bytes.
     pub(crate) fn create(&mut self, id: Id, object: Id) {
         self.begin(id, "create");

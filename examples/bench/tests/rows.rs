@@ -13,9 +13,10 @@ use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bench");
 
-const WORKLOADS: [Workload; 8] = [
+const WORKLOADS: [Workload; 9] = [
     Workload::Push { creates: 10 },
     Workload::Idle,
+    Workload::IdleHead,
     Workload::Pull { diffs: 25 },
     Workload::Growth { entries: 50, owners: 2 },
     Workload::FirstSync { objects: 20 },
@@ -123,6 +124,7 @@ fn pushes_are_set_against_bare_transactions() {
     assert_eq!(subjects(&goals(Row::PushPostgres)), ["8 connections"]);
     assert_eq!(subjects(&goals(Row::PushSqlite)), ["8 connections", "32 connections"]);
     assert_eq!(subjects(&goals(Row::PushCaptured)), ["postgres", "sqlite"]);
+    assert_eq!(subjects(&goals(Row::IdleHead)), ["memory", "sqlite", "postgres"]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub use self::{
 };
 
 /// The codes of failures that a client can cause.
-pub const CODES: [&str; 13] = [
+pub const CODES: [&str; 14] = [
     "busy",
     "clock_ahead",
     "forbidden",
@@ -24,6 +24,7 @@ pub const CODES: [&str; 13] = [
     "invalid_json",
     "invalid_request",
     "method_not_allowed",
+    "other_history",
     "payload_too_large",
     "unauthenticated",
     "unknown_field",

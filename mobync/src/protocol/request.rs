@@ -35,11 +35,12 @@ pub struct SyncRequest {
     pub logical_clock: i64,
     /// The device's pending changes, oldest first.
     pub diffs: Vec<Diff>,
-    /// The `head` of the last answer that had one.
+    /// The `head` of the last answer that had one; empty if there was none. An answer has one only if this
+    /// is set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// The greatest number of log entries that one answer covers, at least 1. Ignored if there are
-    /// diffs.
+    /// The greatest number of log entries that one answer covers, at least 1: the answer is a page, as of an
+    /// earlier clock, if there are more. Ignored if there are diffs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// Whether the answer lists the values that others have overridden.

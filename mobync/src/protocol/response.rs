@@ -34,7 +34,8 @@ pub struct SyncResponse {
     /// leaves the device's as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// The owner's clock, in ticks, if this answer is a page: there is more to fetch.
+    /// The owner's clock, in ticks, if this answer is a page as of [`logical_clock`](Self::logical_clock):
+    /// there is more to fetch from there on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub more: Option<i64>,
     /// The values of the request's diffs that others have overridden, if the request asked for a report.

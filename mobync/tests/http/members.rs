@@ -71,6 +71,43 @@ async fn a_clock_may_be_a_string_of_digits_and_unknown_members_are_ignored() {
 }
 
 #[tokio::test]
+async fn what_a_request_may_ask_for_has_a_type_and_null_is_as_if_it_were_not_there() {
+    let server = Server::new();
+    let post = async |name: &str, value: &str| {
+        let body = format!(
+            r#"{{"auth_token": "ada", "logical_clock": 0, "diffs": [], "{name}": {value}}}"#
+        );
+        let answer = server.post(body).await;
+        (answer.status, answer.json)
+    };
+    let sound = [
+        ("head", vec!["null", r#""""#, r#""of any server""#]),
+        ("limit", vec!["null", "1", "9223372036854775807"]),
+    ];
+    for (name, values) in sound {
+        for value in values {
+            let (status, json) = post(name, value).await;
+            assert_eq!(status, 200, "{name} {value}");
+            assert_eq!(json.as_object().unwrap().len(), 4, "there is nothing: {json}");
+        }
+    }
+    let wrong = [
+        ("head", vec!["1", "true", "[]", "{}"]),
+        ("limit", vec!["0", "-1", "1.0", r#""1""#, "true", "[]"]),
+    ];
+    for (name, values) in wrong {
+        for value in values {
+            let (status, json) = post(name, value).await;
+            assert_eq!((status, &json["code"]), (400, &json!("invalid_request")), "{name} {value}");
+            assert!(
+                json["message"].as_str().unwrap().contains(&format!("{name} must be")),
+                "{json}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_diff_that_breaks_a_rule_is_named_with_what_is_wrong() {
     let server = Server::new();
     let long = "x".repeat(1025);

@@ -17,7 +17,7 @@ use super::{
 };
 
 /// The codes of the protocol.
-const CODES: [&str; 16] = [
+const CODES: [&str; 17] = [
     "invalid_json",
     "invalid_request",
     "invalid_diff",
@@ -25,6 +25,7 @@ const CODES: [&str; 16] = [
     "forbidden",
     "method_not_allowed",
     "clock_ahead",
+    "other_history",
     "payload_too_large",
     "unsupported_media_type",
     "unknown_model",
@@ -67,7 +68,7 @@ impl Table {
 /// Bodies that are wrong as a whole.
 async fn bodies(table: &mut Table) {
     let server = Server::new();
-    let bodies: [&[u8]; 15] = [
+    let bodies: [&[u8]; 17] = [
         b"",
         b"{",
         b"\xff",
@@ -79,6 +80,8 @@ async fn bodies(table: &mut Table) {
         br#"{"diffs": []}"#,
         br#"{"logical_clock": -1, "diffs": []}"#,
         br#"{"logical_clock": 1.5, "diffs": []}"#,
+        br#"{"logical_clock": 0, "diffs": [], "head": 1}"#,
+        br#"{"logical_clock": 0, "diffs": [], "limit": 0}"#,
         br#"{"logical_clock": 0}"#,
         br#"{"logical_clock": 0, "diffs": {}}"#,
         br#"{"logical_clock": 0, "diffs": [7]}"#,
@@ -179,6 +182,7 @@ async fn refusals(table: &mut Table) {
     let memory = || MemoryDatabase::new().model("tasks", ["name", "done"]);
     let server = Server::new();
     table.answer(&server.sync("ada", 7, []).await);
+    table.error(&Error::OtherHistory);
     table.answer(&server.sync("ada", 0, [create("t1", json!({})).id("d1").model("taks")]).await);
     table.answer(&server.sync("ada", 0, [create("t1", json!({"titel": 1})).id("d1")]).await);
     table.error(&server.0.read(&ada(), "taks", &[]).await.unwrap_err());

@@ -16,6 +16,7 @@
 //! * "A delete follows in the request" means a new one that is not refused.
 //! * Also where a server happens to know the entry that began or ended a life, because it read further back for
 //!   a very late retry, a returned diff bears an id of the server's own if that entry is not in the window.
+//! * A page is answered as a request was when the clock was the page's, to the id of every diff.
 //! * The timestamp is first held against the server's clock, then moved by the one millisecond.
 //! * A known diff that was refused is judged for what others have overridden as if it had not been: the log does
 //!   not say that it was.
@@ -287,6 +288,24 @@ impl Oracle {
     pub fn adopt(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.log.extend(entries);
         self.log.sort_by(|a, b| a.order().cmp(&b.order()));
+    }
+
+    /// "A page is the past": everything as it was when the clock was that.
+    pub fn past(&self, clock: i64) -> Oracle {
+        let before = |entry: &&Entry| entry.tick < clock;
+        Oracle { log: self.log.iter().filter(before).cloned().collect(), ..self.clone() }
+    }
+
+    /// Where a page of at most so many entries ends for a device at that clock: the tick of the first entry that
+    /// does not fit in; the tick behind the first one, if that alone has more; the clock, if all fit in.
+    pub fn page_end(&self, clock: i64, limit: usize) -> i64 {
+        let ticks: Vec<i64> =
+            self.log.iter().map(|entry| entry.tick).filter(|it| *it >= clock).collect();
+        match ticks.get(limit) {
+            None => self.clock(),
+            Some(tick) if *tick == ticks[0] => tick + 1,
+            Some(tick) => *tick,
+        }
     }
 
     /// Whether there is an entry of that id.

@@ -50,13 +50,38 @@ pub trait Place: Database + Clone {
     fn hand(&self) -> Option<Arc<dyn Hand>> {
         None
     }
+
+    /// An empty database in its place, to restore a backup to.
+    fn emptied(&self) -> impl Future<Output = Option<Self>> {
+        async { None }
+    }
 }
 
-impl Place for MemoryDatabase {}
-impl Place for support::Plain {}
-impl Place for SqliteDatabase {}
-impl Place for PostgresDatabase {}
 impl Place for super::Overlapping {}
+
+impl Place for MemoryDatabase {
+    async fn emptied(&self) -> Option<Self> {
+        Some(Self::new())
+    }
+}
+
+impl Place for support::Plain {
+    async fn emptied(&self) -> Option<Self> {
+        Some(Self::default())
+    }
+}
+
+impl Place for SqliteDatabase {
+    async fn emptied(&self) -> Option<Self> {
+        Some(super::databases::sqlite().await)
+    }
+}
+
+impl Place for PostgresDatabase {
+    async fn emptied(&self) -> Option<Self> {
+        Some(super::databases::postgres().await)
+    }
+}
 
 impl Place for Captured {
     const HAS_HAND: bool = true;

@@ -32,7 +32,19 @@ pub struct Ours {
     waits_for: Option<usize>,
     /// Grows with each start of the app, which forgets the requests of the one before.
     pub life: usize,
-    backup: Option<Box<(Mortal, Told)>>,
+    backup: Option<Box<(Mortal, Told, Seen)>>,
+    pub seen: Seen,
+    /// It starts again with a server that has another history, and has not heard of it yet.
+    starts_again: bool,
+}
+
+/// What a device has seen of the server's history.
+#[derive(Clone, Debug, Default)]
+pub struct Seen {
+    /// The head of the last answer that had one.
+    pub head: String,
+    /// The log before the device's clock.
+    pub log: Vec<Entry>,
 }
 
 impl Ours {
@@ -40,7 +52,25 @@ impl Ours {
         let time = Arc::new(AtomicI64::new(0));
         let told = Told::default();
         let device = start(Mortal::default(), &time);
-        Self { device, told, time, limit, waits_for: None, life: 0, backup: None }
+        let (backup, seen) = (None, Seen::default());
+        Self {
+            device,
+            told,
+            time,
+            limit,
+            waits_for: None,
+            life: 0,
+            backup,
+            seen,
+            starts_again: false,
+        }
+    }
+
+    /// The app is installed anew, and has lost everything.
+    pub fn anew(&self) -> Self {
+        let anew = Self { life: self.life + 1, ..Self::new(self.limit) };
+        anew.set_time(self.time.load(Ordering::Relaxed));
+        anew
     }
 
     pub fn set_time(&self, now: i64) {
@@ -57,6 +87,10 @@ impl Ours {
 
     pub fn objects(&self) -> &Objects {
         &self.told.objects
+    }
+
+    pub fn clock(&self) -> i64 {
+        self.told.clock
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -130,6 +164,7 @@ impl Ours {
         request: &Request,
         answer: &mobync::SyncResponse,
         told: &super::oracle::Answer,
+        log: &[Entry],
     ) -> Result<bool, Failure> {
         let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
         let sent: Vec<Change> = request.body().diffs.iter().map(convert::change).collect();
@@ -147,6 +182,11 @@ impl Ours {
             self.told.receive(&sent, told.clock, &entries, &told.refused);
             self.told.owner = said.owner.map(ToOwned::to_owned).or(self.told.owner.take());
             self.waits_for = None;
+            self.seen.log = log.to_vec();
+            self.seen.head = answer.head.clone().unwrap_or(std::mem::take(&mut self.seen.head));
+            if std::mem::take(&mut self.starts_again) {
+                self.mirror().await?;
+            }
         }
         self.check().await?;
         Ok(applied)
@@ -202,6 +242,34 @@ impl Ours {
         self.check().await
     }
 
+    /// The device has seen another history: it starts again with this one, and keeps what it has.
+    pub async fn start_again(&mut self, number: usize) -> Step {
+        if self.waits_for != Some(number) {
+            return Ok(());
+        }
+        let outcome = self.device.resync().await;
+        if !matches!(self.was_kept(outcome)?, Kept::No) {
+            (self.waits_for, self.starts_again, self.seen) = (None, true, Seen::default());
+            self.mirror().await?;
+        }
+        self.check().await
+    }
+
+    /// How a device starts again is not the text's business here; that all converge is.
+    async fn mirror(&mut self) -> Step {
+        let fate = self.device.store();
+        let next = fate.suspend();
+        let pending = self.device.pending().await.map_err(Failure::of)?;
+        let clock = self.device.clock().await.map_err(Failure::of)?;
+        let objects = self.rows().await?;
+        fate.resume(next);
+        let sent = pending.iter().filter(|pending| pending.sent);
+        self.told.sent = sent.map(|pending| pending.diff.id.clone()).collect();
+        self.told.pending = pending.iter().map(|it| convert::change(&it.diff)).collect();
+        (self.told.clock, self.told.objects) = (clock, objects);
+        Ok(())
+    }
+
     pub async fn withdraw(&mut self, change: usize) -> Step {
         let Some(count) = self.told.pending.len().checked_sub(1) else { return Ok(()) };
         let id = self.told.pending[change % (count + 1)].id.clone();
@@ -234,13 +302,17 @@ impl Ours {
     }
 
     pub async fn back_up(&mut self) {
-        self.backup = Some(Box::new((self.device.store().copy().await, self.told.clone())));
+        let (store, told) = (self.device.store().copy().await, self.told.clone());
+        // One that is about to start again is in the middle of something.
+        if !self.starts_again {
+            self.backup = Some(Box::new((store, told, self.seen.clone())));
+        }
     }
 
     pub async fn restore(&mut self) -> Step {
         if let Some(backup) = &self.backup {
-            let (store, told) = &**backup;
-            self.told = told.clone();
+            let (store, told, seen) = &**backup;
+            (self.told, self.seen, self.starts_again) = (told.clone(), seen.clone(), false);
             self.device = start(store.copy().await, &self.time);
             self.restart();
         }

@@ -1,5 +1,6 @@
 //! The real server, and beside it what the protocol's text says of it.
 
+mod backup;
 mod truth;
 
 use std::{
@@ -39,6 +40,7 @@ pub struct Server<D> {
     time: Arc<AtomicI64>,
     settings: Settings,
     hand: Option<Arc<dyn Hand>>,
+    backup: Vec<backup::Kept>,
     /// The times at which others may have written, in milliseconds.
     times: BTreeSet<i64>,
 }
@@ -49,6 +51,10 @@ pub struct Posted {
     pub owner: usize,
     pub clock: i64,
     pub diffs: Vec<Diff>,
+    pub head: Option<String>,
+    pub limit: Option<u64>,
+    /// What is in the log that the device has seen.
+    pub seen: Vec<Entry>,
     /// Whether it asks what others have overridden.
     pub report: bool,
     /// Whether it asks for checksums.
@@ -66,7 +72,12 @@ pub enum Reply {
         rows: Objects,
         /// The objects that others have changed since.
         marked: BTreeSet<Key>,
+        /// The log before the answer's clock; none if the device has seen another one, and it has gone
+        /// unnoticed.
+        seen: Option<Vec<Entry>>,
     },
+    /// The device has seen another history.
+    Noticed,
     TooLarge,
     Failed,
 }
@@ -80,7 +91,7 @@ impl<D: Place> Server<D> {
         let owners = OWNERS.iter().take(settings.owners).map(owner).collect();
         let mobync = start(database.clone(), settings, &time);
         let (settings, times) = (settings.clone(), BTreeSet::new());
-        Self { database, mobync, owners, time, settings, hand, times }
+        Self { database, mobync, owners, time, settings, hand, backup: Vec::new(), times }
     }
 
     pub fn set_time(&mut self, now: i64) {
@@ -144,6 +155,7 @@ impl<D: Place> Server<D> {
 
     async fn apply(&self, posted: &Posted) -> Outcome {
         let mut request = SyncRequest::new(posted.clock, posted.diffs.clone());
+        (request.head, request.limit) = (posted.head.clone(), posted.limit);
         (request.report, request.check) = (posted.report, posted.check);
         self.mobync.answer(&self.owners[posted.owner].0, &request).await
     }
@@ -158,6 +170,11 @@ impl<D: Place> Server<D> {
         self.settle().await;
         for ((posted, outcome), reply) in served.iter().zip(&mut replies) {
             match outcome {
+                Err(Error::ClockAhead { .. } | Error::OtherHistory) => {
+                    let code = outcome.as_ref().err().map(Error::code);
+                    same("that a device is refused", &code, &self.refusal(posted).await?)?;
+                    *reply = Reply::Noticed;
+                }
                 Ok(answer) => *reply = self.hold_against_text(posted, answer).await?,
                 Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {}
                 Err(Error::PayloadTooLarge(_)) if posted.diffs.len() > self.settings.max_diffs => {
@@ -176,19 +193,42 @@ impl<D: Place> Server<D> {
         Ok(replies)
     }
 
+    /// *Same* and *Noticed*: with which code a device is refused that has seen another history.
+    async fn refusal(&self, posted: &Posted) -> Result<Option<&'static str>, Failure> {
+        let Posted { owner, clock, head, .. } = posted;
+        if *clock > self.owners[*owner].1.clock() {
+            return Ok(Some("clock_ahead"));
+        }
+        let head = head.as_ref().filter(|head| *clock > 0 && !head.is_empty());
+        let log = self.log(*owner).await?;
+        let has = |head: &String| {
+            log.iter().any(|entry| entry.id.as_ref() == Some(head) && entry.tick == clock - 1)
+        };
+        Ok(head.is_some_and(|head| !has(head)).then_some("other_history"))
+    }
+
+    /// The greatest number of entries in the answer, if it is a page.
+    fn limit(&self, posted: &Posted) -> Option<usize> {
+        let most = self.settings.page_all;
+        let limit = posted.limit.map(|limit| limit.min(most.unwrap_or(limit))).or(most);
+        limit.filter(|_| posted.diffs.is_empty()).map(|limit| usize::try_from(limit).unwrap())
+    }
+
     /// The answer is what the text says, which hears of the request by this.
     async fn hold_against_text(
         &mut self,
-        Posted { owner, clock, diffs, report, check }: &Posted,
+        posted: &Posted,
         answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
+        let Posted { owner, clock, diffs, seen, report, check, .. } = posted;
         let now = self.time.load(Ordering::Relaxed);
         let changes: Vec<Change> = diffs.iter().map(convert::change).collect();
         let ids: BTreeSet<&str> = diffs.iter().map(|diff| &*diff.id).collect();
         let has_new = ids.iter().any(|id| !self.owners[*owner].1.knows(id));
-        let own = answer.logical_clock - i64::from(has_new);
+        let own = answer.more.unwrap_or(answer.logical_clock) - i64::from(has_new);
         self.adopt_drained(*owner, own, &ids).await?;
         let marked = self.marked(*owner).await;
+        same("that a device is not refused", &self.refusal(posted).await?, &None)?;
 
         let rules = self.settings.rules;
         let constraints = self.settings.constraints;
@@ -217,19 +257,49 @@ impl<D: Place> Server<D> {
             sync(&mut without, &[])?;
             set_off = self.set_off(*owner, own, &without).await?;
         }
-        let oracle = &mut self.owners[*owner].1;
-        let told = sync(oracle, &set_off)?;
+        let (limit, oracle) = (self.limit(posted), &mut self.owners[*owner].1);
+        // *Past*: a page is what was answered when the clock was where it ends.
+        let end = limit.map(|limit| oracle.page_end(*clock, limit));
+        let mut past = end.map(|end| oracle.past(end));
+        let told = sync(past.as_mut().unwrap_or(oracle), &set_off)?;
+        let more = past.as_ref().map(|_| oracle.clock()).filter(|more| *more > told.clock);
+        same("whether there is more", &answer.more, &more)?;
+        let then = past.as_ref().unwrap_or(oracle);
         check_answer(answer, &told, &marked)?;
         let lost = if *report { told.overridden.clone() } else { Vec::new() };
         same("what others have overridden", &overridden(answer, &told), &lost)?;
-        let rows = oracle.objects();
-        let asks = *check && diffs.is_empty();
+        let (rows, log) = (then.objects(), then.log().to_vec());
+        let asks = *check && diffs.is_empty() && answer.more.is_none();
         same("whether there are checksums", &answer.check.is_some(), &asks)?;
         if let Some(check) = &answer.check {
             same("the checksums", &sums(check), &checksum::of(&rows))?;
         }
-        let answer = Box::new(answer.clone());
-        Ok(Reply::Answer { answer, told: Box::new(told), rows, marked })
+        self.check_head(posted, answer, has_new).await?;
+        let before = self.owners[*owner].1.past(*clock);
+        let seen = (before.log() == &**seen).then_some(log);
+        let (answer, told) = (Box::new(answer.clone()), Box::new(told));
+        Ok(Reply::Answer { answer, told, rows, marked, seen })
+    }
+
+    /// An answer has a head if it was asked for one, and there is something new: of its last tick, and
+    /// one of the request's own, if it has new ones.
+    async fn check_head(
+        &self,
+        Posted { owner, clock, diffs, head, .. }: &Posted,
+        answer: &SyncResponse,
+        has_new: bool,
+    ) -> Result<(), Failure> {
+        let is_told = head.is_some() && answer.logical_clock > *clock;
+        same("whether there is a head", &answer.head.is_some(), &is_told)?;
+        if let Some(head) = &answer.head {
+            let log = self.log(*owner).await?;
+            let entry = log.iter().find(|entry| entry.id.as_ref() == Some(head));
+            let tick = entry.map(|entry| entry.tick + 1);
+            same("the clock of a head", &tick, &Some(answer.logical_clock))?;
+            let is_own = diffs.iter().any(|diff| diff.id == *head);
+            same("that a head is one's own", &(is_own || !has_new), &true)?;
+        }
+        Ok(())
     }
 
     /// The backend writes for an owner.
@@ -344,6 +414,8 @@ fn start<D: Database>(database: D, settings: &Settings, time: &Arc<AtomicI64>) -
     Mobync::new(database)
         .rules(NoNo { rules: settings.rules })
         .max_diffs(settings.max_diffs)
+        .max_page(settings.page_all.unwrap_or(10_000))
+        .page_all(settings.page_all.is_some())
         .time(move || time.load(Ordering::Relaxed))
 }
 

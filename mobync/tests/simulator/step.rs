@@ -27,6 +27,14 @@ pub struct Settings {
     pub batches: bool,
     /// Whether the field `c` is a number.
     pub numbers: bool,
+    /// Whether our devices keep a head.
+    pub heads: bool,
+    /// How many entries our devices ask for at most.
+    pub page: Option<u64>,
+    /// How many the server sends at most to those who do not ask.
+    pub page_all: Option<u64>,
+    /// Whether the server is put back to backups; then there are only devices that notice.
+    pub restores: bool,
 }
 
 /// Which client a device runs.
@@ -79,6 +87,10 @@ pub enum Step {
     Fault { calls: usize, busy: bool },
     /// The server is started anew, on the same database.
     Restart,
+    /// A copy of the server's database is put aside.
+    BackUpServer,
+    /// The server's database is put back to the copy.
+    RestoreServer,
     /// The application writes to the rows by its own SQL.
     Hand { transaction: Transaction },
     /// The same, while a request is served, in so many calls of the database.
@@ -133,7 +145,28 @@ impl Settings {
         // Published clients would send the same too many diffs for ever.
         let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
         let [rules, constraints, batches] = std::array::from_fn(|_| rng.bool());
-        Self { owners, devices, max_diffs, rules, constraints, batches, numbers: false }
+        let few = |rng: &mut Rng| rng.bool().then(|| rng.u64(1..6));
+        let (heads, page, page_all) = (rng.bool(), few(rng), few(rng).filter(|few| *few < 3));
+        let settings = Self {
+            owners,
+            devices,
+            max_diffs,
+            rules,
+            constraints,
+            batches,
+            numbers: false,
+            heads,
+            page,
+            page_all,
+            restores: rng.u8(..4) == 0,
+        };
+        if settings.restores { settings.noticing() } else { settings }
+    }
+
+    /// With devices that notice another history, and start again with one request.
+    fn noticing(mut self) -> Self {
+        self.devices.fill(Kind::Ours { limit: 1_000 });
+        Self { max_diffs: 10_000, heads: true, ..self }
     }
 }
 
@@ -172,7 +205,9 @@ impl Style {
     fn step(&self, rng: &mut Rng) -> Step {
         let device = rng.usize(..12);
         let edit = self.edit(rng);
-        match rng.u8(..100) {
+        match rng.u8(..104) {
+            100 | 101 => Step::BackUpServer,
+            102 | 103 => Step::RestoreServer,
             0..32 => Step::Edit { device, edit },
             32..36 => Step::Replay { device, answer: rng.usize(..20) },
             36..50 => Step::Sync { device },

@@ -149,6 +149,9 @@ impl<D: Place> World<D> {
                 self.server.restart();
                 Ok(())
             }
+            Step::BackUpServer if self.settings.restores => self.server.back_up().await,
+            Step::RestoreServer if self.settings.restores => self.server.restore().await,
+            Step::BackUpServer | Step::RestoreServer => Ok(()),
             Step::Hand { transaction } => {
                 self.server.begin(transaction);
                 self.server.settle().await;
@@ -239,21 +242,20 @@ impl<D: Place> World<D> {
         let number = self.requests.len();
         let owner = self.devices[device].owner;
         let sent = match &mut self.devices[device].client {
-            Client::Ours(ours) => ours.send(number).await?.map(|request| Sent {
-                device,
-                posted: posted(
-                    number,
-                    owner,
-                    request.body().logical_clock,
-                    request.body().diffs.clone(),
-                ),
-                ours: Some((request, ours.life)),
+            Client::Ours(ours) => ours.send(number).await?.map(|request| {
+                let body = request.body();
+                let seen = ours.seen.log.clone();
+                let asked = posted(number, owner, body.logical_clock, body.diffs.clone(), seen);
+                let head = self.settings.heads.then(|| ours.seen.head.clone());
+                let posted = Posted { head, limit: self.settings.page, ..asked };
+                Sent { device, posted, ours: Some((request, ours.life)) }
             }),
             Client::Published { now, .. } => {
                 let clock = now.clock;
                 let diffs = now.request();
                 let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
-                Some(Sent { device, posted: posted(number, owner, clock, diffs), ours: None })
+                let seen = self.server.oracle(owner).past(clock).log().to_vec();
+                Some(Sent { device, posted: posted(number, owner, clock, diffs, seen), ours: None })
             }
         };
         self.devices[device].sent = sent.is_some().then_some(number);
@@ -321,14 +323,20 @@ impl<D: Place> World<D> {
                     return Ok(());
                 }
                 match reply {
-                    Reply::Answer { answer, told, rows, marked } => {
-                        let applied = ours.hear(*number, request, answer, told).await?;
+                    // It has gone unnoticed that what the device has is of another history.
+                    Reply::Answer { seen: None, .. } => {
+                        **ours = ours.anew();
+                        return Ok(());
+                    }
+                    Reply::Answer { answer, told, rows, marked, seen: Some(seen) } => {
+                        let applied = ours.hear(*number, request, answer, told, seen).await?;
                         if !applied || !ours.is_quiet() {
                             return Ok(());
                         }
                         let [held, said] = [ours.objects(), rows].map(|it| but(it, marked));
                         return same_rows("a device that has heard", &held, &said);
                     }
+                    Reply::Noticed => return ours.start_again(*number).await,
                     Reply::TooLarge => return ours.hear_too_large(*number, request).await,
                     Reply::Failed => return Ok(()),
                 }
@@ -372,8 +380,9 @@ impl Device {
 }
 
 /// A request, which asks for more than its diffs as its number says.
-fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>) -> Posted {
-    Posted { owner, clock, diffs, report: number % 4 < 3, check: number % 4 > 1 }
+fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>, seen: Vec<Entry>) -> Posted {
+    let (report, check) = (number % 4 < 3, number % 4 > 1);
+    Posted { owner, clock, diffs, head: None, limit: None, seen, report, check }
 }
 
 /// Without objects that others have changed meanwhile.

@@ -26,7 +26,7 @@ pub fn of_world(world: &World) -> u128 {
     let of = |naming: usize| {
         let mut parts: Vec<u128> = world.parts.iter().map(|part| part.likeness[naming]).collect();
         parts.sort_unstable();
-        let left = [world.edits_left, world.losses_left].map(|left| left as u128);
+        let left = [world.edits_left, world.losses_left, world.pages_left].map(|left| left as u128);
         let all = [world.server.likeness[naming]].into_iter().chain(parts).chain(left);
         hash(&all.flat_map(u128::to_le_bytes).collect::<Vec<u8>>())
     };

@@ -2,7 +2,7 @@
 //!
 //! The devices are those of the protocol's text, which the simulator holds the real ones against.
 //! Edits, requests and answers come in every order, with edits between a request and its answer, with
-//! equal, later and earlier timestamps, and with one answer lost. A device that has heard an answer, and
+//! equal, later and earlier timestamps, with one answer lost, and with one that is a page. A device that has heard an answer, and
 //! has nothing pending, is equal to the server; and wherever all is quiet, all are equal. Quiet comes
 //! from every state by requests and answers alone, so every state converges: the promise *Converge*.
 //!
@@ -101,4 +101,10 @@ fn a_device_that_forgets_changes_in_flight_is_found_out() {
 #[should_panic(expected = "the answer makes the device equal")]
 fn a_server_that_does_not_say_old_deletes_is_found_out() {
     search(World::new(3, 2, true, Flaw::OldDeletesAreNotSaid), World::check);
+}
+
+#[test]
+#[should_panic(expected = "from")]
+fn a_server_whose_pages_end_late_is_found_out() {
+    search(World::new(2, 3, true, Flaw::PagesEndLate), World::check);
 }

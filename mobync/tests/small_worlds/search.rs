@@ -39,7 +39,7 @@ pub fn search(world: World, mut visit: impl FnMut(&World, usize)) -> Found {
             found.devices += turns(&world, device, |next| {
                 visit(next, device);
                 for action in next.actions(device) {
-                    if matches!(action, Action::Ask) {
+                    if asks(action) {
                         let mut next = next.clone();
                         next.act(device, action);
                         if seen.insert(of_world(&next)) {
@@ -53,6 +53,11 @@ pub fn search(world: World, mut visit: impl FnMut(&World, usize)) -> Found {
     found
 }
 
+/// Whether the server has to do with it.
+fn asks(action: Action) -> bool {
+    matches!(action, Action::Ask | Action::AskForPage)
+}
+
 /// Everything that a device can come to by itself. Returns how much that is.
 fn turns(world: &World, device: usize, mut end: impl FnMut(&World)) -> usize {
     let key = |world: &World| (world.parts[device].likeness, world.edits_left);
@@ -61,7 +66,7 @@ fn turns(world: &World, device: usize, mut end: impl FnMut(&World)) -> usize {
     while let Some(world) = open.pop() {
         end(&world);
         for action in world.actions(device) {
-            if !matches!(action, Action::Ask) {
+            if !asks(action) {
                 let mut next = world.clone();
                 next.act(device, action);
                 if seen.insert(key(&next)) {

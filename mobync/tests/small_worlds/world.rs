@@ -7,7 +7,7 @@ use mobync::Diff;
 use super::{
     convert,
     likeness::{Likeness, of_part, of_server},
-    oracle::{Change, Entry, Fields, Kind, Objects, device::Device},
+    oracle::{Change, Entry, Fields, Kind, Objects, Oracle, device::Device},
     support::{T0, pure::PureServer},
 };
 
@@ -18,6 +18,8 @@ pub struct World {
     pub parts: Vec<Part>,
     pub edits_left: usize,
     pub losses_left: usize,
+    /// How many answers may be pages that end before the server's clock.
+    pub pages_left: usize,
     /// How many edits there were: the next one's name.
     edits: usize,
     flaw: Flaw,
@@ -55,6 +57,8 @@ pub enum Action {
     Edit(Kind, &'static [&'static str], i64),
     /// A request arrives, and its answer sets out. One that is under way is lost.
     Ask,
+    /// The same, for as few entries as there can be.
+    AskForPage,
     Hear,
 }
 
@@ -68,6 +72,8 @@ pub enum Flaw {
     ChangesInFlightAreForgotten,
     /// The server does not say a delete that something came behind.
     OldDeletesAreNotSaid,
+    /// A page says that it ends a tick later than it does.
+    PagesEndLate,
 }
 
 impl World {
@@ -79,6 +85,7 @@ impl World {
             parts: vec![part; devices],
             edits_left: 1,
             losses_left: 1,
+            pages_left: 1,
             edits: 0,
             flaw: Flaw::None,
         };
@@ -115,6 +122,10 @@ impl World {
         let is_pointless = told.pending.is_empty() && told.clock == self.server.clock();
         if !is_pointless && (flight.is_none() || self.losses_left > 0) {
             actions.push(Action::Ask);
+            let is_behind = told.clock + 1 < self.server.clock();
+            if is_behind && told.pending.is_empty() && self.pages_left > 0 {
+                actions.push(Action::AskForPage);
+            }
         }
         actions
     }
@@ -123,6 +134,7 @@ impl World {
         let part = match action {
             Action::Edit(kind, fields, at) => self.edit(device, kind, fields, at),
             Action::Ask => self.ask(device),
+            Action::AskForPage => self.ask_for_page(device),
             Action::Hear => self.hear(device),
         };
         self.parts[device] = part;
@@ -173,6 +185,21 @@ impl World {
         Part::of(told.into(), Some(flight.into()), &self.server)
     }
 
+    fn ask_for_page(&mut self, device: usize) -> Part {
+        let Part { told, flight, .. } = &self.parts[device];
+        if flight.is_some() {
+            self.losses_left -= 1;
+        }
+        self.pages_left -= 1;
+        let answer = self.server.merge.page(told.clock, 1);
+        assert_eq!(answer.clock, self.server.page_end(told.clock), "one tick");
+        let clock = answer.clock + i64::from(self.flaw == Flaw::PagesEndLate);
+        let rows = self.server.rows_at(answer.clock);
+        let answer = answer.diffs.iter().map(convert::entry).collect();
+        let flight = Flight { sent: Vec::new(), clock, answer, rows };
+        Part::of(Rc::clone(told), Some(flight.into()), &self.server)
+    }
+
     fn hear(&mut self, device: usize) -> Part {
         let Part { told, flight, .. } = &self.parts[device];
         let Flight { sent, clock, answer, rows } = &**flight.as_ref().unwrap();
@@ -212,6 +239,22 @@ impl Server {
 
     pub fn clock(&self) -> i64 {
         self.log.last().map_or(0, |last| last.tick + 1)
+    }
+
+    /// The log, as the text reads it.
+    fn oracle(&self) -> Oracle {
+        let mut oracle = Oracle::default();
+        oracle.adopt(self.log.iter().cloned());
+        oracle
+    }
+
+    fn page_end(&self, clock: i64) -> i64 {
+        self.oracle().page_end(clock, 1)
+    }
+
+    /// The rows when the clock was that.
+    fn rows_at(&self, clock: i64) -> Objects {
+        self.oracle().past(clock).objects()
     }
 
     fn knows(&self, id: &str) -> bool {

@@ -430,14 +430,28 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
         mobync.apply(&one, clock, diffs(sent.clone())).await.unwrap();
         mobync.apply(&one, clock, Vec::new()).await.unwrap();
     }
+    mobync.answer(&one, &super::pages::page("e1998")).await.unwrap();
 
     let mut statements = heard.lock().unwrap().clone();
     statements.retain(|sql| sql.contains("\"errands\"") || sql.contains("\"changes\""));
     assert!(statements.len() >= 8, "{statements:?}");
+    let mut pages = 0;
     for sql in statements {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
-        for row in plan.fetch_all(&pool).await.unwrap() {
-            let detail: String = row.get("detail");
+        let plan = plan.fetch_all(&pool).await.unwrap();
+        let details: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
+        let words: Vec<&str> = sql.split_whitespace().take(2).collect();
+        if words == ["WITH", "page"] {
+            // But for the head and the entries, the index of ticks is enough.
+            let of_table =
+                details.iter().filter(|detail| detail.starts_with("SEARCH t USING INDEX"));
+            let of_table: Vec<&String> = of_table.collect();
+            assert_eq!(of_table.len(), 2, "{details:?}");
+            assert!(of_table[0].contains("(owner=? AND logical_clock>? AND logical_clock<?)"));
+            assert!(of_table[1].contains("(owner=? AND id=?)"));
+            pages += 1;
+        }
+        for detail in details {
             // `t` is the table; what else is scanned are the request's own values.
             let whole = ["SCAN t", "SCAN errands", "SCAN changes"];
             assert!(
@@ -449,4 +463,5 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
             assert!(!rows, "{detail}: {sql}");
         }
     }
+    assert_eq!(pages, 1, "it was heard");
 }

@@ -26,6 +26,7 @@ mod marks_sqlite;
 mod names;
 mod numbers;
 mod owners;
+mod pages;
 mod queues;
 mod read_back;
 mod rejections;

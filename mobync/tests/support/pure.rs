@@ -76,6 +76,20 @@ impl PureServer {
         answer
     }
 
+    /// A page of at most so many entries, or of one tick, for a device that has nothing pending.
+    pub fn page(&self, since: i64, limit: u64) -> PureAnswer {
+        let request = Request::new(&[]).unwrap();
+        let mut window = self.window(since, &[]);
+        window.cut(limit);
+        let now = Now { utc: T0 + 60_000, drift: 300_000 };
+        let merge = Merge::new(since, &request, &[], &window, now).unwrap();
+        assert!(merge.rows().is_empty(), "a page needs no rows");
+        let none = || unreachable!("a page has no entries of the server's own");
+        let outcome = merge.finish(&ada(), &Rows::new(), |_, _| None, none);
+        let (clock, diffs) = (outcome.clock, outcome.diffs);
+        PureAnswer { clock, diffs, refused: Vec::new(), overridden: Vec::new() }
+    }
+
     /// A new device comes: it must get the same from the log's entries folded one by one, as long as
     /// they have all of every object.
     fn greet(mut self) {

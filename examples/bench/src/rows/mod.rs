@@ -26,6 +26,8 @@ pub enum Row {
     PushCaptured,
     /// Idle syncs on PostgreSQL, against a lookup by primary key in a server of the framework.
     IdlePostgres,
+    /// Idle syncs of devices that send a head, against those of devices that do not.
+    IdleHead,
     /// Updates with a long log, against those with a short one.
     Growth,
     /// A first sync, against reading and writing out the rows.
@@ -83,13 +85,14 @@ impl Default for Scale {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::PushMemory,
         Self::IdleMemory,
         Self::PushPostgres,
         Self::PushSqlite,
         Self::PushCaptured,
         Self::IdlePostgres,
+        Self::IdleHead,
         Self::Growth,
         Self::FirstSync,
         Self::Memory,
@@ -106,6 +109,7 @@ impl Row {
             Self::PushSqlite => "push-sqlite",
             Self::PushCaptured => "push-captured",
             Self::IdlePostgres => "idle-postgres",
+            Self::IdleHead => "idle-head",
             Self::Growth => "growth",
             Self::FirstSync => "first-sync",
             Self::Memory => "memory",
@@ -122,6 +126,7 @@ impl Row {
             Self::PushSqlite => requests::push_sqlite(lab, report),
             Self::PushCaptured => requests::push_captured(lab, report),
             Self::IdlePostgres => requests::idle_postgres(lab, report),
+            Self::IdleHead => requests::idle_head(lab, report),
             Self::Growth => growth::growth(lab, report),
             Self::FirstSync => growth::first_sync(lab, report),
             Self::Memory => footprint::memory(lab, report),

@@ -23,6 +23,26 @@ pub(super) fn idle_postgres(lab: &mut Lab, report: &mut Report) -> Result<()> {
     behind_frameworks(lab, report, "idle-postgres", Database::Postgres, idle, What::Clock, 0.8)
 }
 
+/// Compares idle syncs with the probe of a head to those without.
+pub(super) fn idle_head(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let framework = lab.framework();
+    for database in Database::ALL {
+        if !lab.has(database) {
+            continue;
+        }
+        let row = ("idle-head", database.name().to_owned());
+        let goal = Goal::new(row, ("requests/s", "without a head"), Bound::AtLeast(0.97));
+        lab.contest(
+            goal,
+            report,
+            per_second,
+            |lab| lab.try_on(framework, database, What::Ours, Workload::Idle, 8),
+            |lab| lab.try_on(framework, database, What::Ours, Workload::IdleHead, 8),
+        )?;
+    }
+    Ok(())
+}
+
 /// Compares each framework with a plain handler of the same framework.
 fn behind_frameworks(
     lab: &mut Lab,

@@ -44,11 +44,14 @@ pub(super) struct Idler {
 }
 
 impl Idler {
-    /// Of owners at the same clock.
-    pub(super) fn new(owners: Vec<Owner>) -> Result<Self> {
+    /// Of owners at the same clock, perhaps with the head of their last push.
+    pub(super) fn new(owners: Vec<Owner>, have_heads: bool) -> Result<Self> {
         let clock = owners.first().map_or(0, |owner| owner.clock);
-        let body = Body::at(clock).finish();
-        let request = |owner: Owner| Request::new(owner.id, body.clone());
+        let request = |owner: Owner| {
+            let head = owner.diffs.nth(owner.count);
+            let body = if have_heads { Body::with_head(clock, head) } else { Body::at(clock) };
+            Request::new(owner.id, body.finish())
+        };
         Ok(Self {
             requests: owners.into_iter().map(request).collect::<Result<_>>()?,
             turn: 0,

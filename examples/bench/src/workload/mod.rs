@@ -26,6 +26,8 @@ pub enum Workload {
     },
     /// There is nothing new on either side.
     Idle,
+    /// The same, with the head of the device's history.
+    IdleHead,
     /// A device receives diffs that it has not seen.
     Pull {
         /// How many.
@@ -78,6 +80,7 @@ impl Workload {
         match self {
             Self::Push { .. } => "push",
             Self::Idle => "idle",
+            Self::IdleHead => "idle-head",
             Self::Pull { .. } => "pull",
             Self::Growth { .. } => "growth",
             Self::FirstSync { .. } => "first-sync",
@@ -103,7 +106,8 @@ impl Workload {
             let shared = shared.unwrap_or(owner);
             devices.push(match self {
                 Self::Push { creates } => Box::new(Pusher::new(creates)),
-                Self::Idle => Box::new(Idler::new(history::several(url, 16).await?)?),
+                Self::Idle => Box::new(Idler::new(history::several(url, 16).await?, false)?),
+                Self::IdleHead => Box::new(Idler::new(history::several(url, 16).await?, true)?),
                 Self::Pull { diffs } => Box::new(Puller::new(shared, diffs)?),
                 Self::Growth { entries, owners } => {
                     let mut long = Vec::new();

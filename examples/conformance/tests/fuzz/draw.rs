@@ -15,6 +15,8 @@ use super::{
 pub struct Past {
     /// The clock of each token's owner.
     pub clocks: Vec<(String, i64)>,
+    /// Heads that each token's owner was answered, with their clocks.
+    pub heads: Vec<(String, i64, String)>,
     /// Diffs that were accepted, as sent.
     pub diffs: Vec<Value>,
 }
@@ -54,6 +56,8 @@ pub fn request(past: &Past, rng: &mut Rng) -> Draft {
         22 => now + 1,
         _ => *rng.choice(&[i64::MAX, i64::MAX - 1, 1 << 53, (1 << 53) + 1]).unwrap(),
     };
+    let head = past.heads.iter().find(|(of, at, _)| *of == token && *at == clock);
+    let head = head.map(|(.., head)| head.as_str()).unwrap_or_default();
     let clock = match rng.u8(..12) {
         0 => Json::text(clock.to_string()),
         1 => Json::text(format!("00{clock}")),
@@ -66,6 +70,17 @@ pub fn request(past: &Past, rng: &mut Rng) -> Draft {
     let diffs = (0..count).map(|_| diff(past, rng)).collect();
     let mut members =
         vec![("logical_clock".to_owned(), clock), ("diffs".to_owned(), Json::List(diffs))];
+    match rng.u8(..16) {
+        0..5 => members.push(("head".to_owned(), Json::text(head))),
+        5 => members.push(("head".to_owned(), Json::Text(words::text(rng)))),
+        6 => members.push(("head".to_owned(), words::value(rng))),
+        _ => {}
+    }
+    match rng.u8(..16) {
+        0..5 => members.push(("limit".to_owned(), Json::raw(rng.u8(1..6)))),
+        5 => members.push(("limit".to_owned(), words::value(rng))),
+        _ => {}
+    }
     let mut headers = Vec::new();
     match rng.u8(..10) {
         0..2 if !token.contains(char::is_control) && token.trim() == token => {

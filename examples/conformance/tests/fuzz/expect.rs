@@ -24,6 +24,12 @@ pub struct Sound {
     pub ids: Vec<String>,
     /// How many of them the log does not have.
     pub new: usize,
+    /// The clock that it has.
+    pub since: i64,
+    /// Whether it asks for a head.
+    pub asks_for_head: bool,
+    /// Where its page ends, and the clock then, if it gets one that is not all.
+    pub page: Option<(i64, i64)>,
 }
 
 /// A request as the text takes it apart, or the code of the first check that fails.
@@ -48,6 +54,11 @@ pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
     let body = body.ok_or("invalid_request")?;
     let clock = body.get("logical_clock").and_then(|clock| read_clock(clock));
     let clock = clock.ok_or("invalid_request")?;
+    let head = optional(&body, "head", string)?;
+    let limit = optional(&body, "limit", |text| natural(text).filter(|limit| *limit > 0))?;
+    for flag in ["report", "check"] {
+        optional(&body, flag, |text| text.parse::<bool>().ok())?;
+    }
     let diffs: Option<Vec<&RawValue>> =
         body.get("diffs").and_then(|diffs| serde_json::from_str(diffs).ok());
     let diffs = diffs.ok_or("invalid_request")?;
@@ -78,11 +89,41 @@ pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
     if clock > kept.clock {
         return Err("clock_ahead");
     }
+    let asks_for_head = head.is_some();
+    if let Some(head) = head.filter(|head| clock > 0 && !head.is_empty()) {
+        let mut before = kept.log.iter().filter(|entry| entry.logical_clock == clock - 1);
+        if !before.any(|entry| entry.id == head) {
+            return Err("other_history");
+        }
+    }
+    let limit = limit.filter(|_| order.is_empty());
+    let page = limit.and_then(|limit| page_end(kept, clock, limit)).map(|end| (end, kept.clock));
     let new: Vec<&Diff> =
         order.iter().filter(|id| !kept.knows(id)).filter_map(|id| first.get(id)).collect();
     new.iter().try_for_each(|diff| diff.check_schema())?;
     let new = new.len();
-    Ok(Sound { owner, ids: order, new })
+    Ok(Sound { owner, ids: order, new, since: clock, asks_for_head, page })
+}
+
+/// The tick of the first entry behind a page of at most so many, or of one tick that has more.
+fn page_end(kept: &Kept, clock: i64, limit: i64) -> Option<i64> {
+    let ticks = kept.log.iter().map(|entry| entry.logical_clock).filter(|tick| *tick >= clock);
+    let mut ticks: Vec<i64> = ticks.collect();
+    ticks.sort_unstable();
+    let tick = *ticks.get(usize::try_from(limit).unwrap())?;
+    ticks.iter().copied().find(|next| *next >= tick && *next > ticks[0])
+}
+
+/// A member that may be missing, or null.
+fn optional<T>(
+    body: &Members<'_>,
+    name: &str,
+    read: impl FnOnce(&str) -> Option<T>,
+) -> Result<Option<T>, &'static str> {
+    match body.get(name) {
+        None | Some(&"null") => Ok(None),
+        Some(text) => read(text).map(Some).ok_or("invalid_request"),
+    }
 }
 
 fn check_head(case: &Case) -> Result<(), &'static str> {

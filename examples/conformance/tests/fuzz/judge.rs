@@ -27,7 +27,7 @@ fn head_of(code: &str) -> (u16, Option<(&'static str, &'static str)>) {
         "unauthenticated" => (401, Some(("www-authenticate", "Bearer"))),
         "forbidden" => (403, None),
         "method_not_allowed" => (405, Some(("allow", "POST"))),
-        "clock_ahead" => (409, None),
+        "clock_ahead" | "other_history" => (409, None),
         "payload_too_large" => (413, None),
         "unsupported_media_type" => (415, None),
         "unknown_model" | "unknown_field" => (422, None),
@@ -107,6 +107,7 @@ pub fn success(answer: &Answer, owner: &Owner, clock: i64) -> Verdict {
         json.as_object().into_iter().flatten().map(|(name, _)| &**name).collect();
     let refused = json.get("refused").and_then(Value::as_array);
     names.retain(|name| *name != "refused" || refused.is_none_or(Vec::is_empty));
+    names.retain(|name| !matches!(*name, "head" | "more" | "check"));
     holds(names == ["diffs", "logical_clock", "message", "success"], "it has other members")?;
     holds(json["success"] == Value::Bool(true), "it is no success")?;
     holds(json["logical_clock"] == clock, &format!("the clock must be {clock}"))?;
@@ -128,6 +129,20 @@ pub fn success(answer: &Answer, owner: &Owner, clock: i64) -> Verdict {
         holds(data["id"].is_string(), "a diff is of no object")?;
     }
     Ok(())
+}
+
+/// A head and the clock of what is behind a page are there where they are asked for, and nowhere else.
+pub fn asked(answer: &Answer, sound: &Sound, clock: i64, after: &State) -> Verdict {
+    let json = answer.json();
+    let more = sound.page.map_or(Value::Null, |(_, now)| now.into());
+    holds(json.get("more").unwrap_or(&Value::Null) == &more, "there is more, or is not")?;
+    let Some(head) = json.get("head") else {
+        return holds(!sound.asks_for_head || clock == sound.since, "there is no head");
+    };
+    holds(sound.asks_for_head && clock > sound.since, "there is a head")?;
+    let is_head = |entry: &Diff| *head == *entry.id && entry.logical_clock == clock - 1;
+    let log = after.get(&sound.owner).map(|kept| &kept.log);
+    holds(log.is_some_and(|log| log.iter().any(is_head)), "the head is not in the log")
 }
 
 /// The diffs of an answer, which must have exactly the seven members.

@@ -115,7 +115,9 @@ where
             Ok(sound) => {
                 let before = self.states[0].get(&sound.owner).map_or(0, |kept| kept.clock);
                 let clock = before + i64::from(sound.new > 0);
+                let clock = sound.page.map_or(clock, |(end, _)| end);
                 judge::success(&answer, &sound.owner, clock)
+                    .and_then(|()| judge::asked(&answer, sound, clock, &after[0]))
                     .and_then(|()| judge::changed(sound, &self.states[0], &after[0]))
             }
         };
@@ -128,7 +130,7 @@ where
         if !is_idle || again.json()["logical_clock"] != answer.json()["logical_clock"] {
             return Err(format!("it does something again\n{}\n{}", told(&answer), told(&again)));
         }
-        self.remember(case, &sound.owner);
+        self.remember(case, &sound.owner, &answer);
         Ok("ok".to_owned())
     }
 
@@ -170,7 +172,11 @@ where
         Ok((answers.swap_remove(0), states))
     }
 
-    fn remember(&mut self, case: &Case, owner: &mobync::Owner) {
+    fn remember(&mut self, case: &Case, owner: &mobync::Owner, answer: &Answer) {
+        let json = answer.json();
+        if let (Some(clock), Some(head)) = (json["logical_clock"].as_i64(), json["head"].as_str()) {
+            self.past.heads.push((owner.as_str().to_owned(), clock, head.to_owned()));
+        }
         let body: Value = serde_json::from_slice(&case.body).unwrap_or_default();
         self.past.diffs.extend(body["diffs"].as_array().into_iter().flatten().cloned());
         let clock = self.states[0].get(owner).map_or(0, |kept| kept.clock);

@@ -38,7 +38,7 @@ impl<D: Place> World<D> {
                 sent: None,
             };
             self.devices.push(device);
-            self.sync(self.devices.len() - 1).await?;
+            self.sync_until_quiet(self.devices.len() - 1).await?;
             self.devices.last().map_or(Ok(()), |fresh| fresh.compare(&rows))?;
         }
         Ok(())
@@ -48,9 +48,14 @@ impl<D: Place> World<D> {
         for _ in 0..200 {
             self.pass(1);
             self.sync(device).await?;
-            match &self.devices[device].client {
-                Client::Ours(ours) if !ours.is_quiet() => {}
-                _ => return Ok(()),
+            let device = &self.devices[device];
+            let now = self.server.oracle(device.owner).clock();
+            let is_quiet = match &device.client {
+                Client::Ours(ours) => ours.is_quiet() && ours.clock() == now,
+                Client::Published { now: published, .. } => published.clock == now,
+            };
+            if is_quiet {
+                return Ok(());
             }
         }
         Err(Failure("a device has changes that never go out".to_owned()))
