@@ -170,8 +170,8 @@ impl Device {
                 let rest = left.split_off(delete + 1);
                 self.settle(key, entry, rest)
             }
-            // create | a create, perhaps with updates
-            (Kind::Create, Some(0), None) => {
+            // create | a create, perhaps with updates; or updates
+            (Kind::Create, Some(0) | None, None) => {
                 self.objects.insert(key.clone(), entry.fields.clone());
                 let left = self.meet(key, entry, left);
                 for change in &left {
@@ -179,9 +179,8 @@ impl Device {
                 }
                 left
             }
-            (Kind::Create, _, _) => {
-                unreachable!("a create came back for an object that the device has")
-            }
+            // create | a delete, perhaps with a new create behind it
+            (Kind::Create, _, _) => left,
         }
     }
 

@@ -242,12 +242,12 @@ impl<D: Place> World<D> {
         let number = self.requests.len();
         let owner = self.devices[device].owner;
         let sent = match &mut self.devices[device].client {
-            Client::Ours(ours) => ours.send(number).await?.map(|request| {
+            Client::Ours(ours) => ours.send(number, self.settings.page).await?.map(|request| {
                 let body = request.body();
                 let seen = ours.seen.log.clone();
                 let asked = posted(number, owner, body.logical_clock, body.diffs.clone(), seen);
-                let head = self.settings.heads.then(|| ours.seen.head.clone());
-                let posted = Posted { head, limit: self.settings.page, ..asked };
+                let head = body.head.clone().filter(|_| self.settings.heads);
+                let posted = Posted { head, limit: body.limit.or(self.settings.page), ..asked };
                 Sent { device, posted, ours: Some((request, ours.life)) }
             }),
             Client::Published { now, .. } => {
