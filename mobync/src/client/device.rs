@@ -1,26 +1,29 @@
 //! The device: records changes, creates requests, applies answers; each in one local transaction.
 
+mod anew;
 mod answer;
 mod ask;
 mod change;
+mod compare;
 mod judge;
 mod owner;
+mod person;
 mod resync;
 mod sendable;
+mod sync;
 
 use std::sync::Arc;
 
 use tokio::sync::{Mutex, broadcast, watch};
 
-pub(super) use self::{ask::Limits, sendable::size_of};
-use self::{judge::Flaw, sendable::Unsendable};
-use super::{
-    Changes, DeviceError, LocalStore, LocalUnit, Pending, RefusedDiff, Request, Taken,
-    settle::Decoded,
+pub(super) use self::{
+    ask::Limits,
+    owner::{Found, Identity},
+    sendable::size_of,
+    sync::Standing,
 };
-use crate::{
-    change::Change, database::Access, engine::Time, protocol::SyncResponse, record::Record,
-};
+use super::{Changes, DeviceError, LocalStore, LocalUnit, Pending, settle::Decoded};
+use crate::{change::Change, database::Access, engine::Time, record::Record};
 
 /// Events that a slow listener may fall behind.
 const EVENTS: usize = 256;
@@ -48,8 +51,7 @@ const MOST_CHANGE_BYTES: usize = 16 * 1024 * 1024 - 4096;
 /// // Here in one process; otherwise this goes over a network.
 /// let server = Mobync::new(MemoryDatabase::new());
 /// let request = phone.request(1000).await?;
-/// let body = request.body().clone();
-/// let answer = server.apply(&Owner::new("ada")?, body.logical_clock, body.diffs).await?;
+/// let answer = server.answer(&Owner::new("ada")?, request.body()).await?;
 /// phone.take(&request, &answer).await?;
 /// assert!(phone.pending().await?.is_empty());
 /// # Ok(())
@@ -181,15 +183,6 @@ impl<S: LocalStore> Device<S> {
         Ok(!self.store.begin(Access::Read).await?.pending(1).await?.is_empty())
     }
 
-    /// The changes that the server has refused, or that cannot be sent, until they are resubmitted or
-    /// dismissed; those of one answer in the order made.
-    ///
-    /// # Errors
-    /// [`DeviceError::Store`].
-    pub async fn refused(&self) -> Result<Vec<RefusedDiff>, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.refused().await?)
-    }
-
     /// Adds a record, whose id the application has chosen: a UUID.
     ///
     /// # Errors
@@ -243,195 +236,6 @@ impl<S: LocalStore> Device<S> {
         let seen = change::record(&mut unit, changes, self.time.now(), most, self.folds).await?;
         unit.commit().await?;
         self.tell(seen);
-        self.changed();
-        Ok(())
-    }
-
-    /// Creates the next request, with at most `most_diffs` pending diffs, but always with those of a
-    /// request that got no answer. The previous request is given up. A diff that no server would accept
-    /// is [set aside](Self::set_aside) instead.
-    ///
-    /// # Errors
-    /// [`DeviceError::Store`].
-    pub async fn request(&self, most_diffs: usize) -> Result<Request, DeviceError> {
-        self.request_within(most_diffs, usize::MAX).await
-    }
-
-    /// Like [`request`](Self::request), with a limit on the total bytes of the diffs, but with at least
-    /// one diff.
-    ///
-    /// # Errors
-    /// [`DeviceError::Store`].
-    pub async fn request_within(
-        &self,
-        most_diffs: usize,
-        most_bytes: usize,
-    ) -> Result<Request, DeviceError> {
-        self.ask(Limits { diffs: most_diffs.max(1), bytes: most_bytes }).await
-    }
-
-    pub(super) async fn ask(&self, limits: Limits) -> Result<Request, DeviceError> {
-        let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
-        let request = ask::ask(&mut unit, limits).await?;
-        unit.commit().await?;
-        self.tell(request.set_aside.clone());
-        Ok(request)
-    }
-
-    /// Whether the last request has not been answered.
-    pub(super) async fn is_asking(&self) -> Result<bool, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.state().await?.is_asking)
-    }
-
-    /// Applies the answer to a request. Changes recorded since the request are merged with it, and stay
-    /// pending. Applying an answer again changes nothing.
-    ///
-    /// # Errors
-    /// [`DeviceError::InvalidAnswer`] if it is not an answer of this protocol, or cannot belong to this
-    /// request; [`DeviceError::OtherOwner`] if it is for another owner; or [`DeviceError::Store`].
-    pub async fn take(
-        &self,
-        request: &Request,
-        answer: &SyncResponse,
-    ) -> Result<Taken, DeviceError> {
-        let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
-        let mut state = unit.state().await?;
-        if state.attempt != request.attempt {
-            return Ok(Taken::Superseded);
-        }
-        match judge::judge(request, answer, state.owner.as_deref()) {
-            Ok(owner) => owner::learn(&mut state, owner),
-            Err(flaw) => {
-                if matches!(flaw, Flaw::NothingNew) {
-                    state.doubts = state.doubts.saturating_add(1);
-                    unit.set_state(&state).await?;
-                    unit.commit().await?;
-                }
-                return Err(flaw.into_error(state.owner));
-            }
-        }
-        (state.doubts, state.is_asking) = (0, false);
-        unit.set_state(&state).await?;
-        let changes = answer::Answer::read(request, answer)?;
-        let changes = changes.apply(&mut unit, self.time.now()).await?;
-        owner::mark(&mut unit, request).await?;
-        unit.commit().await?;
-        self.tell(changes.clone());
-        Ok(Taken::Applied(changes))
-    }
-
-    /// Records that the server has refused a request as too large (413), so that the next one may have
-    /// fewer diffs. Request half as many.
-    ///
-    /// # Errors
-    /// [`DeviceError::Store`].
-    pub async fn too_large(&self, request: &Request) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
-        let mut state = unit.state().await?;
-        if state.attempt != request.attempt {
-            return Ok(());
-        }
-        state.is_asking = false;
-        unit.set_state(&state).await?;
-        // If all diffs had been sent before and that answer was lost, it must have been the same one.
-        let all = request.first_sent.is_empty();
-        for pending in unit.pending(request.body.diffs.len()).await? {
-            if all || request.first_sent.contains(&pending.seq) {
-                unit.set_pending(&Pending { sent: false, ..pending }).await?;
-            }
-        }
-        unit.commit().await?;
-        Ok(())
-    }
-
-    /// Moves a pending diff that cannot be sent, and those that depend on it, to the
-    /// [refused](Self::refused) diffs, with this code and message. It is undone on the device, and a
-    /// request that is under way is given up. The other diffs can then be sent.
-    ///
-    /// # Errors
-    /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
-    pub async fn set_aside(
-        &self,
-        diff_id: &str,
-        code: impl Into<String>,
-        message: impl Into<String>,
-    ) -> Result<Changes, DeviceError> {
-        let diff_id = diff_id.to_owned();
-        let why = Unsendable { diff_id, code: code.into(), message: message.into() };
-        let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
-        if !unit.pending(usize::MAX).await?.iter().any(|pending| pending.diff.id == why.diff_id) {
-            return Err(DeviceError::NoSuchDiff(why.diff_id));
-        }
-        let changes = sendable::set_aside(&mut unit, vec![why]).await?;
-        let mut state = unit.state().await?;
-        state.attempt += 1;
-        unit.set_state(&state).await?;
-        unit.commit().await?;
-        self.tell(changes.clone());
-        Ok(changes)
-    }
-
-    /// Takes a pending diff back, with all later diffs of its object, and returns them. Use it when the
-    /// person gives up a change that the server will never accept. A request that is under way is given
-    /// up. If the server already has the diff, it comes back as if another device had made it.
-    ///
-    /// # Errors
-    /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
-    pub async fn withdraw(&self, diff_id: &str) -> Result<Vec<Pending>, DeviceError> {
-        let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
-        let (withdrawn, seen) = change::withdraw(&mut unit, diff_id).await?;
-        unit.commit().await?;
-        self.tell(seen);
-        self.changed();
-        Ok(withdrawn)
-    }
-
-    /// Makes a change that replaces a refused one, and dismisses the refused one.
-    ///
-    /// # Errors
-    /// [`DeviceError::NoSuchDiff`] if it is not refused, or as [`record`](Self::record).
-    pub async fn resubmit(&self, diff_id: &str, mended: Change) -> Result<(), DeviceError> {
-        let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
-        change::dismiss(&mut unit, diff_id).await?;
-        let most = self.most_change_bytes;
-        let seen =
-            change::record(&mut unit, vec![mended], self.time.now(), most, self.folds).await?;
-        unit.commit().await?;
-        self.tell(seen);
-        self.changed();
-        Ok(())
-    }
-
-    /// Removes a refused diff, when the person no longer needs it.
-    ///
-    /// # Errors
-    /// [`DeviceError::NoSuchDiff`] if it is not refused, or [`DeviceError::Store`].
-    pub async fn dismiss(&self, diff_id: &str) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
-        change::dismiss(&mut unit, diff_id).await?;
-        Ok(unit.commit().await?)
-    }
-
-    /// Goes back to clock 0 with everything that the device has. Call it after the server answered
-    /// `clock_ahead` **and a person has confirmed** that it is the right server, restored from a
-    /// backup. (On a wrong server this would publish one person's data to another.) Save a copy of the
-    /// store before, and sync afterwards.
-    ///
-    /// What the server has lost is created again. What both have is merged field by field, and the
-    /// later change wins. Deletes that are still pending are repeated after the next answer. Only
-    /// deletes that were acknowledged after the time of the backup are lost: such objects come back.
-    ///
-    /// # Errors
-    /// [`DeviceError::Store`].
-    pub async fn resync(&self) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
-        resync::resync(&mut unit).await?;
-        unit.commit().await?;
         self.changed();
         Ok(())
     }

@@ -1,27 +1,29 @@
 //! The client: a device and a transport, and what to do when there is no answer.
 
+mod attempt;
 mod backoff;
+mod check;
 mod exchange;
 mod pace;
+mod status;
 mod waits;
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
+pub use self::status::Status;
 use self::{
     backoff::Backoff,
-    exchange::Reached,
     pace::Pace,
     waits::{Since, Wait, Waits},
 };
-use super::{
-    Changes, Device, DeviceError, LocalStore, Request, SyncFailure, Taken, Transport,
-    device::Limits,
-};
-use crate::protocol::SyncResponse;
+use super::{Changes, Device, LocalStore, SyncFailure, Transport, device::Limits};
 
 /// A device that syncs over a transport, one sync at a time. Cheap to clone.
+///
+/// A new device, and one that was away, fetches what it has missed in pages of about 1 MiB before it
+/// sends anything new. Each page is applied at once, so a sync that breaks off goes on where it was.
 ///
 /// ```no_run
 /// use mobync::{Record, client::{Client, Device, MemoryStore}};
@@ -48,6 +50,8 @@ pub struct Client<S, T> {
     most: Limits,
     backoff: Backoff,
     pauses: Backoff,
+    recovers: bool,
+    status: watch::Sender<Status>,
 }
 
 impl<S, T> Clone for Client<S, T> {
@@ -59,6 +63,8 @@ impl<S, T> Clone for Client<S, T> {
             most: self.most,
             backoff: self.backoff,
             pauses: self.pauses,
+            recovers: self.recovers,
+            status: self.status.clone(),
         }
     }
 }
@@ -74,6 +80,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
             pace: Arc::new(Mutex::new(pace)),
             backoff: Backoff::default(),
             pauses: Backoff::lasting(),
+            recovers: false,
+            status: watch::Sender::default(),
         }
     }
 
@@ -111,6 +119,33 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     #[must_use]
     pub fn pauses(self, first: Duration, longest: Duration) -> Self {
         Self { pauses: Backoff::new(first, longest), ..self }
+    }
+
+    /// Whether the client [resyncs](Device::resync) by itself when the server has lost history, without
+    /// asking a person; off by default. An operator who has restored the server's database from a backup
+    /// can turn it on for all devices, as by a setting that the app reads from its backend. Turn it off
+    /// again when they have synced: on a wrong server it would publish one person's data to another.
+    #[must_use]
+    pub fn recover(self, recovers: bool) -> Self {
+        Self { recovers, ..self }
+    }
+
+    /// What the client is doing, for a user interface: whether it syncs, and how much of the history a
+    /// new device has fetched.
+    ///
+    /// ```no_run
+    /// # use mobync::client::{Client, LocalStore, Transport};
+    /// # async fn example<S: LocalStore, T: Transport>(client: Client<S, T>) {
+    /// let mut status = client.status();
+    /// while status.changed().await.is_ok() {
+    ///     if let Some(part) = status.borrow_and_update().fetched {
+    ///         println!("{:.0} %", part * 100.0);
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    pub fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
     }
 
     /// The device.
@@ -167,7 +202,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// Syncs until nothing is pending. It waits and tries again as long as there is no answer, and
+    /// Syncs until nothing is pending, and nothing is left to fetch. It waits and tries again as long as there is no answer, and
     /// waits for another sync that is under way. It can be dropped at any time without losing anything.
     ///
     /// Returns what has changed on the device.
@@ -202,81 +237,5 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         let mut changes = Changes::default();
         self.attempt(&mut changes, &mut false).await?;
         Ok(changes)
-    }
-
-    /// Sends requests until nothing is pending; `progress` says whether one was answered.
-    async fn attempt(&self, changes: &mut Changes, progress: &mut bool) -> Result<(), SyncFailure> {
-        let mut pace = self.pace.lock().await;
-        pace.is_renewed = false;
-        loop {
-            self.check_owner(&mut pace).await?;
-            // A request without an answer is repeated unchanged, so an answer to either of the two is
-            // an answer to the other.
-            let again = self.device.is_asking().await?;
-            let limits = if again { Limits::NOTHING_NEW } else { pace.now };
-            let request = self.ask(limits, changes).await?;
-            match self.exchange(&request, &mut pace).await? {
-                Reached::Answer(answer) => {
-                    if self.take(&request, &answer, changes).await? {
-                        // The server has accepted the changes, so its owner is the owner of the store.
-                        pace.is_known |= request.changes().next().is_some();
-                        pace.is_renewed = false;
-                        *progress = true;
-                        if !self.device.has_pending().await? {
-                            return Ok(());
-                        }
-                    }
-                }
-                Reached::TooLarge(message) => {
-                    self.make_smaller(&request, message, &mut pace, changes).await?;
-                }
-                Reached::InvalidDiff { diff_id, message } => {
-                    self.set_aside(&diff_id, "invalid_diff", message, changes).await?;
-                }
-                Reached::Renewed => {}
-            }
-        }
-    }
-
-    async fn ask(&self, limits: Limits, changes: &mut Changes) -> Result<Request, SyncFailure> {
-        let request = self.device.ask(limits).await?;
-        changes.extend(request.set_aside.clone());
-        Ok(request)
-    }
-
-    /// Whether the answer was applied. It is not applied if something was withdrawn in the meantime.
-    async fn take(
-        &self,
-        request: &Request,
-        answer: &SyncResponse,
-        changes: &mut Changes,
-    ) -> Result<bool, SyncFailure> {
-        match self.device.take(request, answer).await {
-            Ok(Taken::Applied(applied)) => {
-                changes.extend(applied);
-                Ok(true)
-            }
-            Ok(Taken::Superseded) => Ok(false),
-            Err(DeviceError::InvalidAnswer(reason)) => {
-                Err(SyncFailure::NoAnswer { retry_after: None, reason, cause: None })
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-
-    async fn set_aside(
-        &self,
-        diff_id: &str,
-        code: &str,
-        message: String,
-        changes: &mut Changes,
-    ) -> Result<(), SyncFailure> {
-        match self.device.set_aside(diff_id, code, message).await {
-            Ok(aside) => changes.extend(aside),
-            // The person has withdrawn it in the meantime.
-            Err(DeviceError::NoSuchDiff(_)) => {}
-            Err(error) => return Err(error.into()),
-        }
-        Ok(())
     }
 }

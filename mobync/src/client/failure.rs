@@ -63,6 +63,14 @@ pub enum SyncFailure {
         /// The server's sentence.
         message: String,
     },
+    /// The server's history is not the one that this device has synced with: it was restored from a
+    /// backup and has been used since, or it is another server. Ask as for
+    /// [`ClockAhead`](Self::ClockAhead).
+    #[error("{message}")]
+    OtherHistory {
+        /// The server's sentence.
+        message: String,
+    },
     /// The device's own store failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -72,6 +80,13 @@ impl SyncFailure {
     /// Whether the same request can succeed later without any action.
     pub fn is_temporary(&self) -> bool {
         matches!(self, Self::NoAnswer { .. })
+    }
+
+    /// Whether the server has lost history, or is another server, so that only
+    /// [`Device::resync`](super::Device::resync) helps, once somebody has confirmed that it is the right
+    /// one.
+    pub fn needs_resync(&self) -> bool {
+        matches!(self, Self::ClockAhead { .. } | Self::OtherHistory { .. })
     }
 
     pub(super) fn retry_after(&self) -> Option<Duration> {

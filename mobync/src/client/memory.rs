@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
-use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
+use super::{
+    LocalStore, LocalUnit, Located, Object, OverriddenDiff, Pending, RefusedDiff, State, StoreError,
+};
 use crate::database::Access;
 
 /// A device's store in memory. The data is lost when the process ends. Cheap to clone; all clones share
@@ -20,6 +22,7 @@ struct Tables {
     objects: BTreeMap<(String, String), Object>,
     pending: BTreeMap<i64, Pending>,
     refused: Vec<RefusedDiff>,
+    overridden: Vec<OverriddenDiff>,
 }
 
 /// One unit of work of a [`MemoryStore`].
@@ -122,6 +125,21 @@ impl LocalUnit for MemoryStoreUnit {
 
     async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
         self.tables.refused.retain(|refused| refused.diff.id != diff_id);
+        Ok(())
+    }
+
+    async fn overridden(&mut self) -> Result<Vec<OverriddenDiff>, StoreError> {
+        Ok(self.tables.overridden.clone())
+    }
+
+    async fn set_overridden(&mut self, overridden: &OverriddenDiff) -> Result<(), StoreError> {
+        self.dismiss_overridden(&overridden.diff.id).await?;
+        self.tables.overridden.push(overridden.clone());
+        Ok(())
+    }
+
+    async fn dismiss_overridden(&mut self, diff_id: &str) -> Result<(), StoreError> {
+        self.tables.overridden.retain(|overridden| overridden.diff.id != diff_id);
         Ok(())
     }
 

@@ -9,8 +9,14 @@
 //!
 //! Reads see writes immediately, with or without a network. Changes that the server refuses, or that
 //! cannot be sent at all, are undone, and listed in [`Device::refused`] until the person has seen them.
-//! A server that answers `clock_ahead` was restored from a backup, or is another server: see
-//! [`Device::resync`].
+//! Values of this device that others have overridden are listed in [`Device::overridden`].
+//!
+//! | what happens over the years | what the client does |
+//! | --- | --- |
+//! | a new device, or one that was away, has much to fetch | it fetches pages of about 1 MiB, each of which is applied at once; [`Client::status`] says how far it is |
+//! | the server no longer keeps what the device has missed (`too_old`) | it fetches everything again, and keeps what is unsent |
+//! | the server was restored from a backup, or is another one (`clock_ahead`, `other_history`) | it stops, until a person has called [`Device::resync`]; or the application has turned on [`Client::recover`] |
+//! | somebody doubts that the copy is right | [`Client::check`] compares it with the server's; [`Client::refetch`] fetches it again |
 //!
 //! Give each account its own store, and set its owner with [`Device::of_owner`]. [`Client::run`] keeps
 //! the device synced. Call [`Client::wake`] when there is another network, or when the app comes to the
@@ -37,11 +43,11 @@ pub use self::http::HttpTransport;
 pub use self::sqlite::{SqliteStore, SqliteUnit};
 pub use self::{
     device::Device,
-    driver::Client,
+    driver::{Client, Status},
     error::{DeviceError, StoreError},
     failure::SyncFailure,
     memory::{MemoryStore, MemoryStoreUnit},
-    request::{Changed, Changes, Request, Taken},
-    store::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State},
+    request::{Changed, Changes, Difference, Request, Taken},
+    store::{LocalStore, LocalUnit, Located, Object, OverriddenDiff, Pending, RefusedDiff, State},
     transport::{NoAnswer, Reply, Transport},
 };

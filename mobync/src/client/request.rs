@@ -1,6 +1,6 @@
 //! What a device sends, and the result of the answer.
 
-use super::RefusedDiff;
+use super::{OverriddenDiff, RefusedDiff};
 use crate::{
     diff::{Diff, Operation},
     protocol::SyncRequest,
@@ -61,12 +61,14 @@ pub struct Changes {
     pub objects: Vec<Changed>,
     /// The changes that the server has refused; `objects` has what undoing them changed.
     pub refused: Vec<RefusedDiff>,
+    /// The changes of which the server has reported overridden values.
+    pub overridden: Vec<OverriddenDiff>,
 }
 
 impl Changes {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.refused.is_empty()
+        self.objects.is_empty() && self.refused.is_empty() && self.overridden.is_empty()
     }
 
     pub(super) fn push(
@@ -88,7 +90,20 @@ impl Changes {
     pub(super) fn extend(&mut self, later: Self) {
         self.objects.extend(later.objects);
         self.refused.extend(later.refused);
+        self.overridden.extend(later.overridden);
     }
+}
+
+/// A model whose objects on the device are not those on the server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Difference {
+    /// The model.
+    pub model: String,
+    /// How many objects the device has.
+    pub here: u64,
+    /// How many the server has. If it is the same number, they have other ids or values.
+    pub there: u64,
 }
 
 /// An object that has changed on the device.

@@ -11,7 +11,9 @@ use sqlx::{
 };
 
 use self::connection::{Kept, Lent};
-use super::{LocalStore, LocalUnit, Located, Object, Pending, RefusedDiff, State, StoreError};
+use super::{
+    LocalStore, LocalUnit, Located, Object, OverriddenDiff, Pending, RefusedDiff, State, StoreError,
+};
 use crate::{database::Access, record::Record};
 
 /// Stands for an acknowledged record that equals the current one.
@@ -56,7 +58,7 @@ pub struct SqliteUnit {
 }
 
 impl SqliteStore {
-    /// Opens the file, or creates it.
+    /// Opens the file, or creates it. A file of an older version is upgraded in place.
     ///
     /// # Errors
     /// [`StoreError`] if it cannot be opened, or is not such a store.
@@ -205,6 +207,25 @@ impl LocalUnit for SqliteUnit {
 
     async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
         let delete = sqlx::query("DELETE FROM mobync_refused WHERE diff_id = ?").bind(diff_id);
+        self.lent.run(delete).await.map(drop)
+    }
+
+    async fn overridden(&mut self) -> Result<Vec<OverriddenDiff>, StoreError> {
+        let read = sqlx::query("SELECT overridden FROM mobync_overridden ORDER BY place");
+        let rows = self.lent.run(read).await?;
+        rows.iter().map(|row| from_json(&text(row, 0)?)).collect()
+    }
+
+    async fn set_overridden(&mut self, overridden: &OverriddenDiff) -> Result<(), StoreError> {
+        let set = sqlx::query(
+            "INSERT OR REPLACE INTO mobync_overridden (diff_id, overridden) VALUES (?, ?)",
+        );
+        let set = set.bind(&overridden.diff.id).bind(to_json(overridden)?);
+        self.lent.run(set).await.map(drop)
+    }
+
+    async fn dismiss_overridden(&mut self, diff_id: &str) -> Result<(), StoreError> {
+        let delete = sqlx::query("DELETE FROM mobync_overridden WHERE diff_id = ?").bind(diff_id);
         self.lent.run(delete).await.map(drop)
     }
 

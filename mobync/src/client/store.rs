@@ -1,16 +1,21 @@
 //! What a device keeps, and the trait of a store that keeps it.
 
-use std::future::Future;
+use std::{collections::BTreeMap, future::Future};
 
 use serde::{Deserialize, Serialize};
 
 use super::StoreError;
-use crate::{database::Access, diff::Diff, record::Record};
+use crate::{database::Access, diff::Diff, protocol::OverriddenField, record::Record};
 
 /// A device's local database: it opens units of work.
 ///
 /// [`MemoryStore`](super::MemoryStore) is one, and with the feature `client-sqlite` so is
 /// `SqliteStore`.
+///
+/// A store of your own keeps four kinds of things: one [`State`], [objects](Object), [pending
+/// diffs](Pending), and two lists for the person, of [`RefusedDiff`] and of [`OverriddenDiff`]. Store
+/// the [`State`] as what `serde` makes of it: it gains members with new versions, and what an older
+/// version has stored can still be read.
 pub trait LocalStore: Send + Sync + 'static {
     /// The unit of work.
     type Unit: LocalUnit;
@@ -96,6 +101,23 @@ pub trait LocalUnit: Send {
     /// Removes the refused diff with that id.
     fn dismiss(&mut self, diff_id: &str) -> impl Future<Output = Result<(), StoreError>> + Send;
 
+    /// The overridden diffs, in the order in which they were stored.
+    fn overridden(
+        &mut self,
+    ) -> impl Future<Output = Result<Vec<OverriddenDiff>, StoreError>> + Send;
+
+    /// Stores an overridden diff, and replaces the one with that id, if there is one.
+    fn set_overridden(
+        &mut self,
+        overridden: &OverriddenDiff,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
+    /// Removes the overridden diff with that id.
+    fn dismiss_overridden(
+        &mut self,
+        diff_id: &str,
+    ) -> impl Future<Output = Result<(), StoreError>> + Send;
+
     /// Stores everything that the unit wrote, or nothing.
     fn commit(self) -> impl Future<Output = Result<(), StoreError>> + Send
     where
@@ -108,12 +130,18 @@ pub trait LocalUnit: Send {
 pub struct State {
     /// The clock of the last answer that was applied, in ticks; 0 on a new device.
     pub clock: i64,
+    /// Identifies the server's history up to `clock`; empty as long as no server has named it.
+    #[serde(default)]
+    pub head: String,
+    /// The server's clock, in ticks, if the last answer was a page: there is more to fetch.
+    #[serde(default)]
+    pub more: Option<i64>,
     /// The number of the last request. The answer to any other request is ignored.
     pub attempt: u64,
     /// The `seq` of the next change that is recorded.
     pub next_seq: i64,
-    /// Objects (model, id) to delete again if the next answer brings them back, because the server that
-    /// was restored from a backup still has them.
+    /// Objects (model, id) to delete again if the next answers bring them back, because the device has
+    /// started from clock 0 again before their deletes were acknowledged.
     #[serde(default)]
     pub deleted_before_resync: Vec<(String, String)>,
     /// The owner of the store, once the application or an answer has named it.
@@ -125,6 +153,10 @@ pub struct State {
     /// Whether the last request has not been answered.
     #[serde(default)]
     pub(super) is_asking: bool,
+    /// Whether the device has started from clock 0 again, and has no answer yet: the next request has
+    /// the pending diffs, so that the server merges them.
+    #[serde(default)]
+    pub(super) is_anew: bool,
     /// How many answers in a row looked as if no new diff had arrived.
     #[serde(default)]
     pub(super) doubts: u32,
@@ -190,8 +222,23 @@ pub struct RefusedDiff {
     /// The change as it was sent.
     pub diff: Diff,
     /// `forbidden`, `invalid_value` or `constraint`, if the server refused it; `invalid_diff` or
-    /// `payload_too_large`, if it cannot be sent and was [set aside](super::Device::set_aside).
+    /// `payload_too_large`, if it cannot be sent and was [set aside](super::Device::set_aside);
+    /// `too_old`, if the device was away for so long that the server can no longer tell whether it has
+    /// the change.
     pub code: String,
     /// The sentence that the person reads.
     pub message: String,
+}
+
+/// A change that the server has accepted, and of which others have overridden values.
+///
+/// Show it to the person. Then [`put_mine_back`](super::Device::put_mine_back), or
+/// [`dismiss_overridden`](super::Device::dismiss_overridden) it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct OverriddenDiff {
+    /// The change as it was sent.
+    pub diff: Diff,
+    /// Its fields in which another value stands.
+    pub fields: BTreeMap<String, OverriddenField>,
 }

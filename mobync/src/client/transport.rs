@@ -93,6 +93,11 @@ pub(super) enum Heard {
     TooLarge {
         message: String,
     },
+    /// The server no longer keeps what the device has missed.
+    TooOld {
+        message: String,
+        forgotten: bool,
+    },
     /// One diff is invalid for this server.
     InvalidDiff {
         diff_id: String,
@@ -130,6 +135,7 @@ struct Failure {
     message: String,
     code: String,
     diff_id: Option<String>,
+    forgotten: Option<bool>,
 }
 
 impl Failure {
@@ -152,7 +158,8 @@ impl Reply {
                 ))),
             };
         }
-        let Some(Failure { message, code, diff_id, .. }) = Failure::read(status, body) else {
+        let Some(Failure { message, code, diff_id, forgotten, .. }) = Failure::read(status, body)
+        else {
             let message = format!("something that is no sync server answered with status {status}");
             return match status {
                 // Proxies have limits and tokens as well, and do not speak this protocol.
@@ -166,7 +173,9 @@ impl Reply {
             (401, ..) => {
                 Heard::Unauthenticated { failure: SyncFailure::Unauthenticated { message } }
             }
+            (409, "other_history", _) => Heard::Failed(SyncFailure::OtherHistory { message }),
             (409, ..) => Heard::Failed(SyncFailure::ClockAhead { message }),
+            (410, ..) => Heard::TooOld { message, forgotten: forgotten == Some(true) },
             (413, ..) => Heard::TooLarge { message },
             (400, "invalid_diff", Some(diff)) => Heard::InvalidDiff { diff_id: diff.id, message },
             // What a device sends is valid, so this body was truncated on its way.

@@ -13,6 +13,8 @@ use super::{
 };
 
 const DONE: &str = r#"{"success":true,"message":"","logical_clock":1,"diffs":[]}"#;
+/// The answer to what a new device asks first.
+const NOTHING: &str = r#"{"success":true,"message":"","logical_clock":0,"diffs":[]}"#;
 
 fn transport(server: &Scripted) -> HttpTransport {
     HttpTransport::new(&server.url()).unwrap().token("secret").silence(Duration::from_millis(300))
@@ -68,13 +70,30 @@ async fn what_moves_ends_well_however_long_it_takes() {
     let said = answer(200, "", DONE);
     // Several times as long as nothing may move, in all.
     for act in [Act::Trickle(said.clone(), 3, rest), Act::Trickle(said.clone(), 1, rest / 2)] {
-        let server = Scripted::new(vec![act]).await;
+        let server = Scripted::new(vec![Act::Say(answer(200, "", NOTHING)), act]).await;
         let client = client(transport(&server)).await;
         let before = Instant::now();
         client.sync_now().await.unwrap();
         assert!(before.elapsed() > Duration::from_millis(1500), "{:?}", before.elapsed());
         assert!(!client.device().has_pending().await.unwrap());
     }
+}
+
+/// More than the buffers on the way take goes up slowly, and then the answer comes slowly.
+#[tokio::test]
+async fn what_goes_up_slowly_arrives_however_long_it_takes() {
+    let (rest, piece) = (Duration::from_millis(50), 256 * 1024);
+    let nothing = answer(200, "", NOTHING);
+    let sip = Act::Sip(answer(200, "", DONE), piece, rest);
+    let server = Scripted::new(vec![Act::Say(nothing), sip]).await;
+    let device = device(&[]).await;
+    let text = "x".repeat(12 * 1024 * 1024);
+    device.create("tasks", mobync::Record::new("a").with("name", text)).await.unwrap();
+    let client = Client::new(device, transport(&server));
+    let before = Instant::now();
+    client.sync_now().await.unwrap();
+    assert!(before.elapsed() > Duration::from_secs(3), "{:?}", before.elapsed());
+    assert!(!client.device().has_pending().await.unwrap());
 }
 
 #[tokio::test]
@@ -118,7 +137,8 @@ async fn no_answer_is_read_without_an_end() {
 #[tokio::test]
 async fn an_answer_as_large_as_it_may_be_is_taken() {
     for (most, taken) in [(DONE.len(), true), (DONE.len() - 1, false)] {
-        let server = Scripted::new(vec![Act::Say(answer(200, "", DONE))]).await;
+        let acts = [NOTHING, DONE].map(|body| Act::Say(answer(200, "", body)));
+        let server = Scripted::new(acts.to_vec()).await;
         let client = client(transport(&server).most_answer_bytes(most)).await;
         assert_eq!(client.sync().await.is_ok(), taken);
     }

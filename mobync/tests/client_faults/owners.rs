@@ -142,6 +142,29 @@ async fn the_same_person_goes_on_with_new_clients_and_tokens() {
     }
 }
 
+/// Another device has deleted all that this one has made, and has made something else.
+#[tokio::test(start_paused = true)]
+async fn whoever_has_lost_all_to_another_device_is_still_known() {
+    for many in [1, 3, 40] {
+        let way = Way::new();
+        let ours = device(&[]).await;
+        for task in 0..many {
+            add(&ours, &format!("ours {task}")).await;
+        }
+        way.client(&ours).most_diffs(1).sync().await.unwrap();
+        let other = device(&[]).await;
+        way.client(&other).sync().await.unwrap();
+        for task in 0..many {
+            other.delete("tasks", format!("ours {task}")).await.unwrap();
+        }
+        add(&other, "theirs").await;
+        way.client(&other).sync().await.unwrap();
+        assert_eq!(ours.owner().await.unwrap(), None);
+        way.client(&ours).sync().await.unwrap();
+        assert_eq!(ours.all("tasks").await.unwrap()[0].id(), "theirs");
+    }
+}
+
 /// The owner is the right one, and the server has forgotten what it knew.
 #[tokio::test(start_paused = true)]
 async fn a_restored_server_is_not_taken_for_another_persons() {

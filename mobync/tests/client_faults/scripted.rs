@@ -17,6 +17,8 @@ pub enum Act {
     Say(Vec<u8>),
     /// Says the head of it, and the body in pieces of so many bytes, with a rest between two.
     Trickle(Vec<u8>, usize, Duration),
+    /// Reads the request in pieces of so many bytes, with a rest after each, and then trickles this.
+    Sip(Vec<u8>, usize, Duration),
     /// Says this, and then the same again and again.
     Forever(Vec<u8>, Vec<u8>),
     /// Says this, and nothing more.
@@ -77,14 +79,23 @@ async fn serve(
         if acts.len() > 1 { acts.remove(0) } else { acts[0].clone() }
     };
     let mut request = Vec::new();
-    let mut buffer = vec![0; 64 * 1024];
+    let (piece, pause) = match &act {
+        Act::Sip(_, piece, rest) => (*piece, *rest),
+        _ => (64 * 1024, Duration::ZERO),
+    };
+    let mut buffer = vec![0; piece];
     let (head, body) = loop {
         let read = stream.read(&mut buffer).await?;
         if read == 0 {
             return Ok(());
         }
         request.extend_from_slice(&buffer[..read]);
-        let Some(end) = request.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
+        if !pause.is_zero() {
+            sleep(pause).await;
+        }
+        // Heads are short, and bodies are not.
+        let begin = &request[..request.len().min(64 * 1024)];
+        let Some(end) = begin.windows(4).position(|bytes| bytes == b"\r\n\r\n") else { continue };
         let head = String::from_utf8_lossy(&request[..end]).to_lowercase();
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
         let length: usize = length.map_or(0, |length| length.parse().unwrap());
@@ -95,7 +106,8 @@ async fn serve(
     heard.lock().unwrap().push((head, body));
     match act {
         Act::Say(bytes) => stream.write_all(&bytes).await?,
-        Act::Trickle(bytes, piece, rest) => {
+        Act::Trickle(bytes, piece, rest) | Act::Sip(bytes, piece, rest) => {
+            let piece = piece.min(3);
             let head = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
             stream.write_all(&bytes[..head]).await?;
             for piece in bytes[head..].chunks(piece) {

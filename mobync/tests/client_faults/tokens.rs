@@ -24,6 +24,11 @@ async fn client(transport: HttpTransport) -> Client<MemoryStore, HttpTransport> 
     Client::new(device(&["a"]).await, transport)
 }
 
+/// A new device, which one request is enough for.
+async fn new_client(transport: HttpTransport) -> Client<MemoryStore, HttpTransport> {
+    Client::new(device(&[]).await, transport)
+}
+
 #[tokio::test]
 async fn without_a_token_no_header_is_sent() {
     let ways: [fn(HttpTransport) -> HttpTransport; 4] = [
@@ -52,7 +57,7 @@ async fn a_token_that_no_header_can_have_is_not_sent_and_another_is_got() {
         let token = tokens[count.fetch_add(1, Ordering::SeqCst)];
         async move { Ok::<_, std::io::Error>(token.to_owned()) }
     });
-    let client = client(transport).await;
+    let client = new_client(transport).await;
     for _ in 0..2 {
         let failure = client.sync_now().await.unwrap_err();
         assert!(failure.is_temporary() && failure.to_string().contains("header"), "{failure}");
@@ -106,7 +111,7 @@ async fn two_who_need_a_token_at_once_get_it_once() {
             Ok::<_, std::io::Error>("ada".to_owned())
         }
     });
-    let clients = [client(transport.clone()).await, client(transport).await];
+    let clients = [new_client(transport.clone()).await, new_client(transport).await];
     let (first, second) = tokio::join!(clients[0].sync_now(), clients[1].sync_now());
     assert!(first.is_ok() && second.is_ok());
     assert_eq!(got.load(Ordering::SeqCst), 1);

@@ -174,9 +174,12 @@ async fn a_client_that_runs_syncs_behind_changes_and_hears_of_others_in_time() {
 #[tokio::test(start_paused = true)]
 async fn a_request_without_an_answer_is_repeated_as_it_was_before_newer_changes_go_out() {
     let way = Way::new();
-    let device = device(&["a"]).await;
-    way.fate(Err("no network"));
+    let device = device(&[]).await;
     let client = way.client(&device);
+    client.sync_now().await.unwrap();
+    way.sent.lock().unwrap().clear();
+    add(&device, "a").await;
+    way.fate(Err("no network"));
     client.sync_now().await.unwrap_err();
     add(&device, "b").await;
     client.sync_now().await.unwrap();

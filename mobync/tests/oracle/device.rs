@@ -207,9 +207,8 @@ impl Device {
                 }
                 left
             }
-            (Kind::Create, _, _) => {
-                unreachable!("a create came back for an object that the device has")
-            }
+            // create | a delete, perhaps with a new create behind it
+            (Kind::Create, _, _) => left,
         }
     }
 

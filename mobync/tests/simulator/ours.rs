@@ -156,15 +156,23 @@ impl Ours {
     }
 
     /// The next request, under this number, if the app lives to send it.
-    pub async fn send(&mut self, number: usize) -> Result<Option<Request>, Failure> {
-        let outcome = self.device.request(self.limit).await;
+    pub async fn send(
+        &mut self,
+        number: usize,
+        page: Option<u64>,
+    ) -> Result<Option<Request>, Failure> {
+        let page = page.filter(|_| number.is_multiple_of(4));
+        let (outcome, limit) = match page {
+            Some(page) => (self.device.fetch(page).await, 0),
+            None => (self.device.request(self.limit).await, self.limit),
+        };
         let kept = self.was_kept(outcome)?;
         if matches!(kept, Kept::No) {
             self.check().await?;
             return Ok(None);
         }
         let clock = self.told.clock;
-        let sent = self.told.request(self.limit);
+        let sent = self.told.request(limit);
         self.check().await?;
         let Kept::Yes(request) = kept else { return Ok(None) };
         let body = request.body();
@@ -172,6 +180,8 @@ impl Ours {
         let made = body.diffs.iter().filter(|diff| !is_empty_update(diff));
         let diffs: Vec<Change> = made.map(convert::change).collect();
         same("the request", &(body.logical_clock, diffs), &(clock, sent))?;
+        same("the head of a device", &body.head.as_ref(), &Some(&self.seen.head))?;
+        same("the limit of a page", &body.limit, &page.filter(|_| body.diffs.is_empty()))?;
         self.waits_for = Some(number);
         Ok(Some(request))
     }

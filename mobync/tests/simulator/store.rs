@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 use mobync::{
     Access,
     client::{
-        LocalStore, LocalUnit, Located, MemoryStore, MemoryStoreUnit, Object, Pending, RefusedDiff,
-        State, StoreError,
+        LocalStore, LocalUnit, Located, MemoryStore, MemoryStoreUnit, Object, OverriddenDiff,
+        Pending, RefusedDiff, State, StoreError,
     },
 };
 
@@ -125,6 +125,18 @@ impl LocalUnit for MortalUnit {
 
     async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
         self.inner.dismiss(diff_id).await
+    }
+
+    async fn overridden(&mut self) -> Result<Vec<OverriddenDiff>, StoreError> {
+        self.inner.overridden().await
+    }
+
+    async fn set_overridden(&mut self, overridden: &OverriddenDiff) -> Result<(), StoreError> {
+        self.inner.set_overridden(overridden).await
+    }
+
+    async fn dismiss_overridden(&mut self, diff_id: &str) -> Result<(), StoreError> {
+        self.inner.dismiss_overridden(diff_id).await
     }
 
     async fn commit(self) -> Result<(), StoreError> {

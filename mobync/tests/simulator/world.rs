@@ -4,7 +4,7 @@ mod rest;
 
 use std::{collections::BTreeSet, fmt};
 
-use mobync::client::Request;
+use mobync::{Diff, client::Request};
 
 use super::{
     convert,
@@ -258,30 +258,21 @@ impl<D: Place> World<D> {
     async fn send(&mut self, device: usize) -> Result<(), Failure> {
         let number = self.requests.len();
         let owner = self.devices[device].owner;
-        let (report, check) = (number % 4 < 3, number % 4 > 1);
         let sent = match &mut self.devices[device].client {
-            Client::Ours(ours) => ours.send(number).await?.map(|request| Sent {
-                device,
-                posted: Posted {
-                    owner,
-                    clock: request.body().logical_clock,
-                    diffs: request.body().diffs.clone(),
-                    head: self.settings.heads.then(|| ours.seen.head.clone()),
-                    limit: self.settings.page,
-                    seen: ours.seen.log.clone(),
-                    report,
-                    check,
-                },
-                ours: Some((request, ours.life)),
+            Client::Ours(ours) => ours.send(number, self.settings.page).await?.map(|request| {
+                let body = request.body();
+                let seen = ours.seen.log.clone();
+                let asked = posted(number, owner, body.logical_clock, body.diffs.clone(), seen);
+                let head = body.head.clone().filter(|_| self.settings.heads);
+                let posted = Posted { head, limit: body.limit.or(self.settings.page), ..asked };
+                Sent { device, posted, ours: Some((request, ours.life)) }
             }),
             Client::Published { now, .. } => {
                 let clock = now.clock;
                 let diffs = now.request();
                 let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
                 let seen = self.server.oracle(owner).past(clock).log().to_vec();
-                let posted =
-                    Posted { owner, clock, diffs, head: None, limit: None, seen, report, check };
-                Some(Sent { device, posted, ours: None })
+                Some(Sent { device, posted: posted(number, owner, clock, diffs, seen), ours: None })
             }
         };
         self.devices[device].sent = sent.is_some().then_some(number);
@@ -408,6 +399,12 @@ impl Device {
             }
         }
     }
+}
+
+/// A request, which asks for more than its diffs as its number says.
+fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>, seen: Vec<Entry>) -> Posted {
+    let (report, check) = (number % 4 < 3, number % 4 > 1);
+    Posted { owner, clock, diffs, head: None, limit: None, seen, report, check }
 }
 
 /// Without objects that others have changed meanwhile.

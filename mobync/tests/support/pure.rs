@@ -86,12 +86,8 @@ impl PureServer {
         assert!(merge.rows().is_empty(), "a page needs no rows");
         let none = || unreachable!("a page has no entries of the server's own");
         let outcome = merge.finish(&ada(), &Rows::new(), |_, _| None, none);
-        PureAnswer {
-            clock: outcome.clock,
-            diffs: outcome.diffs,
-            refused: Vec::new(),
-            overridden: Vec::new(),
-        }
+        let (clock, diffs) = (outcome.clock, outcome.diffs);
+        PureAnswer { clock, diffs, refused: Vec::new(), overridden: Vec::new() }
     }
 
     /// A new device comes: it must get the same from the log's entries folded one by one, as long as

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::{change, decode};
+use super::{anew::gone, change, decode};
 use crate::{
     change::Change,
     client::{
-        Changes, DeviceError, LocalUnit, Pending, RefusedDiff, Request,
+        Changes, DeviceError, LocalUnit, OverriddenDiff, Pending, RefusedDiff, Request,
         settle::{Acknowledged, Decoded, Left},
     },
     diff::{Diff, Operation},
@@ -16,8 +16,11 @@ use crate::{
 /// A parsed answer, with its request.
 pub(super) struct Answer {
     clock: i64,
+    head: Option<String>,
+    more: Option<i64>,
     objects: BTreeMap<(String, String), Touched>,
     refused: Vec<RefusedDiff>,
+    overridden: Vec<OverriddenDiff>,
     /// The ids of the request's diffs.
     sent: HashSet<String>,
 }
@@ -54,10 +57,17 @@ impl Answer {
             let (code, message) = (refused.code.clone(), refused.message.clone());
             Some(RefusedDiff { diff: diff.clone(), code, message })
         });
+        let overridden = request.changes().filter_map(|diff| {
+            let lost = answer.overridden.iter().find(|lost| lost.diff_id == diff.id)?;
+            Some(OverriddenDiff { diff: diff.clone(), fields: lost.fields.clone() })
+        });
         Ok(Self {
             clock: answer.logical_clock,
+            head: answer.head.clone(),
+            more: answer.more,
             objects,
             refused: refused.collect(),
+            overridden: overridden.collect(),
             sent: request.changes().map(|diff| diff.id.clone()).collect(),
         })
     }
@@ -79,23 +89,29 @@ impl Answer {
         }
 
         let mut state = unit.state().await?;
-        let deleted = std::mem::take(&mut state.deleted_before_resync);
-        state.clock = self.clock;
+        match self.head.take() {
+            Some(head) => state.head = head,
+            // A server that does not know heads: the one of an earlier answer is not of this clock.
+            None if self.clock > state.clock => state.head.clear(),
+            None => {}
+        }
+        (state.clock, state.more, state.is_anew) = (self.clock, self.more, false);
         state.attempt += 1;
+        let deleted = std::mem::take(&mut state.deleted_before_resync);
+        let (again, waits): (Vec<_>, _) =
+            deleted.into_iter().partition(|object| self.brings_back(object));
+        if self.more.is_some() {
+            // A later page may bring them.
+            state.deleted_before_resync = gone(unit, waits).await?;
+        }
         unit.set_state(&state).await?;
 
-        let brought_back = |object: &(String, String)| {
-            self.objects.get(object).is_some_and(|touched| {
-                let is_create = |change: &Decoded| change.diff.operation == Operation::Create;
-                touched.left.is_empty() && touched.answer.last().is_some_and(is_create)
-            })
-        };
-        let again: Vec<_> = deleted.into_iter().filter(brought_back).collect();
-
-        let mut changes = Changes { refused: self.refused, ..Changes::default() };
+        let (refused, overridden) = (self.refused, self.overridden);
+        let mut changes = Changes { refused, overridden, ..Changes::default() };
         for refused in &changes.refused {
             unit.set_refused(refused).await?;
         }
+        keep_overridden(unit, &changes.overridden).await?;
         for (object, touched) in self.objects {
             touched.apply(object, unit, &mut changes).await?;
         }
@@ -103,6 +119,34 @@ impl Answer {
         changes.extend(change::record(unit, again, now, usize::MAX, false).await?);
         Ok(changes)
     }
+
+    /// Whether the object exists after this answer, and the person has not created it again.
+    fn brings_back(&self, object: &(String, String)) -> bool {
+        let is_create = |change: &Decoded| change.diff.operation == Operation::Create;
+        self.objects.get(object).is_some_and(|touched| {
+            touched.left.is_empty() && touched.answer.last().is_some_and(is_create)
+        })
+    }
+}
+
+/// How many overridden diffs are kept for the person. Beyond that, the oldest ones are dropped.
+const MOST_OVERRIDDEN: usize = 1000;
+
+async fn keep_overridden<U: LocalUnit>(
+    unit: &mut U,
+    overridden: &[OverriddenDiff],
+) -> Result<(), DeviceError> {
+    if overridden.is_empty() {
+        return Ok(());
+    }
+    for lost in overridden {
+        unit.set_overridden(lost).await?;
+    }
+    let all = unit.overridden().await?;
+    for lost in all.iter().take(all.len().saturating_sub(MOST_OVERRIDDEN)) {
+        unit.dismiss_overridden(&lost.diff.id).await?;
+    }
+    Ok(())
 }
 
 impl Touched {

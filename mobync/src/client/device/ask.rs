@@ -23,11 +23,13 @@ pub(in crate::client) struct Limits {
     pub(in crate::client) diffs: usize,
     /// Of all diffs together.
     pub(in crate::client) bytes: usize,
+    /// Of the log's entries that one answer covers, if there are no diffs.
+    pub(in crate::client) page: Option<u64>,
 }
 
 impl Limits {
     /// Only the diffs of a request that got no answer.
-    pub(in crate::client) const NOTHING_NEW: Self = Self { diffs: 0, bytes: 0 };
+    pub(in crate::client) const NOTHING_NEW: Self = Self { diffs: 0, bytes: 0, page: None };
 }
 
 pub(super) async fn ask<U: LocalUnit>(
@@ -69,7 +71,14 @@ pub(super) async fn ask<U: LocalUnit>(
         }
         diffs.push(pending.diff);
     }
-    let body = SyncRequest::new(state.clock, diffs);
+    let mut body = SyncRequest::new(state.clock, diffs);
+    body.head = Some(state.head);
+    if body.diffs.is_empty() {
+        // The answer to another limit is as good: each one is a state that the server has been in.
+        body.limit = limits.page;
+    } else {
+        body.report = true;
+    }
     Ok(Request { attempt: state.attempt, body, first_sent, probe: probe_id, set_aside: aside })
 }
 

@@ -8,9 +8,10 @@ use super::{
 };
 use crate::{
     change::Change,
-    client::{Changes, DeviceError, LocalUnit, Pending, folding, settle::Decoded},
+    client::{Changes, DeviceError, LocalUnit, Pending, StoreError, folding, settle::Decoded},
     diff::Operation,
     engine::diff_of,
+    record::Record,
 };
 
 /// Nesting that no server accepts. Anything less deep is checked as text.
@@ -130,6 +131,24 @@ pub(super) async fn dismiss<U: LocalUnit>(unit: &mut U, diff_id: &str) -> Result
         return Err(DeviceError::NoSuchDiff(diff_id.to_owned()));
     }
     Ok(unit.dismiss(diff_id).await?)
+}
+
+/// Forgets an overridden diff, and returns the change that would write its values again.
+pub(super) async fn dismiss_overridden<U: LocalUnit>(
+    unit: &mut U,
+    diff_id: &str,
+) -> Result<Change, DeviceError> {
+    let all = unit.overridden().await?;
+    let lost = all.into_iter().find(|lost| lost.diff.id == diff_id);
+    let lost = lost.ok_or_else(|| DeviceError::NoSuchDiff(diff_id.to_owned()))?;
+    unit.dismiss_overridden(diff_id).await?;
+    let sent = Decoded::read(lost.diff.clone()).map_err(StoreError::new)?;
+    let (model, id) = sent.object();
+    let mut mine = Record::new(id);
+    for (field, values) in lost.fields {
+        mine.insert(&field, values.sent);
+    }
+    Ok(Change::update(model, mine))
 }
 
 /// Whether it deletes its object.

@@ -47,6 +47,17 @@ pub(super) fn judge<'a>(
     if answer.refused.iter().any(|refused| !ids.contains(&*refused.diff_id)) {
         return Err(Flaw::Invalid("it refuses a change that is not in the request"));
     }
+    if answer.overridden.iter().any(|lost| !ids.contains(&*lost.diff_id)) {
+        return Err(Flaw::Invalid("it reports on a change that is not in the request"));
+    }
+    if let Some(more) = answer.more {
+        if !sent.is_empty() {
+            return Err(Flaw::Invalid("it is a page, and the request has changes"));
+        }
+        if answer.logical_clock == clock || more <= answer.logical_clock {
+            return Err(Flaw::Invalid("it is a page that leads nowhere"));
+        }
+    }
     if answer.diffs.iter().any(|diff| ids.contains(&*diff.id)) {
         return Err(Flaw::Invalid("it brings a change that is in the request"));
     }

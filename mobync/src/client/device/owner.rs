@@ -11,14 +11,34 @@ use crate::{
 
 /// How many creates are remembered to recognise the owner.
 const MARKS: usize = 16;
+/// So many pages have one tick each, so that a create is seen before others can have deleted its object.
+const SHORT_PAGES: u32 = 16;
+/// The log entries of the pages after these.
+const PAGE: u64 = 100;
 
 /// How a server's answers show whether they are for the owner of the store.
 #[derive(Debug)]
 pub(in crate::client) enum Identity {
-    /// They have this owner, and the request has this clock.
-    Named { owner: String, clock: i64 },
+    /// They have this owner.
+    Named { owner: String, synced: i64 },
     /// They have one of these diffs, unless the server has lost the entries of that clock.
-    Marked { marks: Vec<Mark>, clock: i64, synced: i64 },
+    Marked {
+        marks: Vec<Mark>,
+        since: i64,
+        synced: i64,
+        pages: u32,
+        /// Who has what the pages so far have brought.
+        stranger: Option<String>,
+    },
+}
+
+/// What an answer shows of the server.
+#[derive(Debug)]
+pub(in crate::client) enum Found {
+    /// It answers for the owner of the store; and whether the device has missed something.
+    Owner { is_behind: bool },
+    /// A page that does not tell: this is the request for the next one.
+    More(Box<Request>),
 }
 
 impl<S: LocalStore> Device<S> {
@@ -74,11 +94,16 @@ impl<S: LocalStore> Device<S> {
             if clock == 0 && unit.pending(1).await?.is_empty() {
                 return Ok(None);
             }
-            // One less, so that something comes back.
-            return Ok(Some(Identity::Named { owner, clock: clock.saturating_sub(1).max(0) }));
+            return Ok(Some(Identity::Named { owner, synced: clock }));
         }
         let since = marks.iter().map(|mark| mark.since).min();
-        Ok(since.map(|since| Identity::Marked { marks, clock: since, synced: clock }))
+        Ok(since.map(|since| Identity::Marked {
+            marks,
+            since,
+            synced: clock,
+            pages: 0,
+            stranger: None,
+        }))
     }
 
     /// Stores the owner in an answer that was found to be for the owner of the store.
@@ -97,29 +122,59 @@ impl<S: LocalStore> Device<S> {
 impl Identity {
     /// The request to send: it has no diffs, and what comes back is not applied.
     pub(in crate::client) fn request(&self) -> Request {
-        let (Self::Named { clock, .. } | Self::Marked { clock, .. }) = self;
-        Request::of(0, SyncRequest::new(*clock, Vec::new()))
+        match self {
+            // One less, so that something comes back.
+            Self::Named { synced, .. } => page(synced.saturating_sub(1).max(0), None, 1),
+            Self::Marked { since, .. } => page(*since, None, 1),
+        }
+    }
+
+    /// The request to send if the server no longer keeps that part of its log: that of a new device.
+    pub(in crate::client) fn request_from_zero() -> Request {
+        page(0, Some(String::new()), PAGE)
     }
 
     /// # Errors
     /// [`DeviceError::OtherOwner`] if the answer is for another owner.
-    pub(in crate::client) fn check(self, answer: &SyncResponse) -> Result<(), DeviceError> {
+    pub(in crate::client) fn check(&mut self, answer: &SyncResponse) -> Result<Found, DeviceError> {
+        let clock = answer.more.unwrap_or(answer.logical_clock);
         let mut bears = answer.diffs.iter().filter(|diff| !diff.owner.is_empty());
-        let (owner, other) = match self {
-            Self::Named { owner, .. } => {
-                let other = bears.find(|diff| diff.owner != owner);
-                (Some(owner), other)
-            }
-            // The sync itself gets the error that the clock is ahead.
-            Self::Marked { synced, .. } if answer.logical_clock < synced => (None, None),
-            Self::Marked { marks, .. } => {
+        match self {
+            Self::Named { owner, synced } => match bears.find(|diff| diff.owner != *owner) {
+                None => Ok(Found::Owner { is_behind: clock != *synced }),
+                Some(other) => {
+                    let (owner, other) = (Some(owner.clone()), other.owner.clone());
+                    Err(DeviceError::OtherOwner { owner, other })
+                }
+            },
+            Self::Marked { marks, synced, pages, stranger, .. } => {
                 let is_marked = |diff: &Diff| marks.iter().any(|mark| mark.diff_id == diff.id);
-                (None, bears.next().filter(|_| !answer.diffs.iter().any(is_marked)))
+                // If it has less than the device has seen, the sync itself gets the error.
+                if clock < *synced || answer.diffs.iter().any(is_marked) {
+                    return Ok(Found::Owner { is_behind: clock != *synced });
+                }
+                *stranger = stranger.take().or_else(|| bears.next().map(|diff| diff.owner.clone()));
+                // The creates are of ticks before the device's clock.
+                let more = answer.more.filter(|_| answer.logical_clock < *synced);
+                match (more, stranger.take()) {
+                    (Some(_), other) => {
+                        (*stranger, *pages) = (other, pages.saturating_add(1));
+                        let limit = if *pages < SHORT_PAGES { 1 } else { PAGE };
+                        let next = page(answer.logical_clock, answer.head.clone(), limit);
+                        Ok(Found::More(Box::new(next)))
+                    }
+                    (None, Some(other)) => Err(DeviceError::OtherOwner { owner: None, other }),
+                    (None, None) => Ok(Found::Owner { is_behind: clock != *synced }),
+                }
             }
-        };
-        let Some(other) = other else { return Ok(()) };
-        Err(DeviceError::OtherOwner { owner, other: other.owner.clone() })
+        }
     }
+}
+
+fn page(clock: i64, head: Option<String>, limit: u64) -> Request {
+    let mut body = SyncRequest::new(clock, Vec::new());
+    (body.head, body.limit) = (head, Some(limit));
+    Request::of(0, body)
 }
 
 /// Stores the owner that the application or an answer names, if there is one.

@@ -1,8 +1,9 @@
 //! Starting again with a server that was restored: the protocol's "A clock that is ahead".
 
-use std::collections::BTreeMap;
-
-use super::{change::is_delete, decode};
+use super::{
+    anew::{by_object, gone, hold_back_deletes, restart},
+    change::is_delete,
+};
 use crate::{
     change::Change,
     client::{DeviceError, LocalUnit, Located, Pending},
@@ -13,23 +14,9 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     let mut state = unit.state().await?;
     let pending = unit.pending(usize::MAX).await?;
     let first_seq = pending.first().map_or(state.next_seq, |first| first.seq);
-    let mut of_object: BTreeMap<(String, String), Vec<Pending>> = BTreeMap::new();
-    for change in pending {
-        if let Some(decoded) = decode(&change) {
-            of_object.entry(decoded.object()).or_default().push(change);
-        }
-    }
-
-    // Deletes, and all diffs before them, are removed. The deletes are repeated after the answer.
-    let mut deleted = Vec::new();
-    for (object, changes) in &mut of_object {
-        if let Some(last) = changes.iter().rposition(is_delete) {
-            for change in changes.drain(..=last) {
-                unit.forget(change.seq).await?;
-            }
-            deleted.push(object.clone());
-        }
-    }
+    let mut of_object = by_object(pending);
+    // The deletes are repeated after the answer.
+    let deleted = hold_back_deletes(unit, &mut of_object, is_delete).await?;
 
     // Before the rest, each record that the server had is created again, with its old time.
     let mut creates = Vec::new();
@@ -55,16 +42,8 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
         unit.set_pending(&Pending { seq, sent, diff }).await?;
     }
 
-    let mut gone = Vec::new();
-    for (model, id) in deleted {
-        if unit.object(&model, &id).await?.current.is_none() {
-            gone.push((model, id));
-        }
-    }
-    state.deleted_before_resync.extend(gone);
-    state.clock = 0;
-    state.attempt += 1;
-    state.is_asking = false;
+    state.deleted_before_resync.extend(gone(unit, deleted).await?);
     state.marks.clear();
+    restart(&mut state);
     Ok(unit.set_state(&state).await?)
 }

@@ -1,10 +1,10 @@
 //! One request and its answer: tokens, limits, and which owner the server answers for.
 
-use super::{Client, pace::Pace};
+use super::{Client, attempt::too_old, pace::Pace};
 use crate::{
     client::{
         Changes, LocalStore, NoAnswer, Request, SyncFailure, Transport,
-        device::{Limits, size_of},
+        device::{Found, Identity, Limits, size_of},
         transport::Heard,
     },
     diff::Diff,
@@ -16,7 +16,16 @@ const TINY: usize = 256;
 
 /// The result of a request that reached the server.
 pub(super) enum Reached {
-    Answer(SyncResponse),
+    /// An answer of so many bytes.
+    Answer {
+        answer: SyncResponse,
+        bytes: usize,
+    },
+    /// The server no longer keeps what the device has missed.
+    TooOld {
+        message: String,
+        forgotten: bool,
+    },
     /// The sentence that says so.
     TooLarge(String),
     InvalidDiff {
@@ -38,7 +47,12 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
             let reply =
                 self.transport.send(request.body()).await.map_err(NoAnswer::into_failure)?;
             match reply.hear(request) {
-                Heard::Answer(answer) => return Ok(Reached::Answer(answer)),
+                Heard::Answer(answer) => {
+                    return Ok(Reached::Answer { answer, bytes: reply.body.len() });
+                }
+                Heard::TooOld { message, forgotten } => {
+                    return Ok(Reached::TooOld { message, forgotten });
+                }
                 Heard::TooLarge { message } => return Ok(Reached::TooLarge(message)),
                 Heard::InvalidDiff { diff_id, message } => {
                     return Ok(Reached::InvalidDiff { diff_id, message });
@@ -63,13 +77,43 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         if pace.is_known {
             return Ok(());
         }
-        let Some(identity) = self.device.identity().await? else { return Ok(()) };
-        if let Reached::Answer(answer) = self.exchange(&identity.request(), pace).await? {
-            identity.check(&answer)?;
-            self.device.learn_owner(&answer).await?;
-            pace.is_known = true;
+        let Some(mut identity) = self.device.identity().await? else { return Ok(()) };
+        let (mut request, mut is_from_zero) = (identity.request(), false);
+        loop {
+            request = match self.exchange(&request, pace).await? {
+                Reached::Answer { answer, .. } => match identity.check(&answer)? {
+                    Found::More(next)
+                        if next.body().logical_clock > request.body().logical_clock =>
+                    {
+                        *next
+                    }
+                    Found::More(_) => {
+                        let reason = "the answer is a page that leads nowhere".to_owned();
+                        return Err(SyncFailure::NoAnswer {
+                            retry_after: None,
+                            reason,
+                            cause: None,
+                        });
+                    }
+                    Found::Owner { is_behind } => {
+                        self.device.learn_owner(&answer).await?;
+                        pace.is_known = true;
+                        if !is_behind {
+                            pace.catch_up();
+                        }
+                        return Ok(());
+                    }
+                },
+                Reached::TooOld { message, .. } if is_from_zero => return Err(too_old(message)),
+                Reached::TooOld { .. } => {
+                    is_from_zero = true;
+                    Identity::request_from_zero()
+                }
+                Reached::TooLarge(_) | Reached::InvalidDiff { .. } | Reached::Renewed => {
+                    return Ok(());
+                }
+            };
         }
-        Ok(())
     }
 
     /// Makes the next request smaller, or sets aside the one diff that is too large by itself.
@@ -97,7 +141,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         // If even a request without diffs is too large, the diff is not the cause.
         let nothing = self.ask(Limits::NOTHING_NEW, changes).await?;
         match self.exchange(&nothing, pace).await? {
-            Reached::Answer(answer) => {
+            Reached::Answer { answer, .. } => {
                 self.take(&nothing, &answer, changes).await?;
                 pace.recover();
                 self.set_aside(&diff.id, "payload_too_large", message, changes).await
@@ -106,7 +150,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 self.device.too_large(&nothing).await?;
                 Err(SyncFailure::TooLarge { message, diff: None })
             }
-            Reached::InvalidDiff { .. } | Reached::Renewed => Ok(()),
+            Reached::InvalidDiff { .. } | Reached::TooOld { .. } | Reached::Renewed => Ok(()),
         }
     }
 }

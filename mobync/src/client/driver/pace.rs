@@ -1,4 +1,8 @@
-//! How much goes into one request, as far as the limits on the way to the server are known.
+//! How much goes into one request and into one answer, as far as the limits on the way are known.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::super::device::Limits;
 
@@ -7,11 +11,27 @@ const MOST_DIFFS: usize = 1000;
 /// A slow network transfers this in a minute.
 const MOST_BYTES: usize = 512 * 1024;
 
+/// The log entries in the first page.
+const PAGE: u64 = 1000;
+/// The size that a page should have, in bytes.
+const PAGE_BYTES: u64 = 1024 * 1024;
+const LEAST_PAGE: u64 = 10;
+const MOST_PAGE: u64 = 10_000;
+/// How much longer than the one before a page may be.
+const GROWTH: u64 = 4;
+
+/// After so much time without a sync, others have probably changed a lot.
+const AWAY: Duration = Duration::from_hours(1);
+
 /// The current limits, and the configured ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     pub(super) now: Limits,
     pub(super) most: Limits,
+    /// The log entries that the next page covers.
+    page: u64,
+    /// When the device had seen everything last.
+    caught_up: Option<Instant>,
     /// Whether the server was found to answer for the owner of the store.
     pub(super) is_known: bool,
     /// Whether there is a new token since the last answer.
@@ -20,13 +40,23 @@ pub(super) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self::new(Limits { diffs: MOST_DIFFS, bytes: MOST_BYTES })
+        Self::new(Limits { diffs: MOST_DIFFS, bytes: MOST_BYTES, page: None })
     }
 }
 
 impl Pace {
     pub(super) fn new(most: Limits) -> Self {
-        Self { now: most, most, is_known: false, is_renewed: false }
+        Self { now: most, most, page: PAGE, caught_up: None, is_known: false, is_renewed: false }
+    }
+
+    /// The limits of a request that has no diffs, except those of a request that got no answer.
+    pub(super) fn fetching(&self) -> Limits {
+        Limits { page: Some(self.page), ..Limits::NOTHING_NEW }
+    }
+
+    /// The limits of a request with new diffs. If there are none, it is a page.
+    pub(super) fn pushing(&self) -> Limits {
+        Limits { page: Some(self.page), ..self.now }
     }
 
     /// A request with these was too large. The server does not say whether by number or by bytes.
@@ -38,5 +68,63 @@ impl Pace {
     /// One diff alone was the cause of the halving.
     pub(super) fn recover(&mut self) {
         self.now = self.most;
+    }
+
+    /// A page with more behind it had this many bytes.
+    pub(super) fn had_page(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).max(1);
+        let ideal = self.page.saturating_mul(PAGE_BYTES) / bytes;
+        let most = self.page.saturating_mul(GROWTH).min(MOST_PAGE);
+        self.page = ideal.clamp(LEAST_PAGE, most.max(LEAST_PAGE));
+    }
+
+    /// A page has not arrived, perhaps because it is too long for the way. Returns whether the next one
+    /// is shorter.
+    pub(super) fn lost_page(&mut self, by: u64) -> bool {
+        let before = self.page;
+        self.page = (before / by.max(1)).max(LEAST_PAGE);
+        self.page < before
+    }
+
+    /// The device has seen everything.
+    pub(super) fn catch_up(&mut self) {
+        self.caught_up = Some(Instant::now());
+    }
+
+    /// Whether the device may have missed so much that it should fetch it in pages before it pushes.
+    pub(super) fn is_away(&self) -> bool {
+        self.caught_up.is_none_or(|caught_up| caught_up.elapsed() > AWAY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_come_to_have_the_bytes_that_they_should_whatever_an_entry_has() {
+        for entry in [1, 30, 200, 1_000, 20_000, 100_000, 10_000_000] {
+            let mut pace = Pace::default();
+            for _ in 0..8 {
+                pace.had_page(usize::try_from(pace.page * entry).unwrap());
+                assert!((LEAST_PAGE..=MOST_PAGE).contains(&pace.page), "{entry}: {}", pace.page);
+            }
+            let bytes = pace.page * entry;
+            let is_clamped = [LEAST_PAGE, MOST_PAGE].contains(&pace.page);
+            assert!(is_clamped || (900_000..1_100_000).contains(&bytes), "{entry}: {bytes}");
+        }
+    }
+
+    #[test]
+    fn one_large_entry_does_not_keep_pages_short_and_lost_ones_shrink_to_the_least() {
+        let mut pace = Pace::default();
+        pace.had_page(usize::MAX);
+        assert_eq!(pace.page, LEAST_PAGE);
+        for expected in [40, 160, 640, 2560, 10_000, 10_000] {
+            pace.had_page(0);
+            assert_eq!(pace.page, expected);
+        }
+        while pace.lost_page(2) {}
+        assert_eq!(pace.page, LEAST_PAGE);
     }
 }

@@ -22,6 +22,12 @@ CREATE TABLE IF NOT EXISTS mobync_refused (
     refused TEXT NOT NULL
 );
 
+CREATE TABLE IF NOT EXISTS mobync_overridden (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    diff_id TEXT NOT NULL UNIQUE,
+    overridden TEXT NOT NULL
+);
+
 CREATE TABLE IF NOT EXISTS mobync_state (
     only INTEGER PRIMARY KEY CHECK (only = 1),
     state TEXT NOT NULL

@@ -1,0 +1,71 @@
+//! Whether the device's copy is right, and fetching everything again.
+
+use super::{Client, exchange::Reached, pace::Pace};
+use crate::client::{Changes, Difference, LocalStore, SyncFailure, Transport, device::Limits};
+
+/// How often it is tried, if there are new changes meanwhile.
+const TRIES: usize = 3;
+
+impl<S: LocalStore, T: Transport> Client<S, T> {
+    /// Compares the device's copy with the server's, by checksums, and returns the models that differ:
+    /// none, as a rule. It syncs first. Nothing is repaired: tell the person, and offer to
+    /// [`refetch`](Self::refetch).
+    ///
+    /// The server reads the owner's whole log for it, so do not call it often: after a fault, or once a
+    /// month.
+    ///
+    /// ```no_run
+    /// # use mobync::client::{Client, LocalStore, SyncFailure, Transport};
+    /// # async fn example<S: LocalStore, T: Transport>(
+    /// #     client: Client<S, T>,
+    /// # ) -> Result<(), SyncFailure> {
+    /// for difference in client.check().await? {
+    ///     let (here, there) = (difference.here, difference.there);
+    ///     eprintln!("{}: {here} here, {there} on the server", difference.model);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync), and [`SyncFailure::NoAnswer`] if the server has not said, because others
+    /// kept writing, or because it is of a version that cannot.
+    pub async fn check(&self) -> Result<Vec<Difference>, SyncFailure> {
+        for _ in 0..TRIES {
+            self.sync().await?;
+            let mut pace = self.pace.lock().await;
+            if let Some(differences) = self.check_once(&mut pace).await? {
+                return Ok(differences);
+            }
+        }
+        let reason = "the server has not said whether the copy is right".to_owned();
+        Err(SyncFailure::NoAnswer { retry_after: None, reason, cause: None })
+    }
+
+    async fn check_once(&self, pace: &mut Pace) -> Result<Option<Vec<Difference>>, SyncFailure> {
+        let mut request = self.ask(Limits::NOTHING_NEW, &mut Changes::default()).await?;
+        request.body.check = request.body.diffs.is_empty();
+        let Reached::Answer { answer, .. } = self.exchange(&request, pace).await? else {
+            // The next sync meets it again, and knows what to do.
+            return Ok(None);
+        };
+        if !self.take(&request, &answer, &mut Changes::default()).await? {
+            return Ok(None);
+        }
+        Ok(self.device.compare(&answer).await?)
+    }
+
+    /// Fetches everything again, in pages, and keeps what is unsent: for a device whose copy may be wrong
+    /// (see [`check`](Self::check)). It syncs first, and if that fails, nothing has changed. Then the
+    /// device's objects are removed, and come back page by page. If the process is killed meanwhile, the
+    /// next sync goes on where it was.
+    ///
+    /// # Errors
+    /// As [`sync`](Self::sync).
+    pub async fn refetch(&self) -> Result<Changes, SyncFailure> {
+        let mut changes = self.sync().await?;
+        changes.extend(self.device.begin_anew().await?);
+        changes.extend(self.sync().await?);
+        Ok(changes)
+    }
+}
