@@ -2,7 +2,8 @@
 
 /**
  * Why something could not be done: `exists`, `not_there`, `unknown_model`, `invalid_value`,
- * `too_large`, `invalid_option`, `other_person`, `storage_full`, `storage_failed`. Nothing was changed.
+ * `too_large`, `invalid_option`, `other_person`, `not_synced`, `storage_full`, `storage_failed`. Nothing was
+ * changed.
  */
 export class MobyncError extends Error {
   /** @param {string} code @param {string} message @param {unknown} [cause] */
@@ -24,6 +25,9 @@ export class MobyncError extends Error {
 
 /** Failures that say nothing but that the server was not reached, or is ill. */
 export const UNREACHED = new Set(["no_answer", "no_token", "internal", "busy", "invalid_request"]);
+
+/** Failures of a device that is not on the history that the server has: it was restored, or is another one. */
+export const ELSEWHERE = new Set(["clock_ahead", "other_history"]);
 
 /** Failures that may pass by themselves, so that it is tried again soon. */
 export const PASSING = new Set([...UNREACHED, "storage_full", "storage_failed"]);

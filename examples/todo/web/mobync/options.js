@@ -32,6 +32,7 @@ export function complete(given) {
     now: Date.now,
     monotonic: () => performance.now(),
     automatic: true,
+    recover: false,
     ...NUMBERS,
     ...set,
   };
@@ -40,6 +41,7 @@ export function complete(given) {
     if (typeof options[name] !== "number" || !(options[name] >= least)) refuse(name, "a number greater than zero");
   }
   if (!Number.isInteger(options.maxDiffs)) refuse("maxDiffs", "a whole number");
+  if (typeof options.recover !== "boolean") refuse("recover", "true or false");
   for (const name of ["fetch", "now", "monotonic"]) {
     if (typeof options[name] !== "function") refuse(name, "a function");
   }

@@ -1,8 +1,9 @@
 // What goes into a request: the oldest pending changes, as many as fit.
 
+import { withDeletesHeld } from "./anew.js";
 import { setAside } from "./aside.js";
 import { bytesOf } from "./json.js";
-import { stateOf } from "./state.js";
+import { isBehind, stateOf } from "./state.js";
 import { unsendable } from "./values.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
@@ -11,30 +12,40 @@ import { unsendable } from "./values.js";
 
 export class Outbox {
   #options;
+  #pace;
   #limit;
 
-  /** @param {any} options */
-  constructor(options) {
+  /** @param {any} options @param {import("./pace.js").Pace} pace */
+  constructor(options, pace) {
     this.#options = options;
+    this.#pace = pace;
     this.#limit = options.maxDiffs;
   }
 
   /**
-   * The first of the pending changes; all that a request without an answer had. What no server takes
-   * is set aside. That they are on their way is written before they are: whoever goes on after a crash
-   * must send no fewer.
+   * The next request: one without an answer again, as it was; or nothing, while there is something to
+   * fetch first; or the oldest of the pending changes. A device that begins anew sends all in one, if
+   * possible. What no server takes is set aside. What is sent is written down before: whoever goes on
+   * after a crash must send the same.
    * @param {Tx} tx @param {Set<string>} models  gets those that have changed
    * @returns {Promise<{ before: State, asked: State, sent: Pending[] }>}
    */
   async take(tx, models) {
-    const before = await stateOf(tx);
+    let before = await stateOf(tx);
+    if (before.anew) before = await withDeletesHeld(tx, before);
     let pending = await tx.first("pending", this.#limit);
     if (pending.length > 0 && pending[pending.length - 1].seq < before.unanswered) {
       pending = (await tx.all("pending")).filter(({ seq }) => seq <= before.unanswered);
     }
+    if (!before.anew) {
+      const isAgain = pending.length > 0 && pending[0].seq <= before.unanswered;
+      if (isAgain) pending = pending.filter(({ seq }) => seq <= before.unanswered);
+      else if (isBehind(before, this.#options.now())) pending = [];
+    }
     /** @type {Pending[]} */
     const sent = [];
     const gone = new Set();
+    const most = before.anew ? this.#options.maxBytes : this.#pace.bytes;
     let total = 0;
     for (const entry of pending) {
       if (gone.has(entry.seq)) continue;
@@ -45,7 +56,7 @@ export class Outbox {
         continue;
       }
       total += bytes;
-      if (total > this.#options.maxBytes && sent.length > 0 && entry.seq > before.unanswered) break;
+      if (total > most && sent.length > 0 && entry.seq > before.unanswered) break;
       sent.push(entry);
     }
     const asked = { ...before, unanswered: Math.max(before.unanswered, sent.at(-1)?.seq ?? 0) };

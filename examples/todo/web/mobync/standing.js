@@ -16,6 +16,8 @@ export class Standing {
     state: "saved",
     pending: 0,
     refused: 0,
+    overridden: 0,
+    progress: null,
     problem: null,
     clock: 0,
     syncedAt: null,
@@ -34,8 +36,14 @@ export class Standing {
   async refresh(change) {
     if (this.#closing.aborted) return;
     const count = this.#store.read(async (tx) => {
-      const { clock, syncedAt } = await stateOf(tx);
-      return { clock, syncedAt, pending: await tx.count("pending"), refused: await tx.count("refused") };
+      const { clock, syncedAt, goal } = await stateOf(tx);
+      const [pending, refused, overridden] = [
+        await tx.count("pending"),
+        await tx.count("refused"),
+        await tx.count("overridden"),
+      ];
+      const progress = clock > 0 && clock < goal ? clock / goal : null;
+      return { clock, syncedAt, progress, pending, refused, overridden };
     });
     // The local database may be what fails, and that is to be shown.
     this.#show({ ...(await count.catch(() => ({}))), ...change });

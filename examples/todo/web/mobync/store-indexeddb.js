@@ -6,7 +6,7 @@ import { MobyncError } from "./errors.js";
 /** @typedef {import("./types.js").Table} Table */
 /** @typedef {import("./types.js").Tx} Tx */
 
-const TABLES = ["objects", "pending", "refused", "meta"];
+const TABLES = ["objects", "pending", "refused", "overridden", "meta"];
 
 /**
  * A store in IndexedDB. Where the browser closes the database (another tab deletes it, the person
@@ -84,13 +84,16 @@ export async function indexedDBStore(name) {
  * @returns {Promise<IDBDatabase>}
  */
 async function openDatabase(name, closed) {
-  const opening = indexedDB.open(name, 1);
-  opening.onupgradeneeded = () => {
+  const opening = indexedDB.open(name, 2);
+  opening.onupgradeneeded = ({ oldVersion }) => {
     const made = opening.result;
-    made.createObjectStore("objects", { keyPath: ["model", "id"] });
-    made.createObjectStore("pending", { keyPath: "seq", autoIncrement: true }).createIndex("object", ["model", "id"]);
-    made.createObjectStore("refused", { keyPath: "id" });
-    made.createObjectStore("meta", { keyPath: "key" });
+    if (oldVersion < 1) {
+      made.createObjectStore("objects", { keyPath: ["model", "id"] });
+      made.createObjectStore("pending", { keyPath: "seq", autoIncrement: true }).createIndex("object", ["model", "id"]);
+      made.createObjectStore("refused", { keyPath: "id" });
+      made.createObjectStore("meta", { keyPath: "key" });
+    }
+    if (oldVersion < 2) made.createObjectStore("overridden", { keyPath: "id" });
   };
   const db = await done(opening);
   db.onclose = closed;

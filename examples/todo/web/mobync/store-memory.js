@@ -16,11 +16,18 @@ export function memoryStore(name = `memory-${uuid()}`) {
   let seq = 0;
   let turn = Promise.resolve();
   /** @type {Record<Table, Map<string, any>>} */
-  let tables = { objects: new Map(), pending: new Map(), refused: new Map(), meta: new Map() };
+  let tables = {
+    objects: new Map(),
+    pending: new Map(),
+    refused: new Map(),
+    overridden: new Map(),
+    meta: new Map(),
+  };
   const keys = {
     objects: (/** @type {any} */ value) => [value.model, value.id],
     pending: (/** @type {any} */ value) => value.seq,
     refused: (/** @type {any} */ value) => value.id,
+    overridden: (/** @type {any} */ value) => value.id,
     meta: (/** @type {any} */ value) => value.key,
   };
   const copy = (/** @type {any} */ value) => structuredClone(value);

@@ -117,6 +117,21 @@ export class Syncing {
   }
 
   /**
+   * Syncs, and asks the server for the checksums of what is at its clock.
+   * @returns {Promise<{ clock: number, check: Record<string, import("./check.js").Checksum> }>}
+   */
+  async checksums() {
+    this.#sync.checked = null;
+    this.#sync.wantsCheck = true;
+    const { problem } = await this.now();
+    this.#sync.wantsCheck = false;
+    const { clock = 0, check } = this.#sync.checked ?? {};
+    if (check) return { clock, check };
+    const message = "The server did not compare: it has no checksums, or something changes all the time.";
+    throw new MobyncError("not_synced", problem?.message ?? message);
+  }
+
+  /**
    * While nobody syncs.
    * @template T
    * @param {() => Promise<T>} work
