@@ -24,8 +24,8 @@ export class Network {
   };
 }
 
-export function ok(logical_clock, diffs = [], refused) {
-  return () => Response.json({ success: true, message: "", logical_clock, diffs, refused });
+export function ok(logical_clock, diffs = [], refused, members = {}) {
+  return () => Response.json({ success: true, message: "", logical_clock, diffs, refused, ...members });
 }
 
 export function failure(status, code, headers = {}, more = {}) {
