@@ -118,7 +118,8 @@ function isRefusal(refusal) {
 }
 
 /** @param {any} report */
-function isReport({ diff_id, fields } = {}) {
+function isReport(report) {
+  const { diff_id, fields } = report ?? {};
   const isLost = (/** @type {any} */ field) => typeof field?.by === "string" && "sent" in field;
   return typeof diff_id === "string" && typeof fields === "object" && Object.values(fields ?? [0]).every(isLost);
 }
