@@ -373,6 +373,19 @@ pub struct WindowQuery<'a> {
     pub ids: &'a [&'a str],
     /// The objects (model, id) that the request names, each once.
     pub objects: &'a [(&'a str, &'a str)],
+    /// The id of a diff that the log should have with the tick `since` - 1:
+    /// [`Window::has_head`] tells. Only where `since` is greater than 0.
+    pub head: Option<&'a str>,
+    /// If set, a page is enough: whole ticks with at most so many entries together, or the first tick that
+    /// there is, if that alone has more. At least 1; only where `ids` is empty.
+    pub limit: Option<u64>,
+}
+
+impl<'a> WindowQuery<'a> {
+    /// All entries of that log from a tick on.
+    pub fn since(log: &'a str, since: i64) -> Self {
+        Self { log, since, ids: &[], objects: &[], head: None, limit: None }
+    }
 }
 
 /// A change that a database rejects.

@@ -161,7 +161,7 @@ async fn what_append_writes_is_what_the_log_gives_back(server: Server<impl Datab
 
     let mut unit = server.mobync.database().open(&ada(), Access::Read).await.unwrap();
     let (known, clock) = (&*log.last().unwrap().id, 3);
-    let query = WindowQuery { log: "diffs", since: clock, ids: &[known], objects: &[] };
+    let query = WindowQuery { ids: &[known], ..WindowQuery::since("diffs", clock) };
     let window = unit.window(&ada(), query).await.unwrap();
     assert_eq!((window.clock, window.start, window.entries.len()), (clock, 2, names.len()));
     let snapshot = unit.snapshot(&ada(), "diffs").await.unwrap();

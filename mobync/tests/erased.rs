@@ -95,7 +95,7 @@ async fn every_method_is_passed_on() {
     unit.check_each_change().await.unwrap();
     unit.check_at_once().await.unwrap();
     assert_eq!(unit.clock(&owner, "diffs").await.unwrap(), 42);
-    let query = WindowQuery { log: "diffs", since: 3, ids: &[], objects: &[] };
+    let query = WindowQuery::since("diffs", 3);
     let window = unit.window(&owner, query).await.unwrap();
     assert_eq!((window.clock, window.start), (43, 3));
     assert!(unit.snapshot(&owner, "diffs").await.is_err());

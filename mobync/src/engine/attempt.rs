@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::{Settings, asked::Asked, drain::drain, learned::Learned, phase::Phase, walk::Walk};
 use crate::{
-    diff::Diff,
+    diff::{Diff, check_name},
     error::{DatabaseError, Error},
     hash::HashSet,
     merge::{Merge, Request, Window},
@@ -56,7 +56,6 @@ pub(super) struct Attempt<'a, R> {
     pub(super) rules: &'a R,
     pub(super) settings: &'a Settings,
     pub(super) source: Source,
-    #[allow(dead_code)]
     pub(super) asked: Asked<'a>,
     pub(super) phase: &'a Phase,
     pub(super) learned: &'a mut Learned,
@@ -78,11 +77,11 @@ impl<R> Attempt<'_, R> {
             Some(since) => since,
             None => unit.clock(owner, log).await.map_err(Error::of_database)?,
         };
-        if since == 0 && request.is_empty() {
+        if since == 0 && request.is_empty() && self.page().is_none() {
             if looks_for_marks && unit.is_marked(owner).await.map_err(Error::of_database)? {
                 return Ok(Attempted::Marked);
             }
-            if let Some(answer) = first_sync(&mut unit, owner, log).await? {
+            if let Some(answer) = self.first_sync(&mut unit).await? {
                 return Ok(Attempted::Answered(answer));
             }
         }
@@ -148,12 +147,41 @@ impl<R> Attempt<'_, R> {
         U: UnitOfWork,
         R: Rules,
     {
-        let Self { request, settings, .. } = self;
+        let Self { request, settings, asked, .. } = self;
         let set_off = OnceLock::new();
         let now = settings.time_now();
         let merge = Merge::new(since, request, objects, window, now).map_err(Error::of_database)?;
         self.check_schema(&unit, &merge, window)?;
-        Walk::new(self, unit, merge, &set_off).run().await
+        let head = asked.asks_for_head().then(|| {
+            // All new diffs will be in the log with the last tick.
+            let new = merge.new_diffs().last().map(|place| &*request.diff(place).id);
+            let is_new = window.clock > since;
+            new.or_else(|| window.head(&settings.diffs_model).filter(|_| is_new)).map(str::to_owned)
+        });
+        let mut attempted = Walk::new(self, unit, merge, &set_off).run().await?;
+        if let Attempted::Answered(answer) = &mut attempted {
+            (answer.head, answer.more) = (head.flatten(), window.more);
+        }
+        Ok(attempted)
+    }
+
+    /// The answer to a new device, if the log has everything for it.
+    async fn first_sync<U: UnitOfWork>(&self, unit: &mut U) -> Result<Option<SyncResponse>, Error> {
+        let log = &*self.settings.diffs_model;
+        let snapshot = unit.snapshot(self.owner, log).await.map_err(Error::of_database)?;
+        let head = snapshot.head(log).filter(|_| self.asked.asks_for_head()).map(str::to_owned);
+        let answer = snapshot.finish(self.owner).map_err(Error::of_database)?;
+        Ok(answer.map(|(clock, diffs)| SyncResponse { head, ..pulled(clock, diffs) }))
+    }
+
+    /// The greatest number of log entries in the answer, if that is a page.
+    fn page(&self) -> Option<u64> {
+        let Settings { max_page, page_all, .. } = *self.settings;
+        if !self.request.is_empty() || self.source == Source::Server {
+            return None;
+        }
+        let limit = self.asked.limit.or(page_all.then_some(max_page));
+        limit.map(|limit| limit.min(max_page).max(1))
     }
 
     async fn window<U: UnitOfWork>(
@@ -163,12 +191,18 @@ impl<R> Attempt<'_, R> {
         objects: &[(&str, &str)],
     ) -> Result<Window, Error> {
         let (log, ids) = (&*self.settings.diffs_model, &*self.request.ids());
-        let query = WindowQuery { log, since, ids, objects };
+        // A device at 0 has no history.
+        let head = self.asked.head().filter(|_| since > 0);
+        let name = head.filter(|head| check_name(head).is_ok());
+        let query = WindowQuery { log, since, ids, objects, head: name, limit: self.page() };
         let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
         if window.clock < since {
             // The window may not have the server's clock, which the message should contain.
             window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
             return Err(Error::ClockAhead { device: since, server: window.clock });
+        }
+        if head.is_some() && !window.has_head {
+            return Err(Error::OtherHistory);
         }
         Ok(window)
     }
@@ -197,17 +231,6 @@ impl<R> Attempt<'_, R> {
         }
         Ok(())
     }
-}
-
-/// The answer to a new device, if the log has everything for it.
-async fn first_sync<U: UnitOfWork>(
-    unit: &mut U,
-    owner: &Owner,
-    log: &str,
-) -> Result<Option<SyncResponse>, Error> {
-    let snapshot = unit.snapshot(owner, log).await.map_err(Error::of_database)?;
-    let answer = snapshot.finish(owner).map_err(Error::of_database)?;
-    Ok(answer.map(|(clock, diffs)| pulled(clock, diffs)))
 }
 
 /// The answer to a request without diffs.

@@ -145,6 +145,21 @@ impl<D: Database, R> Mobync<D, R> {
         self.set(|settings| settings.max_diffs = most)
     }
 
+    /// Sets the greatest number of log entries that one page covers, for devices that [ask for
+    /// pages](SyncRequest::limit); those of one tick always go together. The default is 10,000.
+    #[must_use]
+    pub fn max_page(self, most: u64) -> Self {
+        self.set(|settings| settings.max_page = most)
+    }
+
+    /// Sets whether requests without diffs get a page of [that size](Self::max_page) even if they do not
+    /// ask for one, as those of the clients published in 2020. Such a device gets the rest with its next
+    /// syncs. The default is `false`: they get everything at once.
+    #[must_use]
+    pub fn page_all(self, page_all: bool) -> Self {
+        self.set(|settings| settings.page_all = page_all)
+    }
+
     /// Sets whether the first refused diff fails its whole request, with 403 or 422. By default only
     /// this diff is refused, and undone on the device, so that it does not block the device for ever.
     #[must_use]
@@ -344,7 +359,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
             match attempt.await {
                 Ok(Attempted::Answered(answer)) => {
                     // Nothing is awaited between the commit and this: who is told of a sync hears of it.
-                    self.live.announce(owner, answer.logical_clock);
+                    self.live.announce(owner, answer.more.unwrap_or(answer.logical_clock));
                     return Ok(answer);
                 }
                 Ok(Attempted::Again) => {}

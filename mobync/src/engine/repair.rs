@@ -326,7 +326,7 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
         if self.said.is_none() {
             self.said = Some(unit.snapshot(self.owner, log).await?);
         } else if let Some(said) = &mut self.said {
-            let query = WindowQuery { log, since: said.clock(), ids: &[], objects: &[] };
+            let query = WindowQuery::since(log, said.clock());
             let window = unit.window(self.owner, query).await?;
             said.follow_all(window.entries.iter().map(Into::into))?;
         }

@@ -12,6 +12,10 @@ pub(crate) struct Settings {
     /// In milliseconds.
     pub(crate) allowed_drift: i64,
     pub(crate) max_diffs: usize,
+    /// The greatest number of log entries in a page.
+    pub(crate) max_page: u64,
+    /// Whether requests that do not ask for a page get one, too.
+    pub(crate) page_all: bool,
     pub(crate) all_or_nothing: bool,
     pub(crate) time: Time,
     /// How long a sync may take, if the database does not decide that.
@@ -50,6 +54,8 @@ impl Default for Settings {
             diffs_model: "diffs".to_owned(),
             allowed_drift: 5 * 60 * 1000,
             max_diffs: 10_000,
+            max_page: 10_000,
+            page_all: false,
             all_or_nothing: false,
             time: Time::default(),
             time_limit: None,

@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, hash::BuildHasher};
 
 use super::Document;
 use crate::{
-    diff::Diff, hash::HashMap, merge::Window, owner::Owner, record::Record, unit::WindowQuery,
+    diff::Diff,
+    hash::HashMap,
+    merge::{Window, next_page},
+    owner::Owner,
+    record::Record,
+    unit::WindowQuery,
 };
 
 /// The documents and the log of one owner.
@@ -79,12 +84,23 @@ impl Space {
         let ticks = query.ids.iter().filter_map(tick).copied();
         let start = ticks.min().map_or(query.since, |tick| tick.min(query.since));
         let log = self.log(query.log);
-        let first = log.partition_point(|entry| entry.logical_clock < start);
-        let entries = log.get(first..).unwrap_or_default().iter();
+        let from = |tick| log.get(log.partition_point(|entry| entry.logical_clock < tick)..);
+        let clock = self.clock(query.log);
+        let entries = from(start).unwrap_or_default();
+        let next = query.limit.and_then(|limit| next_page(entries, limit));
+        let entries =
+            entries.iter().take_while(|entry| next.is_none_or(|n| entry.logical_clock < n));
+        let is_before = |entry: &&Diff| entry.logical_clock < query.since;
+        let has = |head: &str| {
+            let before = from(query.since.saturating_sub(1)).unwrap_or_default().iter();
+            before.take_while(is_before).any(|entry| entry.id == head)
+        };
         let exists = |(model, id): &(&str, &str)| self.document(model, id).is_some();
         Window {
-            clock: self.clock(query.log),
+            clock: next.unwrap_or(clock),
             start,
+            more: next.map(|_| clock),
+            has_head: query.head.is_some_and(has),
             entries: entries.map(|entry| with_owner(owner, entry)).collect(),
             existing: query.objects.iter().map(exists).collect(),
             ..Window::default()

@@ -52,7 +52,7 @@ use self::{
     settle::Logged,
     time::{Millis, Tick},
 };
-pub(crate) use self::{server::Standing, snapshot::Alive};
+pub(crate) use self::{server::Standing, snapshot::Alive, window::next_page};
 use crate::{diff::Operation, error::DatabaseError, hash::HashMap};
 
 /// The time on the server, and how far past it a device's clock may be, in milliseconds.

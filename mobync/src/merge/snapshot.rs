@@ -40,13 +40,18 @@ const MOST_CHANGES: usize = 1_000;
 #[derive(Debug, Default)]
 pub struct Snapshot {
     clock: i64,
-    lives: HashMap<Box<str>, Lives>,
+    models: HashMap<Box<str>, Model>,
     /// An object was there before there was a log, so that the log does not have all of it.
     has_older: bool,
 }
 
-/// The lives that are alive, by the ids of their objects.
-type Lives = HashMap<Box<str>, Life>;
+#[derive(Debug, Default)]
+struct Model {
+    /// Those that are alive, by the ids of their objects.
+    lives: HashMap<Box<str>, Life>,
+    /// Tick, time and id of the last entry.
+    last: (i64, i64, String),
+}
 
 #[derive(Debug)]
 struct Life {
@@ -129,10 +134,13 @@ impl Snapshot {
     }
 
     fn fold(&mut self, entry: LogEntry<'_>) -> Result<(), serde_json::Error> {
-        let lives = match self.lives.get_mut(entry.model) {
-            Some(lives) => lives,
-            None => self.lives.entry(entry.model.into()).or_default(),
+        let model = match self.models.get_mut(entry.model) {
+            Some(model) => model,
+            None => self.models.entry(entry.model.into()).or_default(),
         };
+        let Model { lives, last: (tick, at, id) } = model;
+        (*tick, *at) = (entry.logical_clock, entry.utc_timestamp);
+        entry.id.clone_into(id);
         match entry.operation {
             Operation::Create => match lives.entry(object_in(entry.json_data)?.into()) {
                 Slot::Occupied(mut life) => life.get_mut().is_apart = true,
@@ -172,8 +180,8 @@ impl Snapshot {
             return Ok(None);
         }
         let mut alive: Vec<(&str, &mut Life)> = Vec::new();
-        for (model, lives) in &mut self.lives {
-            alive.extend(lives.values_mut().map(|life| (&**model, life)));
+        for (name, model) in &mut self.models {
+            alive.extend(model.lives.values_mut().map(|life| (&**name, life)));
         }
         // In the order in which they began, they also lie in memory one behind another.
         alive.sort_unstable_by(|(_, left), (_, right)| left.order().cmp(&right.order()));
@@ -208,7 +216,7 @@ impl Snapshot {
         model: &str,
         id: &str,
     ) -> Result<Option<Alive<'_>>, DatabaseError> {
-        let life = self.lives.get_mut(model).and_then(|lives| lives.get_mut(id));
+        let life = self.models.get_mut(model).and_then(|model| model.lives.get_mut(id));
         let Some(life) = life else { return Ok(None) };
         life.settle(&[]).map_err(|cause| broken(&life.id, &cause))?;
         Ok(Some(Alive { json_data: &life.json_data, is_older: life.is_older }))
@@ -216,12 +224,19 @@ impl Snapshot {
 
     /// The ids of the model's objects that are alive.
     pub(crate) fn ids(&self, model: &str) -> impl Iterator<Item = &str> {
-        self.lives.get(model).into_iter().flat_map(Lives::keys).map(|id| &**id)
+        self.models.get(model).into_iter().flat_map(|model| model.lives.keys()).map(|id| &**id)
     }
 
     /// The models of which the log has an entry.
     pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
-        self.lives.keys().map(|model| &**model)
+        self.models.keys().map(|model| &**model)
+    }
+
+    /// The id of the last entry, but for those of the log's own model, if it has the last tick.
+    pub(crate) fn head(&self, log: &str) -> Option<&str> {
+        let others = self.models.iter().filter(|(name, _)| &***name != log);
+        let last = others.map(|(_, model)| &model.last).max()?;
+        (last.0.checked_add(1) == Some(self.clock)).then_some(&*last.2)
     }
 }
 

@@ -393,8 +393,8 @@ impl Dialect for Postgres {
         Some(format!("SELECT {} FROM {rows}", record::record(&part)))
     }
 
-    fn entries(log: &Model, start: &str) -> String {
-        log::entries(log, start)
+    fn entries(log: &Model, ticks: &str) -> String {
+        log::entries(log, ticks)
     }
 
     fn read_entries(

@@ -15,14 +15,14 @@ use crate::{
     sql::{Arg, ENTRY, LogRow, Model, null_in_log},
 };
 
-pub(super) fn entries(log: &Model, start: &str) -> String {
+pub(super) fn entries(log: &Model, ticks: &str) -> String {
     // PostgreSQL estimates a higher cost for a plan with known parameters (without a limit) than
     // for a generic plan. So it keeps the generic plan, which has the right index because of the
     // order.
     format!(
         "SELECT CAST({ENTRY} AS BIGINT) AS kind, t.id, t.logical_clock, t.utc_timestamp, t.type, \
          t.model, t.json_data FROM {table} AS t \
-         WHERE {owned}t.logical_clock >= {start} ORDER BY t.logical_clock LIMIT $3",
+         WHERE {owned}{ticks} ORDER BY t.logical_clock LIMIT $3",
         table = log.table,
         owned = log.owned()
     )

@@ -387,7 +387,7 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
 
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
     /// the window.
-    fn entries(log: &Model, start: &str) -> String;
+    fn entries(log: &Model, ticks: &str) -> String;
 
     /// Reads the entries of a row of the window.
     ///

@@ -191,7 +191,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
     }
 
     async fn clock(&mut self, owner: &Owner, _: &str) -> Result<i64, DatabaseError> {
-        let query = WindowQuery { log: "", since: i64::MAX, ids: &[], objects: &[] };
+        let query = WindowQuery::since("", i64::MAX);
         let schema = Arc::clone(&self.schema);
         Ok(self.look(&schema, owner, query).await?.clock)
     }

@@ -10,6 +10,8 @@ pub(crate) const ENTRY: i64 = 0;
 const LAST: i64 = 1;
 const OBJECT: i64 = 2;
 const MARKED: i64 = 3;
+const HEAD: i64 = 4;
+const PAGE: i64 = 5;
 
 /// The requested objects, by model, without those that cannot exist as rows.
 type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
@@ -63,14 +65,33 @@ impl<'q> Statement<'q> {
                  FROM {known}), $2)"
             );
         }
+        let (mut with, mut ticks) = (String::new(), format!("t.logical_clock >= {start}"));
+        if let Some(limit) = query.limit {
+            args.push(Arg::Integer(i64::try_from(limit).unwrap_or(i64::MAX)));
+            with = page(log, args.len());
+            ticks += " AND t.logical_clock <= coalesce((SELECT next - 1 FROM page), $3)";
+        }
         let mut sql = format!(
-            "SELECT * FROM ({entries}) AS entries \
+            "{with}SELECT * FROM ({entries}) AS entries \
              UNION ALL SELECT * FROM (SELECT CAST({LAST} AS BIGINT), CAST(NULL AS TEXT), \
              t.logical_clock, CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
              CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
              ORDER BY t.logical_clock DESC LIMIT 1) AS last",
-            entries = D::entries(log, &start)
+            entries = D::entries(log, &ticks)
         );
+        if query.limit.is_some() {
+            sql += &format!(" UNION ALL SELECT {PAGE}, NULL, next, 0, NULL, NULL, NULL FROM page");
+        }
+        if let Some(head) = query.head.filter(|head| log.can_have(head)) {
+            args.push(Arg::Text(head));
+            // By the key: a tick may have many entries.
+            sql += &format!(
+                " UNION ALL SELECT {HEAD}, NULL, 0, 0, NULL, NULL, NULL FROM {table} AS t \
+                 WHERE {owned}{id} = ${head} AND +t.logical_clock = $2 - 1",
+                id = log.id.exact(),
+                head = args.len()
+            );
+        }
         if schema.captured().next().is_some() {
             sql += &format!(" UNION ALL {}", marked::<D>(log));
         }
@@ -95,7 +116,7 @@ impl<'q> Statement<'q> {
         let unknown_models = unknown_models.into_iter().map(str::to_owned).collect();
         let mut window = Window { start: query.since, unknown_models, ..Window::default() };
         let models: Vec<&str> = objects.keys().copied().collect();
-        let mut found = HashSet::new();
+        let (mut found, mut next) = (HashSet::new(), None);
         for row in rows {
             match row {
                 (LAST, _, tick, ..) => window.clock = tick.saturating_add(1),
@@ -109,13 +130,30 @@ impl<'q> Statement<'q> {
                     found.extend(models.get(place).map(|model| (*model, id)));
                 }
                 (MARKED, ..) => window.marked = true,
+                (HEAD, ..) => window.has_head = true,
+                (PAGE, _, tick, ..) => next = Some(tick),
                 _ => return Err(null_in_log()),
             }
+        }
+        if let Some(next) = next {
+            window.more = Some(window.clock);
+            window.clock = next;
         }
         let exists = |(model, id): &(&'q str, &'q str)| found.contains(&(*model, (*id).to_owned()));
         window.existing = query.objects.iter().map(exists).collect();
         Ok(window)
     }
+}
+
+/// The tick of the first entry behind a page, as `next`, which only the index tells: that of the first entry
+/// behind as many as the parameter says, unless these have one tick, whose end it is then.
+fn page(log: &Model, limit: usize) -> String {
+    let select = format!("SELECT t.logical_clock FROM {} AS t WHERE {}", log.table, log.owned());
+    let from = format!("{select}t.logical_clock >= (SELECT $2) ORDER BY t.logical_clock LIMIT 1");
+    format!(
+        "WITH page (next) AS ({select}t.logical_clock >= ({from} OFFSET ${limit}) \
+         AND t.logical_clock > ({from}) ORDER BY t.logical_clock LIMIT 1) "
+    )
 }
 
 /// A select of one row if the owner `$1` has marks.

@@ -360,8 +360,8 @@ impl Dialect for Sqlite {
         None
     }
 
-    fn entries(log: &Model, start: &str) -> String {
-        ticks::select(log, start)
+    fn entries(log: &Model, ticks: &str) -> String {
+        ticks::select(log, ticks)
     }
 
     fn read_entries(
@@ -434,7 +434,7 @@ impl Dialect for Sqlite {
         log: &Model,
         owner: &Owner,
     ) -> Result<Snapshot, sqlx::Error> {
-        let sql = AssertSqlSafe(ticks::select(log, "0"));
+        let sql = AssertSqlSafe(ticks::select(log, "t.logical_clock >= 0"));
         let mut ticks = sqlx::query(sql).bind(owner.as_str().to_owned()).fetch(connection);
         let mut snapshot = Snapshot::default();
         while let Some(row) = ticks.try_next().await? {

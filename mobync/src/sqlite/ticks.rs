@@ -13,15 +13,15 @@ use crate::{
 /// Separates the JSON texts of a tick, because none contains this character.
 const SEPARATOR: char = '\u{1e}';
 
-/// A select of the owner's entries from a tick on: rows of the window. In place of the id they have an
-/// array with the other columns of a tick's entries.
-pub(super) fn select(log: &Model, start: &str) -> String {
+/// A select of the owner's entries whose ticks meet a condition: rows of the window. In place of the id they
+/// have an array with the other columns of a tick's entries.
+pub(super) fn select(log: &Model, ticks: &str) -> String {
     format!(
         "SELECT {ENTRY} AS kind, \
          json_group_array(json_array(t.id, t.utc_timestamp, t.type, t.model)) AS id, \
          t.logical_clock, 0 AS utc_timestamp, NULL AS type, NULL AS model, \
          group_concat(t.json_data, char({separator})) AS json_data FROM {table} AS t \
-         WHERE {owned}t.logical_clock >= {start} GROUP BY t.logical_clock",
+         WHERE {owned}{ticks} GROUP BY t.logical_clock",
         separator = u32::from(SEPARATOR),
         table = log.table,
         owned = log.owned()

@@ -16,7 +16,7 @@ pub(super) async fn read_window<U: UnitOfWork>(
     owner: &Owner,
     query: WindowQuery<'_>,
 ) -> Result<Window, DatabaseError> {
-    let WindowQuery { log, since, ids, objects } = query;
+    let WindowQuery { log, since, ids, objects, head, limit } = query;
     let mut start = since;
     if !ids.is_empty() {
         let known = [ReadFilter::any_of("id", ids.iter().copied())];
@@ -24,15 +24,16 @@ pub(super) async fn read_window<U: UnitOfWork>(
             start = start.min(entry.logical_clock);
         }
     }
-    let from_start = [ReadFilter::greater_or_equal("logical_clock", start)];
-    let entries = read_log(unit, owner, log, &from_start).await?;
-    let clock = match entries.iter().map(|entry| entry.logical_clock).max() {
-        Some(last) => last.saturating_add(1),
-        None if has_tick(unit, owner, log, start.saturating_sub(1)).await? => start,
-        None => 0,
+    let mut window = match limit {
+        Some(limit) => read_page(unit, owner, log, start, limit).await?,
+        None => read_all(unit, owner, log, start).await?,
     };
-
-    let mut window = Window { clock, start, entries, ..Window::default() };
+    window.start = start;
+    if let Some(head) = head {
+        let tick = ReadFilter::equal("logical_clock", since.saturating_sub(1));
+        let filters = [ReadFilter::equal("id", head), tick];
+        window.has_head = !unit.read(owner, log, &filters).await?.is_empty();
+    }
     let mut ids_of: HashMap<&str, Vec<&str>> = HashMap::new();
     for (model, id) in objects {
         ids_of.entry(model).or_default().push(id);
@@ -52,6 +53,47 @@ pub(super) async fn read_window<U: UnitOfWork>(
     }
     let exists = |(model, id): &(&str, &str)| found.get(model).is_some_and(|ids| ids.contains(*id));
     window.existing = objects.iter().map(exists).collect();
+    Ok(window)
+}
+
+async fn read_all<U: UnitOfWork>(
+    unit: &mut U,
+    owner: &Owner,
+    log: &str,
+    start: i64,
+) -> Result<Window, DatabaseError> {
+    let from_start = [ReadFilter::greater_or_equal("logical_clock", start)];
+    let entries = read_log(unit, owner, log, &from_start).await?;
+    let clock = match entries.iter().map(|entry| entry.logical_clock).max() {
+        Some(last) => last.saturating_add(1),
+        None if has_tick(unit, owner, log, start.saturating_sub(1)).await? => start,
+        None => 0,
+    };
+    Ok(Window { clock, entries, ..Window::default() })
+}
+
+/// *Bounded*: reads ever longer ranges of ticks, until there are more entries than a page has, and those of
+/// another tick than the first.
+async fn read_page<U: UnitOfWork>(
+    unit: &mut U,
+    owner: &Owner,
+    log: &str,
+    start: i64,
+    limit: u64,
+) -> Result<Window, DatabaseError> {
+    let clock = unit.clock(owner, log).await?;
+    let mut window = Window { clock, ..Window::default() };
+    let (mut from, mut length) = (start, 1);
+    while from < clock && window.more.is_none() {
+        let to = from.saturating_add(length).min(clock);
+        let ticks = [
+            ReadFilter::greater_or_equal("logical_clock", from),
+            ReadFilter::less("logical_clock", to),
+        ];
+        window.entries.extend(read_log(unit, owner, log, &ticks).await?);
+        window.cut(limit);
+        (from, length) = (to, length.saturating_mul(2));
+    }
     Ok(window)
 }
 
@@ -81,8 +123,7 @@ pub(super) async fn fold_log<U: UnitOfWork>(
     owner: &Owner,
     log: &str,
 ) -> Result<Snapshot, DatabaseError> {
-    let query = WindowQuery { log, since: 0, ids: &[], objects: &[] };
-    let Window { entries, .. } = unit.window(owner, query).await?;
+    let Window { entries, .. } = unit.window(owner, WindowQuery::since(log, 0)).await?;
     let mut snapshot = Snapshot::default();
     snapshot.follow_all(entries.iter().map(Into::into))?;
     Ok(snapshot)

@@ -41,8 +41,7 @@ pub(super) async fn read_entries_of<U: UnitOfWork>(
     log: &str,
     objects: &[(&str, &str)],
 ) -> Result<Vec<Diff>, DatabaseError> {
-    let query = WindowQuery { log, since: 0, ids: &[], objects: &[] };
-    let mut entries = unit.window(owner, query).await?.entries;
+    let mut entries = unit.window(owner, WindowQuery::since(log, 0)).await?.entries;
     let objects: HashSet<(&str, &str)> = objects.iter().copied().collect();
     entries.retain(|entry| {
         let id = object_in(&entry.json_data);

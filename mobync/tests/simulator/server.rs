@@ -295,7 +295,7 @@ impl<D: Place> Server<D> {
     /// The log, read from below all faults.
     async fn log(&self, owner: usize) -> Result<Vec<Entry>, Failure> {
         let owner = &self.owners[owner].0;
-        let query = WindowQuery { log: "diffs", since: 0, ids: &[], objects: &[] };
+        let query = WindowQuery::since("diffs", 0);
         let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;
         let mut entries = unit.window(owner, query).await.map_err(Failure::of)?.entries;
         entries.sort_by(|left, right| left.order().cmp(&right.order()));

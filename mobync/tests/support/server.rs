@@ -45,7 +45,7 @@ impl<D: Database, R: Rules> Server<D, R> {
     /// The log in its order.
     pub async fn log(&self) -> Vec<Diff> {
         let mut unit = self.mobync.database().open(&ada(), Access::Read).await.unwrap();
-        let query = WindowQuery { log: "diffs", since: 0, ids: &[], objects: &[] };
+        let query = WindowQuery::since("diffs", 0);
         let mut entries = unit.window(&ada(), query).await.unwrap().entries;
         entries.sort_by(|left, right| left.order().cmp(&right.order()));
         entries

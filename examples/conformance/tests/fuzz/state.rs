@@ -32,7 +32,7 @@ pub async fn state(database: &Renewable) -> State {
     for owner in owners {
         let mut unit = database.open(&owner, Access::Read).await.unwrap();
         let clock = unit.clock(&owner, "diffs").await.unwrap();
-        let query = WindowQuery { log: "diffs", since: 0, ids: &[], objects: &[] };
+        let query = WindowQuery::since("diffs", 0);
         let log = unit.window(&owner, query).await.unwrap().entries;
         let rows = MODELS.iter().map(|(model, _)| (*model, database.records(&owner, model)));
         let kept = Kept { clock, log, rows: rows.collect() };

@@ -210,6 +210,13 @@ impl UnitOfWork for CapturedUnit {
             mark.key.0 == self.owner.as_str() && !self.taken.contains(seq)
         };
         let mut window = Window { clock, start, entries, ..Window::default() };
+        if let Some(limit) = query.limit {
+            window.cut(limit);
+        }
+        let mut log = self.log(&state).into_iter();
+        let before = query.since - 1;
+        window.has_head =
+            log.any(|entry| Some(&*entry.id) == query.head && entry.logical_clock == before);
         window.existing = query.objects.iter().map(exists).collect();
         window.marked = state.marks.iter().any(is_marked);
         let unknown = query.objects.iter().filter(|(model, _)| !MODELS.contains(model));
