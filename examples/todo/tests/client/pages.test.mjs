@@ -333,3 +333,54 @@ test("two tabs show the same progress, and one of them fetches", async () => {
   await until(() => left.status.progress === null && right.status.progress === null, "both are there");
   await Promise.all([left.close(), right.close()]);
 });
+
+test("an object that is created here is not taken away by the end of one from the past", async () => {
+  const network = new Network();
+  const phone = await device(network, { isNew: true });
+  await phone.create("tasks", { id: "theme", name: "dark" });
+  await phone.create("tasks", { id: "font", name: "large" });
+  network.then(
+    page(3, 9, [back("create", "theme", { name: "light" }, 900), back("create", "font", { name: "old" }, 900)]),
+    page(6, 9, [back("delete", "theme"), back("update", "font", { done: true }, 900)]),
+    ok(9, [back("update", "font", { name: "tiny" }, 100)]),
+    ok(10),
+  );
+  assert.equal((await phone.sync()).state, "saved");
+  assert.deepEqual(network.requests[3].diffs.map(line), ['create theme {"name":"dark"}']);
+  assert.deepEqual(await phone.read("tasks"), [
+    { id: "font", name: "tiny", done: true },
+    { id: "theme", name: "dark", done: false },
+  ]);
+});
+
+test("what was deleted by others while the device was away takes its changes along, also if it is there again", async () => {
+  const network = new Network().then(ok(3, [back("create", "t1"), back("create", "t2", { name: "Tea" })]));
+  const phone = await device(network);
+  await phone.sync();
+  await phone.update("tasks", "t1", { name: "Mine" });
+  await phone.update("tasks", "t2", { name: "Mine" });
+  phone.clock.now += 1000 * HOUR;
+  network.then(
+    page(5, 9, [back("delete", "t1"), back("delete", "t2")]),
+    page(7, 9, [back("create", "t2", { name: "New" }, 100)]),
+    ok(9, [back("delete", "t2"), back("create", "t2", { name: "Newest" }, 100)]),
+  );
+  assert.equal((await phone.sync()).state, "saved");
+  assert.deepEqual(await phone.read("tasks"), [{ id: "t2", name: "Newest", done: false }]);
+});
+
+test("what is held is still there after a restart, and nothing of it stays", async () => {
+  const store = memoryStore();
+  const network = new Network().then(page(3, 9, [back("create", "t1", { name: "Theirs", due: "soon" }, 900)]), lost);
+  const before = await device(network, { isNew: true, store });
+  await before.create("tasks", { id: "t1", name: "Mine" });
+  await before.sync();
+  assert.equal((await before.read("tasks", "t1")).name, "Mine");
+  await before.close();
+  const after = await device(network, { store });
+  network.then(ok(9));
+  assert.equal((await after.sync()).state, "saved");
+  assert.deepEqual(await after.read("tasks"), [{ id: "t1", name: "Theirs", due: "soon", done: false }]);
+  const keys = (await store.read((tx) => tx.all("meta"))).map(({ key }) => key);
+  assert.deepEqual(keys, ["state"]);
+});

@@ -4,6 +4,7 @@ import { empty } from "./anew.js";
 import { keepRefused } from "./aside.js";
 import { Changes } from "./changes.js";
 import { fold } from "./diffs.js";
+import { hold, release } from "./holding.js";
 import { keepOverridden } from "./overridden.js";
 import { settle } from "./settling.js";
 import { baseOf, dropBase, keepBase, stateOf } from "./state.js";
@@ -45,15 +46,16 @@ export async function apply(tx, options, models, { asked, sent, answer, token })
   for (const entry of sent) {
     if (!refusedIds.has(entry.diff.id)) await advance(tx, options, entry.diff, entry.id);
   }
+  const { logical_clock: clock, more: goal = clock } = answer;
   for (const diff of answer.diffs) {
     models.add(diff.model);
-    await applyDiff(tx, options, diff);
+    await applyDiff(tx, options, diff, state.clock < state.goal || clock < goal);
   }
+  for (const diff of clock < goal ? [] : await release(tx)) await applyDiff(tx, options, diff);
   for (const { model, id } of sent) {
     if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
   }
 
-  const { logical_clock: clock, more: goal = clock } = answer;
   const now = {
     clock,
     goal,
@@ -77,12 +79,13 @@ export async function apply(tx, options, models, { asked, sent, answer, token })
   return goal > clock || (await tx.count("pending")) > 0;
 }
 
-/** @param {Tx} tx @param {any} options @param {Diff} diff */
-async function applyDiff(tx, options, diff) {
+/** @param {Tx} tx @param {any} options @param {Diff} diff @param {boolean} [isPage]  and may have to wait */
+async function applyDiff(tx, options, diff, isPage = false) {
   const { model } = diff;
   const { id } = JSON.parse(diff.json_data);
   /** @type {Pending[]} */
   const left = await tx.all("pending", model, id);
+  if (isPage && (await hold(tx, diff, id, left.length > 0))) return advance(tx, options, diff, id);
   const before = (await tx.get("objects", [model, id]))?.row;
   const after = settle(before, left, diff, options.models[model]);
   if (after.row) await tx.put("objects", { model, id, row: after.row });
