@@ -3,6 +3,7 @@
 
 mod any;
 mod change;
+mod checksum;
 #[cfg(feature = "client")]
 pub mod client;
 mod database;

@@ -326,10 +326,17 @@ pub trait UnitOfWork: Send + Sized {
         same(written, held)
     }
 
-    /// The column's default, as JSON text, if that is a constant other than null. Provided: none.
+    /// The model's columns whose default is a constant other than null, each with that as JSON text.
+    /// Provided: none.
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
+        let _ = model;
+        Vec::new()
+    }
+
+    /// The column's default as of [`defaults`](Self::defaults). Provided: looks it up there.
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
-        let _ = (model, field);
-        None
+        let defaults = self.defaults(model).into_iter();
+        defaults.filter(|(name, _)| *name == field).map(|(_, json)| json).next()
     }
 
     /// Less for a model whose rows are referred to by those of another one. Provided: 0.

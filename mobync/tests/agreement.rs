@@ -6,8 +6,8 @@ mod support;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use mobync::{Diff, Operation};
-use oracle::{Change, Entry, Fields, Kind, Oracle};
+use mobync::{Diff, Operation, Overridden, OverriddenField};
+use oracle::{Change, Entry, Fields, Kind, Lost, Oracle};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use support::{Sent, T0, pure::PureServer};
@@ -49,6 +49,24 @@ fn by_object(entries: Vec<Entry>) -> BTreeMap<String, Vec<Entry>> {
         objects.entry(entry.object.clone()).or_default().push(entry);
     }
     objects
+}
+
+type Line = (String, String, Value, Option<Value>, String);
+
+fn lost(overridden: &[Overridden]) -> Vec<Line> {
+    let of_diff = |diff: &Overridden| {
+        let diff_id = diff.diff_id.clone();
+        let line = move |(name, it): (&String, &OverriddenField)| {
+            (diff_id.clone(), name.clone(), it.sent.clone(), it.stands.clone(), it.by.clone())
+        };
+        diff.fields.iter().map(line).collect::<Vec<_>>()
+    };
+    overridden.iter().flat_map(of_diff).collect()
+}
+
+fn lost_of_text(lost: Vec<Lost>) -> Vec<Line> {
+    let line = |it: Lost| (it.diff_id, it.field, it.sent, it.stands, it.by.unwrap());
+    lost.into_iter().map(line).collect()
 }
 
 fn is_refused(id: &str) -> bool {
@@ -113,6 +131,17 @@ proptest! {
             prop_assert_eq!(sorted(log), sorted(oracle.log().iter().cloned()));
             let refused: Vec<String> = expected.refused.into_iter().map(|(id, _)| id).collect();
             prop_assert_eq!(answer.refused, refused);
+
+            for it in &expected.overridden {
+                // *Heard*: what stands is what goes back.
+                let of_object = |diff: &&Diff| entry(diff).key() == it.key;
+                let mut back = answer.diffs.iter().filter(of_object).map(entry);
+                prop_assert!(match &it.stands {
+                    Some(stands) => back.any(|back| back.fields.get(&it.field) == Some(stands)),
+                    None => back.any(|back| back.kind == Kind::Delete),
+                });
+            }
+            prop_assert_eq!(lost(&answer.overridden), lost_of_text(expected.overridden));
 
             let mut back = by_object(answer.diffs.iter().map(entry).collect());
             let expected = by_object(expected.entries);

@@ -94,6 +94,7 @@ trait Works: Send {
     fn will(&self, model: &str) -> Will;
     fn keeps(&self, write: &Write<'_>) -> bool;
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool;
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)>;
     fn default_of(&self, model: &str, field: &str) -> Option<&str>;
     fn rank(&self, model: &str) -> usize;
     fn parents(&self, model: &str) -> Vec<&str>;
@@ -249,6 +250,10 @@ impl<U: UnitOfWork> Works for U {
 
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
         UnitOfWork::same(self, model, field, written, held)
+    }
+
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
+        UnitOfWork::defaults(self, model)
     }
 
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
@@ -425,6 +430,10 @@ impl UnitOfWork for AnyUnit {
 
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
         self.0.same(model, field, written, held)
+    }
+
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
+        self.0.defaults(model)
     }
 
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {

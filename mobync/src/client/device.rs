@@ -62,6 +62,7 @@ pub struct Device<S> {
     events: broadcast::Sender<Changes>,
     occasions: watch::Sender<Occasions>,
     most_change_bytes: usize,
+    folds: bool,
     /// Locked from the beginning of a step until its event is sent, so that events have the order of
     /// steps.
     turn: Arc<Mutex<()>>,
@@ -84,6 +85,7 @@ impl<S> Clone for Device<S> {
             events: self.events.clone(),
             occasions: self.occasions.clone(),
             most_change_bytes: self.most_change_bytes,
+            folds: self.folds,
             turn: Arc::clone(&self.turn),
         }
     }
@@ -98,6 +100,7 @@ impl<S: LocalStore> Device<S> {
             events: broadcast::channel(EVENTS).0,
             occasions: watch::Sender::default(),
             most_change_bytes: MOST_CHANGE_BYTES,
+            folds: true,
             turn: Arc::default(),
         }
     }
@@ -114,6 +117,16 @@ impl<S: LocalStore> Device<S> {
     #[must_use]
     pub fn most_change_bytes(self, most: usize) -> Self {
         Self { most_change_bytes: most, ..self }
+    }
+
+    /// Whether an update takes the fields that it writes out of the unsent updates of the same object right
+    /// before it, so that a text that is saved 400 times is sent once. The default is `true`.
+    ///
+    /// Switch it off if a rule or constraint of the server depends on the steps in between, or if the
+    /// application [withdraws](Self::withdraw) single changes.
+    #[must_use]
+    pub fn folding(self, folds: bool) -> Self {
+        Self { folds, ..self }
     }
 
     /// The store.
@@ -227,7 +240,7 @@ impl<S: LocalStore> Device<S> {
         let _turn = self.turn.lock().await;
         let mut unit = self.store.begin(Access::Write).await?;
         let most = self.most_change_bytes;
-        let seen = change::record(&mut unit, changes, self.time.now(), most).await?;
+        let seen = change::record(&mut unit, changes, self.time.now(), most, self.folds).await?;
         unit.commit().await?;
         self.tell(seen);
         self.changed();
@@ -386,7 +399,8 @@ impl<S: LocalStore> Device<S> {
         let mut unit = self.store.begin(Access::Write).await?;
         change::dismiss(&mut unit, diff_id).await?;
         let most = self.most_change_bytes;
-        let seen = change::record(&mut unit, vec![mended], self.time.now(), most).await?;
+        let seen =
+            change::record(&mut unit, vec![mended], self.time.now(), most, self.folds).await?;
         unit.commit().await?;
         self.tell(seen);
         self.changed();

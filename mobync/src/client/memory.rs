@@ -96,6 +96,10 @@ impl LocalUnit for MemoryStoreUnit {
         Ok(self.tables.pending.values().take(most).cloned().collect())
     }
 
+    async fn last_pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
+        Ok(self.tables.pending.values().rev().take(most).cloned().collect())
+    }
+
     async fn set_pending(&mut self, pending: &Pending) -> Result<(), StoreError> {
         self.tables.pending.insert(pending.seq, pending.clone());
         Ok(())

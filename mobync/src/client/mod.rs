@@ -20,6 +20,7 @@ mod device;
 mod driver;
 mod error;
 mod failure;
+mod folding;
 #[cfg(feature = "client-http")]
 mod http;
 mod memory;

@@ -40,6 +40,15 @@ impl Decoded {
         (self.diff.model.clone(), self.record.id().to_owned())
     }
 
+    /// The names of its fields.
+    pub(super) fn fields(&self) -> impl Iterator<Item = &str> {
+        self.record.fields().keys().map(String::as_str)
+    }
+
+    pub(super) fn into_record(self) -> Record {
+        self.record
+    }
+
     /// Does the change to a record. A create replaces one that is there.
     pub(super) fn apply(&self, record: &mut Option<Record>) {
         match (self.diff.operation, record) {

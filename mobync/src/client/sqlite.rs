@@ -165,15 +165,14 @@ impl LocalUnit for SqliteUnit {
     async fn pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
         let read = sqlx::query("SELECT seq, sent, diff FROM mobync_pending ORDER BY seq LIMIT ?")
             .bind(i64::try_from(most).unwrap_or(i64::MAX));
-        let rows = self.lent.run(read).await?;
-        let pending = |row: &SqliteRow| {
-            Ok(Pending {
-                seq: row.try_get(0).map_err(StoreError::new)?,
-                sent: row.try_get(1).map_err(StoreError::new)?,
-                diff: from_json(&text(row, 2)?)?,
-            })
-        };
-        rows.iter().map(pending).collect()
+        self.lent.run(read).await?.iter().map(pending).collect()
+    }
+
+    async fn last_pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
+        let read =
+            sqlx::query("SELECT seq, sent, diff FROM mobync_pending ORDER BY seq DESC LIMIT ?")
+                .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        self.lent.run(read).await?.iter().map(pending).collect()
     }
 
     async fn set_pending(&mut self, pending: &Pending) -> Result<(), StoreError> {
@@ -212,6 +211,14 @@ impl LocalUnit for SqliteUnit {
     async fn commit(self) -> Result<(), StoreError> {
         self.lent.commit().await
     }
+}
+
+fn pending(row: &SqliteRow) -> Result<Pending, StoreError> {
+    Ok(Pending {
+        seq: row.try_get(0).map_err(StoreError::new)?,
+        sent: row.try_get(1).map_err(StoreError::new)?,
+        diff: from_json(&text(row, 2)?)?,
+    })
 }
 
 fn located(row: &SqliteRow) -> Result<Located, StoreError> {

@@ -64,6 +64,17 @@ pub trait LocalUnit: Send {
         most: usize,
     ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
+    /// The last pending diffs, the newest first, at most that many. Provided: reads all of them.
+    fn last_pending(
+        &mut self,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send {
+        async move {
+            let pending = self.pending(usize::MAX).await?;
+            Ok(pending.into_iter().rev().take(most).collect())
+        }
+    }
+
     /// Stores a pending diff, and replaces the one with that `seq`, if there is one.
     fn set_pending(
         &mut self,

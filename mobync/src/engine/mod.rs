@@ -3,6 +3,7 @@
 mod asked;
 mod attempt;
 mod backend;
+mod check;
 mod drain;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod join;
@@ -37,6 +38,7 @@ pub(crate) use self::settings::Time;
 use self::{
     asked::Asked,
     attempt::{Attempt, Attempted, Source},
+    check::{Check, Checked},
     drain::drain,
     learned::Learned,
     patience::Patience,
@@ -339,6 +341,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         let turn = self.turn(owner, access).await?;
         let mut learned = Learned::default();
         let mut patience = self.patience();
+        let mut check = Check::default();
         loop {
             let attempt = async {
                 phase.wait();
@@ -357,7 +360,14 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                 attempt.run(unit).await
             };
             match attempt.await {
-                Ok(Attempted::Answered(answer)) => {
+                Ok(Attempted::Answered(mut answer)) => {
+                    if asked.check && request.is_empty() && answer.more.is_none() {
+                        match self.check(owner, &mut check, answer.logical_clock).await? {
+                            Checked::Sums(sums) => answer.check = Some(sums),
+                            Checked::Again => continue,
+                            Checked::Unstable => {}
+                        }
+                    }
                     // Nothing is awaited between the commit and this: who is told of a sync hears of it.
                     self.live.announce(owner, answer.more.unwrap_or(answer.logical_clock));
                     return Ok(answer);

@@ -381,6 +381,9 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             let default_of = |model: &str, field: &str| unit.default_of(model, field);
             merge.finish(attempt.owner, &rows, default_of, mint)
         };
+        let reports = attempt.asked.report && !attempt.request.is_empty();
+        let is_refused = |place| refused.contains_key(&place);
+        let overridden = if reports { merge.overridden(is_refused) } else { Vec::new() };
         for entries in merge.log(attempt.owner, MOST_AT_ONCE) {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
             appended.await.map_err(Error::of_database)?;
@@ -399,7 +402,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         }
 
         super::record(known, new - idle - refused.len(), idle, refused.len(), diffs.len());
-        let mut answer = SyncResponse::new(clock, diffs);
+        let mut answer = SyncResponse { overridden, ..SyncResponse::new(clock, diffs) };
         if idle > 0 {
             answer.message = format!(
                 "{idle} of {new} changes had no effect, because their object is not there."

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    collections::BTreeMap,
+    collections::{BTreeMap, HashSet},
     sync::{Arc, OnceLock},
 };
 
@@ -12,7 +12,7 @@ use super::{
     entry::Fields,
     time::{Millis, Tick},
 };
-use crate::diff::Diff;
+use crate::{diff::Diff, hash::HashMap};
 
 /// From a create in the log to the next delete.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +98,24 @@ impl<'a> Life<'a> {
             }
             written
         })
+    }
+
+    /// The entries of the window that wrote these fields, in their order.
+    pub(super) fn writers<'m>(
+        &'m self,
+        names: &HashSet<&'m str>,
+    ) -> HashMap<&'m str, Vec<&'m Stamp<'a>>> {
+        let mut writers: HashMap<_, Vec<_>> = HashMap::default();
+        let began = self.began.iter().map(|began| (&self.created, began));
+        let later = self.writes.iter().map(|(fields, writer)| (fields, writer));
+        for (fields, writer) in began.chain(later) {
+            for (name, _) in &**fields {
+                if let Some(name) = names.get(&**name) {
+                    writers.entry(*name).or_default().push(writer);
+                }
+            }
+        }
+        writers
     }
 
     /// The fields that a diff made at `at` takes here: all except those whose current value was written

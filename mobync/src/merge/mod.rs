@@ -14,7 +14,8 @@
 //! 1. [`Merge::new`] replays the window, and then the diffs that the log already knows;
 //! 2. for each of [`steps`](Merge::steps), [`plan`](Merge::plan) says what the diff would do to the
 //!    database, and [`settle`](Merge::settle) hears whether it was refused;
-//! 3. [`finish`](Merge::finish) says what goes back, and [`log`](Merge::log) what is logged.
+//! 3. [`finish`](Merge::finish) says what goes back, [`log`](Merge::log) what is logged, and
+//!    [`overridden`](Merge::overridden) what has lost, for who asks.
 
 mod answer;
 mod arena;
@@ -22,6 +23,7 @@ mod entry;
 mod life;
 mod named;
 mod object;
+mod report;
 mod request;
 mod server;
 mod settle;
@@ -68,6 +70,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Merge<'a> {
     request: &'a Request<'a>,
+    window: &'a Window,
     now: Now,
     /// The clock of the device.
     since: Tick,
@@ -136,6 +139,7 @@ impl<'a> Merge<'a> {
 
         let mut merge = Self {
             request,
+            window,
             now,
             since: Tick(since),
             clock: Tick(window.clock),

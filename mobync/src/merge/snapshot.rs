@@ -222,6 +222,17 @@ impl Snapshot {
         Ok(Some(Alive { json_data: &life.json_data, is_older: life.is_older }))
     }
 
+    /// What is said of each of the model's objects that is alive.
+    pub(crate) fn all(
+        &mut self,
+        model: &str,
+    ) -> impl Iterator<Item = Result<(&str, Alive<'_>), DatabaseError>> {
+        self.lives.get_mut(model).into_iter().flatten().map(|(id, life)| {
+            life.settle(&[]).map_err(|cause| broken(&life.id, &cause))?;
+            Ok((&**id, Alive { json_data: &life.json_data, is_older: life.is_older }))
+        })
+    }
+
     /// The ids of the model's objects that are alive.
     pub(crate) fn ids(&self, model: &str) -> impl Iterator<Item = &str> {
         self.models.get(model).into_iter().flat_map(|model| model.lives.keys()).map(|id| &**id)

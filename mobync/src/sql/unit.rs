@@ -339,6 +339,10 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         same(written, held) || column.is_some_and(|column| column.is_one(written, held))
     }
 
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
+        self.schema.models.get(model).map(Model::defaults).unwrap_or_default()
+    }
+
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
         self.schema.models.get(model)?.default_of(field)
     }

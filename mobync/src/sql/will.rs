@@ -31,12 +31,15 @@ impl Model {
         write.operation() != Operation::Create || self.columns.iter().all(is_told)
     }
 
+    /// The columns whose default is a constant, with that as JSON text.
+    pub(super) fn defaults(&self) -> Vec<(&str, &str)> {
+        let columns = self.columns.iter();
+        columns.filter_map(|column| Some((&*column.name, column.constant()?))).collect()
+    }
+
     /// What a field is, as JSON text, in a row that was made without it; none for null.
     pub(super) fn default_of(&self, field: &str) -> Option<&str> {
-        match &self.column(field)?.default {
-            DefaultValue::Constant(json) => Some(json),
-            DefaultValue::Null | DefaultValue::Own => None,
-        }
+        self.column(field)?.constant()
     }
 
     /// # Errors
@@ -55,6 +58,13 @@ impl Model {
 }
 
 impl Column {
+    fn constant(&self) -> Option<&str> {
+        match &self.default {
+            DefaultValue::Constant(json) => Some(json),
+            DefaultValue::Null | DefaultValue::Own => None,
+        }
+    }
+
     /// Whether a number and the string of its digits, or two of these, are one value.
     pub(super) fn is_one(&self, written: &str, held: &str) -> bool {
         matches!(self.kind, Kind::Integer(_) | Kind::Numeric)

@@ -40,9 +40,40 @@ impl Device {
     }
 
     /// The person changes something: at once in the rows, and pending.
-    pub fn record(&mut self, change: Change) {
+    pub fn record(&mut self, mut change: Change) {
         apply(&mut self.objects, change.key(), change.kind, &change.fields);
+        if change.kind == Kind::Update {
+            self.fold(&mut change);
+        }
         self.pending.push(change);
+    }
+
+    /// "Folding": the unsent updates of the same object at the end of pending lose what this one writes.
+    fn fold(&mut self, change: &mut Change) {
+        let is_foldable = |it: &&Change| {
+            it.kind == Kind::Update && it.key() == change.key() && !self.sent.contains(&it.id)
+        };
+        let many = self.pending.iter().rev().take_while(is_foldable).count();
+        let mut run = self.pending.split_off(self.pending.len() - many);
+        run.push(change.clone());
+        let times = growing(&run);
+        run.pop();
+        let mut has_dropped = false;
+        for (mut it, at) in run.into_iter().zip(&times) {
+            if has_dropped {
+                it.at = *at;
+            }
+            let before = it.fields.len();
+            it.fields.retain(|name, _| !change.fields.contains_key(name));
+            if it.fields.is_empty() && before > 0 {
+                has_dropped = true;
+            } else {
+                self.pending.push(it);
+            }
+        }
+        if has_dropped {
+            change.at = times[many];
+        }
     }
 
     /// The diffs of the next request: the first ones, and all that were in one without an answer.

@@ -1,8 +1,8 @@
 //! One object in one request: sections "How changes merge" to "What goes back" of the protocol.
 
-use super::replay::{Life, alive, lives, open_apart};
-use super::{Change, Entry, Fields, Key, Kind, Reject};
-use std::collections::BTreeSet;
+use super::replay::{self, Life, alive, lives, open_apart};
+use super::{Change, Entry, Fields, Key, Kind, Lost, Reject};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a request brings for one object.
 pub struct Request<'a> {
@@ -16,6 +16,8 @@ pub struct Request<'a> {
     pub drift: i64,
     /// The ids of all the request's diffs, known and new.
     pub ids: &'a BTreeSet<String>,
+    /// The ticks that diffs of the request have in the log, of whatever object.
+    pub own_ticks: BTreeSet<i64>,
     /// The ids of those that are refused.
     pub refused: BTreeSet<String>,
     /// The known diffs of this object, as sent.
@@ -37,6 +39,8 @@ pub struct Merged {
     pub idle: usize,
     /// Id and code of the diffs that the database refused.
     pub rejected: Vec<(String, &'static str)>,
+    /// The values that others have overridden.
+    pub overridden: Vec<Lost>,
 }
 
 /// The object while the request's diffs are done one by one.
@@ -73,7 +77,8 @@ impl Request<'_> {
         let set_off = std::mem::take(&mut work.request.set_off);
         work.log.extend(set_off);
         let back = work.back();
-        Merged { log: work.log, back, idle: work.idle, rejected: work.rejected }
+        let overridden = work.overridden(&new);
+        Merged { log: work.log, back, idle: work.idle, rejected: work.rejected, overridden }
     }
 }
 
@@ -266,6 +271,56 @@ impl<'a> Work<'a> {
             }
         }
         self.returned(Some(life.began), Kind::Create, fields)
+    }
+
+    /// "What others have overridden": `new` are the new diffs in the order in which they took effect.
+    fn overridden(&self, new: &[&Change]) -> Vec<Lost> {
+        let mut diffs = self.request.known.clone();
+        diffs.extend(new);
+        let delete = diffs.iter().rposition(|change| change.kind == Kind::Delete);
+        let mut last: BTreeMap<&String, &Change> = BTreeMap::new();
+        for change in &diffs[delete.map_or(0, |place| place + 1)..] {
+            last.extend(change.fields.keys().map(|name| (name, *change)));
+        }
+
+        let is_of_others = |place: usize| {
+            self.is_unseen(place) && !self.request.own_ticks.contains(&self.log[place].tick)
+        };
+        let is_refused = |change: &Change| {
+            let rejected = self.rejected.iter().any(|(id, _)| *id == change.id);
+            rejected || self.request.refused.contains(&change.id)
+        };
+        let lives = lives(&self.log);
+        let ended = self.holds.and_then(|began| life(&lives, began).ended);
+        let mut lost = Vec::new();
+        for (name, change) in last.into_iter().filter(|(_, change)| !is_refused(change)) {
+            let place = self.place(&change.id).expect("every diff is in the log");
+            let sent = &change.fields[name];
+            let won = match ended {
+                Some(end) => (end < place && is_of_others(end)).then_some((None, end)),
+                None => alive(&lives).and_then(|now| {
+                    let stands = now.fields.get(name)?;
+                    let then = replay::lives(&self.log[..place]);
+                    let met = alive(&then)?.fields.get(name)?.by;
+                    let has_lost = !self.log[place].fields.contains_key(name)
+                        && self.is_unseen(met)
+                        && self.log[met].at > self.log[place].at;
+                    let is_other = stands.value != *sent && is_of_others(stands.by);
+                    (has_lost && is_other).then_some((Some(stands.value.clone()), stands.by))
+                }),
+            };
+            if let Some((stands, by)) = won {
+                lost.push(Lost {
+                    diff_id: change.id.clone(),
+                    key: self.key.clone(),
+                    field: name.clone(),
+                    sent: sent.clone(),
+                    stands,
+                    by: self.log[by].id.clone(),
+                });
+            }
+        }
+        lost
     }
 
     /// What the device lacks of the life that it holds and that is alive.

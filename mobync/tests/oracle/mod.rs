@@ -17,6 +17,8 @@
 //! * Also where a server happens to know the entry that began or ended a life, because it read further back for
 //!   a very late retry, a returned diff bears an id of the server's own if that entry is not in the window.
 //! * The timestamp is first held against the server's clock, then moved by the one millisecond.
+//! * A known diff that was refused is judged for what others have overridden as if it had not been: the log does
+//!   not say that it was.
 //! * A refused create counts for *first create*, too, and so does a refused delete that stands before it.
 //! * A returned update bears the id of the last unseen entry of the life that wrote one of the returned fields,
 //!   also where the value it wrote was overwritten since.
@@ -31,6 +33,7 @@
     reason = "kept plain"
 )]
 
+pub mod checksum;
 pub mod device;
 mod merge;
 mod replay;
@@ -94,6 +97,20 @@ pub struct Answer {
     pub refused: Vec<(String, &'static str)>,
     /// How many new diffs, not refused ones, fell on a table cell that says "receipt".
     pub idle: usize,
+    /// What others have overridden, in the order sent, each diff's by field.
+    pub overridden: Vec<Lost>,
+}
+
+/// A value that others have overridden.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lost {
+    pub diff_id: String,
+    pub key: Key,
+    pub field: String,
+    pub sent: Value,
+    /// `None` if the object was deleted.
+    pub stands: Option<Value>,
+    pub by: Option<String>,
 }
 
 /// With which code the database refuses to create, update or delete an object, if it does.
@@ -216,12 +233,16 @@ impl Oracle {
         let tick = self.clock();
         let after = if new.is_empty() { tick } else { tick + 1 };
 
+        let ticks = sent.iter().map(|change| self.entry(&change.id).map_or(tick, |it| it.tick));
+        let own_ticks: BTreeSet<i64> = ticks.collect();
+
         // Everything is per object.
         let mut keys: BTreeSet<Key> = self.log.iter().map(Entry::key).collect();
         keys.extend(new.iter().map(|change| change.key()));
         keys.extend(set_off.iter().map(Entry::key));
 
-        let mut answer = Answer { clock: after, entries: Vec::new(), refused, idle: 0 };
+        let mut answer =
+            Answer { clock: after, entries: Vec::new(), refused, idle: 0, overridden: Vec::new() };
         let mut accepted = Vec::new();
         for key in keys {
             let log = self.log_of(&key);
@@ -237,6 +258,7 @@ impl Oracle {
                 now,
                 drift: self.drift,
                 ids: &ids,
+                own_ticks: own_ticks.clone(),
                 refused: answer.refused.iter().map(|(id, _)| id.clone()).collect(),
                 known,
                 new,
@@ -249,12 +271,15 @@ impl Oracle {
             accepted.extend_from_slice(&merged.log[before..]);
             answer.idle += merged.idle;
             answer.entries.extend(merged.back);
+            answer.overridden.extend(merged.overridden);
         }
 
         self.log.extend(accepted);
         self.log.sort_by(|a, b| a.order().cmp(&b.order()));
         answer.entries.sort_by(|a, b| a.order().cmp(&b.order()));
-        answer.refused.sort_by_key(|(id, _)| sent.iter().position(|change| change.id == *id));
+        let place = |id: &String| sent.iter().position(|change| change.id == *id);
+        answer.refused.sort_by_key(|(id, _)| place(id));
+        answer.overridden.sort_by_key(|lost| (place(&lost.diff_id), lost.field.clone()));
         Ok(answer)
     }
 

@@ -94,8 +94,10 @@ impl Ours {
     async fn hear_of_recorded(&mut self) -> Step {
         let pending = self.device.pending().await.map_err(Failure::of)?;
         // An update without fields is none.
-        if let Some(last) = pending.last().filter(|_| pending.len() > self.told.pending.len()) {
-            self.told.record(convert::change(&last.diff));
+        let is_told = |id: &String| self.told.pending.iter().any(|told| told.id == *id);
+        if let Some(last) = pending.last().filter(|last| !is_told(&last.diff.id)) {
+            let now = self.time.load(Ordering::Relaxed);
+            self.told.record(Change { at: now, ..convert::change(&last.diff) });
         }
         Ok(())
     }

@@ -11,15 +11,17 @@ use std::{
 };
 
 use mobync::{
-    Access, Database, DatabaseError, Diff, Error, Mobync, Owner, SyncResponse, UnitOfWork,
-    WindowQuery,
+    Access, Checksum, Database, DatabaseError, Diff, Error, Mobync, Overridden, OverriddenField,
+    Owner, SyncRequest, SyncResponse, UnitOfWork, WindowQuery,
 };
 
 use super::{
     convert,
     faults::Faults,
     hand::{Hand, Place},
-    oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, without_nulls},
+    oracle::{
+        Answer, Change, Entry, Fields, Key, Kind, Lost, Objects, Oracle, checksum, without_nulls,
+    },
     ours::same,
     rules::{NoNo, forbids, rejects},
     step::{Edit, MODELS, Settings},
@@ -47,6 +49,10 @@ pub struct Posted {
     pub owner: usize,
     pub clock: i64,
     pub diffs: Vec<Diff>,
+    /// Whether it asks what others have overridden.
+    pub report: bool,
+    /// Whether it asks for checksums.
+    pub check: bool,
 }
 
 type Outcome = Result<SyncResponse, Error>;
@@ -136,8 +142,10 @@ impl<D: Place> Server<D> {
         }
     }
 
-    async fn apply(&self, Posted { owner, clock, diffs }: &Posted) -> Outcome {
-        self.mobync.apply(&self.owners[*owner].0, *clock, diffs.clone()).await
+    async fn apply(&self, posted: &Posted) -> Outcome {
+        let mut request = SyncRequest::new(posted.clock, posted.diffs.clone());
+        (request.report, request.check) = (posted.report, posted.check);
+        self.mobync.answer(&self.owners[posted.owner].0, &request).await
     }
 
     /// Everything is as the text says, if the requests were served in this order.
@@ -171,7 +179,7 @@ impl<D: Place> Server<D> {
     /// The answer is what the text says, which hears of the request by this.
     async fn hold_against_text(
         &mut self,
-        Posted { owner, clock, diffs }: &Posted,
+        Posted { owner, clock, diffs, report, check }: &Posted,
         answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
         let now = self.time.load(Ordering::Relaxed);
@@ -212,7 +220,14 @@ impl<D: Place> Server<D> {
         let oracle = &mut self.owners[*owner].1;
         let told = sync(oracle, &set_off)?;
         check_answer(answer, &told, &marked)?;
+        let lost = if *report { told.overridden.clone() } else { Vec::new() };
+        same("what others have overridden", &overridden(answer, &told), &lost)?;
         let rows = oracle.objects();
+        let asks = *check && diffs.is_empty();
+        same("whether there are checksums", &answer.check.is_some(), &asks)?;
+        if let Some(check) = &answer.check {
+            same("the checksums", &sums(check), &checksum::of(&rows))?;
+        }
         Ok(Reply::Answer { answer: answer.clone(), told, rows, marked })
     }
 
@@ -354,6 +369,33 @@ fn check_answer(
     let entries = but_marked(answer.diffs.iter().map(convert::entry).collect());
     let told = but_marked(told.entries.clone());
     same_entries("an answer", &without_columns(entries, &told), &told)
+}
+
+fn overridden(answer: &SyncResponse, told: &Answer) -> Vec<Lost> {
+    let of_diff = |diff: &Overridden| {
+        let diff_id = &diff.diff_id;
+        let key = told.overridden.iter().find(|lost| lost.diff_id == *diff_id);
+        let key = key.map(|lost| lost.key.clone()).unwrap_or_default();
+        let lost = |(field, it): (&String, &OverriddenField)| Lost {
+            diff_id: diff_id.clone(),
+            key: key.clone(),
+            field: field.clone(),
+            sent: it.sent.clone(),
+            stands: it.stands.clone(),
+            by: Some(it.by.clone()),
+        };
+        diff.fields.iter().map(lost).collect::<Vec<_>>()
+    };
+    answer.overridden.iter().flat_map(of_diff).collect()
+}
+
+/// A model of which nothing is there counts as one that is not named.
+fn sums(check: &BTreeMap<String, Checksum>) -> BTreeMap<String, (u64, u64, u64)> {
+    let number = |digits: &String| u64::from_str_radix(digits, 16).unwrap();
+    let sum = |(model, it): (&String, &Checksum)| {
+        (model.clone(), (it.count, number(&it.ids), number(&it.values)))
+    };
+    check.iter().map(sum).filter(|(_, sum)| *sum != (0, 0, 0)).collect()
 }
 
 /// Without the nulls of columns that no diff has written: a row of a table has them, and brings them

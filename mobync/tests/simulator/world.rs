@@ -4,7 +4,7 @@ mod rest;
 
 use std::{collections::BTreeSet, fmt};
 
-use mobync::client::Request;
+use mobync::{Diff, client::Request};
 
 use super::{
     convert,
@@ -241,18 +241,19 @@ impl<D: Place> World<D> {
         let sent = match &mut self.devices[device].client {
             Client::Ours(ours) => ours.send(number).await?.map(|request| Sent {
                 device,
-                posted: Posted {
+                posted: posted(
+                    number,
                     owner,
-                    clock: request.body().logical_clock,
-                    diffs: request.body().diffs.clone(),
-                },
+                    request.body().logical_clock,
+                    request.body().diffs.clone(),
+                ),
                 ours: Some((request, ours.life)),
             }),
             Client::Published { now, .. } => {
                 let clock = now.clock;
                 let diffs = now.request();
                 let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
-                Some(Sent { device, posted: Posted { owner, clock, diffs }, ours: None })
+                Some(Sent { device, posted: posted(number, owner, clock, diffs), ours: None })
             }
         };
         self.devices[device].sent = sent.is_some().then_some(number);
@@ -368,6 +369,11 @@ impl Device {
             }
         }
     }
+}
+
+/// A request, which asks for more than its diffs as its number says.
+fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>) -> Posted {
+    Posted { owner, clock, diffs, report: number % 3 != 0, check: number % 3 != 1 }
 }
 
 /// Without objects that others have changed meanwhile.

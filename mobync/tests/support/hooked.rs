@@ -268,6 +268,10 @@ impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
         self.inner.same(model, field, written, held)
     }
 
+    fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
+        self.inner.defaults(model)
+    }
+
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
         self.inner.default_of(model, field)
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use mobync::{
-    Change, Diff, Operation, Snapshot, Window,
+    Change, Diff, Operation, Overridden, Snapshot, Window,
     merge::{Merge, Now, Request, Rows},
 };
 
@@ -26,6 +26,7 @@ pub struct PureAnswer {
     pub clock: i64,
     pub diffs: Vec<Diff>,
     pub refused: Vec<String>,
+    pub overridden: Vec<Overridden>,
 }
 
 impl PureAnswer {
@@ -69,6 +70,7 @@ impl PureServer {
         let answer_of_whole = whole.sync_from(0, since, &request, &refuse);
         let answer = self.sync_from(start, since, &request, &refuse);
         assert_eq!(answer_of_whole.said(), answer.said());
+        assert_eq!(answer_of_whole.overridden, answer.overridden);
         assert_eq!((whole.log, &whole.objects), (self.log.clone(), &self.objects));
         self.clone().greet();
         answer
@@ -82,7 +84,7 @@ impl PureServer {
         if let Some((clock, diffs)) = snapshot.finish(&ada()).unwrap() {
             let nothing = Request::new(&[]).unwrap();
             let answer = self.sync_from(0, 0, &nothing, |_| false);
-            let folded = PureAnswer { clock, diffs, refused: Vec::new() };
+            let folded = PureAnswer { clock, diffs, refused: Vec::new(), overridden: Vec::new() };
             assert_eq!((folded.clock, folded.diffs()), (answer.clock, answer.diffs()));
         }
     }
@@ -136,8 +138,9 @@ impl PureServer {
         let outcome = merge.finish(&ada(), &rows, |_, _| None, || mint(minted));
         self.log.extend(merge.log(&ada(), 3).flatten());
         self.log.sort_by(|left, right| left.order().cmp(&right.order()));
+        let overridden = merge.overridden(|place| refused.contains_key(&place));
         let refused = refused.into_values().collect();
-        PureAnswer { clock: outcome.clock, diffs: outcome.diffs, refused }
+        PureAnswer { clock: outcome.clock, diffs: outcome.diffs, refused, overridden }
     }
 
     fn window(&self, start: i64, objects: &[(&str, &str)]) -> Window {

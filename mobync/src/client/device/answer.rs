@@ -100,7 +100,7 @@ impl Answer {
             touched.apply(object, unit, &mut changes).await?;
         }
         let again = again.into_iter().map(|(model, id)| Change::delete(model, id)).collect();
-        changes.extend(change::record(unit, again, now, usize::MAX).await?);
+        changes.extend(change::record(unit, again, now, usize::MAX, false).await?);
         Ok(changes)
     }
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     change::Change,
-    client::{Changes, DeviceError, LocalUnit, Pending, settle::Decoded},
+    client::{Changes, DeviceError, LocalUnit, Pending, folding, settle::Decoded},
     diff::Operation,
     engine::diff_of,
 };
@@ -16,12 +16,14 @@ use crate::{
 /// Nesting that no server accepts. Anything less deep is checked as text.
 const DEEP: usize = 200;
 
-/// Records changes that are made now, with a limit on the bytes of each.
+/// Records changes that are made now, with a limit on the bytes of each. `folds` says whether what they
+/// overwrite is [taken out](folding) of pending ones.
 pub(super) async fn record<U: LocalUnit>(
     unit: &mut U,
     changes: Vec<Change>,
     now: i64,
     most: usize,
+    folds: bool,
 ) -> Result<Changes, DeviceError> {
     let mut seen = Changes::default();
     let mut state = unit.state().await?;
@@ -47,6 +49,9 @@ pub(super) async fn record<U: LocalUnit>(
         let bytes = size_of(&diff);
         if bytes > most {
             return Err(DeviceError::ChangeTooLarge { bytes, most });
+        }
+        if folds && diff.operation == Operation::Update {
+            folding::fold(unit, &mut diff).await?;
         }
         let pending = Pending { seq: state.next_seq, sent: false, diff };
         state.next_seq += 1;

@@ -1,0 +1,137 @@
+//! Checksums of what exists: section "Is the copy right?" of the protocol.
+
+use std::{borrow::Cow, collections::BTreeMap};
+
+use super::{look, pending::MOST_AT_ONCE};
+use crate::{
+    Mobync,
+    checksum::{Defaults, Sum},
+    database::{Access, Database},
+    error::{DatabaseError, Error},
+    merge::{Snapshot, read_members},
+    owner::Owner,
+    protocol::Checksum,
+    unit::{UnitOfWork, WindowQuery},
+};
+
+/// How often it is tried, if others write meanwhile.
+const MOST_TRIES: u32 = 3;
+
+/// What is known over the attempts at one answer.
+#[derive(Debug, Default)]
+pub(super) struct Check {
+    /// What the log says, as far as it was read.
+    said: Option<Snapshot>,
+    tries: u32,
+}
+
+impl Check {
+    fn again(&mut self) -> Checked {
+        self.tries += 1;
+        if self.tries < MOST_TRIES { Checked::Again } else { Checked::Unstable }
+    }
+}
+
+/// What a check came to.
+pub(super) enum Checked {
+    /// The checksums of each model that the log names.
+    Sums(BTreeMap<String, Checksum>),
+    /// Others have written since the answer was made: make it again.
+    Again,
+    /// Others keep writing.
+    Unstable,
+}
+
+impl<D: Database, R> Mobync<D, R> {
+    /// The checksums of what exists at that clock, which is that of an answer just made.
+    ///
+    /// The log is read once, whatever is written meanwhile: behind the end of what was read it is followed.
+    pub(super) async fn check(
+        &self,
+        owner: &Owner,
+        check: &mut Check,
+        clock: i64,
+    ) -> Result<Checked, Error> {
+        let unit = self.database.open(owner, Access::Read).await.map_err(Error::of_database)?;
+        self.check_in(unit, owner, check, clock).await.map_err(Error::of_database)
+    }
+
+    async fn check_in(
+        &self,
+        mut unit: D::Unit,
+        owner: &Owner,
+        check: &mut Check,
+        clock: i64,
+    ) -> Result<Checked, DatabaseError> {
+        let log = &*self.settings.diffs_model;
+        let said = match &mut check.said {
+            Some(said) => said,
+            said => said.insert(unit.snapshot(owner, log).await?),
+        };
+        if said.clock() < clock {
+            let query = WindowQuery { log, since: said.clock(), ids: &[], objects: &[] };
+            let window = unit.window(owner, query).await?;
+            let entries = window.entries.iter().filter(|entry| entry.logical_clock < clock);
+            said.follow_all(entries.map(Into::into))?;
+        }
+        if said.clock() != clock {
+            return Ok(check.again());
+        }
+
+        let models: Vec<String> = said.models().map(str::to_owned).collect();
+        let (mut sums, mut reads_rows) = (BTreeMap::new(), false);
+        for model in models {
+            if model == log {
+                continue;
+            }
+            let defaults = unit.defaults(&model).into_iter();
+            let defaults = Defaults::read(defaults).map_err(DatabaseError::failed)?;
+            let mut sum = Sum::default();
+            let mut older = Vec::new();
+            for object in said.all(&model) {
+                let (id, alive) = object?;
+                if alive.is_older {
+                    older.push((id.to_owned(), alive.json_data.to_owned()));
+                } else {
+                    add(&mut sum, alive.json_data, None, &defaults)?;
+                }
+            }
+            reads_rows |= !older.is_empty();
+            for part in older.chunks(MOST_AT_ONCE) {
+                let ids: Vec<&str> = part.iter().map(|(id, _)| &**id).collect();
+                let rows = look::rows_of(&mut unit, owner, &model, &ids).await?;
+                let rows = rows.unwrap_or_default();
+                for (id, json_data) in part {
+                    add(&mut sum, json_data, rows.get(id).map(|row| &**row), &defaults)?;
+                }
+            }
+            sums.insert(model, sum.finish(defaults));
+        }
+        // Rows may be newer than the log that was read.
+        if reads_rows {
+            let is_stable = unit.clock(owner, log).await? == clock
+                && !(unit.captures() && unit.is_marked(owner).await?);
+            if !is_stable {
+                return Ok(check.again());
+            }
+        }
+        Ok(Checked::Sums(sums))
+    }
+}
+
+/// Adds an object as the log says; one that is older than the log with its row.
+fn add(
+    sum: &mut Sum,
+    json_data: &str,
+    row: Option<&str>,
+    defaults: &Defaults,
+) -> Result<(), DatabaseError> {
+    let broken = |error| DatabaseError::failed(format!("an object has broken JSON: {error}"));
+    let (id, said) = read_members(json_data).map_err(broken)?;
+    let (_, row) = row.map(read_members).transpose().map_err(broken)?.unwrap_or_default();
+    let mut fields: BTreeMap<Cow<'_, str>, &str> =
+        row.iter().map(|(name, value)| (name.clone(), value.get())).collect();
+    fields.extend(said.iter().map(|(name, value)| (name.clone(), value.get())));
+    let fields = fields.iter().map(|(name, value)| (&**name, *value));
+    sum.add(&id, fields, defaults).map_err(broken)
+}
