@@ -136,10 +136,11 @@ proptest! {
                 // *Heard*: what stands is what goes back.
                 let of_object = |diff: &&Diff| entry(diff).key() == it.key;
                 let mut back = answer.diffs.iter().filter(of_object).map(entry);
-                prop_assert!(match &it.stands {
+                let is_heard = match &it.stands {
                     Some(stands) => back.any(|back| back.fields.get(&it.field) == Some(stands)),
                     None => back.any(|back| back.kind == Kind::Delete),
-                });
+                };
+                prop_assert!(is_heard);
             }
             prop_assert_eq!(lost(&answer.overridden), lost_of_text(expected.overridden));
 

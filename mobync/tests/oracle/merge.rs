@@ -296,15 +296,16 @@ impl<'a> Work<'a> {
         for (name, change) in last.into_iter().filter(|(_, change)| !is_refused(change)) {
             let place = self.place(&change.id).expect("every diff is in the log");
             let sent = &change.fields[name];
+            if self.log[place].fields.contains_key(name) {
+                continue;
+            }
             let won = match ended {
                 Some(end) => (end < place && is_of_others(end)).then_some((None, end)),
                 None => alive(&lives).and_then(|now| {
                     let stands = now.fields.get(name)?;
                     let then = replay::lives(&self.log[..place]);
                     let met = alive(&then)?.fields.get(name)?.by;
-                    let has_lost = !self.log[place].fields.contains_key(name)
-                        && self.is_unseen(met)
-                        && self.log[met].at > self.log[place].at;
+                    let has_lost = self.is_unseen(met) && self.log[met].at > self.log[place].at;
                     let is_other = stands.value != *sent && is_of_others(stands.by);
                     (has_lost && is_other).then_some((Some(stands.value.clone()), stands.by))
                 }),
