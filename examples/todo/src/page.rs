@@ -49,6 +49,7 @@ const FILES: &[File] = files! {
     "mobync/client.js" => JAVASCRIPT,
     "mobync/diffs.js" => JAVASCRIPT,
     "mobync/errors.js" => JAVASCRIPT,
+    "mobync/folding.js" => JAVASCRIPT,
     "mobync/holding.js" => JAVASCRIPT,
     "mobync/json.js" => JAVASCRIPT,
     "mobync/live.js" => JAVASCRIPT,

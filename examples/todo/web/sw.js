@@ -19,6 +19,7 @@ const FILES = [
   "/mobync/client.js",
   "/mobync/diffs.js",
   "/mobync/errors.js",
+  "/mobync/folding.js",
   "/mobync/holding.js",
   "/mobync/json.js",
   "/mobync/live.js",

@@ -69,7 +69,14 @@ impl<D: Database, R> Mobync<D, R> {
             said => said.insert(unit.snapshot(owner, log).await?),
         };
         if said.clock() < clock {
-            let query = WindowQuery { log, since: said.clock(), ids: &[], objects: &[] };
+            let query = WindowQuery {
+                log,
+                since: said.clock(),
+                ids: &[],
+                objects: &[],
+                head: None,
+                limit: None,
+            };
             let window = unit.window(owner, query).await?;
             let entries = window.entries.iter().filter(|entry| entry.logical_clock < clock);
             said.follow_all(entries.map(Into::into))?;

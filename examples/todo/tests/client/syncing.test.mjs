@@ -34,7 +34,7 @@ test("a change is there at once, and goes out as the fields that have changed", 
 
 test("the changes of one object have growing times, whatever the device's clock does", async () => {
   const network = new Network().then(ok(1));
-  const phone = await device(network);
+  const phone = await device(network, { fold: false });
   await phone.create("tasks", { id: "t1", name: "A" });
   phone.clock.now = 3;
   await phone.update("tasks", "t1", { name: "B" });

@@ -2,6 +2,7 @@
 
 import { filled, newDiff, uuid } from "./diffs.js";
 import { MobyncError } from "./errors.js";
+import { foldPending } from "./folding.js";
 import { bytesOf } from "./json.js";
 import { keepBase, stateOf } from "./state.js";
 import { checkedFields, checkedId, isPlain, tooLarge } from "./values.js";
@@ -71,11 +72,14 @@ export class Changes {
   async #record(type, model, data, before) {
     const { id } = data;
     const earlier = (await this.#tx.all("pending", model, id)).at(-1)?.diff.utc_timestamp ?? -1;
-    const { clock } = await stateOf(this.#tx);
+    const state = await stateOf(this.#tx);
     const utc_timestamp = Math.max(Math.floor(this.#options.now()), earlier + 1);
-    const diff = { ...newDiff(type, model, data), logical_clock: clock, utc_timestamp };
+    const diff = { ...newDiff(type, model, data), logical_clock: state.clock, utc_timestamp };
     const bytes = bytesOf(JSON.stringify(diff));
     if (bytes > this.#options.maxChange) tooLarge(bytes, this.#options.maxChange);
+    const isFolded = type === "update" && this.#options.fold;
+    const count = isFolded ? 1 + (await foldPending(this.#tx, state, model, data)) : 0;
+    await this.#tx.put("meta", { ...state, run: { model, id, count } });
     if (earlier < 0) await keepBase(this.#tx, model, id, before);
     await this.#tx.put("pending", { model, id, diff });
     this.#models.add(model);

@@ -32,6 +32,7 @@ export function complete(given) {
     now: Date.now,
     monotonic: () => performance.now(),
     automatic: true,
+    fold: true,
     recover: false,
     ...NUMBERS,
     ...set,
@@ -41,7 +42,9 @@ export function complete(given) {
     if (typeof options[name] !== "number" || !(options[name] >= least)) refuse(name, "a number greater than zero");
   }
   if (!Number.isInteger(options.maxDiffs)) refuse("maxDiffs", "a whole number");
-  if (typeof options.recover !== "boolean") refuse("recover", "true or false");
+  for (const name of ["automatic", "fold", "recover"]) {
+    if (typeof options[name] !== "boolean") refuse(name, "true or false");
+  }
   for (const name of ["fetch", "now", "monotonic"]) {
     if (typeof options[name] !== "function") refuse(name, "a function");
   }

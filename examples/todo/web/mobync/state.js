@@ -14,6 +14,7 @@ export const NEW_DEVICE = {
   unanswered: 0,
   syncedAt: null,
   deleted: [],
+  run: null,
   person: null,
   owner: null,
   failures: 0,

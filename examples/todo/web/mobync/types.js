@@ -92,6 +92,8 @@
  * @property {() => number} [now]  the time of day
  * @property {() => number} [monotonic]  a monotonic time, for waits
  * @property {boolean} [automatic]  sync by itself; the default is true
+ * @property {boolean} [fold]  do not send a value that the next change overwrites before it was sent; the
+ *   default is true. Switch it off if the server's rules depend on the steps in between
  * @property {boolean} [recover]  at `clock_ahead` and `other_history`, call `resend` without asking a person.
  *   Set it while the devices of a server that was restored from a backup recover; the default is false
  * @property {number} [maxDiffs]  the most diffs in one request; the default is 500
@@ -139,7 +141,8 @@
 /**
  * The state of a device: its clock and head, the server's clock as far as it is known, whether the next
  * answer replaces all objects, the seq of the last change in a request without an answer, when a sync
- * last succeeded, objects (model, id) to delete if they come back, its owner (as named by the
+ * last succeeded, objects (model, id) to delete if they come back, the object of the last change and
+ * how many updates of it were made since any other change, its owner (as named by the
  * application and by the server), how often in a row the server has failed, and a mark of the token.
  * @typedef {object} State
  * @property {"state"} key
@@ -150,6 +153,7 @@
  * @property {number} unanswered
  * @property {number | null} syncedAt
  * @property {[string, string][]} deleted
+ * @property {{ model: string, id: string, count: number } | null} run
  * @property {string | null} person
  * @property {string | null} owner
  * @property {number} failures
