@@ -202,6 +202,62 @@ test("a device whose history the server does not have is told, and sends everyth
   assert.deepEqual((await phone.read("tasks")).map(({ name }) => name).sort(), ["Milk", "Tea"]);
 });
 
+test("a value that lost is reported, and put back it wins", async () => {
+  await erase("ada");
+  const [phone, laptop] = [await connect("ada"), await connect("ada")];
+  const { id } = await phone.create("tasks", { name: "Milk" });
+  await phone.sync();
+  await laptop.sync();
+  await phone.update("tasks", id, { name: "Mine", done: true });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await laptop.update("tasks", id, { name: "Theirs" });
+  await laptop.sync();
+  assert.equal((await phone.sync()).overridden, 1);
+  const [lost] = await phone.overridden();
+  const { sent, stands } = lost.fields.name;
+  assert.deepEqual([Object.keys(lost.fields), sent, stands], [["name"], "Mine", "Theirs"]);
+  await phone.putBack(lost.id);
+  await phone.sync();
+  await laptop.sync();
+  assert.equal((await laptop.read("tasks", id)).name, "Mine");
+
+  await laptop.delete("tasks", id);
+  await laptop.sync();
+  await phone.update("tasks", id, { name: "Still mine" });
+  await phone.sync();
+  assert.equal(await phone.read("tasks", id), undefined);
+  await phone.putBack((await phone.overridden())[0].id);
+  await phone.sync();
+  await laptop.sync();
+  const { name, done } = await laptop.read("tasks", id);
+  assert.deepEqual([name, done], ["Still mine", true]);
+});
+
+test("the server's checksums are those of a right copy; a wrong one is told, and fetched again", async () => {
+  await erase("ada");
+  const store = memoryStore();
+  const [phone, laptop] = [await connect("ada", { store }), await connect("ada")];
+  const values = ["Milk 😀", 'a "quoted" \\ text\n', "\u0001", "~ é ～"];
+  for (const [position, name] of values.entries()) await laptop.create("tasks", { name, position: position / 3 });
+  for (const position of [1e300, -0.1, 2 ** 52, -7]) await laptop.create("tasks", { name: "Number", position });
+  await laptop.create("tasks", { id: "é-id", name: "Due", due: "2030-01-01", done: true, created_time: 2 ** 52 });
+  await laptop.sync();
+  await phone.create("tasks", { name: "Mine" });
+  assert.deepEqual(await phone.check(), []);
+  await laptop.sync();
+  assert.deepEqual(await laptop.check(), []);
+  const there = (await phone.read("tasks")).length;
+  await store.write(async (tx) => {
+    const [first, second] = await tx.all("objects");
+    await tx.delete("objects", ["tasks", first.id]);
+    await tx.put("objects", { ...second, row: { ...second.row, name: "Wrong" } });
+  });
+  assert.deepEqual(await phone.check(), [{ model: "tasks", here: there - 1, there, differs: "objects" }]);
+  assert.equal((await phone.refetch()).state, "saved");
+  assert.deepEqual(await phone.check(), []);
+  assert.equal(await tasks(phone), await tasks(laptop));
+});
+
 test("a live update arrives without touching anything", async () => {
   await erase("grace");
   const [phone, laptop] = [await connect("grace", { automatic: true }), await connect("grace", { automatic: true })];
@@ -282,6 +338,9 @@ for (let seed = 1; seed <= 25; seed += 1) {
     }
     const fresh = await connect("ada");
     await fresh.sync();
-    for (const { mobync } of devices) assert.equal(await tasks(mobync), await tasks(fresh));
+    for (const { mobync } of devices) {
+      assert.equal(await tasks(mobync), await tasks(fresh));
+      assert.deepEqual(await mobync.check(), []);
+    }
   });
 }
