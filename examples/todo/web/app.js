@@ -85,11 +85,13 @@ function draw() {
         : "Everything is done.";
 }
 
-function showStatus({ state, pending, problem }) {
+function showStatus({ state, pending, problem, progress }) {
+  $("#progress").hidden = progress === null;
+  $("#progress").value = progress ?? 0;
   const waiting = pending === 1 ? "1 change waits" : `${pending} changes wait`;
   const text = {
     saved: "All saved",
-    syncing: "Syncing…",
+    syncing: progress === null ? "Syncing…" : "Fetching…",
     waiting,
     offline: pending > 0 ? `Offline, ${waiting}` : "Offline",
     stopped: pending > 0 ? `Stopped, ${waiting}` : "Syncing has stopped",
