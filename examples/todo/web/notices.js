@@ -8,7 +8,7 @@ const PLAIN = {
   other_owner: "Somebody else is signed in",
 };
 
-/** Shows them while there are any. */
+/** Shows what needs a person, and updates it with the client's status. */
 export function showNotices(mobync, place) {
   let shown = "";
   const show = async () => {
@@ -26,7 +26,7 @@ export function showNotices(mobync, place) {
       ...refused.map((one) => refusedNotice(mobync, one)),
       ...overridden.map((one) => overriddenNotice(mobync, one)),
     );
-    // Whoever uses the keyboard goes on from here.
+    // People who use the keyboard continue from here.
     if (hadFocus) (place.querySelector("button") ?? document.querySelector("#new")).focus();
   };
   const heard = () => void show().catch(() => {});
@@ -67,7 +67,7 @@ function refusedNotice(mobync, { id, diff, message, fields }) {
 /** Where a task stands in the list is not worth a question. @param {any} lost */
 const isWorthAWord = ({ fields }) => Object.keys(fields).some((field) => field !== "position");
 
-/** Nobody knows who made the change that won. Here it was the same person, on another device. */
+/** Nobody knows who made the change that won; in this app it was the same person, on another device. */
 function overriddenNotice(mobync, { id, object, fields, row }) {
   const notice = element("article", "notice calm");
   const values = Object.entries(fields);

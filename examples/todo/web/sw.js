@@ -1,4 +1,4 @@
-// Keeps the page's own files, so that it loads without a network. It never touches a sync.
+// Caches the page's own files, so that it loads without a network. It does not handle syncs.
 
 const CACHE = "todo-VERSION_OF_THE_FILES";
 

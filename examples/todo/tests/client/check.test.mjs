@@ -12,7 +12,8 @@ import { Network, back, chance, device, failure, lost, ok } from "./network.mjs"
 
 const VECTORS = JSON.parse(readFileSync(new URL("../../../../mobync/tests/checksums.json", import.meta.url), "utf8"));
 const isExact = ({ beyond_doubles: isBeyond }) => !isBeyond;
-const read = (fields = {}) => Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, JSON.parse(text)]));
+const read = (fields = {}) =>
+  Object.fromEntries(Object.entries(fields).map(([name, text]) => [name, JSON.parse(text)]));
 
 test("the canonical text of a value is the one that the server has", () => {
   const vectors = VECTORS.canonical.filter(isExact);
@@ -140,13 +141,17 @@ test("a copy that is wrong is fetched again, and changes that are not sent yet a
     await tx.put("objects", { model: "tasks", id: "t1", row: { ...MILK, name: "Mlik" } });
     await tx.put("objects", { model: "tasks", id: "ghost", row: { id: "ghost" } });
   });
-  network.then(ok(3), async () => {
-    assert.equal((await phone.read("tasks")).length, 3); // nobody sees an empty list meanwhile
-    await phone.update("tasks", "t2", { name: "Green tea" });
-    await phone.delete("tasks", "t1");
-    await phone.create("tasks", { id: "t4", name: "Salt" });
-    return ok(5, [back("create", "t1", { name: "Milk" }), back("create", "t2", { name: "Tea", done: true }, 100)])();
-  }, ok(6));
+  network.then(
+    ok(3),
+    async () => {
+      assert.equal((await phone.read("tasks")).length, 3); // nobody sees an empty list meanwhile
+      await phone.update("tasks", "t2", { name: "Green tea" });
+      await phone.delete("tasks", "t1");
+      await phone.create("tasks", { id: "t4", name: "Salt" });
+      return ok(5, [back("create", "t1", { name: "Milk" }), back("create", "t2", { name: "Tea", done: true }, 100)])();
+    },
+    ok(6),
+  );
   assert.equal((await phone.refetch()).state, "saved");
   const [, , again, last] = network.requests;
   assert.deepEqual([again.logical_clock, again.head, again.diffs], [0, "", []]);

@@ -52,7 +52,12 @@ test("a change of another object in between, a create, a delete and what was sen
   await phone.update("tasks", "t3", { name: "B" });
   await phone.update("tasks", "t3", { name: "C" });
   await phone.delete("tasks", "t3");
-  const lines = ['update t1 {"name":"A"}', 'update t2 {"name":"A"}', 'update t1 {"name":"B"}', 'create t3 {"name":"A"}'];
+  const lines = [
+    'update t1 {"name":"A"}',
+    'update t2 {"name":"A"}',
+    'update t1 {"name":"B"}',
+    'create t3 {"name":"A"}',
+  ];
   const rest = ['update t3 {"name":"C"}', "delete t3"];
   assert.deepEqual(
     (await pendingOf(store)).map(({ diff }) => line(diff)),
@@ -112,7 +117,8 @@ for (let seed = 1; seed <= 20; seed += 1) {
         const kind = random(12);
         phone.clock.now += random(3);
         if (kind < 2 || !row) await phone.create("tasks", { id: `t${step}`, name: "" });
-        else if (kind < 9) await phone.update("tasks", row.id, random(2) ? { name: `n${step}` } : { done: random(2) === 1 });
+        else if (kind < 9)
+          await phone.update("tasks", row.id, random(2) ? { name: `n${step}` } : { done: random(2) === 1 });
         else if (kind === 9) await phone.delete("tasks", row.id);
         else await phone.sync();
       }

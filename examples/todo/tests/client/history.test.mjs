@@ -286,7 +286,13 @@ test("another token of a device that is too old is asked whose it is in pages, b
   const { network, phone } = await returned({ token: () => token });
   await phone.update("tasks", "t1", { name: "Mine" });
   token = "ada's new one";
-  network.then(tooOld(), ok(40, [], undefined, { more: 50, head: "h" }), ok(50, [back("create", "t1")]), tooOld(), ok(50));
+  network.then(
+    tooOld(),
+    ok(40, [], undefined, { more: 50, head: "h" }),
+    ok(50, [back("create", "t1")]),
+    tooOld(),
+    ok(50),
+  );
   assert.equal((await phone.sync()).state, "saved");
   assert.deepEqual(
     network.requests.slice(1).map(({ logical_clock, diffs }) => [logical_clock, diffs.length]),

@@ -13,7 +13,11 @@ const reports =
     const overridden = [];
     for (const [place, field, ...stands] of fields) {
       const { id: diff_id, json_data } = request.diffs[place];
-      const told = { sent: JSON.parse(json_data)[field], ...(stands.length > 0 && { stands: stands[0] }), by: "theirs" };
+      const told = {
+        sent: JSON.parse(json_data)[field],
+        ...(stands.length > 0 && { stands: stands[0] }),
+        by: "theirs",
+      };
       const known = overridden.find((one) => one.diff_id === diff_id);
       if (known) known.fields[field] = told;
       else overridden.push({ diff_id, fields: { [field]: told } });
@@ -40,7 +44,10 @@ test("an overridden value is kept over a restart, told in the status, and put ba
 
   const after = await device(network, { store });
   const [{ id, model, object, fields }] = await after.overridden();
-  assert.deepEqual([model, object, fields], ["tasks", "t1", { name: { sent: "Mine", stands: "Theirs", by: "theirs" } }]);
+  assert.deepEqual(
+    [model, object, fields],
+    ["tasks", "t1", { name: { sent: "Mine", stands: "Theirs", by: "theirs" } }],
+  );
   assert.equal((await after.read("tasks", "t1")).name, "Theirs");
   await after.putBack(id);
   assert.deepEqual([(await after.read("tasks", "t1")).name, after.status.overridden], ["Mine", 0]);
@@ -119,7 +126,8 @@ for (const [what, overridden] of Object.entries({
     const { network, phone } = await withMilk();
     await phone.update("tasks", "t1", { name: "Mine" });
     const broken = (request) => {
-      const mine = (one) => (one?.fields && what !== "a diff that was not sent" ? { ...one, diff_id: request.diffs[0].id } : one);
+      const mine = (one) =>
+        one?.fields && what !== "a diff that was not sent" ? { ...one, diff_id: request.diffs[0].id } : one;
       return ok(5, [], undefined, { overridden: Array.isArray(overridden) ? overridden.map(mine) : overridden })();
     };
     network.then(broken, ok(5));

@@ -9,8 +9,10 @@ import { Network, back, chance, device, failure, line, lost, ok, until } from ".
 const HOUR = 60 * 60 * 1000;
 const AUTOMATIC = { automatic: true, debounce: 1, firstWait: 10 };
 
-const page = (logical_clock, more, diffs = [], members = {}) =>
-  () => Response.json({ success: true, message: "", logical_clock, more, diffs, ...members });
+const page =
+  (logical_clock, more, diffs = [], members = {}) =>
+  () =>
+    Response.json({ success: true, message: "", logical_clock, more, diffs, ...members });
 
 /** What each request asked: clock, diffs, limit. */
 const asked = ({ requests }) => requests.map(({ logical_clock, diffs, limit }) => [logical_clock, diffs.length, limit]);

@@ -91,7 +91,10 @@ test("uploads are smaller where one takes long, and larger again where they are 
   for (let number = 0; number < 300; number += 1) await phone.create("tasks", { name: "x".repeat(1800) });
   await phone.sync();
   const shrinking = sizes.slice(0, 4);
-  assert.ok(shrinking[0] > 60_000 && shrinking[1] < 33_000 && shrinking[2] < 17_000 && shrinking[3] < 9000, `${shrinking}`);
+  assert.ok(
+    shrinking[0] > 60_000 && shrinking[1] < 33_000 && shrinking[2] < 17_000 && shrinking[3] < 9000,
+    `${shrinking}`,
+  );
   sizes.length = 0;
   millis = 100;
   for (let number = 0; number < 400; number += 1) await phone.create("tasks", { name: "x".repeat(1800) });

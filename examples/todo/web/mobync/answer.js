@@ -2,12 +2,12 @@
 
 import { parse } from "./json.js";
 
-/** The longest that a server is believed when it asks to wait. */
+/** The longest `Retry-After` that is respected. */
 const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
 
 /**
- * A failure. `heard` says that somebody has answered, and `status` that the answer is about this request;
- * one that `isPassing` is tried again soon though it needs somebody.
+ * A failure. `heard` means that something has answered; `status` is set if that was the sync server. If
+ * `isPassing`, it is tried again soon even though it may need a person.
  * @typedef {{ code: string, message: string, diffId?: string, status?: number, heard?: boolean,
  *   retryAfter?: number, isPassing?: boolean, forgotten?: boolean }} Failure
  */
@@ -46,7 +46,7 @@ export function interpret(heard, { now, maxAnswer }) {
     return { code, message: String(message), diffId, forgotten: forgotten === true, status, heard: true, retryAfter };
   }
   if (status === 413) {
-    // Whoever is on the way, nothing of the request has come through.
+    // Whether the server or a proxy said so: nothing of the request was processed.
     const message = "This change is too large for what is between this device and the server.";
     return { code: "payload_too_large", message, status, heard: true, retryAfter };
   }
@@ -128,7 +128,7 @@ function isReport(report) {
 function readRetryAfter(headers, now) {
   const value = headers.get("Retry-After")?.trim();
   if (!value) return undefined;
-  // The server's own clock is better than this device's, where it tells it.
+  // Prefer the server's clock to this device's.
   const theirs = Date.parse(headers.get("Date") ?? "") || now;
   const isDate = /^[a-z]{3,9},? /i.test(value);
   const wait = isDate ? Date.parse(value) - theirs : /^\d+$/.test(value) ? Number(value) * 1000 : 0;

@@ -1,4 +1,4 @@
-// Changes of the person's, each written with its diff in one transaction.
+// A person's changes, each written together with its diff in one transaction.
 
 import { filled, newDiff, uuid } from "./diffs.js";
 import { MobyncError } from "./errors.js";
@@ -28,7 +28,7 @@ export class Changes {
   async create(model, fields) {
     const defaults = defaultsOf(this.#options, model);
     const id = checkedId(fields?.id === undefined ? uuid() : fields.id);
-    // An id that is undefined is none; any other such field is a fault.
+    // An undefined id counts as missing; any other undefined field is an error.
     const data = /** @type {Row} */ (checkedFields(isPlain(fields) ? { ...fields, id } : fields));
     if (await this.#tx.get("objects", [model, id])) {
       throw new MobyncError("exists", `There is an object ${id} in ${model} already.`);

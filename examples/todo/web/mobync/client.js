@@ -237,9 +237,9 @@ export class Mobync extends EventTarget {
   }
 
   /**
-   * Call it after a person has confirmed, at the problem `clock_ahead` or `other_history`, that it is the
-   * right server and was restored from a backup. It sends everything that this device has, and receives what the server
-   * has. The database as it was before is stored as `backup` in the table `meta`.
+   * Sends everything that this device has, and receives what the server has. Call it after a person has
+   * confirmed, at the problem `clock_ahead` or `other_history`, that it is the right server and was restored
+   * from a backup. The database as it was before is stored as `backup` in the table `meta`.
    * @returns {Promise<Status>}
    */
   async resend() {
@@ -248,8 +248,8 @@ export class Mobync extends EventTarget {
   }
 
   /**
-   * Syncs, and compares the objects here with the server's, by checksums. Integers beyond 2^53 are not exact
-   * in JavaScript, so they differ. Nothing is changed: `refetch` is what mends a copy that is wrong.
+   * Syncs, and compares the local objects with the server's, by checksums. It changes nothing; `refetch`
+   * repairs a wrong copy. (Integers beyond 2^53 are not exact in JavaScript, so they count as differences.)
    * @returns {Promise<Difference[]>}  the models that differ; it throws `not_synced` if they cannot be compared
    */
   async check() {
@@ -264,8 +264,8 @@ export class Mobync extends EventTarget {
   }
 
   /**
-   * Syncs, and fetches everything again. Changes that are not sent yet are kept. The objects here stay
-   * until the first answer arrives; it does nothing if the server cannot be reached.
+   * Syncs, and fetches everything again. Unsent changes are kept. The local objects stay until the first
+   * answer replaces them. If the server cannot be reached, it does nothing.
    * @returns {Promise<Status>}
    */
   async refetch() {
@@ -282,7 +282,7 @@ export class Mobync extends EventTarget {
   }
 }
 
-/** Makes the database that person's, if it is nobody's yet. @param {Store} store @param {string} person */
+/** Stores whose database it is, if it is nobody's yet. @param {Store} store @param {string} person */
 const claim = (store, person) =>
   store.write(async (tx) => {
     const state = await stateOf(tx);

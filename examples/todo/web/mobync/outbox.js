@@ -1,4 +1,4 @@
-// What goes into a request: the oldest pending changes, as many as fit.
+// Which pending changes go into a request.
 
 import { withDeletesHeld } from "./anew.js";
 import { setAside } from "./aside.js";
@@ -23,10 +23,10 @@ export class Outbox {
   }
 
   /**
-   * The next request: one without an answer again, as it was; or nothing, while there is something to
-   * fetch first; or the oldest of the pending changes. A device that begins anew sends all in one, if
-   * possible. What no server takes is set aside. What is sent is written down before: whoever goes on
-   * after a crash must send the same.
+   * Selects the changes of the next request. A request that had no answer is repeated as it was. While
+   * there is something to fetch first, it is empty. Otherwise it has the oldest pending changes. A device
+   * that begins anew sends all of them together, if possible. Changes that no server accepts are set aside.
+   * What is about to be sent is stored first: after a crash, the same must be sent again.
    * @param {Tx} tx @param {Set<string>} models  gets those that have changed
    * @returns {Promise<{ before: State, asked: State, sent: Pending[] }>}
    */
@@ -75,10 +75,10 @@ export class Outbox {
   }
 
   /**
-   * The request was too large: the next one is smaller. Where all of it was in a request without an
-   * answer, what was lost was the same failure; else it has no fewer than that had.
+   * After a request that was too large: the next one is smaller, but has all changes of an earlier request
+   * without an answer. If all changes were in that one, its lost answer was the same failure.
    * @param {State} before @param {Pending[]} sent
-   * @returns {State}  with what still has no answer
+   * @returns {State}  with the changes that still have no answer
    */
   halve(before, sent) {
     const old = sent.filter(({ seq }) => seq <= before.unanswered).length;
@@ -87,7 +87,7 @@ export class Outbox {
     return old < sent.length ? before : { ...before, unanswered: 0 };
   }
 
-  /** What was too large is out of the way. */
+  /** The change that was too large has been set aside. */
   restore() {
     this.#limit = this.#options.maxDiffs;
   }

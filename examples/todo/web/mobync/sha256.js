@@ -1,5 +1,6 @@
 // SHA-256, at once: the browser's own is asynchronous, slower for short texts, and only there over HTTPS.
 
+/** @type {number[]} */
 const PRIMES = [];
 for (let number = 2; PRIMES.length < 64; number += 1) {
   if (PRIMES.every((prime) => number % prime !== 0)) PRIMES.push(number);

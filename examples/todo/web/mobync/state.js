@@ -34,8 +34,8 @@ export const isBehind = ({ clock, goal, syncedAt }, now) =>
 /** After that many milliseconds without a sync, the answer to new changes may be very long. */
 const LONG_AWAY = 24 * 60 * 60 * 1000;
 
-// An object with pending changes has a base: its row as the server has it, as far as is known. It is
-// what the row becomes again when its changes are taken back.
+// An object with pending changes has a base: its row on the server, as far as this device knows. If the
+// changes are set aside, the row becomes that again.
 
 /** @param {string} model @param {string} id */
 const keyOf = (model, id) => ["base", model, id];

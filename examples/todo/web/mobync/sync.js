@@ -18,7 +18,7 @@ import { Patience } from "./waiting.js";
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Tx} Tx */
 
-/** The most log entries in a page that is fetched only to see whose data it has. */
+/** The most log entries in a page that is fetched only to see its owner. */
 const A_FEW = 100;
 
 export class Sync {
@@ -30,10 +30,9 @@ export class Sync {
   #outbox;
   /** @type {Patience | undefined} */
   #flight;
-  /** Whether checksums are wanted; and those of the server, with their clock, once they are there. */
-  wantsCheck = false;
+  #wantsCheck = false;
   /** @type {{ clock: number, check: Answer["check"] } | null} */
-  checked = null;
+  #checked = null;
 
   /**
    * @param {any} options @param {import("./types.js").Store} store @param {AbortSignal} closing
@@ -49,7 +48,7 @@ export class Sync {
   }
 
   /**
-   * Syncs, while nobody else does.
+   * Syncs. The caller makes sure that nobody else does so at the same time.
    * @param {string | null} token
    * @returns {Promise<Failure | null>}
    */
@@ -63,6 +62,18 @@ export class Sync {
     return outcome === "again" ? null : outcome;
   }
 
+  /** The next sync asks for checksums of what is at its clock. */
+  askForChecksums() {
+    this.#checked = null;
+    this.#wantsCheck = true;
+  }
+
+  /** What the server has answered; null if no sync came so far. */
+  takeChecksums() {
+    this.#wantsCheck = false;
+    return this.#checked;
+  }
+
   /** @param {Failure} failure @returns {Promise<boolean>}  whether the device has begun anew */
   async #recovers({ code }) {
     if (!this.#options.recover || !ELSEWHERE.has(code)) return false;
@@ -74,8 +85,8 @@ export class Sync {
   }
 
   /**
-   * Before the first change is sent with another token than before: whether that is the same owner's.
-   * The device's last tick shows it, or else the first page that has any data. Nothing is applied.
+   * Before the first change is sent with a new token, checks that it is the same owner's. The diffs of the
+   * device's last tick show the owner, or else the first page that has any. Nothing is applied.
    * @param {string | null} token
    * @returns {Promise<Failure | null>}
    */
@@ -106,7 +117,8 @@ export class Sync {
   }
 
   /**
-   * @param {{ logical_clock: number, diffs: Diff[], head?: string, limit?: number, report?: boolean, check?: boolean }} request
+   * @param {{ logical_clock: number, diffs: Diff[], head?: string, limit?: number, report?: boolean,
+   *   check?: boolean }} request
    * @param {string | null} token
    */
   async #ask(request, token) {
@@ -123,7 +135,7 @@ export class Sync {
     return answer;
   }
 
-  /** The network is another one: on the old one no answer will come. */
+  /** The network is another one, so no answer will come on the old one. */
   giveUp() {
     this.#pace.heard();
     this.#flight?.lose();
@@ -134,9 +146,9 @@ export class Sync {
     const { before, asked, sent } = await this.#write((tx, models) => this.#outbox.take(tx, models));
     const diffs = sent.map(({ diff }) => diff);
     const { clock, head } = asked;
-    const isCheck = this.wantsCheck && diffs.length === 0 && !asked.anew && !isBehind(asked, this.#options.now());
+    const isCheck = this.#wantsCheck && diffs.length === 0 && !asked.anew && !isBehind(asked, this.#options.now());
     const isPage = diffs.length === 0 && !isCheck;
-    if (isCheck) this.wantsCheck = false;
+    if (isCheck) this.#wantsCheck = false;
     const members = isCheck ? { check: true } : isPage ? { limit: this.#pace.entries } : { report: true };
     this.#told.traffic({ direction: "up", clock, diffs });
     const answer = await this.#ask({ logical_clock: clock, head, diffs, ...members }, token);
@@ -147,12 +159,12 @@ export class Sync {
       this.#told.traffic({ direction: "down", clock: logical_clock, diffs: taken.diffs, refused });
       const exchange = { asked, sent, answer: taken, token };
       const isMore = await this.#write((tx, models) => apply(tx, this.#options, models, exchange), true);
-      if (isCheck) this.checked = { clock: logical_clock, check };
-      return isMore || this.wantsCheck ? "again" : null;
+      if (isCheck) this.#checked = { clock: logical_clock, check };
+      return isMore || this.#wantsCheck ? "again" : null;
     }
     this.#told.traffic({ direction: "down", clock, diffs: [], problem });
-    // Nobody knows how far a server has come that failed. Any other failure is an answer, too: then
-    // the server has done nothing of this request.
+    // A server that failed may have processed the request. Any other failure of the server means that it
+    // did not.
     if (!problem.status || problem.status >= 500) return problem;
     return this.#rejected(problem, before, asked, sent);
   }
@@ -170,7 +182,7 @@ export class Sync {
     const now = isTooLarge && !isAlone ? this.#outbox.halve(before, sent) : before;
     await this.#write(async (tx, models) => {
       const state = await stateOf(tx);
-      if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return; // another tab was here
+      if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return; // another tab has synced
       const failures = UNREACHED.has(problem.code) ? state.failures : 0;
       await tx.put("meta", { ...state, unanswered: now.unanswered, failures });
       if (blamed && isUnsendable) await this.#outbox.setAside(tx, blamed, problem, models);
@@ -181,8 +193,8 @@ export class Sync {
   }
 
   /**
-   * The server does not go back as far as this device: it begins anew. What was in a request without an
-   * answer may be on the server; where the server has forgotten that, only the person can say.
+   * The server's log does not go back as far as this device's clock: the device begins anew. If the server
+   * has forgotten which changes it had accepted, those of a request without an answer are set aside.
    * @param {Tx} tx @param {Failure} problem @param {State} before @param {Set<string>} models
    */
   async #outgrown(tx, { code, forgotten }, { unanswered }, models) {

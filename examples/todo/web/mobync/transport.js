@@ -1,4 +1,4 @@
-// One request: its answer is read as long as it moves, up to a bound.
+// One HTTP request. The answer may take any time as long as data arrives, but has a maximum size.
 
 import { bytesOf } from "./json.js";
 import { headersOf } from "./tokens.js";
@@ -14,7 +14,7 @@ const MOST_OF_A_FAILURE = 1024 * 1024;
  * @typedef {object} Heard
  * @property {number} status
  * @property {Headers} headers
- * @property {string | null} text  null if it is larger than the bound
+ * @property {string | null} text  null if it is larger than the maximum
  * @property {number} bytes  of the text
  */
 
@@ -56,7 +56,7 @@ async function read(response, most, signal, moved) {
   moved(0);
   const reader = response.body?.getReader();
   if (!reader) return abortable(response.text(), signal);
-  // What is not UTF-8 is not what was sent: half of it must not be taken.
+  // Invalid UTF-8 means that the data is damaged.
   const decoder = new TextDecoder("utf-8", { fatal: true });
   const parts = [];
   let isOver = false;
