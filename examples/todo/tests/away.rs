@@ -10,15 +10,19 @@ use self::support::{Browser, Device, Server, until};
 const TAB: &str = "\u{e004}";
 const ENTER: &str = "\u{e007}";
 
-/// A phone without a network and a laptop with one have both renamed the same task, the laptop later.
-async fn both_rename(phone: &Device, laptop: &Device, mine: &str, theirs: &str) {
+/// A phone without a network and a laptop with one both rename the same task, the laptop later.
+async fn both_rename(
+    server: &Server,
+    [phone, laptop]: [&Device; 2],
+    from: &str,
+    [mine, theirs]: [&str; 2],
+) {
     phone.click("label:has(#airplane)").await;
-    let before = phone.names().await[0].clone();
-    phone.rename(&before, mine).await;
-    laptop.rename(&before, theirs).await;
-    laptop.says("All saved").await;
+    phone.rename(from, mine).await;
+    phone.says("Offline, 1 change waits").await;
+    laptop.rename(from, theirs).await;
+    until("the server has it", async || server.names("ada") == [theirs]).await;
     phone.click("label:has(#airplane)").await;
-    phone.says("All saved").await;
 }
 
 #[test]
@@ -30,7 +34,7 @@ fn a_text_that_another_device_replaced_is_shown_until_it_is_put_back_or_let_go()
         phone.add("Milk").await;
         laptop.sees("Milk").await;
 
-        both_rename(&phone, &laptop, "Oat milk", "Soy milk").await;
+        both_rename(&server, [&phone, &laptop], "Milk", ["Oat milk", "Soy milk"]).await;
         phone.sees("Soy milk").await;
         let notice = phone.text(".notice").await;
         assert!(notice.contains("Another device’s text replaced yours"), "{notice}");
@@ -54,9 +58,9 @@ fn a_text_that_another_device_replaced_is_shown_until_it_is_put_back_or_let_go()
         for device in [&phone, &laptop] {
             device.sees("Oat milk").await;
         }
-        phone.says("All saved").await;
+        until("the server has it", async || server.names("ada") == ["Oat milk"]).await;
 
-        both_rename(&phone, &laptop, "Rice milk", "Milk").await;
+        both_rename(&server, [&phone, &laptop], "Oat milk", ["Rice milk", "Milk"]).await;
         phone.click(".notice .actions button:last-child").await;
         phone.has_no(".notice").await;
         phone.sees("Milk").await;
@@ -75,8 +79,9 @@ fn a_changed_task_that_another_device_deleted_can_be_put_back() {
         laptop.sees("Milk").await;
         phone.click("label:has(#airplane)").await;
         phone.rename("Milk", "Oat milk").await;
+        phone.says("Offline, 1 change waits").await;
         laptop.click_in("Milk", ".delete").await;
-        laptop.says("All saved").await;
+        until("it is deleted", async || server.names("ada").is_empty()).await;
         phone.click("label:has(#airplane)").await;
         phone.sees_no("Oat milk").await;
         let notice = phone.text(".notice").await;
@@ -197,7 +202,7 @@ fn a_database_of_the_version_before_is_opened_with_all_that_is_in_it() {
         phone.sees("First").await;
         phone.sees("Milk").await;
         assert!(phone.text(".notice").await.contains("No."));
-        assert_eq!(server.names("grace"), ["First", "Milk"]);
+        until("its changes are sent", async || server.names("grace") == ["First", "Milk"]).await;
         assert_eq!(phone.complaints().await, [""; 0]);
     });
 }

@@ -127,8 +127,27 @@ for (const [what, answers, code] of [
 test("what changes while it is compared is told, not taken for a difference", async () => {
   const network = new Network();
   const phone = await withTwo(network);
-  network.then(async () => (await phone.create("tasks", { name: "Salt" }), checks(3, [MILK, TEA])()), ok(4), ok(4));
+  const meanwhile = async () => (await phone.create("tasks", { name: "Salt" }), checks(3, [MILK, TEA])());
+  network.then(meanwhile, ok(4));
   await assert.rejects(phone.check(), { code: "not_synced" });
+  network.then(async () => (await phone.create("tasks", { name: "Corn" }), checks(4, [MILK, TEA])()), lost);
+  await assert.rejects(phone.check(), { code: "not_synced" });
+});
+
+test("a device that has not fetched everything yet does so before it compares", async () => {
+  const more = ok(2, [back("create", "t1", { name: "Milk" })], undefined, { more: 3 });
+  const rest = ok(3, [back("create", "t2", { name: "Tea", done: true })]);
+  const network = new Network().then(more, rest, checks(3, [MILK, TEA]));
+  const phone = await device(network, { isNew: true });
+  assert.deepEqual(await phone.check(), []);
+  assert.deepEqual(
+    network.requests.map(({ limit, check = false }) => [limit > 0, check]),
+    [
+      [true, false],
+      [true, false],
+      [false, true],
+    ],
+  );
 });
 
 // ------------------------------------------------------------------------- fetching all again

@@ -47,6 +47,7 @@ test("a change of another object in between, a create, a delete and what was sen
   const { store, network, phone } = await withTwo();
   await phone.update("tasks", "t1", { name: "A" });
   await phone.update("tasks", "t2", { name: "A" });
+  await phone.update("tasks", "t1", { name: "Z" });
   await phone.update("tasks", "t1", { name: "B" });
   await phone.create("tasks", { id: "t3", name: "A" });
   await phone.update("tasks", "t3", { name: "B" });
@@ -88,6 +89,23 @@ test("while a request is under way, what is in it is not changed", async () => {
   assert.deepEqual(
     network.requests.slice(1).map(({ diffs }) => diffs.map(line)),
     [['update t1 {"name":"A"}'], ['update t1 {"name":"B"}']],
+  );
+});
+
+test("where an update was set aside, the next one does not reach for changes before others", async () => {
+  const { store, network, phone } = await withTwo({ maxDiffs: 1 });
+  await phone.update("tasks", "t1", { name: "A" });
+  await phone.update("tasks", "t2", { name: "A" });
+  await phone.update("tasks", "t1", { name: "too large" });
+  network.then(lost);
+  await phone.sync();
+  const [, , last] = await pendingOf(store);
+  await store.write((tx) => tx.delete("pending", last.seq));
+  await store.write(async (tx) => tx.put("meta", { ...(await tx.get("meta", "state")), unanswered: 0 }));
+  await phone.update("tasks", "t1", { name: "B" });
+  assert.deepEqual(
+    (await pendingOf(store)).map(({ diff }) => line(diff)),
+    ['update t1 {"name":"A"}', 'update t2 {"name":"A"}', 'update t1 {"name":"B"}'],
   );
 });
 

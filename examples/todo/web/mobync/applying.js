@@ -85,7 +85,10 @@ async function applyDiff(tx, options, diff, isPage = false) {
   const { id } = JSON.parse(diff.json_data);
   /** @type {Pending[]} */
   const left = await tx.all("pending", model, id);
-  if (isPage && (await hold(tx, diff, id, left.length > 0))) return advance(tx, options, diff, id);
+  if (isPage && left.length > 0) {
+    await hold(tx, diff, id);
+    return advance(tx, options, diff, id);
+  }
   const before = (await tx.get("objects", [model, id]))?.row;
   const after = settle(before, left, diff, options.models[model]);
   if (after.row) await tx.put("objects", { model, id, row: after.row });

@@ -78,8 +78,8 @@ export class Changes {
     const bytes = bytesOf(JSON.stringify(diff));
     if (bytes > this.#options.maxChange) tooLarge(bytes, this.#options.maxChange);
     const isFolded = type === "update" && this.#options.fold;
-    const count = isFolded ? 1 + (await foldPending(this.#tx, state, model, data)) : 0;
-    await this.#tx.put("meta", { ...state, run: { model, id, count } });
+    const diffs = isFolded ? [...(await foldPending(this.#tx, state, model, data)), diff.id] : [];
+    await this.#tx.put("meta", { ...state, run: { model, id, diffs } });
     if (earlier < 0) await keepBase(this.#tx, model, id, before);
     await this.#tx.put("pending", { model, id, diff });
     this.#models.add(model);

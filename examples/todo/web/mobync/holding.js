@@ -6,17 +6,12 @@ import { baseOf } from "./state.js";
 /** @typedef {import("./types.js").Diff} Diff */
 /** @typedef {import("./types.js").Tx} Tx */
 
-/**
- * @param {Tx} tx @param {Diff} diff @param {string} id @param {boolean} isNeeded
- * @returns {Promise<boolean>}  whether it is held, which it is after others of its object in any case
- */
-export async function hold(tx, diff, id, isNeeded) {
+/** @param {Tx} tx @param {Diff} diff @param {string} id */
+export async function hold(tx, diff, id) {
   const key = ["held", diff.model, id];
-  const before = await tx.get("meta", key);
-  if (!before && !isNeeded) return false;
-  const { diffs, wasThere } = before ?? { diffs: [], wasThere: (await baseOf(tx, diff.model, id))?.row !== undefined };
-  await tx.put("meta", { key, wasThere, diffs: [...diffs, diff] });
-  return true;
+  const wasThere = (await baseOf(tx, diff.model, id))?.row !== undefined;
+  const before = (await tx.get("meta", key)) ?? { wasThere, diffs: [] };
+  await tx.put("meta", { ...before, key, diffs: [...before.diffs, diff] });
 }
 
 /**

@@ -142,7 +142,7 @@
  * The state of a device: its clock and head, the server's clock as far as it is known, whether the next
  * answer replaces all objects, the seq of the last change in a request without an answer, when a sync
  * last succeeded, objects (model, id) to delete if they come back, the object of the last change and
- * how many updates of it were made since any other change, its owner (as named by the
+ * the ids of its updates since any other change, its owner (as named by the
  * application and by the server), how often in a row the server has failed, and a mark of the token.
  * @typedef {object} State
  * @property {"state"} key
@@ -153,7 +153,7 @@
  * @property {number} unanswered
  * @property {number | null} syncedAt
  * @property {[string, string][]} deleted
- * @property {{ model: string, id: string, count: number } | null} run
+ * @property {{ model: string, id: string, diffs: string[] } | null} run
  * @property {string | null} person
  * @property {string | null} owner
  * @property {number} failures
