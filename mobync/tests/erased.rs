@@ -72,6 +72,9 @@ impl UnitOfWork for Contrary {
     async fn snapshot(&mut self, _: &Owner, _: &str) -> Result<Snapshot, DatabaseError> {
         Err(DatabaseError::failed("x"))
     }
+    fn defaults(&self, _: &str) -> Vec<(&str, &str)> {
+        vec![("done", "false")]
+    }
 }
 
 #[tokio::test]
@@ -99,6 +102,8 @@ async fn every_method_is_passed_on() {
     let window = unit.window(&owner, query).await.unwrap();
     assert_eq!((window.clock, window.start), (43, 3));
     assert!(unit.snapshot(&owner, "diffs").await.is_err());
+    assert_eq!(unit.defaults("tasks"), [("done", "false")]);
+    assert_eq!(unit.default_of("tasks", "done"), Some("false"));
     assert!(unit.commit().await.is_err());
     let asked = inner.0.lock().unwrap().clone();
     assert_eq!(asked, ["read", "write", "append", "check_each_change", "check_at_once", "commit"]);

@@ -160,7 +160,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_500))]
+    #![proptest_config(ProptestConfig::with_cases(600))]
 
     #[test]
     fn folded_and_unfolded_histories_end_alike(steps in prop::collection::vec(step(), 1..40)) {

@@ -3,12 +3,19 @@
 
 mod support;
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use mobync::{
     Access, Change, Database, Mobync, Record, Rules, SyncRequest, SyncResponse, UnitOfWork,
+    memory::MemoryDatabase, sqlite::SqliteDatabase,
 };
 use serde_json::{Value, json};
 use support::{
-    Sent, Server, ada, create, databases::on_every_database, delete, diffs, make, update,
+    Hooked, Sent, Server, ada, create, databases::on_every_database, delete, diffs, hooked::Hook,
+    make, update,
 };
 
 on_every_database! {
@@ -213,6 +220,45 @@ async fn objects_older_than_the_log_are_read_from_their_rows(server: Server<impl
     server.sync(3, [create("old", json!({"a": 1, "b": 2}))]).await;
     assert_eq!(of_log, sums(&answer(&server.mobync, 4, []).await));
     assert_eq!(of_log["tasks"]["count"], 2);
+}
+
+/// Before every call of the database somebody else makes an object, each in a tick of its own.
+#[derive(Clone, Debug)]
+struct Busy {
+    others: Mobync<SqliteDatabase>,
+    made: Arc<AtomicI64>,
+}
+
+/// Makes the object of that number, in a tick of its own.
+async fn make_one(mobync: &Mobync<impl Database>, number: i64) {
+    let record = Record::new(format!("w{number}")).with("a", number);
+    mobync.write(&ada(), [Change::create("tasks", record)]).await.unwrap();
+}
+
+impl Hook for Busy {
+    async fn pause(&self) {
+        make_one(&self.others, self.made.fetch_add(1, Ordering::Relaxed)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_check_comes_to_an_end_and_is_right_while_others_write() {
+    let (inner, _folder) = support::databases::sqlite().await;
+    let made = Arc::new(AtomicI64::new(0));
+    let hook = Busy { others: Mobync::new(inner.clone()), made: Arc::clone(&made) };
+    let mobync = Mobync::new(Hooked { inner, hook });
+    let twin = Mobync::new(MemoryDatabase::new());
+    let mut clock = 0;
+    for since in [0, 1] {
+        let told = answer(&mobync, since, []).await;
+        assert!(made.load(Ordering::Relaxed) > told.logical_clock, "others went on");
+        for number in clock..told.logical_clock {
+            make_one(&twin, number).await;
+        }
+        clock = told.logical_clock;
+        let of_twin = answer(&twin, clock, []).await;
+        assert_eq!((of_twin.logical_clock, sums(&of_twin)), (clock, sums(&told)));
+    }
 }
 
 async fn a_check_beside_diffs_is_ignored(server: Server<impl Database>) {

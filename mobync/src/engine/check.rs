@@ -28,7 +28,7 @@ pub(super) struct Check {
 impl Check {
     fn again(&mut self) -> Checked {
         self.tries += 1;
-        if self.tries < MOST_TRIES { Checked::Again } else { Checked::Unstable }
+        if self.tries < MOST_TRIES { Checked::Again } else { Checked::Unknown }
     }
 }
 
@@ -38,8 +38,8 @@ pub(super) enum Checked {
     Sums(BTreeMap<String, Checksum>),
     /// Others have written since the answer was made: make it again.
     Again,
-    /// Others keep writing.
-    Unstable,
+    /// Nothing can be said: others keep writing, or rows cannot be read.
+    Unknown,
 }
 
 impl<D: Database, R> Mobync<D, R> {
@@ -69,14 +69,7 @@ impl<D: Database, R> Mobync<D, R> {
             said => said.insert(unit.snapshot(owner, log).await?),
         };
         if said.clock() < clock {
-            let query = WindowQuery {
-                log,
-                since: said.clock(),
-                ids: &[],
-                objects: &[],
-                head: None,
-                limit: None,
-            };
+            let query = WindowQuery::since(log, said.clock());
             let window = unit.window(owner, query).await?;
             let entries = window.entries.iter().filter(|entry| entry.logical_clock < clock);
             said.follow_all(entries.map(Into::into))?;
@@ -95,8 +88,11 @@ impl<D: Database, R> Mobync<D, R> {
             let defaults = Defaults::read(defaults).map_err(DatabaseError::failed)?;
             let mut sum = Sum::default();
             let mut older = Vec::new();
-            for object in said.all(&model) {
+            for (place, object) in said.all(&model).enumerate() {
                 let (id, alive) = object?;
+                if place % MOST_AT_ONCE == MOST_AT_ONCE - 1 {
+                    tokio::task::yield_now().await;
+                }
                 if alive.is_older {
                     older.push((id.to_owned(), alive.json_data.to_owned()));
                 } else {
@@ -107,7 +103,7 @@ impl<D: Database, R> Mobync<D, R> {
             for part in older.chunks(MOST_AT_ONCE) {
                 let ids: Vec<&str> = part.iter().map(|(id, _)| &**id).collect();
                 let rows = look::rows_of(&mut unit, owner, &model, &ids).await?;
-                let rows = rows.unwrap_or_default();
+                let Some(rows) = rows else { return Ok(Checked::Unknown) };
                 for (id, json_data) in part {
                     add(&mut sum, json_data, rows.get(id).map(|row| &**row), &defaults)?;
                 }

@@ -365,7 +365,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                         match self.check(owner, &mut check, answer.logical_clock).await? {
                             Checked::Sums(sums) => answer.check = Some(sums),
                             Checked::Again => continue,
-                            Checked::Unstable => {}
+                            Checked::Unknown => {}
                         }
                     }
                     // Nothing is awaited between the commit and this: who is told of a sync hears of it.

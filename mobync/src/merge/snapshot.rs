@@ -227,8 +227,8 @@ impl Snapshot {
         &mut self,
         model: &str,
     ) -> impl Iterator<Item = Result<(&str, Alive<'_>), DatabaseError>> {
-        let lives = self.models.get_mut(model).into_iter().flat_map(|model| &mut model.lives);
-        lives.map(|(id, life)| {
+        let lives = self.models.get_mut(model).map(|model| &mut model.lives);
+        lives.into_iter().flatten().map(|(id, life)| {
             life.settle(&[]).map_err(|cause| broken(&life.id, &cause))?;
             Ok((&**id, Alive { json_data: &life.json_data, is_older: life.is_older }))
         })

@@ -61,8 +61,8 @@ type Outcome = Result<SyncResponse, Error>;
 #[derive(Debug)]
 pub enum Reply {
     Answer {
-        answer: SyncResponse,
-        told: Answer,
+        answer: Box<SyncResponse>,
+        told: Box<Answer>,
         rows: Objects,
         /// The objects that others have changed since.
         marked: BTreeSet<Key>,
@@ -228,7 +228,8 @@ impl<D: Place> Server<D> {
         if let Some(check) = &answer.check {
             same("the checksums", &sums(check), &checksum::of(&rows))?;
         }
-        Ok(Reply::Answer { answer: answer.clone(), told, rows, marked })
+        let answer = Box::new(answer.clone());
+        Ok(Reply::Answer { answer, told: Box::new(told), rows, marked })
     }
 
     /// The backend writes for an owner.

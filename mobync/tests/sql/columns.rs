@@ -34,6 +34,12 @@ async fn defaults_are_told<D: Dialect>(database: &SqlDatabase<D>, given: &[Given
     let mut unit = unit(database).await;
     let row = unit.rows(&ada(), "tasks", &["t1"]).await.unwrap().remove(0);
     let row: Value = serde_json::from_str(&row).unwrap();
+    let has_constant = |(_, (_, _, expected)): &(usize, &Given)| expected.is_some();
+    let constant = given.iter().enumerate().filter(has_constant);
+    let names: Vec<String> = constant.map(|(place, _)| format!("c{place}")).collect();
+    let all = unit.defaults("tasks");
+    assert_eq!(all.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names);
+    assert!(all.iter().all(|(name, json)| unit.default_of("tasks", name) == Some(json)));
     for (place, (sql_type, default, expected)) in given.iter().enumerate() {
         let name = format!("c{place}");
         let told: Option<Value> =
