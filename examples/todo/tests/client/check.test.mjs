@@ -134,6 +134,17 @@ test("what changes while it is compared is told, not taken for a difference", as
   await assert.rejects(phone.check(), { code: "not_synced" });
 });
 
+test("a server that pages every empty request is asked again after its pages", async () => {
+  const network = new Network();
+  const phone = await withTwo(network);
+  network.then(ok(4, [], undefined, { more: 5 }), ok(5), checks(5, [MILK, TEA]));
+  assert.deepEqual(await phone.check(), []);
+  assert.deepEqual(
+    network.requests.slice(1).map(({ check = false }) => check),
+    [true, false, true],
+  );
+});
+
 test("a device that has not fetched everything yet does so before it compares", async () => {
   const more = ok(2, [back("create", "t1", { name: "Milk" })], undefined, { more: 3 });
   const rest = ok(3, [back("create", "t2", { name: "Tea", done: true })]);

@@ -58,10 +58,10 @@ export function interpret(heard, { now, maxAnswer }) {
  * Why the answer must not be applied: it is for another owner, or an old one. Then nobody knows whether
  * the server has the diffs that were sent.
  * @param {Answer} answer @param {{ owner: string | null, clock: number }} asked
- * @param {import("./types.js").Diff[]} sent @param {boolean} [isPage]  whether the request had a limit
+ * @param {import("./types.js").Diff[]} sent
  * @returns {Failure | null}
  */
-export function misfit({ logical_clock, diffs, refused, overridden, more }, asked, sent, isPage = false) {
+export function misfit({ logical_clock, diffs, refused, overridden, more }, asked, sent) {
   const owner = asked.owner ?? diffs[0]?.owner;
   if (diffs.some((diff) => diff.owner !== owner)) {
     const message =
@@ -77,7 +77,7 @@ export function misfit({ logical_clock, diffs, refused, overridden, more }, aske
   const isOfThese =
     [...refused, ...overridden].every(isSent) &&
     diffs.every((diff) => !ids.has(diff.id) && diff.logical_clock < logical_clock) &&
-    (more === undefined || (isPage && more > logical_clock));
+    (more === undefined || (sent.length === 0 && more > logical_clock));
   if (!isOld && isOfThese) return null;
   const message = "The answer is an old one, as a cache on the way repeats them: nothing of it was taken.";
   return { code: "no_answer", message, heard: true };

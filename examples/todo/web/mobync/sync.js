@@ -107,7 +107,7 @@ export class Sync {
     while (page) {
       const { logical_clock = 0, head = "" } = page;
       const answer = await this.#ask({ logical_clock, head, diffs: [], limit: A_FEW }, token);
-      const problem = answer.success ? misfit(answer, { owner, clock: logical_clock }, [], true) : answer;
+      const problem = answer.success ? misfit(answer, { owner, clock: logical_clock }, []) : answer;
       if (problem) return problem;
       const { more, diffs } = /** @type {Answer} */ (answer);
       page = more !== undefined && diffs.length === 0 ? answer : null;
@@ -147,19 +147,20 @@ export class Sync {
     const diffs = sent.map(({ diff }) => diff);
     const { clock, head } = asked;
     const isCheck = this.#wantsCheck && diffs.length === 0 && !asked.anew && !isBehind(asked, this.#options.now());
-    const isPage = diffs.length === 0 && !isCheck;
     if (isCheck) this.#wantsCheck = false;
-    const members = isCheck ? { check: true } : isPage ? { limit: this.#pace.entries } : { report: true };
+    const members = isCheck ? { check: true } : diffs.length > 0 ? { report: true } : { limit: this.#pace.entries };
     this.#told.traffic({ direction: "up", clock, diffs });
     const answer = await this.#ask({ logical_clock: clock, head, diffs, ...members }, token);
-    const problem = answer.success ? misfit(answer, asked, diffs, isPage) : answer;
+    const problem = answer.success ? misfit(answer, asked, diffs) : answer;
     if (!problem) {
       const taken = /** @type {Answer} */ (answer);
       const { logical_clock, refused, check } = taken;
       this.#told.traffic({ direction: "down", clock: logical_clock, diffs: taken.diffs, refused });
       const exchange = { asked, sent, answer: taken, token };
       const isMore = await this.#write((tx, models) => apply(tx, this.#options, models, exchange), true);
-      if (isCheck) this.#checked = { clock: logical_clock, check };
+      // A server may answer any empty request with a page, which has no checksums.
+      if (isCheck && taken.more === undefined) this.#checked = { clock: logical_clock, check };
+      else this.#wantsCheck ||= isCheck;
       return isMore || this.#wantsCheck ? "again" : null;
     }
     this.#told.traffic({ direction: "down", clock, diffs: [], problem });
