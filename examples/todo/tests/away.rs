@@ -113,7 +113,7 @@ fn a_first_sync_shows_how_far_it_is_and_goes_on_after_it_was_cut_off() {
     Browser::test("progress", async |browser| {
         let server = Server::start();
         for tick in 0..3 {
-            assert_eq!(server.push("grace", tasks(tick, 600))["success"], true);
+            assert_eq!(server.push("grace", &tasks(tick, 600))["success"], true);
         }
         let phone = browser.device(server.address()).await;
         phone.says("All saved").await;
@@ -161,7 +161,7 @@ fn a_first_sync_shows_how_far_it_is_and_goes_on_after_it_was_cut_off() {
 fn a_database_of_the_version_before_is_opened_with_all_that_is_in_it() {
     Browser::test("upgrade", async |browser| {
         let server = Server::start();
-        assert_eq!(server.push("grace", tasks(0, 1))["success"], true);
+        assert_eq!(server.push("grace", &tasks(0, 1))["success"], true);
         let phone = browser.device(server.address()).await;
         phone.says("All saved").await;
         let old = "
