@@ -253,7 +253,7 @@ fn a_database_that_the_browser_closes_is_opened_anew() {
             };
             await put('c');
             const keys = (await store.read((tx) => tx.all('meta'))).map(({ key }) => key);
-            (await ask(indexedDB.open('mobync:closed', 2))).close();
+            (await ask(indexedDB.open('mobync:closed', 3))).close();
             const newer = await put('d').then(() => 'written', ({ code }) => code);
             store.close();
             const over = await put('e').then(() => 'written', ({ code }) => code);

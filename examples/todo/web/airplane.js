@@ -1,9 +1,9 @@
-// A switch that takes the network away from this device alone, to see what happens.
+// A switch that disconnects this device only, for trying things out.
 
 let on = false;
 let flight = new AbortController();
 
-/** A fetch that fails while the switch is on, and fails what is under way when it is put on. */
+/** A fetch that fails while the switch is on. Requests under way fail when it is switched on. */
 export const fetch = async (url, init) => {
   if (on) throw new TypeError("airplane mode");
   const { signal } = flight;
@@ -15,14 +15,14 @@ export const fetch = async (url, init) => {
   return globalThis.fetch(url, { ...init, signal: cut.signal });
 };
 
-/** Puts it on or off. */
+/** Switches it on or off. */
 export function set(value) {
   on = value;
   if (on) {
     flight.abort();
     flight = new AbortController();
   } else {
-    // Like a browser whose network is back.
+    // A browser does the same when the network is back.
     globalThis.dispatchEvent(new Event("online"));
   }
 }

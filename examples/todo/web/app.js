@@ -1,4 +1,4 @@
-// The app: it opens the local database of a person on this device, and puts the parts together.
+// The app: it opens the local database of a person, and connects the parts of the page.
 
 import * as airplane from "./airplane.js";
 import { showTraffic } from "./drawer.js";
@@ -8,7 +8,7 @@ import { showNotices } from "./notices.js";
 
 const $ = (selector) => document.querySelector(selector);
 
-/** `?device=2` is another device: it has a database of its own. */
+/** `?device=2` is another device, with a separate local database. */
 const device = new URLSearchParams(location.search).get("device") ?? "1";
 const MODELS = { tasks: { name: "", done: false, position: 0, due: null, created_time: 0 } };
 const UNDO_FOR = 8000;
@@ -26,7 +26,7 @@ const list = new List($("#tasks"), {
 
 // ------------------------------------------------------------------------------- opening
 
-/** One after another, however fast a person switches. */
+/** One switch at a time, however fast a person clicks. */
 function switchTo(user) {
   const opened = opening.then(() => openAs(user));
   opening = opened.catch(() => {});
@@ -85,11 +85,13 @@ function draw() {
         : "Everything is done.";
 }
 
-function showStatus({ state, pending, problem }) {
+function showStatus({ state, pending, problem, progress }) {
+  $("#progress").hidden = progress === null;
+  $("#progress").value = progress ?? 0;
   const waiting = pending === 1 ? "1 change waits" : `${pending} changes wait`;
   const text = {
     saved: "All saved",
-    syncing: "Syncing…",
+    syncing: progress === null ? "Syncing…" : "Fetching…",
     waiting,
     offline: pending > 0 ? `Offline, ${waiting}` : "Offline",
     stopped: pending > 0 ? `Stopped, ${waiting}` : "Syncing has stopped",
@@ -102,7 +104,7 @@ function showStatus({ state, pending, problem }) {
   if (words.textContent !== text) words.textContent = text;
 }
 
-/** For those who hear the page. */
+/** For screen readers. */
 function say(text) {
   $("#spoken").textContent = text;
 }
@@ -151,7 +153,7 @@ async function remove(ids) {
   });
 }
 
-/** Between two others; where there is no number between theirs, all get new ones. */
+/** Moves a task between two others. If no number is left between their positions, all tasks get new ones. */
 async function move(id, above, below) {
   const { mobync, records } = open;
   const position = (other) => records.find((task) => task.id === other)?.position ?? 0;
@@ -172,7 +174,7 @@ async function move(id, above, below) {
   say("Moved");
 }
 
-/** What cannot be done is told: the device is full, or a sync has taken the task away. */
+/** Shows why something failed: the device is full, or a sync has deleted the task. */
 async function attempt(done) {
   try {
     await done;

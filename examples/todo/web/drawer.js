@@ -1,4 +1,4 @@
-// What happens: the diffs going up and coming down, for people who want to see the protocol at work.
+// "What happens": the diffs that are sent and received, for people who want to watch the protocol.
 
 const MOST = 40;
 
@@ -45,7 +45,7 @@ function row(what, which, text) {
   return item;
 }
 
-/** As much of an id as a person compares. */
+/** The part of an id that a person compares. */
 const short = (id) => (id.length > 12 ? `${id.slice(0, 8)}…` : id);
 
 function time(at) {

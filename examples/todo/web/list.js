@@ -1,9 +1,9 @@
-// The list of tasks: it draws them, and turns what a person does into changes.
+// The list of tasks: it draws them, and turns a person's actions into changes.
 
 const template = document.querySelector("#task");
 
 /**
- * The order of tasks: by position, which is any number; the newest of equals first.
+ * The order of tasks: by position, which is any number. Of equal ones, the newest is first.
  * @param {any} a @param {any} b
  */
 export const byPosition = (a, b) =>
@@ -25,7 +25,7 @@ export class List {
     this.#actions = actions;
   }
 
-  /** Draws these tasks, and leaves alone what is being typed or dragged. */
+  /** Draws these tasks. A text that is being edited and a task that is being dragged are left alone. */
   draw(tasks, pending) {
     const shown = new Set(tasks.map(({ id }) => id));
     for (const [id, item] of this.#items) {
@@ -47,7 +47,7 @@ export class List {
       }
       item.draw(task, pending.has(task.id));
       const there = this.#place.children[place];
-      // Moving a node takes its focus away.
+      // A node that is moved loses the focus.
       if (there !== item.node) keepFocus(item.node, () => this.#place.insertBefore(item.node, there ?? null));
     });
   }
@@ -57,7 +57,7 @@ export class List {
     this.#place.replaceChildren();
   }
 
-  /** Takes a task out; where it had the focus, its neighbour has it then. */
+  /** Removes a task. If it had the focus, its neighbour gets it. */
   #leave(node) {
     const neighbour = node.nextElementSibling ?? node.previousElementSibling;
     const hadFocus = node.contains(document.activeElement);
@@ -189,7 +189,7 @@ class Item {
     remove.title = "Delete";
   }
 
-  /** Makes the field as high as its text. */
+  /** Makes the field as tall as its text. */
   #fit() {
     this.#part(".name").dataset.value = this.#part("textarea").value;
   }
@@ -203,7 +203,7 @@ function keepFocus(node, move) {
 
 const DAY = 24 * 60 * 60 * 1000;
 
-/** The date here, as 2030-12-31. */
+/** The local date, for example 2030-12-31. */
 function today(offset = 0) {
   const date = new Date(Date.now() + offset * DAY);
   return [date.getFullYear(), date.getMonth() + 1, date.getDate()]

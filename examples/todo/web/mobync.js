@@ -1,15 +1,14 @@
 /**
  * Offline-first sync for the browser: a client of the Mobync protocol (see PROTOCOL.md).
  *
- * Changes are made in a local database at once, with or without a network, and exchanged with the
- * server when there is one. No dependencies and no build step; it runs in Node too, with
- * `memoryStore()`.
+ * Changes are written to a local database at once, with or without a network, and synced when there is
+ * one. It has no dependencies and no build step, and also runs in Node, with `memoryStore()`.
  *
  * ```js
  * import { Mobync } from "./mobync.js";
  *
  * const mobync = await Mobync.open({
- *   person: user.id,                               // each has a local database of their own
+ *   person: user.id,                               // each person has a separate local database
  *   url: "/sync",
  *   live: "/sync/live",                            // if the server has it
  *   models: { tasks: { done: false } },            // the defaults of the server's columns
@@ -22,7 +21,7 @@
  * await mobync.update("tasks", task.id, { done: true });
  * ```
  *
- * Values are JSON. Integers beyond 2^53 are beyond JavaScript: write such values as strings of digits.
+ * Values are JSON. JavaScript cannot represent integers beyond 2^53 exactly: write them as strings of digits.
  *
  * @module mobync
  */

@@ -1,26 +1,33 @@
-// What needs a person: changes that were refused, and problems that stop syncing.
+// What needs a person: changes that were refused or overridden, and problems that stop syncing.
 
 const PLAIN = {
   unauthenticated: "You are signed out",
   storage_full: "This device is full",
   clock_ahead: "The server has forgotten something",
+  other_history: "The server has another history",
   other_owner: "Somebody else is signed in",
 };
 
-/** Shows them while there are any. */
+/** Shows what needs a person, and updates it with the client's status. */
 export function showNotices(mobync, place) {
   let shown = "";
   const show = async () => {
     const { problem, state } = mobync.status;
-    const refused = await mobync.refused();
+    const [refused, lost] = [await mobync.refused(), await mobync.overridden()];
+    const overridden = lost.filter(isWorthAWord);
+    for (const { id } of lost) if (!overridden.some((one) => one.id === id)) await mobync.dismiss(id);
     const stopped = state === "stopped" ? problem : null;
-    const what = JSON.stringify([stopped, refused]);
+    const what = JSON.stringify([stopped, refused, overridden]);
     if (what === shown) return; // what is being typed stays
     shown = what;
+    const hadFocus = place.contains(document.activeElement);
     place.replaceChildren(
       ...(stopped ? [problemNotice(mobync, stopped)] : []),
       ...refused.map((one) => refusedNotice(mobync, one)),
+      ...overridden.map((one) => overriddenNotice(mobync, one)),
     );
+    // People who use the keyboard continue from here.
+    if (hadFocus) (place.querySelector("button") ?? document.querySelector("#new")).focus();
   };
   const heard = () => void show().catch(() => {});
   mobync.addEventListener("status", heard);
@@ -57,11 +64,49 @@ function refusedNotice(mobync, { id, diff, message, fields }) {
   return notice;
 }
 
+/** Where a task stands in the list is not worth a question. @param {any} lost */
+const isWorthAWord = ({ fields }) => Object.keys(fields).some((field) => field !== "position");
+
+/** Nobody knows who made the change that won; in this app it was the same person, on another device. */
+function overriddenNotice(mobync, { id, object, fields, row }) {
+  const notice = element("article", "notice calm");
+  const values = Object.entries(fields);
+  const isDeleted = values.some(([, value]) => !("stands" in value));
+  const text = values.some(([field]) => field === "name") ? "text" : "change";
+  const title = isDeleted ? "Another device deleted what you changed" : `Another device’s ${text} replaced yours`;
+  const heading = element("h2", "", title);
+  heading.id = `lost-${id}`;
+  notice.setAttribute("aria-labelledby", heading.id);
+  notice.append(heading);
+  const what = isDeleted ? { ...row, ...Object.fromEntries(values.map(([field, { sent }]) => [field, sent])) } : null;
+  if (what) notice.append(element("p", "", `“${what.name ?? object}”`));
+  for (const [field, { sent, stands }] of what ? [] : values) {
+    const line = element("p", "", field === "name" ? "" : `${LABELS[field] ?? field}: `);
+    line.append(element("del", "", shown(sent)), " → ", element("ins", "", shown(stands)));
+    notice.append(line);
+  }
+  const actions = element("div", "actions");
+  const keep = button(isDeleted ? "Leave it deleted" : "Keep theirs", "", "button");
+  const mine = button("Put mine back", "main", "button");
+  keep.onclick = () => act(notice, mobync.dismiss(id));
+  mine.onclick = () => act(notice, mobync.putBack(id));
+  actions.append(mine, keep);
+  notice.append(actions);
+  return notice;
+}
+
+const LABELS = { done: "Done", due: "Due date", position: "Place" };
+
+/** A value as a person reads it. */
+const shown = (value) =>
+  value === true ? "yes" : value === false ? "no" : value === null || value === "" ? "nothing" : String(value);
+
 function problemNotice(mobync, { code, message }) {
   const notice = element("article", "notice");
   notice.append(element("h2", "", PLAIN[code] ?? "Syncing has stopped"), element("p", "", message));
   const actions = element("div", "actions");
-  if (code === "clock_ahead") {
+  const isElsewhere = code === "clock_ahead" || code === "other_history";
+  if (isElsewhere) {
     notice.append(
       element("p", "", "Everything is safe on this device. If it is the right server, it can have all of it again."),
     );
@@ -69,7 +114,7 @@ function problemNotice(mobync, { code, message }) {
     resend.onclick = () => act(notice, mobync.resend());
     actions.append(resend);
   }
-  const again = button("Try again", code === "clock_ahead" ? "" : "main", "button");
+  const again = button("Try again", isElsewhere ? "" : "main", "button");
   again.onclick = () => void mobync.sync();
   actions.append(again);
   notice.append(actions);

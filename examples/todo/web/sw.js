@@ -1,4 +1,4 @@
-// Keeps the page's own files, so that it loads without a network. It never touches a sync.
+// Caches the page's own files, so that it loads without a network. It does not handle syncs.
 
 const CACHE = "todo-VERSION_OF_THE_FILES";
 
@@ -10,18 +10,25 @@ const FILES = [
   "/drawer.js",
   "/list.js",
   "/mobync.js",
+  "/mobync/anew.js",
   "/mobync/answer.js",
+  "/mobync/applying.js",
   "/mobync/aside.js",
   "/mobync/changes.js",
+  "/mobync/check.js",
   "/mobync/client.js",
   "/mobync/diffs.js",
   "/mobync/errors.js",
+  "/mobync/folding.js",
+  "/mobync/holding.js",
   "/mobync/json.js",
   "/mobync/live.js",
   "/mobync/options.js",
   "/mobync/outbox.js",
-  "/mobync/resend.js",
+  "/mobync/overridden.js",
+  "/mobync/pace.js",
   "/mobync/schedule.js",
+  "/mobync/sha256.js",
   "/mobync/settling.js",
   "/mobync/standing.js",
   "/mobync/state.js",

@@ -24,8 +24,8 @@ export class Network {
   };
 }
 
-export function ok(logical_clock, diffs = [], refused) {
-  return () => Response.json({ success: true, message: "", logical_clock, diffs, refused });
+export function ok(logical_clock, diffs = [], refused, members = {}) {
+  return () => Response.json({ success: true, message: "", logical_clock, diffs, refused, ...members });
 }
 
 export function failure(status, code, headers = {}, more = {}) {
@@ -42,6 +42,8 @@ export function proxy(status, headers = {}) {
   return () => new Response("<h1>Bad Gateway</h1>", { status, headers });
 }
 
+const FETCHED = { key: "state", goal: 0 };
+
 let made = 0;
 
 /** A diff that comes back from the server. */
@@ -51,14 +53,18 @@ export function back(type, id, fields = {}, utc_timestamp = 1000) {
   return { id: `back-${made}`, owner: "ada", logical_clock: 0, utc_timestamp, type, model: "tasks", json_data };
 }
 
-/** A device that syncs when it is told to, and whose clock is what the test says. */
-export async function device(network, options = {}) {
+/**
+ * A device that syncs when it is told to, and whose clock is what the test says. Unless it is new, it has
+ * fetched what there was: so its first request has its changes.
+ */
+export async function device(network, { isNew = false, store = memoryStore(), ...options } = {}) {
   const clock = { now: 500 };
+  if (!isNew) await store.write(async (tx) => (await tx.get("meta", "state")) ?? tx.put("meta", FETCHED));
   const mobync = await Mobync.open({
     url: "https://server.test/sync",
     models: MODELS,
     token: () => "ada",
-    store: memoryStore(),
+    store,
     fetch: network.fetch,
     now: () => clock.now,
     automatic: false,

@@ -138,6 +138,126 @@ test("what the client records, the server can read", async () => {
   assert.equal(await tasks(fresh), await tasks(phone));
 });
 
+/** The same device, but the server gives it only so many log entries at a time. */
+const inPages = (limit, heard = []) => ({
+  fetch: async (url, init) => {
+    const asked = JSON.parse(init.body);
+    const body = JSON.stringify({ ...asked, ...(asked.limit && { limit }) });
+    const response = await fetch(url, { ...init, body });
+    heard.push(await response.clone().json());
+    return response;
+  },
+});
+
+test("in pages of any size a new device becomes the same as at once, and tells how far it is", async () => {
+  await erase("ada");
+  const phone = await connect("ada");
+  for (let number = 0; number < 12; number += 1) {
+    const { id } = await phone.create("tasks", { name: `Task ${number}`, position: number });
+    if (number % 2) await phone.update("tasks", id, { done: true });
+    if (number % 3 === 0) await phone.delete("tasks", id);
+    await phone.sync();
+  }
+  for (const limit of [1, 2, 5, 1000]) {
+    const heard = [];
+    const fresh = await connect("ada", inPages(limit, heard));
+    const progress = [];
+    fresh.addEventListener("status", () => progress.push(fresh.status.progress));
+    await fresh.create("tasks", { id: "mine", name: "Mine" });
+    assert.equal((await fresh.sync()).state, "saved");
+    const pages = heard.filter(({ more }) => more !== undefined);
+    assert.equal(pages.length > 5, limit < 10, `${limit}: ${pages.length}`);
+    assert.ok(pages.every(({ head }) => typeof head === "string"));
+    const shown = progress.filter((part) => part !== null);
+    assert.deepEqual(
+      shown,
+      [...shown].sort((a, b) => a - b),
+    );
+    await phone.sync();
+    assert.equal(await tasks(fresh), await tasks(phone));
+    await fresh.delete("tasks", "mine");
+    await fresh.sync();
+    await phone.sync();
+  }
+});
+
+test("a device whose history the server does not have is told, and sends everything again", async () => {
+  await erase("ada");
+  const [phone, laptop] = [await connect("ada"), await connect("ada")];
+  await laptop.create("tasks", { name: "Milk" });
+  await laptop.sync();
+  await phone.sync();
+  const store = memoryStore();
+  const lost = await connect("ada", { store });
+  await lost.sync();
+  await store.write(async (tx) => {
+    await tx.put("meta", { ...(await tx.get("meta", "state")), head: "of a lost history" });
+    await tx.put("objects", { model: "tasks", id: "only-here", row: { id: "only-here", name: "Tea" } });
+  });
+  assert.equal((await lost.sync()).problem.code, "other_history");
+  assert.equal((await lost.resend()).state, "saved");
+  assert.equal((await lost.sync()).state, "saved");
+  await phone.sync();
+  assert.equal(await tasks(phone), await tasks(lost));
+  assert.deepEqual((await phone.read("tasks")).map(({ name }) => name).sort(), ["Milk", "Tea"]);
+});
+
+test("a value that lost is reported, and put back it wins", async () => {
+  await erase("ada");
+  const [phone, laptop] = [await connect("ada"), await connect("ada")];
+  const { id } = await phone.create("tasks", { name: "Milk" });
+  await phone.sync();
+  await laptop.sync();
+  await phone.update("tasks", id, { name: "Mine", done: true });
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  await laptop.update("tasks", id, { name: "Theirs" });
+  await laptop.sync();
+  assert.equal((await phone.sync()).overridden, 1);
+  const [lost] = await phone.overridden();
+  const { sent, stands } = lost.fields.name;
+  assert.deepEqual([Object.keys(lost.fields), sent, stands], [["name"], "Mine", "Theirs"]);
+  await phone.putBack(lost.id);
+  await phone.sync();
+  await laptop.sync();
+  assert.equal((await laptop.read("tasks", id)).name, "Mine");
+
+  await laptop.delete("tasks", id);
+  await laptop.sync();
+  await phone.update("tasks", id, { name: "Still mine" });
+  await phone.sync();
+  assert.equal(await phone.read("tasks", id), undefined);
+  await phone.putBack((await phone.overridden())[0].id);
+  await phone.sync();
+  await laptop.sync();
+  const { name, done } = await laptop.read("tasks", id);
+  assert.deepEqual([name, done], ["Still mine", true]);
+});
+
+test("the server's checksums are those of a right copy; a wrong one is told, and fetched again", async () => {
+  await erase("ada");
+  const store = memoryStore();
+  const [phone, laptop] = [await connect("ada", { store }), await connect("ada")];
+  const values = ["Milk 😀", 'a "quoted" \\ text\n', "\u0001", "~ é ～"];
+  for (const [position, name] of values.entries()) await laptop.create("tasks", { name, position: position / 3 });
+  for (const position of [1e300, -0.1, 2 ** 52, -7]) await laptop.create("tasks", { name: "Number", position });
+  await laptop.create("tasks", { id: "é-id", name: "Due", due: "2030-01-01", done: true, created_time: 2 ** 52 });
+  await laptop.sync();
+  await phone.create("tasks", { name: "Mine" });
+  assert.deepEqual(await phone.check(), []);
+  await laptop.sync();
+  assert.deepEqual(await laptop.check(), []);
+  const there = (await phone.read("tasks")).length;
+  await store.write(async (tx) => {
+    const [first, second] = await tx.all("objects");
+    await tx.delete("objects", ["tasks", first.id]);
+    await tx.put("objects", { ...second, row: { ...second.row, name: "Wrong" } });
+  });
+  assert.deepEqual(await phone.check(), [{ model: "tasks", here: there - 1, there, differs: "objects" }]);
+  assert.equal((await phone.refetch()).state, "saved");
+  assert.deepEqual(await phone.check(), []);
+  assert.equal(await tasks(phone), await tasks(laptop));
+});
+
 test("a live update arrives without touching anything", async () => {
   await erase("grace");
   const [phone, laptop] = [await connect("grace", { automatic: true }), await connect("grace", { automatic: true })];
@@ -185,9 +305,11 @@ for (let seed = 1; seed <= 25; seed += 1) {
         // Each device's clock is off by its own amount.
         now: () => Date.now() + device.drift,
         fetch: async (url, init) => {
-          if (quiet) return fetch(url, init);
+          const asked = JSON.parse(init.body);
+          const body = JSON.stringify({ ...asked, ...(asked.limit && { limit: 20 + random(40) }) });
+          if (quiet) return fetch(url, { ...init, body });
           if (random(5) === 0) throw new TypeError("the request got lost");
-          const response = await fetch(url, init);
+          const response = await fetch(url, { ...init, body });
           const text = await response.text();
           while (random(2) === 0) await change(device);
           if (random(4) === 0) throw new TypeError("the answer got lost");
@@ -216,6 +338,9 @@ for (let seed = 1; seed <= 25; seed += 1) {
     }
     const fresh = await connect("ada");
     await fresh.sync();
-    for (const { mobync } of devices) assert.equal(await tasks(mobync), await tasks(fresh));
+    for (const { mobync } of devices) {
+      assert.equal(await tasks(mobync), await tasks(fresh));
+      assert.deepEqual(await mobync.check(), []);
+    }
   });
 }

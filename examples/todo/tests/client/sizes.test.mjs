@@ -44,15 +44,23 @@ for (const [whose, tooLarge] of Object.entries(TOO_LARGE)) {
   });
 
   test(`what was lost stays together while newer changes make it too large (${whose} 413)`, async () => {
-    const network = new Network().then(lost, tooLarge, ok(1), ok(2));
-    const phone = await device(network);
+    const network = new Network().then(lost, failure(410, "too_old"), tooLarge, ok(9), ok(10));
+    const store = memoryStore();
+    await store.write((tx) => tx.put("meta", { key: "state", clock: 5, goal: 5 }));
+    const phone = await device(network, { store });
     for (let number = 0; number < 3; number += 1) await phone.create("tasks", { id: `t${number}` });
     await phone.sync();
     await phone.create("tasks", { id: "t3" });
-    await phone.sync();
+    assert.equal((await phone.sync()).state, "saved");
     assert.deepEqual(
-      network.requests.map(({ diffs }) => diffs.length),
-      [3, 4, 3, 1],
+      network.requests.map(({ diffs, logical_clock }) => [logical_clock, diffs.length]),
+      [
+        [5, 3],
+        [5, 3],
+        [0, 4],
+        [0, 3],
+        [9, 1],
+      ],
     );
   });
 

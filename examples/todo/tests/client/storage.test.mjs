@@ -249,12 +249,15 @@ test("options that are undefined are as if they were not there, and wrong ones a
   const names =
     "maxDiffs maxBytes maxChange maxAnswer maxFailures debounce firstWait longWait timeout silence poll now monotonic live name person automatic";
   const undefineds = Object.fromEntries(names.split(" ").map((name) => [name, undefined]));
-  const { requests, fetch } = new Network().then(ok(1));
+  const { requests, fetch } = new Network().then(ok(0), ok(1));
   const options = { url: "/sync", models: MODELS, token: () => "ada", store: memoryStore(), fetch };
   const phone = await Mobync.open({ ...undefineds, ...options, automatic: false });
   await phone.create("tasks", { name: "Milk" });
   assert.equal((await phone.sync()).state, "saved");
-  assert.equal(requests.length, 1);
+  assert.deepEqual(
+    requests.map(({ diffs }) => diffs.length),
+    [0, 1],
+  );
   await phone.close();
   for (const wrong of [NaN, -1, "500", null, {}]) {
     for (const name of names.split(" ").slice(0, 12)) {
@@ -271,6 +274,7 @@ test("options that are undefined are as if they were not there, and wrong ones a
     { live: "" },
     { maxDiffs: 0 },
     { maxDiffs: 1.5 },
+    { recover: "yes" },
   ]) {
     await assert.rejects(Mobync.open({ ...options, ...wrong }), { code: "invalid_option" });
   }

@@ -208,7 +208,7 @@ test("a change that the server calls invalid goes to the person, alone", async (
       { status: 400 },
     );
   const network = new Network().then(ok(1), blame, ok(2));
-  const phone = await device(network);
+  const phone = await device(network, { fold: false });
   await phone.create("tasks", { id: "t1", name: "Milk" });
   await phone.sync();
   await phone.update("tasks", "t1", { done: true });

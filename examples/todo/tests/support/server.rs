@@ -55,7 +55,12 @@ impl Server {
 
     /// What a new device of that person gets.
     pub fn sync(&self, token: &str) -> Value {
-        let body = json!({"logical_clock": 0, "diffs": []});
+        self.push(token, &json!([]))
+    }
+
+    /// What a new device of that person gets, with changes of its own.
+    pub fn push(&self, token: &str, diffs: &Value) -> Value {
+        let body = json!({"logical_clock": 0, "diffs": diffs});
         let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
         let request = agent.post(format!("{}/sync", self.address));
         let mut answer =

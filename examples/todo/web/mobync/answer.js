@@ -1,15 +1,15 @@
-// What an answer says, and whether it is one to the question that was asked.
+// What an answer says, and whether it answers the question that was asked.
 
 import { parse } from "./json.js";
 
-/** The longest that a server is believed when it asks to wait. */
+/** The longest `Retry-After` that is respected. */
 const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
 
 /**
- * A failure. `heard` says that somebody has answered, and `status` that the answer is about this request;
- * one that `isPassing` is tried again soon though it needs somebody.
+ * A failure. `heard` means that something has answered; `status` is set if that was the sync server. If
+ * `isPassing`, it is tried again soon even though it may need a person.
  * @typedef {{ code: string, message: string, diffId?: string, status?: number, heard?: boolean,
- *   retryAfter?: number, isPassing?: boolean }} Failure
+ *   retryAfter?: number, isPassing?: boolean, forgotten?: boolean }} Failure
  */
 
 /**
@@ -18,6 +18,10 @@ const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
  * @property {number} logical_clock
  * @property {import("./types.js").Diff[]} diffs
  * @property {{ diff_id: string, code: string, message: string }[]} refused
+ * @property {string} [head]
+ * @property {number} [more]  the server's clock, if this is a page and there is more
+ * @property {{ diff_id: string, fields: import("./types.js").Overridden["fields"] }[]} overridden
+ * @property {Record<string, import("./check.js").Checksum>} [check]
  */
 
 /**
@@ -33,14 +37,16 @@ export function interpret(heard, { now, maxAnswer }) {
     const message = `The server's answer is larger than ${maxAnswer.toLocaleString("en")} bytes.`;
     return { code: "answer_too_large", message, heard: true };
   }
-  if (status === 200 && isAnswer(answer)) return { ...answer, refused: answer.refused ?? [] };
+  if (status === 200 && isAnswer(answer)) {
+    return { ...answer, refused: answer.refused ?? [], overridden: answer.overridden ?? [] };
+  }
   const isFailure = answer?.success === false && typeof answer.code === "string";
   if (isFailure && (status < 200 || status > 299)) {
-    const { code, message, diff_id: diffId } = answer;
-    return { code, message: String(message), diffId, status, heard: true, retryAfter };
+    const { code, message, diff_id: diffId, forgotten } = answer;
+    return { code, message: String(message), diffId, forgotten: forgotten === true, status, heard: true, retryAfter };
   }
   if (status === 413) {
-    // Whoever is on the way, nothing of the request has come through.
+    // Whether the server or a proxy said so: nothing of the request was processed.
     const message = "This change is too large for what is between this device and the server.";
     return { code: "payload_too_large", message, status, heard: true, retryAfter };
   }
@@ -49,12 +55,13 @@ export function interpret(heard, { now, maxAnswer }) {
 }
 
 /**
- * Why the answer must not be taken: it is another one's, or one from before. None of the diffs sent is
- * on the server for certain then.
- * @param {Answer} answer @param {import("./types.js").State} asked @param {import("./types.js").Diff[]} sent
+ * Why the answer must not be applied: it is for another owner, or an old one. Then nobody knows whether
+ * the server has the diffs that were sent.
+ * @param {Answer} answer @param {{ owner: string | null, clock: number }} asked
+ * @param {import("./types.js").Diff[]} sent
  * @returns {Failure | null}
  */
-export function misfit({ logical_clock, diffs, refused }, asked, sent) {
+export function misfit({ logical_clock, diffs, refused, overridden, more }, asked, sent) {
   const owner = asked.owner ?? diffs[0]?.owner;
   if (diffs.some((diff) => diff.owner !== owner)) {
     const message =
@@ -64,8 +71,14 @@ export function misfit({ logical_clock, diffs, refused }, asked, sent) {
   }
   const ids = new Set(sent.map(({ id }) => id));
   // Diffs always advance the clock: they are new, or were new when the device was at this clock.
-  const isOld = sent.length > 0 ? logical_clock <= asked.clock : logical_clock < asked.clock;
-  if (!isOld && refused.every(({ diff_id }) => ids.has(diff_id))) return null;
+  const isNews = sent.length > 0 || diffs.length > 0 || more !== undefined;
+  const isOld = isNews ? logical_clock <= asked.clock : logical_clock < asked.clock;
+  const isSent = (/** @type {{ diff_id: string }} */ { diff_id }) => ids.has(diff_id);
+  const isOfThese =
+    [...refused, ...overridden].every(isSent) &&
+    diffs.every((diff) => !ids.has(diff.id) && diff.logical_clock < logical_clock) &&
+    (more === undefined || (sent.length === 0 && more > logical_clock));
+  if (!isOld && isOfThese) return null;
   const message = "The answer is an old one, as a cache on the way repeats them: nothing of it was taken.";
   return { code: "no_answer", message, heard: true };
 }
@@ -75,19 +88,24 @@ const isAnswer = (answer) =>
   answer?.success === true &&
   Number.isSafeInteger(answer.logical_clock) &&
   answer.logical_clock >= 0 &&
-  Array.isArray(answer.diffs) &&
-  answer.diffs.every(isDiff) &&
-  (answer.refused ?? []).constructor === Array &&
-  (answer.refused ?? []).every(isRefusal);
+  isListOf(isDiff, answer.diffs) &&
+  isListOf(isRefusal, answer.refused ?? []) &&
+  isListOf(isReport, answer.overridden ?? []) &&
+  /^(string|undefined)$/.test(typeof answer.head) &&
+  (answer.more === undefined || Number.isSafeInteger(answer.more));
+
+/** @param {(part: any) => boolean} is @param {any} list */
+const isListOf = (is, list) => Array.isArray(list) && list.every(is);
 
 /** Whether it is something that can be applied. @param {any} diff */
 function isDiff(diff) {
-  const { owner, type, model, utc_timestamp, json_data } = diff ?? {};
+  const { owner, type, model, utc_timestamp, logical_clock, json_data } = diff ?? {};
   return (
     ["create", "update", "delete"].includes(type) &&
     typeof owner === "string" &&
     typeof model === "string" &&
     Number.isSafeInteger(utc_timestamp) &&
+    logical_clock >= 0 &&
     typeof json_data === "string" &&
     typeof parse(json_data)?.id === "string"
   );
@@ -99,11 +117,18 @@ function isRefusal(refusal) {
   return [diff_id, code, message].every((text) => typeof text === "string");
 }
 
+/** @param {any} report */
+function isReport(report) {
+  const { diff_id, fields } = report ?? {};
+  const isLost = (/** @type {any} */ field) => typeof field?.by === "string" && "sent" in field;
+  return typeof diff_id === "string" && typeof fields === "object" && Object.values(fields ?? [0]).every(isLost);
+}
+
 /** Milliseconds to wait, from seconds or a date. @param {Headers} headers @param {number} now */
 function readRetryAfter(headers, now) {
   const value = headers.get("Retry-After")?.trim();
   if (!value) return undefined;
-  // The server's own clock is better than this device's, where it tells it.
+  // Prefer the server's clock to this device's.
   const theirs = Date.parse(headers.get("Date") ?? "") || now;
   const isDate = /^[a-z]{3,9},? /i.test(value);
   const wait = isDate ? Date.parse(value) - theirs : /^\d+$/.test(value) ? Number(value) * 1000 : 0;

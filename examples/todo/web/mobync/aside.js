@@ -1,4 +1,4 @@
-// Setting aside: a change that did not pass goes to the refused, where the person finds it.
+// Setting aside: a change that failed moves to the refused ones, where the person can see it.
 
 import { fold, parsed, uuid } from "./diffs.js";
 import { baseOf, dropBase } from "./state.js";
@@ -10,13 +10,13 @@ import { baseOf, dropBase } from "./state.js";
  * Keeps a change that the server has refused, or that cannot be sent.
  * @param {Tx} tx @param {Pending} entry
  * @param {{ code: string, message: string, at: number }} why
- * @returns {Promise<Pending[]>}  the later changes that have no sense without it
+ * @returns {Promise<Pending[]>}  the later changes that depend on it
  */
 export async function keepRefused(tx, { diff, model, id, seq }, { code, message, at }) {
   let fields = parsed(diff.json_data);
   const followers = [];
   if (diff.type === "create") {
-    // What was done to the object goes with it; whoever mends the create wants that, too.
+    // Later changes of the object go with it: a person who mends the create wants them, too.
     for (const later of await tx.all("pending", model, id)) {
       if (later.seq <= seq) continue;
       if (later.diff.type === "create") break;
@@ -31,7 +31,7 @@ export async function keepRefused(tx, { diff, model, id, seq }, { code, message,
 }
 
 /**
- * Takes a change that cannot be sent out of what is pending, and undoes it: no answer will.
+ * Removes a change that cannot be sent from the pending ones, and undoes it, since no answer will.
  * @param {Tx} tx @param {Pending} entry
  * @param {{ code: string, message: string, at: number }} why
  * @param {Record<string, any>} [defaults]

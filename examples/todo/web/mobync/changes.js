@@ -1,7 +1,8 @@
-// Changes of the person's, each written with its diff in one transaction.
+// A person's changes, each written together with its diff in one transaction.
 
 import { filled, newDiff, uuid } from "./diffs.js";
 import { MobyncError } from "./errors.js";
+import { foldPending } from "./folding.js";
 import { bytesOf } from "./json.js";
 import { keepBase, stateOf } from "./state.js";
 import { checkedFields, checkedId, isPlain, tooLarge } from "./values.js";
@@ -27,7 +28,7 @@ export class Changes {
   async create(model, fields) {
     const defaults = defaultsOf(this.#options, model);
     const id = checkedId(fields?.id === undefined ? uuid() : fields.id);
-    // An id that is undefined is none; any other such field is a fault.
+    // An undefined id counts as missing; any other undefined field is an error.
     const data = /** @type {Row} */ (checkedFields(isPlain(fields) ? { ...fields, id } : fields));
     if (await this.#tx.get("objects", [model, id])) {
       throw new MobyncError("exists", `There is an object ${id} in ${model} already.`);
@@ -71,11 +72,14 @@ export class Changes {
   async #record(type, model, data, before) {
     const { id } = data;
     const earlier = (await this.#tx.all("pending", model, id)).at(-1)?.diff.utc_timestamp ?? -1;
-    const { clock } = await stateOf(this.#tx);
+    const state = await stateOf(this.#tx);
     const utc_timestamp = Math.max(Math.floor(this.#options.now()), earlier + 1);
-    const diff = { ...newDiff(type, model, data), logical_clock: clock, utc_timestamp };
+    const diff = { ...newDiff(type, model, data), logical_clock: state.clock, utc_timestamp };
     const bytes = bytesOf(JSON.stringify(diff));
     if (bytes > this.#options.maxChange) tooLarge(bytes, this.#options.maxChange);
+    const isFolded = type === "update" && this.#options.fold;
+    const diffs = isFolded ? [...(await foldPending(this.#tx, state, model, data)), diff.id] : [];
+    await this.#tx.put("meta", { ...state, run: { model, id, diffs } });
     if (earlier < 0) await keepBase(this.#tx, model, id, before);
     await this.#tx.put("pending", { model, id, diff });
     this.#models.add(model);

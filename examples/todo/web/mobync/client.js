@@ -1,15 +1,18 @@
 // The client's interface for applications.
 
+import { refetchAll, resendAll } from "./anew.js";
 import { Changes, defaultsOf } from "./changes.js";
 import { filled } from "./diffs.js";
 import { MobyncError } from "./errors.js";
 import { complete } from "./options.js";
-import { beginAnew } from "./resend.js";
+import { putBack } from "./overridden.js";
 import { stateOf } from "./state.js";
 import { indexedDBStore } from "./store-indexeddb.js";
 import { Syncing } from "./syncing.js";
 
+/** @typedef {import("./types.js").Difference} Difference */
 /** @typedef {import("./types.js").Options} Options */
+/** @typedef {import("./types.js").Overridden} Overridden */
 /** @typedef {import("./types.js").Refused} Refused */
 /** @typedef {import("./types.js").Row} Row */
 /** @typedef {import("./types.js").Status} Status */
@@ -169,7 +172,7 @@ export class Mobync extends EventTarget {
     return result;
   }
 
-  // ------------------------------------------------------------------------------------ refused
+  // ----------------------------------------------------------------------- refused and overridden
 
   /**
    * The changes that were refused or cannot be sent, until they are mended or dismissed, in the order made.
@@ -200,9 +203,26 @@ export class Mobync extends EventTarget {
     });
   }
 
-  /** Removes a refused change from the list. @param {string} diffId */
+  /**
+   * The changes with values that others have overridden, until they are put back or dismissed, in the order made.
+   * @returns {Promise<Overridden[]>}
+   */
+  async overridden() {
+    const overridden = await this.#store.read((tx) => tx.all("overridden"));
+    return overridden.sort((a, b) => a.seq - b.seq);
+  }
+
+  /** Makes the overridden values of a change again. @param {string} diffId */
+  async putBack(diffId) {
+    await this.#change((tx, changes) => putBack(tx, changes, diffId));
+  }
+
+  /** Removes a change from the refused and the overridden ones. @param {string} diffId */
   async dismiss(diffId) {
-    await this.#store.write((tx) => tx.delete("refused", diffId), true);
+    await this.#store.write(async (tx) => {
+      await tx.delete("refused", diffId);
+      await tx.delete("overridden", diffId);
+    }, true);
     await this.#syncing.told(new Set());
   }
 
@@ -217,13 +237,41 @@ export class Mobync extends EventTarget {
   }
 
   /**
-   * Call it after a person has confirmed, at the problem `clock_ahead`, that it is the right server and
-   * was restored from a backup. It sends everything that this device has, and receives what the server
-   * has. The database as it was before is stored as `backup` in the table `meta`.
+   * Sends everything that this device has, and receives what the server has. Call it after a person has
+   * confirmed, at the problem `clock_ahead` or `other_history`, that it is the right server and was restored
+   * from a backup. The database as it was before is stored as `backup` in the table `meta`.
    * @returns {Promise<Status>}
    */
   async resend() {
-    await this.#syncing.alone(() => this.#store.write((tx) => beginAnew(tx, this.#options.now()), true));
+    await this.#syncing.alone(() => this.#store.write((tx) => resendAll(tx, this.#options.now()), true));
+    return this.sync();
+  }
+
+  /**
+   * Syncs, and compares the local objects with the server's, by checksums. It changes nothing; `refetch`
+   * repairs a wrong copy. (Integers beyond 2^53 are not exact in JavaScript, so they count as differences.)
+   * @returns {Promise<Difference[]>}  the models that differ; it throws `not_synced` if they cannot be compared
+   */
+  async check() {
+    const { clock, check } = await this.#syncing.checksums();
+    const objects = await this.#store.read(async (tx) => {
+      const isSame = (await stateOf(tx)).clock === clock && (await tx.count("pending")) === 0;
+      return isSame && tx.all("objects");
+    });
+    if (!objects) throw new MobyncError("not_synced", "Something has changed meanwhile: check again.");
+    const { compare } = await import("./check.js"); // most pages never need it
+    return compare(objects, check);
+  }
+
+  /**
+   * Syncs, and fetches everything again. Unsent changes are kept. The local objects stay until the first
+   * answer replaces them. If the server cannot be reached, it does nothing.
+   * @returns {Promise<Status>}
+   */
+  async refetch() {
+    const status = await this.sync();
+    if (status.problem) return status;
+    await this.#syncing.alone(() => this.#store.write(refetchAll, true));
     return this.sync();
   }
 
@@ -234,7 +282,7 @@ export class Mobync extends EventTarget {
   }
 }
 
-/** Makes the database that person's, if it is nobody's yet. @param {Store} store @param {string} person */
+/** Stores whose database it is, if it is nobody's yet. @param {Store} store @param {string} person */
 const claim = (store, person) =>
   store.write(async (tx) => {
     const state = await stateOf(tx);

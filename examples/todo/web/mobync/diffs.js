@@ -1,4 +1,4 @@
-// Diffs, as they are made and as they are done to a row.
+// Creating diffs, and applying them to a row.
 
 import { encode, parse } from "./json.js";
 
@@ -17,7 +17,7 @@ export const newDiff = (type, model, data) => ({
 });
 
 /**
- * What becomes of an object by these diffs, one after another.
+ * Applies diffs to an object, one after another.
  * @param {Row | undefined} row @param {Diff[]} diffs @param {Record<string, any>} [defaults]
  * @returns {Row | undefined}
  */
@@ -32,14 +32,14 @@ export function fold(row, diffs, defaults = {}) {
 }
 
 /**
- * The fields of a diff of this device's own; none if the store was damaged.
+ * The fields of a diff of this device; empty if the stored text is damaged.
  * @param {string} text
  * @returns {Record<string, any>}
  */
 export const parsed = (text) => parse(text) ?? {};
 
 /**
- * The row, with the defaults of columns that it does not have yet: the application has got them since.
+ * The row, with the defaults of columns that were added to the application after it was stored.
  * @param {Row} row @param {Record<string, any>} [defaults]
  * @returns {Row}
  */
@@ -49,7 +49,7 @@ export function filled(row, defaults = {}) {
   return { ...defaults, ...structuredClone(Object.fromEntries(missing)), ...row };
 }
 
-/** A random UUID, also where the page is not served over HTTPS. */
+/** A random UUID. `crypto.randomUUID` exists only over HTTPS. */
 export function uuid() {
   if (crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -1,8 +1,9 @@
-// What can go wrong, each with a code for programs and a sentence for people.
+// Errors, each with a code for programs and a sentence for people.
 
 /**
  * Why something could not be done: `exists`, `not_there`, `unknown_model`, `invalid_value`,
- * `too_large`, `invalid_option`, `other_person`, `storage_full`, `storage_failed`. Nothing was changed.
+ * `too_large`, `invalid_option`, `other_person`, `not_synced`, `storage_full`, `storage_failed`. Nothing was
+ * changed.
  */
 export class MobyncError extends Error {
   /** @param {string} code @param {string} message @param {unknown} [cause] */
@@ -22,8 +23,11 @@ export class MobyncError extends Error {
   }
 }
 
-/** Failures that say nothing but that the server was not reached, or is ill. */
+/** Failures that only mean that the server was not reached, or does not work at the moment. */
 export const UNREACHED = new Set(["no_answer", "no_token", "internal", "busy", "invalid_request"]);
 
-/** Failures that may pass by themselves, so that it is tried again soon. */
+/** The device's history is not the server's: the server was restored from a backup, or is another one. */
+export const ELSEWHERE = new Set(["clock_ahead", "other_history"]);
+
+/** Failures that may go away by themselves, so the client tries again soon. */
 export const PASSING = new Set([...UNREACHED, "storage_full", "storage_failed"]);

@@ -15,7 +15,7 @@ export function parse(text) {
 }
 
 /**
- * JSON, in which a float beyond 64 bits does not look like an integer.
+ * JSON in which a float beyond the 64-bit integers does not look like an integer.
  * @param {any} value @returns {string}
  */
 export function encode(value) {

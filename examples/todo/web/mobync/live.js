@@ -1,15 +1,15 @@
-// Live updates: a stream that says when there is news.
+// Live updates: a stream that tells when the server has something new.
 
 import { headersOf } from "./tokens.js";
 import { Patience, abortable, isOnline, sleep } from "./waiting.js";
 
-/** A second connection that is late is no loss, and its success is an occasion to sync. */
+/** Between attempts to connect. Nothing depends on the stream, so this may be long. */
 const LONGEST_WAIT = 30 * 1000;
 
-/** After a refusal; and in the end where a stream is opened but nothing comes. */
+/** After a refusal, and at most after streams that were opened but stayed silent. */
 const LONG_WAIT = 5 * 60 * 1000;
 
-/** An event is some twenty bytes. */
+/** Events have about twenty bytes, so anything longer is not one. */
 const LONGEST_EVENT = 64 * 1024;
 
 /** @typedef {{ status: number, isHeard: boolean }} Ended  How a stream went; status 0: no connection. */
@@ -24,8 +24,8 @@ export class Live {
   /**
    * @param {any} options @param {import("./tokens.js").Tokens} tokens @param {import("./tabs.js").Tabs} tabs
    * @param {AbortSignal} closing
-   * @param {{ live: (isLive: boolean) => void, clock: (clock: number) => void, cut: () => void }} told  what
-   *   it hears: whether there are signs of life, a clock, that there is no connection
+   * @param {{ live: (isLive: boolean) => void, clock: (clock: number) => void, cut: () => void }} told  callbacks:
+   *   the stream works or not, an event with a clock, there is no connection
    */
   constructor(options, tokens, tabs, closing, told) {
     this.#options = options;
@@ -35,7 +35,7 @@ export class Live {
     this.#told = told;
   }
 
-  /** Listens for news; of all tabs, the one that has the lock does. */
+  /** Listens, in the one tab that has the lock. */
   async listen() {
     await this.#tabs.alone("live", () => this.#listen());
   }
@@ -44,7 +44,7 @@ export class Live {
     let wait = this.#options.firstWait;
     /** @type {string | null} */
     let rejected = null;
-    this.#told.live(false); // whatever the tab before has heard
+    this.#told.live(false); // another tab may have set it
     while (!this.#closing.aborted) {
       if (!isOnline()) await sleep(Infinity, this.#closing, "online");
       /** @type {string | null | undefined} */
@@ -91,7 +91,7 @@ export class Live {
         const events = (text + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/);
         text = events.pop() ?? "";
         if (text.length > LONGEST_EVENT) return ended;
-        // A proxy may have opened the stream, and keep to itself what comes: only what is heard counts.
+        // A proxy may accept the stream but buffer its events: only an event proves that it works.
         if (events.length > 0 && !ended.isHeard) {
           ended.isHeard = true;
           this.#told.live(true);
@@ -112,7 +112,7 @@ export class Live {
 
 const NO_CONNECTION = { status: 0, isHeard: false };
 
-/** The clock that an event tells; null of any other event. @param {string} event */
+/** The clock of a `clock` event; null for any other event. @param {string} event */
 function clockOf(event) {
   /** @type {Record<string, string>} */
   const fields = {};

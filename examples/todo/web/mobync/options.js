@@ -1,4 +1,4 @@
-// The options of a client, with what they are unless they are set.
+// The options of a client, with their defaults.
 
 import { MobyncError } from "./errors.js";
 
@@ -8,7 +8,7 @@ const MIB = 1024 * 1024;
 const NUMBERS = {
   maxDiffs: 500,
   maxBytes: MIB / 4,
-  // A request of one change and its surroundings must fit into the 16 MiB that servers take.
+  // A request with one change must fit into the 16 MiB that servers accept.
   maxChange: 16 * MIB - 1024,
   maxAnswer: 256 * MIB,
   maxFailures: 20,
@@ -22,7 +22,7 @@ const NUMBERS = {
 
 /**
  * @param {import("./types.js").Options} given
- * @returns {any}  with everything that was not given
+ * @returns {any}  with the defaults of what is missing
  */
 export function complete(given) {
   const set = Object.fromEntries(Object.entries(given ?? {}).filter(([, value]) => value !== undefined));
@@ -32,6 +32,8 @@ export function complete(given) {
     now: Date.now,
     monotonic: () => performance.now(),
     automatic: true,
+    fold: true,
+    recover: false,
     ...NUMBERS,
     ...set,
   };
@@ -40,6 +42,9 @@ export function complete(given) {
     if (typeof options[name] !== "number" || !(options[name] >= least)) refuse(name, "a number greater than zero");
   }
   if (!Number.isInteger(options.maxDiffs)) refuse("maxDiffs", "a whole number");
+  for (const name of ["automatic", "fold", "recover"]) {
+    if (typeof options[name] !== "boolean") refuse(name, "true or false");
+  }
   for (const name of ["fetch", "now", "monotonic"]) {
     if (typeof options[name] !== "function") refuse(name, "a function");
   }

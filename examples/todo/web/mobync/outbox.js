@@ -1,8 +1,9 @@
-// What goes into a request: the oldest pending changes, as many as fit.
+// Which pending changes go into a request.
 
+import { withDeletesHeld } from "./anew.js";
 import { setAside } from "./aside.js";
 import { bytesOf } from "./json.js";
-import { stateOf } from "./state.js";
+import { isBehind, stateOf } from "./state.js";
 import { unsendable } from "./values.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
@@ -11,30 +12,40 @@ import { unsendable } from "./values.js";
 
 export class Outbox {
   #options;
+  #pace;
   #limit;
 
-  /** @param {any} options */
-  constructor(options) {
+  /** @param {any} options @param {import("./pace.js").Pace} pace */
+  constructor(options, pace) {
     this.#options = options;
+    this.#pace = pace;
     this.#limit = options.maxDiffs;
   }
 
   /**
-   * The first of the pending changes; all that a request without an answer had. What no server takes
-   * is set aside. That they are on their way is written before they are: whoever goes on after a crash
-   * must send no fewer.
+   * Selects the changes of the next request. A request that had no answer is repeated as it was. While
+   * there is something to fetch first, it is empty. Otherwise it has the oldest pending changes. A device
+   * that begins anew sends all of them together, if possible. Changes that no server accepts are set aside.
+   * What is about to be sent is stored first: after a crash, the same must be sent again.
    * @param {Tx} tx @param {Set<string>} models  gets those that have changed
    * @returns {Promise<{ before: State, asked: State, sent: Pending[] }>}
    */
   async take(tx, models) {
-    const before = await stateOf(tx);
+    let before = await stateOf(tx);
+    if (before.anew) before = await withDeletesHeld(tx, before);
     let pending = await tx.first("pending", this.#limit);
     if (pending.length > 0 && pending[pending.length - 1].seq < before.unanswered) {
       pending = (await tx.all("pending")).filter(({ seq }) => seq <= before.unanswered);
     }
+    if (!before.anew) {
+      const isAgain = pending.length > 0 && pending[0].seq <= before.unanswered;
+      if (isAgain) pending = pending.filter(({ seq }) => seq <= before.unanswered);
+      else if (isBehind(before, this.#options.now())) pending = [];
+    }
     /** @type {Pending[]} */
     const sent = [];
     const gone = new Set();
+    const most = before.anew ? this.#options.maxBytes : this.#pace.bytes;
     let total = 0;
     for (const entry of pending) {
       if (gone.has(entry.seq)) continue;
@@ -45,7 +56,7 @@ export class Outbox {
         continue;
       }
       total += bytes;
-      if (total > this.#options.maxBytes && sent.length > 0 && entry.seq > before.unanswered) break;
+      if (total > most && sent.length > 0 && entry.seq > before.unanswered) break;
       sent.push(entry);
     }
     const asked = { ...before, unanswered: Math.max(before.unanswered, sent.at(-1)?.seq ?? 0) };
@@ -64,10 +75,10 @@ export class Outbox {
   }
 
   /**
-   * The request was too large: the next one is smaller. Where all of it was in a request without an
-   * answer, what was lost was the same failure; else it has no fewer than that had.
+   * After a request that was too large: the next one is smaller, but has all changes of an earlier request
+   * without an answer. If all changes were in that one, its lost answer was the same failure.
    * @param {State} before @param {Pending[]} sent
-   * @returns {State}  with what still has no answer
+   * @returns {State}  with the changes that still have no answer
    */
   halve(before, sent) {
     const old = sent.filter(({ seq }) => seq <= before.unanswered).length;
@@ -76,7 +87,7 @@ export class Outbox {
     return old < sent.length ? before : { ...before, unanswered: 0 };
   }
 
-  /** What was too large is out of the way. */
+  /** The change that was too large has been set aside. */
   restore() {
     this.#limit = this.#options.maxDiffs;
   }

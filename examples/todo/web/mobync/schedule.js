@@ -1,10 +1,10 @@
-// When the next sync is due, by a clock that nobody sets.
+// When the next sync is due, by a monotonic clock.
 
 import { timer } from "./waiting.js";
 
 const LONGEST_WAIT = 5 * 60 * 1000;
 
-/** By how many milliseconds timers may be early. */
+/** Timers may fire this many milliseconds early. */
 const TIMERS_ARE_EARLY = 20;
 
 export class Schedule {
@@ -15,9 +15,9 @@ export class Schedule {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   #timer;
   #timerAt = Infinity;
-  /** Before this the server does not want to hear of this device. */
+  /** The server has asked for no request before this time. */
   #notBefore = -Infinity;
-  /** When the next try is due after a failure. */
+  /** When the next attempt after a failure is due. */
   #dueAt = -Infinity;
 
   /** @param {any} options @param {AbortSignal} closing @param {(isOccasion: boolean) => void} sync */
@@ -29,24 +29,24 @@ export class Schedule {
     closing.addEventListener("abort", () => this.stop());
   }
 
-  /** Whether a try after a failure is due. */
+  /** Whether an attempt after a failure is due. */
   get isDue() {
     return this.#options.monotonic() + TIMERS_ARE_EARLY >= this.#dueAt;
   }
 
-  /** Whether the server may be asked. */
+  /** Whether the server accepts requests now. */
   get isAllowed() {
     return this.#options.monotonic() >= this.#notBefore;
   }
 
-  /** Milliseconds to the next try after a failure; null without one. */
+  /** Milliseconds until the next attempt after a failure; null if there was none. */
   get retryIn() {
     return this.#dueAt === -Infinity ? null : Math.max(0, this.#dueAt - this.#options.monotonic());
   }
 
   /**
-   * Syncs after that many milliseconds; later if the server has asked for it, sooner if it is due.
-   * @param {number} delay @param {boolean} [isOccasion]  sync though nothing is pending, and no try is due
+   * Syncs after that many milliseconds, later if the server has asked for it, or sooner if a sync is due.
+   * @param {number} delay @param {boolean} [isOccasion]  sync even if nothing is pending or due
    */
   soon(delay, isOccasion = delay === 0) {
     if (!this.#options.automatic || this.#closing.aborted) return;
@@ -72,9 +72,9 @@ export class Schedule {
   }
 
   /**
-   * A sync has failed: the next try waits as the server asks, or longer each time.
+   * A sync has failed: waits as long as the server asks, or longer each time.
    * @param {{ isLasting: boolean, retryAfter?: number }} failure
-   * @returns {number}  milliseconds to the next try
+   * @returns {number}  milliseconds until the next attempt
    */
   failed({ isLasting, retryAfter }) {
     const wait = retryAfter ?? (isLasting ? this.#options.longWait : this.#wait) * (0.5 + Math.random());
@@ -85,18 +85,18 @@ export class Schedule {
     return wait;
   }
 
-  /** Another tab has failed, and tries again: this one looks after it. @param {number} wait */
+  /** Another tab has failed, and will try again. This one does so if that tab is gone. @param {number} wait */
   follow(wait) {
     this.#dueAt = this.#options.monotonic() + wait;
     this.soon(wait, false);
   }
 
-  /** Things are other than they were: begins with short waits again. */
+  /** Something has changed: starts with short waits again. */
   forgive() {
     this.#wait = this.#options.firstWait;
   }
 
-  /** What a server has asked for on another network counts no more. */
+  /** Ignores the time that the server has asked for: the network is another one, or a person asks. */
   forget() {
     this.#notBefore = -Infinity;
   }

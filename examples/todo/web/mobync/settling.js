@@ -1,4 +1,4 @@
-// Changes in flight: an answer meets what was recorded while it was under way.
+// Changes in flight: merging an answer with changes that were not in its request.
 
 import { parsed } from "./diffs.js";
 
@@ -7,15 +7,14 @@ import { parsed } from "./diffs.js";
 /** @typedef {import("./types.js").Pending} Pending */
 
 /**
- * Settles one diff of an answer with the changes of its object that were not in the request: the
- * protocol's table "Changes in flight". A delete wins; of two values that of the greater time, on a
- * tie the pending one.
+ * Merges one diff of an answer with the pending changes of its object, by the table "Changes in flight" of
+ * the protocol. A delete wins. Of two values, the later one wins; on a tie the pending one.
  *
- * @param {Row | undefined} row  the object as it is here, with the pending changes in it
+ * @param {Row | undefined} row  the object, with the pending changes applied
  * @param {Pending[]} left  the object's pending changes, in the order made
- * @param {Diff} diff  what the answer brings
+ * @param {Diff} diff  of the answer
  * @param {Record<string, any>} defaults  of the model's columns
- * @returns {{ row: Row | undefined, left: Pending[] }}  what both become
+ * @returns {{ row: Row | undefined, left: Pending[] }}  the new row, and the changes that stay pending
  */
 export function settle(row, left, diff, defaults = {}) {
   const data = JSON.parse(diff.json_data);
@@ -31,12 +30,12 @@ export function settle(row, left, diff, defaults = {}) {
     return { row: { ...row, ...won }, left: rest };
   }
   while (left.length > 0 && is("create")(left[0]) && left.some(is("delete"))) {
-    // Made and deleted before anybody heard of it.
+    // Created and deleted before it was ever sent.
     left = left.slice(left.findIndex(is("delete")) + 1);
   }
   if (left.some(is("delete"))) return { row, left };
   const [, rest] = meet(data, left, diff.utc_timestamp);
-  // The object is there now: what is left of our own create is a change of it.
+  // The object exists now, so what is left of the pending create is an update.
   rest.forEach((entry, place) => {
     if (is("create")(entry)) rest[place] = { ...entry, diff: { ...entry.diff, type: "update" } };
   });
@@ -45,7 +44,7 @@ export function settle(row, left, diff, defaults = {}) {
 }
 
 /**
- * Which values of the answer win, and the pending changes without the values that lose.
+ * Returns the values of the answer that win, and the pending changes without those that lose.
  * @param {Row} data
  * @param {Pending[]} left
  * @param {number} time
@@ -56,7 +55,7 @@ function meet(data, left, time) {
   const written = new Map();
   let last = -Infinity;
   for (const { diff } of left) {
-    // The server gives the changes of one object growing times.
+    // The server gives the changes of one object strictly increasing times.
     last = Math.max(diff.utc_timestamp, last + 1);
     for (const field of Object.keys(parsed(diff.json_data))) written.set(field, last);
   }

@@ -1,4 +1,4 @@
-// How it stands: the status that the application sees.
+// The status that the application sees.
 
 import { stateOf } from "./state.js";
 import { isOnline } from "./waiting.js";
@@ -9,13 +9,15 @@ export class Standing {
   #store;
   #events;
   #closing;
-  /** Whether this tab syncs, or another one. */
+  /** Whether this tab or another one is syncing. */
   isSyncing = false;
   /** @type {Status} */
   status = Object.freeze({
     state: "saved",
     pending: 0,
     refused: 0,
+    overridden: 0,
+    progress: null,
     problem: null,
     clock: 0,
     syncedAt: null,
@@ -30,14 +32,20 @@ export class Standing {
     this.#closing = closing;
   }
 
-  /** Brings the status up to date. @param {Partial<Status>} change */
+  /** Updates the status. @param {Partial<Status>} change */
   async refresh(change) {
     if (this.#closing.aborted) return;
     const count = this.#store.read(async (tx) => {
-      const { clock, syncedAt } = await stateOf(tx);
-      return { clock, syncedAt, pending: await tx.count("pending"), refused: await tx.count("refused") };
+      const { clock, syncedAt, goal } = await stateOf(tx);
+      const [pending, refused, overridden] = [
+        await tx.count("pending"),
+        await tx.count("refused"),
+        await tx.count("overridden"),
+      ];
+      const progress = clock > 0 && clock < goal ? clock / goal : null;
+      return { clock, syncedAt, progress, pending, refused, overridden };
     });
-    // The local database may be what fails, and that is to be shown.
+    // If it is the local database that fails, show at least that.
     this.#show({ ...(await count.catch(() => ({}))), ...change });
   }
 

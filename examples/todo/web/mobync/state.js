@@ -1,4 +1,4 @@
-// What a device knows besides its objects: of its server, and of how objects were at the last answer.
+// What a device knows besides its objects: about its server, and how objects were at the last answer.
 
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Row} Row */
@@ -8,9 +8,13 @@
 export const NEW_DEVICE = {
   key: "state",
   clock: 0,
+  head: "",
+  goal: 1,
+  anew: false,
   unanswered: 0,
   syncedAt: null,
   deleted: [],
+  run: null,
   person: null,
   owner: null,
   failures: 0,
@@ -20,8 +24,18 @@ export const NEW_DEVICE = {
 /** @param {Tx} tx @returns {Promise<State>} */
 export const stateOf = async (tx) => ({ ...NEW_DEVICE, ...(await tx.get("meta", "state")) });
 
-// An object with pending changes has a base: its row as the server has it, as far as is known. It is
-// what the row becomes again when its changes are taken back.
+/**
+ * Whether the device fetches what it has missed, page by page, before it sends new changes.
+ * @param {State} state @param {number} now
+ */
+export const isBehind = ({ clock, goal, syncedAt }, now) =>
+  clock < goal || (clock > 0 && syncedAt !== null && Math.abs(now - syncedAt) > LONG_AWAY);
+
+/** After that many milliseconds without a sync, the answer to new changes may be very long. */
+const LONG_AWAY = 24 * 60 * 60 * 1000;
+
+// An object with pending changes has a base: its row on the server, as far as this device knows. If the
+// changes are set aside, the row becomes that again.
 
 /** @param {string} model @param {string} id */
 const keyOf = (model, id) => ["base", model, id];

@@ -1,4 +1,4 @@
-// The store of browsers.
+// The store in browsers: IndexedDB.
 
 import { MobyncError } from "./errors.js";
 
@@ -6,11 +6,11 @@ import { MobyncError } from "./errors.js";
 /** @typedef {import("./types.js").Table} Table */
 /** @typedef {import("./types.js").Tx} Tx */
 
-const TABLES = ["objects", "pending", "refused", "meta"];
+const TABLES = ["objects", "pending", "refused", "overridden", "meta"];
 
 /**
- * A store in IndexedDB. Where the browser closes the database (another tab deletes it, the person
- * clears the page's data, the disk fails), the next transaction opens it anew.
+ * A store in IndexedDB. If the browser closes the database (another tab deletes it, the person clears
+ * the page's data, the disk fails), the next transaction opens it again.
  * @param {string} name
  * @returns {Promise<Store>}
  */
@@ -35,7 +35,7 @@ export async function indexedDBStore(name) {
       return (await open()).transaction(TABLES, mode, options);
     } catch (error) {
       if (/** @type {any} */ (error)?.name !== "InvalidStateError") throw MobyncError.of(error);
-      opened = null; // it was closed, and nobody has said so
+      opened = null; // it was closed without an event
     }
     try {
       return (await open()).transaction(TABLES, mode, options);
@@ -51,7 +51,7 @@ export async function indexedDBStore(name) {
       tx.oncomplete = resolve;
       tx.onabort = () => reject(tx.error ?? new DOMException("The transaction was aborted.", "AbortError"));
     });
-    ended.catch(() => {}); // whoever awaits it below hears of it
+    ended.catch(() => {}); // it is awaited below
     try {
       const result = await work(methodsOf(tx));
       await ended;
@@ -80,17 +80,20 @@ export async function indexedDBStore(name) {
 
 /**
  * @param {string} name
- * @param {() => void} closed  called when it is, but not by `close`
+ * @param {() => void} closed  called if something else than `close` has closed it
  * @returns {Promise<IDBDatabase>}
  */
 async function openDatabase(name, closed) {
-  const opening = indexedDB.open(name, 1);
-  opening.onupgradeneeded = () => {
+  const opening = indexedDB.open(name, 2);
+  opening.onupgradeneeded = ({ oldVersion }) => {
     const made = opening.result;
-    made.createObjectStore("objects", { keyPath: ["model", "id"] });
-    made.createObjectStore("pending", { keyPath: "seq", autoIncrement: true }).createIndex("object", ["model", "id"]);
-    made.createObjectStore("refused", { keyPath: "id" });
-    made.createObjectStore("meta", { keyPath: "key" });
+    if (oldVersion < 1) {
+      made.createObjectStore("objects", { keyPath: ["model", "id"] });
+      made.createObjectStore("pending", { keyPath: "seq", autoIncrement: true }).createIndex("object", ["model", "id"]);
+      made.createObjectStore("refused", { keyPath: "id" });
+      made.createObjectStore("meta", { keyPath: "key" });
+    }
+    if (oldVersion < 2) made.createObjectStore("overridden", { keyPath: "id" });
   };
   const db = await done(opening);
   db.onclose = closed;

@@ -1,4 +1,4 @@
-// A store that is gone with the page.
+// A store in memory.
 
 import { MobyncError } from "./errors.js";
 import { uuid } from "./diffs.js";
@@ -8,7 +8,7 @@ import { uuid } from "./diffs.js";
 /** @typedef {import("./types.js").Tx} Tx */
 
 /**
- * A store that is gone with the page: for tests. Clients that share one are like tabs of one browser.
+ * A store in memory, for tests. Clients that share one behave like tabs of one browser.
  * @param {string} [name]
  * @returns {Store}
  */
@@ -16,11 +16,18 @@ export function memoryStore(name = `memory-${uuid()}`) {
   let seq = 0;
   let turn = Promise.resolve();
   /** @type {Record<Table, Map<string, any>>} */
-  let tables = { objects: new Map(), pending: new Map(), refused: new Map(), meta: new Map() };
+  let tables = {
+    objects: new Map(),
+    pending: new Map(),
+    refused: new Map(),
+    overridden: new Map(),
+    meta: new Map(),
+  };
   const keys = {
     objects: (/** @type {any} */ value) => [value.model, value.id],
     pending: (/** @type {any} */ value) => value.seq,
     refused: (/** @type {any} */ value) => value.id,
+    overridden: (/** @type {any} */ value) => value.id,
     meta: (/** @type {any} */ value) => value.key,
   };
   const copy = (/** @type {any} */ value) => structuredClone(value);
@@ -60,7 +67,7 @@ export function memoryStore(name = `memory-${uuid()}`) {
   return { name, read: transact, write: transact, close: () => {} };
 }
 
-/** The order of IndexedDB's keys, for those that are used here. @param {any} a @param {any} b */
+/** The order of IndexedDB, for the keys used here. @param {any} a @param {any} b */
 function compare(a, b) {
   const [left, right] = [[a].flat(), [b].flat()];
   const place = left.findIndex((part, place) => part !== right[place]);

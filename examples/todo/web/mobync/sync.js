@@ -1,13 +1,12 @@
-// One sync: requests and their answers, until nothing is left to send.
+// One sync: requests and their answers, until nothing is left to fetch or to send.
 
-import { keepRefused } from "./aside.js";
+import { refetchAll, resendAll } from "./anew.js";
 import { interpret, misfit } from "./answer.js";
-import { Changes } from "./changes.js";
-import { fold } from "./diffs.js";
-import { UNREACHED } from "./errors.js";
+import { apply } from "./applying.js";
+import { ELSEWHERE, UNREACHED } from "./errors.js";
 import { Outbox } from "./outbox.js";
-import { settle } from "./settling.js";
-import { baseOf, dropBase, keepBase, stateOf } from "./state.js";
+import { Pace } from "./pace.js";
+import { isBehind, stateOf } from "./state.js";
 import { markOf } from "./tokens.js";
 import { post } from "./transport.js";
 import { Patience } from "./waiting.js";
@@ -19,19 +18,21 @@ import { Patience } from "./waiting.js";
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Tx} Tx */
 
-/** Of the usual time without a byte. */
-const MOST_PATIENT = 8;
+/** The most log entries in a page that is fetched only to see its owner. */
+const A_FEW = 100;
 
 export class Sync {
   #options;
   #store;
   #closing;
   #told;
+  #pace;
   #outbox;
   /** @type {Patience | undefined} */
   #flight;
-  /** How many times as patient as usual it is: a server may need long before its first byte. */
-  #patience = 1;
+  #wantsCheck = false;
+  /** @type {{ clock: number, check: Answer["check"] } | null} */
+  #checked = null;
 
   /**
    * @param {any} options @param {import("./types.js").Store} store @param {AbortSignal} closing
@@ -42,58 +43,101 @@ export class Sync {
     this.#store = store;
     this.#closing = closing;
     this.#told = told;
-    this.#outbox = new Outbox(options);
+    this.#pace = new Pace(options.maxBytes);
+    this.#outbox = new Outbox(options, this.#pace);
   }
 
   /**
-   * Syncs, with nobody else doing so.
+   * Syncs. The caller makes sure that nobody else does so at the same time.
    * @param {string | null} token
    * @returns {Promise<Failure | null>}
    */
   async run(token) {
     /** @type {Failure | "again" | null} */
-    let outcome = await this.#identify(token);
-    if (outcome) return outcome;
+    let outcome;
     do {
-      outcome = await this.#exchange(token);
+      outcome = (await this.#identify(token)) ?? (await this.#exchange(token));
+      if (outcome && outcome !== "again" && (await this.#recovers(outcome))) outcome = "again";
     } while (outcome === "again" && !this.#closing.aborted);
     return outcome === "again" ? null : outcome;
   }
 
+  /** The next sync asks for checksums of what is at its clock. */
+  askForChecksums() {
+    this.#checked = null;
+    this.#wantsCheck = true;
+  }
+
+  /** What the server has answered; null if no sync came so far. */
+  takeChecksums() {
+    this.#wantsCheck = false;
+    return this.#checked;
+  }
+
+  /** @param {Failure} failure @returns {Promise<boolean>}  whether the device has begun anew */
+  async #recovers({ code }) {
+    if (!this.#options.recover || !ELSEWHERE.has(code)) return false;
+    return this.#write(async (tx) => {
+      const isOn = (await stateOf(tx)).clock > 0;
+      if (isOn) await resendAll(tx, this.#options.now());
+      return isOn;
+    }, true);
+  }
+
   /**
-   * Before the first change is sent with another token than before: whether that is the same owner's.
-   * What the device's last tick brought says so; nothing of it is applied.
+   * Before the first change is sent with a new token, checks that it is the same owner's. The diffs of the
+   * device's last tick show the owner, or else the first page that has any. Nothing is applied.
    * @param {string | null} token
    * @returns {Promise<Failure | null>}
    */
   async #identify(token) {
     const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
     const { clock, owner } = state;
-    const isKnown = owner === null || clock === 0 || state.token === markOf(token);
-    if (isKnown || pending === 0) return null;
-    const answer = await this.#ask(clock - 1, [], token);
-    const problem = answer.success ? misfit(answer, state, []) : answer;
-    if (problem) return problem;
+    if (owner === null || pending === 0 || state.token === markOf(token)) return null;
+    /** @type {any} */
+    let page = null;
+    if (clock > 0) {
+      const answer = await this.#ask({ logical_clock: clock - 1, diffs: [] }, token);
+      const problem = answer.success ? misfit(answer, { owner, clock: clock - 1 }, []) : answer;
+      const isOld = answer.success && answer.logical_clock < clock;
+      if (isOld) return { code: "no_answer", message: "The answer is an old one.", heard: true };
+      if (problem?.code === "too_old") page = {};
+      else if (problem) return problem;
+    } else page = {};
+    while (page) {
+      const { logical_clock = 0, head = "" } = page;
+      const answer = await this.#ask({ logical_clock, head, diffs: [], limit: A_FEW }, token);
+      const problem = answer.success ? misfit(answer, { owner, clock: logical_clock }, []) : answer;
+      if (problem) return problem;
+      const { more, diffs } = /** @type {Answer} */ (answer);
+      page = more !== undefined && diffs.length === 0 ? answer : null;
+    }
     await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), token: markOf(token) }));
     return null;
   }
 
-  /** @param {number} clock @param {Diff[]} diffs @param {string | null} token */
-  async #ask(clock, diffs, token) {
-    const body = JSON.stringify({ logical_clock: clock, diffs });
+  /**
+   * @param {{ logical_clock: number, diffs: Diff[], head?: string, limit?: number, report?: boolean,
+   *   check?: boolean }} request
+   * @param {string | null} token
+   */
+  async #ask(request, token) {
     this.#flight = new Patience(Infinity, this.#closing);
     const { timeout, monotonic } = this.#options;
     const begun = monotonic();
-    const patient = { ...this.#options, timeout: timeout * this.#patience };
-    const heard = await post(patient, body, token, this.#flight.signal);
+    const heard = await post(this.#options, JSON.stringify(request), token, this.#pace.patience, this.#flight.signal);
     this.#flight.end();
-    if (heard) this.#patience = 1;
-    else if (monotonic() - begun >= timeout) this.#patience = Math.min(this.#patience * 2, MOST_PATIENT);
-    return interpret(heard, this.#options);
+    const answer = interpret(heard, this.#options);
+    if (!heard) this.#pace.lost(monotonic() - begun >= timeout);
+    else this.#pace.heard();
+    if (heard && answer.success && request.diffs.length > 0) this.#pace.sent(monotonic() - begun);
+    if (heard && answer.success && answer.more !== undefined) this.#pace.fetched(heard.bytes);
+    return answer;
   }
 
-  /** The network is another one: on the old one no answer will come. */
+  /** The network is another one, so no answer will come on the old one. */
   giveUp() {
+    this.#pace.heard();
     this.#flight?.lose();
   }
 
@@ -101,17 +145,27 @@ export class Sync {
   async #exchange(token) {
     const { before, asked, sent } = await this.#write((tx, models) => this.#outbox.take(tx, models));
     const diffs = sent.map(({ diff }) => diff);
-    this.#told.traffic({ direction: "up", clock: asked.clock, diffs });
-    const answer = await this.#ask(asked.clock, diffs, token);
+    const { clock, head } = asked;
+    const isCheck = this.#wantsCheck && diffs.length === 0 && !asked.anew && !isBehind(asked, this.#options.now());
+    if (isCheck) this.#wantsCheck = false;
+    const members = isCheck ? { check: true } : diffs.length > 0 ? { report: true } : { limit: this.#pace.entries };
+    this.#told.traffic({ direction: "up", clock, diffs });
+    const answer = await this.#ask({ logical_clock: clock, head, diffs, ...members }, token);
     const problem = answer.success ? misfit(answer, asked, diffs) : answer;
     if (!problem) {
-      const { logical_clock: clock, diffs, refused } = /** @type {Answer} */ (answer);
-      this.#told.traffic({ direction: "down", clock, diffs, refused });
-      return (await this.#apply(asked, sent, /** @type {Answer} */ (answer), token)) ? "again" : null;
+      const taken = /** @type {Answer} */ (answer);
+      const { logical_clock, refused, check } = taken;
+      this.#told.traffic({ direction: "down", clock: logical_clock, diffs: taken.diffs, refused });
+      const exchange = { asked, sent, answer: taken, token };
+      const isMore = await this.#write((tx, models) => apply(tx, this.#options, models, exchange), true);
+      // A server may answer any empty request with a page, which has no checksums.
+      if (isCheck && taken.more === undefined) this.#checked = { clock: logical_clock, check };
+      else this.#wantsCheck ||= isCheck;
+      return isMore || this.#wantsCheck ? "again" : null;
     }
-    this.#told.traffic({ direction: "down", clock: asked.clock, diffs: [], problem });
-    // Of a server that failed nobody knows how far it had come. Any other failure of its own is an
-    // answer, too: nothing of this request was done.
+    this.#told.traffic({ direction: "down", clock, diffs: [], problem });
+    // A server that failed may have processed the request. Any other failure of the server means that it
+    // did not.
     if (!problem.status || problem.status >= 500) return problem;
     return this.#rejected(problem, before, asked, sent);
   }
@@ -125,90 +179,32 @@ export class Sync {
     const isAlone = isTooLarge && sent.length === 1;
     const blamed = isAlone ? sent[0] : sent.find(({ diff }) => diff.id === problem.diffId);
     const isUnsendable = isAlone || (problem.code === "invalid_diff" && blamed !== undefined);
+    const isTooOld = problem.code === "too_old" && asked.clock > 0;
     const now = isTooLarge && !isAlone ? this.#outbox.halve(before, sent) : before;
     await this.#write(async (tx, models) => {
       const state = await stateOf(tx);
-      if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return; // another tab was here
+      if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return; // another tab has synced
       const failures = UNREACHED.has(problem.code) ? state.failures : 0;
       await tx.put("meta", { ...state, unanswered: now.unanswered, failures });
       if (blamed && isUnsendable) await this.#outbox.setAside(tx, blamed, problem, models);
+      if (isTooOld) await this.#outgrown(tx, problem, before, models);
     });
     if (isAlone) this.#outbox.restore();
-    return isTooLarge || isUnsendable ? "again" : problem;
+    return isTooLarge || isUnsendable || isTooOld ? "again" : problem;
   }
 
   /**
-   * Applies an answer in one transaction.
-   * @param {State} asked @param {Pending[]} sent @param {Answer} answer @param {string | null} token
-   * @returns {Promise<boolean>}  whether there is more to send
+   * The server's log does not go back as far as this device's clock: the device begins anew. If the server
+   * has forgotten which changes it had accepted, those of a request without an answer are set aside.
+   * @param {Tx} tx @param {Failure} problem @param {State} before @param {Set<string>} models
    */
-  async #apply(asked, sent, answer, token) {
-    let isTaken = false;
-    const more = await this.#write(async (tx, models) => {
-      const state = await stateOf(tx);
-      // Another tab was quicker, or has sent what this answer knows nothing of.
-      isTaken = state.clock === asked.clock && state.unanswered === asked.unanswered;
-      if (!isTaken) return true;
-
-      const at = this.#options.now();
-      const refusedIds = new Set(answer.refused.map(({ diff_id }) => diff_id));
-      for (const { diff_id, code, message } of answer.refused) {
-        const entry = sent.find(({ diff }) => diff.id === diff_id);
-        if (entry) await keepRefused(tx, entry, { code, message, at });
-      }
-      for (const { seq, model } of sent) {
-        models.add(model);
-        await tx.delete("pending", seq);
-      }
-      for (const entry of sent.filter(({ diff }) => !refusedIds.has(diff.id)))
-        await this.#advance(tx, entry.diff, entry.id);
-      for (const diff of answer.diffs) {
-        models.add(diff.model);
-        await this.#applyDiff(tx, diff);
-      }
-      for (const { model, id } of sent) {
-        if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
-      }
-      const owner = state.owner ?? answer.diffs[0]?.owner ?? null;
-      const { logical_clock: clock } = answer;
-      const known = { clock, owner, syncedAt: at, token: markOf(token) };
-      await tx.put("meta", { ...state, ...known, deleted: [], failures: 0 });
-      const changes = new Changes(tx, this.#options, models);
-      for (const [model, id] of state.deleted) {
-        if (await tx.get("objects", [model, id])) await changes.delete(model, id);
-      }
-      return (await tx.count("pending")) > 0;
-    }, true);
-    return more;
-  }
-
-  /** @param {Tx} tx @param {Diff} diff */
-  async #applyDiff(tx, diff) {
-    const { model } = diff;
-    const { id } = JSON.parse(diff.json_data);
-    /** @type {Pending[]} */
-    const left = await tx.all("pending", model, id);
-    const before = (await tx.get("objects", [model, id]))?.row;
-    const after = settle(before, left, diff, this.#options.models[model]);
-    if (after.row) await tx.put("objects", { model, id, row: after.row });
-    else await tx.delete("objects", [model, id]);
-    if (left.length > 0) await this.#advance(tx, diff, id);
-    const kept = new Map(after.left.map((entry) => [entry.seq, entry]));
-    for (const entry of left) {
-      const now = kept.get(entry.seq);
-      if (!now) await tx.delete("pending", entry.seq);
-      else if (now !== entry) await tx.put("pending", now);
+  async #outgrown(tx, { code, forgotten }, { unanswered }, models) {
+    const message = "This change may have been saved on the server or not; after this long time it cannot tell.";
+    for (const { seq } of forgotten ? await tx.all("pending") : []) {
+      const entry = seq <= unanswered ? await tx.get("pending", seq) : undefined;
+      if (entry) await this.#outbox.setAside(tx, entry, { code, message }, models);
     }
-    if (left.length > 0 && after.left.length === 0) await dropBase(tx, model, id);
-  }
-
-  /**
-   * The object's base, if it has one, becomes what the server has.
-   * @param {Tx} tx @param {Diff} diff @param {string} id
-   */
-  async #advance(tx, diff, id) {
-    const base = await baseOf(tx, diff.model, id);
-    if (base) await keepBase(tx, diff.model, id, fold(base.row, [diff], this.#options.models[diff.model]));
+    await refetchAll(tx);
   }
 
   /**

@@ -1,4 +1,4 @@
-// When to sync, and how it stands: occasions, changes, other tabs, failures.
+// When to sync: occasions, changes, other tabs, failures.
 
 import { MobyncError, PASSING, UNREACHED } from "./errors.js";
 import { Live } from "./live.js";
@@ -16,7 +16,7 @@ import { LONGEST_TIMER, hearOfOccasions, isOnline, isSeen } from "./waiting.js";
 
 /** @typedef {(state: State, pending: number) => boolean} Need  Whether a sync is still needed. */
 
-/** How much longer than another tab this one waits, so that it only does what is left undone. */
+/** How much longer this tab waits than the one that will sync, so that it only does what that one did not. */
 const SECOND_TO_ACT = 1500;
 
 export class Syncing {
@@ -33,7 +33,7 @@ export class Syncing {
   #queued = null;
   /** @type {Set<Promise<any>>} */
   #running = new Set();
-  /** When a sync last went well, here or in another tab. */
+  /** When a sync last succeeded, here or in another tab. */
   #heardAt = -Infinity;
 
   /** @param {any} options @param {import("./types.js").Store} store @param {EventTarget} events */
@@ -60,7 +60,7 @@ export class Syncing {
     return this.#closing.signal.aborted;
   }
 
-  /** Syncs whenever there is an occasion, if it is to do so by itself. */
+  /** Starts syncing at every occasion, unless the application does that. */
   async begin() {
     await this.#standing.refresh({});
     if (!this.#options.automatic) return;
@@ -92,7 +92,7 @@ export class Syncing {
         void this.#standing.refresh({ live: isLive });
       },
       clock: (clock) => void this.#enqueue(needsNews(clock)),
-      // A sync finds out how it stands.
+      // A sync shows what is wrong.
       cut: () => this.status.problem === null && this.#schedule.soon(0),
     });
     live.listen().catch(() => {}); // it was closed before its turn
@@ -101,11 +101,11 @@ export class Syncing {
     this.#closing.signal.addEventListener("abort", () => clearInterval(polling));
   }
 
-  /** Where nobody tells of news, and this tab is looked at, it asks; unless it has just heard. */
+  /** Polls if there is no live stream, the tab is visible, and no sync has succeeded recently. */
   #poll() {
     if (!isSeen() || !isOnline() || this.status.live || this.status.retryAt !== null) return;
     if (this.#options.monotonic() - this.#heardAt < this.#options.poll) return;
-    // All tabs find that at once, and one is enough.
+    // All tabs get here at the same time, and one sync is enough.
     const { syncedAt } = this.status;
     void this.#enqueue((state) => state.syncedAt === syncedAt);
   }
@@ -117,7 +117,20 @@ export class Syncing {
   }
 
   /**
-   * While nobody syncs.
+   * Syncs, and gets the server's checksums of everything at its clock.
+   * @returns {Promise<{ clock: number, check: Record<string, import("./check.js").Checksum> }>}
+   */
+  async checksums() {
+    this.#sync.askForChecksums();
+    const { problem } = await this.now();
+    const checked = this.#sync.takeChecksums();
+    if (checked?.check) return { clock: checked.clock, check: checked.check };
+    const message = "The server did not compare: it has no checksums, or something changes all the time.";
+    throw new MobyncError("not_synced", problem?.message ?? message);
+  }
+
+  /**
+   * Runs the work while nobody syncs.
    * @template T
    * @param {() => Promise<T>} work
    */
@@ -134,7 +147,7 @@ export class Syncing {
   /** This person has changed something. @param {Set<string>} models */
   async changed(models) {
     await this.told(models);
-    // What waits for somebody to act may be what this change mends; any other failure has its time.
+    // This change may solve a problem that waits for a person. Other failures wait for their next attempt.
     if (this.status.problem?.lasting) this.#schedule.soon(this.#options.debounce, true);
     else if (this.status.retryAt === null) this.#schedule.soon(this.#options.debounce, false);
   }
@@ -149,7 +162,7 @@ export class Syncing {
 
   // ------------------------------------------------------------------------------- running
 
-  /** The timer's time has come. @param {boolean} isOccasion */
+  /** The timer has fired. @param {boolean} isOccasion */
   #due(isOccasion) {
     if (!isOnline()) return;
     const isNeeded = (/** @type {State} */ _, /** @type {number} */ pending) =>
@@ -157,7 +170,7 @@ export class Syncing {
     void this.#enqueue(isNeeded);
   }
 
-  /** One sync at a time, and one at most behind it. @param {Need} need */
+  /** Runs one sync at a time, and queues at most one more. @param {Need} need */
   #enqueue(need) {
     if (this.#queued) {
       this.#queued.needs.push(need);
@@ -173,7 +186,7 @@ export class Syncing {
     return result;
   }
 
-  /** A sync; a second one with another token if the first was not taken. @param {Need[]} needs */
+  /** A sync, and a second one with a new token if the first was rejected. @param {Need[]} needs */
   async #session(needs) {
     /** @type {string | null} */
     let token = null;
@@ -182,7 +195,7 @@ export class Syncing {
     do {
       try {
         if (outcome === undefined && !(await this.#isNeeded(needs))) return;
-        // Asked for before it is this tab's turn: an application that has none holds up nobody.
+        // Before it is this tab's turn, so that a slow application does not block other tabs.
         token = await this.#tokens.ask(outcome?.code === "unauthenticated" ? token : null);
       } catch (error) {
         this.#begun(needs);
@@ -202,7 +215,7 @@ export class Syncing {
     return isNeeded;
   }
 
-  /** Whoever wants a sync from now on gets another one. @param {Need[]} needs */
+  /** From now on, requests for a sync queue another one. @param {Need[]} needs */
   #begun(needs) {
     if (this.#queued?.needs === needs) this.#queued = null;
   }
@@ -226,7 +239,7 @@ export class Syncing {
       failure = failureOf(error);
     }
     this.#standing.isSyncing = false;
-    // Another token is asked for first.
+    // First try again with a new token.
     const isFirst = failure?.code === "unauthenticated" && !isAgain && token !== null;
     if (!isFirst) await this.#settle(failure);
     return isFirst && failure ? failure : undefined;
@@ -237,7 +250,7 @@ export class Syncing {
     this.#schedule.succeeded();
   }
 
-  /** What comes of a sync. @param {Failure | null} failure */
+  /** Handles the outcome of a sync. @param {Failure | null} failure */
   async #settle(failure) {
     if (this.isClosed) return;
     if (!failure) {
@@ -261,8 +274,7 @@ export class Syncing {
   }
 
   /**
-   * How often in a row somebody has answered, but nothing came of it; a network that is not there does
-   * not count.
+   * Counts failures in a row in which something answered. A missing network does not count.
    * @param {Failure} failure
    */
   async #failures({ code, heard }) {
@@ -283,7 +295,7 @@ export class Syncing {
     await this.#standing.refresh(change);
   }
 
-  /** What another tab tells. @param {any} message */
+  /** Handles a message of another tab. @param {any} message */
   #hear(message) {
     if (message.kind === "change") {
       this.#events.dispatchEvent(new CustomEvent("change", { detail: { models: message.models } }));
@@ -303,7 +315,7 @@ export class Syncing {
     } else if (message.kind === "syncing") {
       this.#standing.isSyncing = true;
       void this.#standing.refresh({});
-      // Over when the lock is free again, even if that tab is gone by then.
+      // The sync is over when the lock is free, even if that tab has been closed.
       const over = async () => {
         this.#standing.isSyncing = false;
         await this.#standing.refresh({});
@@ -323,6 +335,6 @@ export class Syncing {
 /** @param {any} error @returns {Failure} */
 function failureOf(error) {
   const { code, message, isPassing } = /** @type {any} */ (MobyncError.of(error));
-  // A token that does not come though there is a network is a failure like that of a server.
+  // A missing token despite a network counts like a failure of the server.
   return { code, message, isPassing, heard: code === "no_token" && isOnline() };
 }

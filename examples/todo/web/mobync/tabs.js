@@ -1,4 +1,4 @@
-// The tabs of one browser share a database: what they tell each other, and what one does at a time.
+// The tabs of a browser share a database: messages between them, and locks.
 
 import { abortable } from "./waiting.js";
 
@@ -22,8 +22,8 @@ export class Tabs {
   }
 
   /**
-   * Does the work while no other tab does the like. It rejects when this client is closed before its
-   * turn has come; work under way is not broken off.
+   * Does the work while no other tab does work of that name. It rejects if this client is closed before
+   * its turn; work under way is completed.
    * @template T
    * @param {string} what @param {() => Promise<T>} work
    * @returns {Promise<T>}
@@ -41,7 +41,8 @@ export class Tabs {
 const turns = new Map();
 
 /**
- * Web Locks where there are any; else turns within this page, and what is applied is checked anyway.
+ * Uses Web Locks. Without them, work takes turns within this page only; applying an answer checks for
+ * other tabs anyway.
  * @template T
  * @param {string} name @param {() => Promise<T>} work @param {AbortSignal} signal
  * @returns {Promise<T>}

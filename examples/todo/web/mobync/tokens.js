@@ -1,9 +1,9 @@
-// The token, which the application gives: it may come late, never, or not at all.
+// The application's token, which may come late or never.
 
 import { MobyncError } from "./errors.js";
 import { Patience, abortable, isOnline } from "./waiting.js";
 
-/** What fetch and its like throw where there is no network. */
+/** Errors of fetch and similar functions if there is no network. */
 const OF_NETWORKS =
   /TypeError|AbortError|network|fetch|offline|time.?out|connect|load failed|ECONN|ENOTFOUND|EAI_AGAIN/i;
 
@@ -27,13 +27,13 @@ export class Tokens {
   }
 
   /**
-   * The token, of which there is one question at a time; null where the application has no tokens.
-   * @param {string | null} [rejected]  the token that the server did not take
+   * Asks the application for the token, once at a time; null if it has no tokens.
+   * @param {string | null} [rejected]  the token that the server has rejected
    * @returns {Promise<string | null>}
    */
   ask(rejected = null) {
     if (!this.#options.token) return Promise.resolve(null);
-    // Somebody else has got another one since: the application is not to renew that, too.
+    // There is a newer token already, which need not be renewed.
     const isRejected = rejected !== null && (this.#last === null || this.#last === rejected);
     const current = this.#asking;
     if (current && (current.rejected || !isRejected)) return current.result;
@@ -70,13 +70,13 @@ export class Tokens {
     if (!isOnline() || OF_NETWORKS.test(`${error?.name} ${error?.code} ${error?.message ?? error}`)) {
       return new MobyncError("no_token", "There is no token yet: it cannot be got without a network.", error);
     }
-    // It may be the network all the same, so it is soon tried again.
+    // It may still be the network, so it is tried again soon.
     const failure = new MobyncError("unauthenticated", "There is no token: sign in again.", error);
     return Object.assign(failure, { isPassing: true });
   }
 }
 
-/** What a header can bear. @param {any} token @returns {string} */
+/** Checks that a header can contain it. @param {any} token @returns {string} */
 function checked(token) {
   if (token === undefined || token === null || token === "") {
     throw new MobyncError("unauthenticated", "Nobody is signed in: sign in again.");
@@ -90,6 +90,6 @@ function checked(token) {
 /** @param {string | null} token */
 export const headersOf = (token) => (token === null ? {} : { Authorization: `Bearer ${token}` });
 
-/** By which another token is noticed, and nothing else can be known of it. @param {string | null} token */
+/** A small hash: it shows that a token has changed, but reveals nothing about it. @param {string | null} token */
 export const markOf = (token) =>
   [...(token ?? "")].reduce((mark, letter) => Math.imul(mark ^ letter.charCodeAt(0), 16777619), 2166136261 | 0);

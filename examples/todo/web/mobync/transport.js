@@ -1,36 +1,45 @@
-// One request: its answer is read as long as it moves, up to a bound.
+// One HTTP request. The answer may take any time as long as data arrives, but has a maximum size.
 
 import { bytesOf } from "./json.js";
 import { headersOf } from "./tokens.js";
 import { Patience, abortable } from "./waiting.js";
 
-/** Bytes in a second of a line that is slow but moves: nobody tells how far an upload has come. */
-const SLOWEST = 1024;
+/** Bytes per second of a slow network. Nobody tells how far an upload has come, so it gets time for its size. */
+const SLOW = 1024;
 
-/** The most that is read of an answer that can be but a failure. */
+/** The most bytes that are read of an answer that can only be a failure. */
 const MOST_OF_A_FAILURE = 1024 * 1024;
 
 /**
  * @typedef {object} Heard
  * @property {number} status
  * @property {Headers} headers
- * @property {string | null} text  null if it is larger than the bound
+ * @property {string | null} text  null if it is larger than the maximum
+ * @property {number} bytes  of the text
  */
 
 /**
- * @param {any} options @param {string} body @param {string | null} token @param {AbortSignal} closing
+ * @param {any} options @param {string} body @param {string | null} token
+ * @param {{ silence: number, upload: number }} patience  how many times as patient as usual
+ * @param {AbortSignal} closing
  * @returns {Promise<Heard | null>}  null if there was no answer
  */
-export async function post({ fetch, url, timeout, maxAnswer }, body, token, closing) {
-  const patience = new Patience(timeout + (bytesOf(body) / SLOWEST) * 1000, closing);
+export async function post({ fetch, url, timeout, maxAnswer }, body, token, { silence, upload }, closing) {
+  const patience = new Patience(timeout * silence + (bytesOf(body) / SLOW) * 1000 * upload, closing);
   const { signal } = patience;
+  let bytes = 0;
+  const moved = (/** @type {number} */ more) => {
+    patience.renew(timeout * silence);
+    bytes += more;
+    return bytes;
+  };
   try {
     const headers = { "Content-Type": "application/json", ...headersOf(token) };
     const init = { method: "POST", headers, body, cache: "no-store", redirect: "error", signal };
     const response = await abortable(fetch(url, init), signal);
     const most = response.status === 200 ? maxAnswer : Math.min(maxAnswer, MOST_OF_A_FAILURE);
-    const text = await read(response, most, signal, () => patience.renew(timeout));
-    return { status: response.status, headers: response.headers, text };
+    const text = await read(response, most, signal, moved);
+    return { status: response.status, headers: response.headers, text, bytes };
   } catch {
     return null;
   } finally {
@@ -39,26 +48,24 @@ export async function post({ fetch, url, timeout, maxAnswer }, body, token, clos
 }
 
 /**
- * @param {Response} response @param {number} most @param {AbortSignal} signal @param {() => void} moved
+ * @param {Response} response @param {number} most @param {AbortSignal} signal
+ * @param {(more: number) => number} moved  gives how many bytes there are by now
  * @returns {Promise<string | null>}  null if it has more bytes than that
  */
 async function read(response, most, signal, moved) {
-  moved();
+  moved(0);
   const reader = response.body?.getReader();
   if (!reader) return abortable(response.text(), signal);
-  // What is not UTF-8 is not what was sent: half of it must not be taken.
+  // Invalid UTF-8 means that the data is damaged.
   const decoder = new TextDecoder("utf-8", { fatal: true });
   const parts = [];
-  let bytes = 0;
   let isOver = false;
   try {
     for (;;) {
       const { done, value } = await abortable(reader.read(), signal);
       isOver = done;
       if (done) return parts.join("") + decoder.decode();
-      moved();
-      bytes += value.byteLength;
-      if (bytes > most) return null;
+      if (moved(value.byteLength) > most) return null;
       parts.push(decoder.decode(value, { stream: true }));
     }
   } finally {

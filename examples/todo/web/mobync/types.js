@@ -34,6 +34,25 @@
  */
 
 /**
+ * A change that is on the server, but with values in whose place others' values stand now.
+ * @typedef {object} Overridden
+ * @property {string} id  of the diff
+ * @property {string} model
+ * @property {string} object  the object's id
+ * @property {Record<string, { sent: any, stands?: any, by: string }>} fields  the value that was sent, the one
+ *   that stands (none if the object was deleted), and the id of the diff that did it
+ * @property {Row | undefined} row  the object as it was here before
+ * @property {number} at  when the client learned of it
+ * @property {number} seq  its number in the order made
+ */
+
+/**
+ * A model in which this device's copy is not the server's: how many objects are here and there, and
+ * whether it has other `objects`, or other `values` of the same objects.
+ * @typedef {{ model: string, here: number, there: number, differs: "objects" | "values" }} Difference
+ */
+
+/**
  * Why the last sync failed: a code of the protocol, or `no_answer`, `no_token`, `other_owner`,
  * `answer_too_large`, `storage_full`, `storage_failed`; and a message. `lasting` means that it
  * will hardly go away by itself and needs a person.
@@ -47,6 +66,8 @@
  *   needs a person. The client tries again by itself when `offline`, and rarely when `stopped`
  * @property {number} pending  changes that the server has not acknowledged
  * @property {number} refused  changes that were refused or cannot be sent, and were not mended or dismissed
+ * @property {number} overridden  changes with values that others have overridden, until they are looked at
+ * @property {number | null} progress  from 0 to 1, while the device fetches in pages what it has missed
  * @property {Problem | null} problem
  * @property {number} clock
  * @property {number | null} syncedAt  when the last sync succeeded
@@ -71,6 +92,10 @@
  * @property {() => number} [now]  the time of day
  * @property {() => number} [monotonic]  a monotonic time, for waits
  * @property {boolean} [automatic]  sync by itself; the default is true
+ * @property {boolean} [fold]  do not send a value that the next change overwrites before it was sent; the
+ *   default is true. Switch it off if the server's rules depend on the steps in between
+ * @property {boolean} [recover]  at `clock_ahead` and `other_history`, call `resend` without asking a person.
+ *   Set it while the devices of a server that was restored from a backup recover; the default is false
  * @property {number} [maxDiffs]  the most diffs in one request; the default is 500
  * @property {number} [maxBytes]  about the most bytes in one request of several diffs; the default is 256 KiB
  * @property {number} [maxChange]  the most bytes of one change in a request; the default is a little less than
@@ -90,8 +115,8 @@
 /** @typedef {string | null | undefined} Token */
 
 /**
- * A local database with transactions. `objects` has {model, id, row}; `pending` and `refused` have
- * those types; `meta` has everything else, by `key`.
+ * A local database with transactions. `objects` has {model, id, row}; `pending`, `refused` and
+ * `overridden` have those types; `meta` has everything else, by `key`.
  * @typedef {object} Store
  * @property {string} name
  * @property {<T>(work: (tx: Tx) => Promise<T>) => Promise<T>} read
@@ -100,7 +125,7 @@
  * @property {() => void} close
  */
 
-/** @typedef {"objects" | "pending" | "refused" | "meta"} Table */
+/** @typedef {"objects" | "pending" | "refused" | "overridden" | "meta"} Table */
 
 /**
  * A transaction. `work` may await only its methods.
@@ -114,15 +139,21 @@
  */
 
 /**
- * The state of a device: its clock, the seq of the last change in a request without an answer, when a
- * sync last succeeded, objects (model, id) to delete if they come back, its owner (as named by the
+ * The state of a device: its clock and head, the server's clock as far as it is known, whether the next
+ * answer replaces all objects, the seq of the last change in a request without an answer, when a sync
+ * last succeeded, objects (model, id) to delete if they come back, the object of the last change and
+ * the ids of its updates since any other change, its owner (as named by the
  * application and by the server), how often in a row the server has failed, and a mark of the token.
  * @typedef {object} State
  * @property {"state"} key
  * @property {number} clock
+ * @property {string} head
+ * @property {number} goal
+ * @property {boolean} anew
  * @property {number} unanswered
  * @property {number | null} syncedAt
  * @property {[string, string][]} deleted
+ * @property {{ model: string, id: string, diffs: string[] } | null} run
  * @property {string | null} person
  * @property {string | null} owner
  * @property {number} failures

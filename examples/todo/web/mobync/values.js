@@ -1,14 +1,14 @@
-// What can be sent: the protocol refuses a whole request for one value that JSON cannot say.
+// Which values can be sent. The server rejects a whole request for one invalid value.
 
 import { MobyncError } from "./errors.js";
 import { bytesOf } from "./json.js";
 
-/** Levels of objects and arrays, that of the object's fields being the first. */
+/** The most levels of objects and arrays; the object's fields are the first. */
 const DEEPEST = 127;
 const LONGEST_NAME = 1024;
 const [LEAST, MOST] = [-(2n ** 63n), 2n ** 63n - 1n];
 
-/** Half of a pair, as half an emoji. @param {string} text */
+/** A lone surrogate, such as half an emoji. @param {string} text */
 const isBroken = (text) => /\p{Surrogate}/u.test(text);
 
 /**
@@ -43,7 +43,7 @@ function wrongName(name) {
 }
 
 /**
- * A copy of what is JSON, and nothing else.
+ * Copies a JSON value, and rejects anything else.
  * @param {any} value @param {string} place @param {number} depth @param {any[]} around
  * @returns {any}
  */
@@ -73,14 +73,14 @@ function copyOf(value, place, depth, around) {
   return Object.fromEntries(copies);
 }
 
-/** An object as JSON has it, of whatever window. @param {any} value */
+/** Whether it is a plain object, possibly of another window. @param {any} value */
 export function isPlain(value) {
   if (Object.prototype.toString.call(value) !== "[object Object]") return false;
   const parent = Object.getPrototypeOf(value);
   return parent === null || Object.getPrototypeOf(parent) === null;
 }
 
-/** What it is, for a sentence. @param {any} value */
+/** The kind of value, for a sentence. @param {any} value */
 function nameOf(value) {
   if (value === undefined || value === null) return String(value);
   const kind = (typeof value === "object" && value.constructor?.name) || typeof value;
@@ -88,7 +88,7 @@ function nameOf(value) {
 }
 
 /**
- * Why no server takes this diff, so that it must not be in a request.
+ * Why no server accepts this diff. It must not be in a request.
  * @param {import("./types.js").Diff} diff @param {number} bytes  of it @param {number} most
  * @returns {{ code: string, message: string } | null}
  */
@@ -115,7 +115,7 @@ export function tooLarge(bytes, most) {
   throw new MobyncError("too_large", `This change has ${has} bytes, and at most ${takes} can be sent.`);
 }
 
-/** Checks fields that are text already, whose numbers may be more than JavaScript knows. @param {string} text */
+/** Checks fields in JSON, whose numbers may be larger than JavaScript's integers. @param {string} text */
 function checkedText(text) {
   const data = JSON.parse(text);
   for (const [number, fraction, exponent] of text.replace(STRINGS, "").matchAll(NUMBERS)) {
@@ -124,7 +124,7 @@ function checkedText(text) {
       refuse(`The number ${number.slice(0, 40)} is too large.`);
     }
   }
-  // What was written as a number of 64 bits is a matter of the server's.
+  // Integers up to 64 bits are valid in JSON, though not in JavaScript.
   const known = JSON.parse(text, (_, value) => (typeof value === "number" ? 0 : value));
   checkedFields(known);
   return data;

@@ -1,16 +1,16 @@
-// Waiting: for a time, for an event, for something that may never come.
+// Waiting for a time, for an event, or for something that may never happen.
 
-/** The longest that a timer can be. */
+/** The longest time of a timer. */
 export const LONGEST_TIMER = 2 ** 31 - 1;
 
-/** What a browser knows to be offline; anything else is found out by trying. */
+/** False if the browser knows that it is offline. True means nothing: only a request shows it. */
 export const isOnline = () => globalThis.navigator?.onLine !== false;
 
-/** Whether somebody may be looking at the page. */
+/** Whether the page may be visible. */
 export const isSeen = () => globalThis.document?.visibilityState !== "hidden";
 
 /**
- * Tells of what happens to the page, where there is one.
+ * Listens to the events of the page, if there is one.
  * @param {Record<"online" | "offline" | "focus" | "seen", () => void>} told @param {AbortSignal} signal
  */
 export function hearOfOccasions({ online, offline, focus, seen }, signal) {
@@ -28,7 +28,7 @@ export function timer(work, millis) {
 }
 
 /**
- * Waits that long, or until the event of the page or the signal.
+ * Waits that long, or until the event of the page, or until the signal aborts.
  * @param {number} millis @param {AbortSignal} signal @param {string} event
  */
 export const sleep = (millis, signal, event) =>
@@ -46,7 +46,7 @@ export const sleep = (millis, signal, event) =>
   });
 
 /**
- * The promise, or a failure as soon as the signal says so: what is called may not know of signals.
+ * The promise, but it rejects as soon as the signal aborts: the function called may ignore signals.
  * @template T
  * @param {T | Promise<T>} promise @param {AbortSignal} signal
  * @returns {Promise<T>}
@@ -62,7 +62,7 @@ export function abortable(promise, signal) {
   });
 }
 
-/** A signal that aborts that long after its last renewal, and when `closing` does. */
+/** A signal that aborts some time after its last renewal, or when `closing` aborts. */
 export class Patience {
   #giveUp = new AbortController();
   #closing;
@@ -88,7 +88,7 @@ export class Patience {
     this.#timer = setTimeout(this.#abort, Math.min(millis, LONGEST_TIMER));
   }
 
-  /** Gives up at once. */
+  /** Aborts now. */
   lose() {
     this.#abort();
   }

@@ -1,0 +1,138 @@
+// What lost against others' values: kept until the person has looked at it, and put back if they want.
+
+import assert from "node:assert/strict";
+import test from "node:test";
+
+import { memoryStore } from "../../web/mobync.js";
+import { Network, back, device, line, ok, until } from "./network.mjs";
+
+/** An answer that reports these fields, each as [diff's place, field, what stands], or a delete without that. */
+const reports =
+  (clock, fields, diffs = []) =>
+  (request) => {
+    const overridden = [];
+    for (const [place, field, ...stands] of fields) {
+      const { id: diff_id, json_data } = request.diffs[place];
+      const told = {
+        sent: JSON.parse(json_data)[field],
+        ...(stands.length > 0 && { stands: stands[0] }),
+        by: "theirs",
+      };
+      const known = overridden.find((one) => one.diff_id === diff_id);
+      if (known) known.fields[field] = told;
+      else overridden.push({ diff_id, fields: { [field]: told } });
+    }
+    return ok(clock, diffs, undefined, { overridden })();
+  };
+
+async function withMilk(options) {
+  const network = new Network().then(ok(3, [back("create", "t1", { name: "Milk", due: "2030-01-01" })]));
+  const phone = await device(network, options);
+  await phone.sync();
+  return { network, phone };
+}
+
+test("an overridden value is kept over a restart, told in the status, and put back as a new change", async () => {
+  const store = memoryStore();
+  const { network, phone } = await withMilk({ store });
+  await phone.update("tasks", "t1", { name: "Mine", done: true });
+  network.then(reports(5, [[0, "name", "Theirs"]], [back("update", "t1", { name: "Theirs" }, 900)]));
+  const { overridden, state } = await phone.sync();
+  assert.deepEqual([overridden, state], [1, "saved"]);
+  assert.equal(network.requests[1].report, true);
+  await phone.close();
+
+  const after = await device(network, { store });
+  const [{ id, model, object, fields }] = await after.overridden();
+  assert.deepEqual(
+    [model, object, fields],
+    ["tasks", "t1", { name: { sent: "Mine", stands: "Theirs", by: "theirs" } }],
+  );
+  assert.equal((await after.read("tasks", "t1")).name, "Theirs");
+  await after.putBack(id);
+  assert.deepEqual([(await after.read("tasks", "t1")).name, after.status.overridden], ["Mine", 0]);
+  await assert.rejects(after.putBack(id), { code: "not_there" });
+  network.then(ok(6));
+  await after.sync();
+  assert.deepEqual(network.requests.at(-1).diffs.map(line), ['update t1 {"name":"Mine"}']);
+});
+
+test("an object that was deleted is made again, with all that it had", async () => {
+  const { network, phone } = await withMilk();
+  await phone.update("tasks", "t1", { name: "Mine" });
+  network.then(reports(5, [[0, "name"]], [back("delete", "t1")]), ok(6));
+  await phone.sync();
+  assert.deepEqual(await phone.read("tasks"), []);
+  const [{ id, fields }] = await phone.overridden();
+  assert.equal("stands" in fields.name, false);
+  await phone.putBack(id);
+  assert.deepEqual(await phone.read("tasks"), [{ id: "t1", name: "Mine", due: "2030-01-01", done: false }]);
+  await phone.sync();
+  assert.equal(network.requests.at(-1).diffs[0].type, "create");
+});
+
+test("what is dismissed is gone, here and in other tabs", async () => {
+  const store = memoryStore();
+  const { network, phone } = await withMilk({ store });
+  const tab = await device(new Network(), { store });
+  await phone.update("tasks", "t1", { name: "Mine" });
+  network.then(reports(5, [[0, "name", "Theirs"]], [back("update", "t1", { name: "Theirs" }, 900)]));
+  await phone.sync();
+  await until(() => tab.status.overridden === 1, "the other tab knows");
+  await phone.dismiss((await phone.overridden())[0].id);
+  assert.deepEqual([await phone.overridden(), (await phone.read("tasks", "t1")).name], [[], "Theirs"]);
+  await until(() => tab.status.overridden === 0, "the other tab knows");
+});
+
+test("of several changes of one object, one entry has the last values", async () => {
+  const { network, phone } = await withMilk({ fold: false });
+  await phone.create("tasks", { id: "t2", name: "Tea" });
+  for (const fields of [{ name: "A" }, { name: "B", due: "2031-01-01" }, { done: true }])
+    await phone.update("tasks", "t1", fields);
+  network.then((request) => {
+    const all = request.diffs.flatMap(({ json_data }, place) =>
+      Object.keys(JSON.parse(json_data)).flatMap((field) =>
+        JSON.parse(json_data).id === "t1" && field !== "id" && field !== "done" ? [[place, field, "x"]] : [],
+      ),
+    );
+    return reports(5, all, [back("update", "t1", { name: "x", due: "x" }, 900)])(request);
+  });
+  await phone.sync();
+  const [{ fields }, ...others] = await phone.overridden();
+  assert.deepEqual([fields.name.sent, fields.due.sent, others], ["B", "2031-01-01", []]);
+});
+
+test("what the person has typed since is no loss", async () => {
+  const { network, phone } = await withMilk();
+  await phone.update("tasks", "t1", { name: "Mi" });
+  network.then(async (request) => {
+    phone.clock.now = 2000;
+    await phone.update("tasks", "t1", { name: "Mine" });
+    return reports(5, [[0, "name", "Theirs"]], [back("update", "t1", { name: "Theirs" }, 900)])(request);
+  }, ok(6));
+  await phone.sync();
+  assert.deepEqual(await phone.overridden(), []);
+  assert.equal((await phone.read("tasks", "t1")).name, "Mine");
+});
+
+for (const [what, overridden] of Object.entries({
+  "a diff that was not sent": [{ diff_id: "x", fields: { name: { sent: 1, stands: 2, by: "y" } } }],
+  "no fields": [{ diff_id: "x" }],
+  "a field that is no report": [{ diff_id: "x", fields: { name: "Milk" } }],
+  "what is no list": {},
+  nothing: [null],
+})) {
+  test(`a report of ${what} is no answer`, async () => {
+    const { network, phone } = await withMilk();
+    await phone.update("tasks", "t1", { name: "Mine" });
+    const broken = (request) => {
+      const mine = (one) =>
+        one?.fields && what !== "a diff that was not sent" ? { ...one, diff_id: request.diffs[0].id } : one;
+      return ok(5, [], undefined, { overridden: Array.isArray(overridden) ? overridden.map(mine) : overridden })();
+    };
+    network.then(broken, ok(5));
+    const { problem, pending } = await phone.sync();
+    assert.deepEqual([problem?.code, pending], ["no_answer", 1]);
+    assert.equal((await phone.sync()).state, "saved");
+  });
+}

@@ -1,0 +1,97 @@
+// Beginning anew: the device asks from the clock 0 again, and loses nothing that is not sent yet.
+
+import { fold, newDiff } from "./diffs.js";
+import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
+
+/** @typedef {import("./types.js").Pending} Pending */
+/** @typedef {import("./types.js").State} State */
+/** @typedef {import("./types.js").Tx} Tx */
+
+/**
+ * For a server that was restored from a backup: makes a new device of this one, with a create for each
+ * of its objects before what is pending. The database as it was is kept as `backup` in the table `meta`.
+ * @param {Tx} tx @param {number} at
+ */
+export async function resendAll(tx, at) {
+  const state = await stateOf(tx);
+  const objects = await tx.all("objects");
+  await tx.put("meta", { key: "backup", at, state, pending: await tx.all("pending"), objects });
+  const deleted = await holdDeletes(tx, []);
+  /** @type {Pending[]} */
+  const left = await tx.all("pending");
+  const begun = new Set(left.filter(({ diff }) => diff.type === "create").map(keyOf));
+  for (const { seq } of left) await tx.delete("pending", seq);
+  await dropBases(tx);
+  for (const { model, id, row } of objects.filter((object) => !begun.has(keyOf(object)))) {
+    const diff = { ...newDiff("create", model, row), utc_timestamp: state.syncedAt ?? 0 };
+    await tx.put("pending", { model, id, diff });
+  }
+  for (const { seq, ...entry } of left) await tx.put("pending", entry);
+  const { syncedAt, person, owner, token } = state;
+  await tx.put("meta", { ...NEW_DEVICE, goal: 0, syncedAt, person, owner, token, deleted });
+}
+
+/**
+ * Fetches everything again. The objects stay until the first answer is there, which replaces them.
+ * @param {Tx} tx
+ */
+export async function refetchAll(tx) {
+  await tx.put("meta", { ...(await stateOf(tx)), clock: 0, head: "", goal: 1, anew: true });
+}
+
+/**
+ * Before a request of a device that begins anew: a delete would find nothing that the device holds. It
+ * waits, and is made again if its object comes back. One that was in a request without an answer stays.
+ * @param {Tx} tx @param {State} state
+ * @returns {Promise<State>}
+ */
+export async function withDeletesHeld(tx, state) {
+  const deleted = await holdDeletes(tx, state.deleted, state.unanswered);
+  if (deleted.length === state.deleted.length) return state;
+  const held = { ...state, deleted };
+  await tx.put("meta", held);
+  return held;
+}
+
+/**
+ * Takes deletes, with the earlier changes of their objects, out of what is pending.
+ * @param {Tx} tx @param {State["deleted"]} deleted @param {number} [after]  only those of greater seq
+ * @returns {Promise<State["deleted"]>}  with the objects that do not exist here any more
+ */
+async function holdDeletes(tx, deleted, after = 0) {
+  /** @type {Pending[]} */
+  const pending = await tx.all("pending");
+  const deletes = pending.filter(({ diff, seq }) => diff.type === "delete" && seq > after);
+  const last = new Map(deletes.map((entry) => [keyOf(entry), entry]));
+  for (const entry of pending) {
+    if (entry.seq <= (last.get(keyOf(entry))?.seq ?? 0)) await tx.delete("pending", entry.seq);
+  }
+  const gone = [...deleted];
+  for (const { model, id } of last.values()) {
+    if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+    if (!(await tx.get("objects", [model, id]))) gone.push([model, id]);
+  }
+  return gone;
+}
+
+/**
+ * With the first answer: the device has nothing but what is pending.
+ * @param {Tx} tx @param {Record<string, any>} defaults  of each model
+ * @param {Set<string>} models  gets those that have changed
+ */
+export async function empty(tx, defaults, models) {
+  await dropBases(tx);
+  for (const { model, id } of await tx.all("objects")) {
+    models.add(model);
+    await tx.delete("objects", [model, id]);
+  }
+  for (const { model, id, diff } of await tx.all("pending")) {
+    await keepBase(tx, model, id, undefined);
+    const row = fold((await tx.get("objects", [model, id]))?.row, [diff], defaults[model]);
+    if (row) await tx.put("objects", { model, id, row });
+    else await tx.delete("objects", [model, id]);
+  }
+}
+
+/** @param {{ model: string, id: string }} object */
+const keyOf = ({ model, id }) => JSON.stringify([model, id]);

@@ -1,0 +1,47 @@
+// What lost: values that are on the server no more, because others' values stand in their place.
+
+import { parsed } from "./diffs.js";
+import { MobyncError } from "./errors.js";
+
+/** @typedef {import("./types.js").Overridden} Overridden */
+/** @typedef {import("./types.js").Pending} Pending */
+/** @typedef {import("./types.js").Tx} Tx */
+
+/**
+ * Keeps what an answer reports, before its diffs are applied: of each object one entry, with the last
+ * values that were sent. A value that the person has replaced since is no loss.
+ * @param {Tx} tx @param {import("./answer.js").Answer["overridden"]} overridden @param {Pending[]} sent
+ * @param {number} at
+ */
+export async function keepOverridden(tx, overridden, sent, at) {
+  /** @type {Map<string, Overridden>} */
+  const lost = new Map();
+  for (const { diff, model, id, seq } of sent) {
+    const report = overridden.find(({ diff_id }) => diff_id === diff.id);
+    if (!report) continue;
+    const key = JSON.stringify([model, id]);
+    const fields = { ...lost.get(key)?.fields, ...report.fields };
+    for (const later of await tx.all("pending", model, id)) {
+      for (const field of Object.keys(parsed(later.diff.json_data))) delete fields[field];
+    }
+    if (Object.keys(fields).length === 0) continue;
+    const row = (await tx.get("objects", [model, id]))?.row;
+    lost.set(key, { id: diff.id, model, object: id, fields, row, at, seq });
+  }
+  for (const entry of lost.values()) await tx.put("overridden", entry);
+}
+
+/**
+ * Makes the person's values again; an object that was deleted is made anew.
+ * @param {Tx} tx @param {import("./changes.js").Changes} changes @param {string} diffId
+ */
+export async function putBack(tx, changes, diffId) {
+  /** @type {Overridden | undefined} */
+  const lost = await tx.get("overridden", diffId);
+  if (!lost) throw new MobyncError("not_there", "This change has been looked after already.");
+  await tx.delete("overridden", diffId);
+  const { model, object: id, row } = lost;
+  const mine = Object.fromEntries(Object.entries(lost.fields).map(([field, { sent }]) => [field, sent]));
+  if (await tx.get("objects", [model, id])) await changes.update(model, id, mine);
+  else await changes.create(model, { ...row, ...mine, id });
+}
