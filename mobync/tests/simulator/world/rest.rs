@@ -52,7 +52,9 @@ impl<D: Place> World<D> {
             let now = self.server.oracle(device.owner).clock();
             let is_quiet = match &device.client {
                 Client::Ours(ours) => ours.is_quiet() && ours.clock() == now,
-                Client::Published { now: published, .. } => published.clock == now,
+                Client::Published { now: published, .. } => {
+                    published.is_lost || published.clock == now
+                }
             };
             if is_quiet {
                 return Ok(());
