@@ -385,11 +385,16 @@ impl<D: Place> World<D> {
 }
 
 impl Device {
+    /// Whether it will never be answered again.
+    fn is_lost(&self) -> bool {
+        matches!(&self.client, Client::Published { now, .. } if now.is_lost)
+    }
+
     /// Its rows are those, but for what went astray in the published client.
     fn compare(&self, rows: &Objects) -> Result<(), Failure> {
         match &self.client {
             Client::Ours(ours) => same_rows("one of our devices", ours.objects(), rows),
-            Client::Published { now, .. } if now.is_lost => Ok(()),
+            Client::Published { .. } if self.is_lost() => Ok(()),
             Client::Published { now, .. } => {
                 let but_astray = |rows: &Objects| -> Objects {
                     let rows = rows.iter().filter(|(key, _)| !now.astray.contains(*key));

@@ -16,6 +16,13 @@ impl<D: Place> World<D> {
                 self.sync_until_quiet(device).await?;
             }
         }
+        // Marks wait for a device that is answered.
+        for owner in 0..self.settings.owners {
+            let mut devices = self.devices.iter().filter(|device| device.owner == owner);
+            if devices.all(Device::is_lost) {
+                self.add_fresh(owner).await?;
+            }
+        }
         self.server.check_rest().await?;
         let clocks: Vec<i64> =
             (0..self.settings.owners).map(|o| self.server.oracle(o).clock()).collect();
@@ -31,17 +38,17 @@ impl<D: Place> World<D> {
             for device in self.devices.iter().filter(|device| device.owner == owner) {
                 device.compare(&rows)?;
             }
-            let device = Device {
-                owner,
-                client: Client::Ours(Box::new(Ours::new(100))),
-                off: 0,
-                sent: None,
-            };
-            self.devices.push(device);
-            self.sync_until_quiet(self.devices.len() - 1).await?;
+            self.add_fresh(owner).await?;
             self.devices.last().map_or(Ok(()), |fresh| fresh.compare(&rows))?;
         }
         Ok(())
+    }
+
+    /// A new device comes, and syncs.
+    async fn add_fresh(&mut self, owner: usize) -> Result<(), Failure> {
+        let client = Client::Ours(Box::new(Ours::new(100)));
+        self.devices.push(Device { owner, client, off: 0, sent: None });
+        self.sync_until_quiet(self.devices.len() - 1).await
     }
 
     async fn sync_until_quiet(&mut self, device: usize) -> Result<(), Failure> {
