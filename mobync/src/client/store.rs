@@ -150,6 +150,9 @@ pub struct State {
     /// What the owner can be recognised by, as long as it is not known.
     #[serde(default)]
     pub(super) marks: Vec<Mark>,
+    /// When the device had everything last, by its own time.
+    #[serde(default)]
+    pub(super) caught_up_at: Option<i64>,
     /// Whether the last request has not been answered.
     #[serde(default)]
     pub(super) is_asking: bool,
@@ -160,6 +163,16 @@ pub struct State {
     /// How many answers in a row looked as if no new diff had arrived.
     #[serde(default)]
     pub(super) doubts: u32,
+}
+
+/// After so many milliseconds without a sync, others may have changed a lot.
+const LONG: u64 = 24 * 60 * 60 * 1000;
+
+impl State {
+    /// Whether the device has never had everything, or not for a day.
+    pub(super) fn was_away(&self, now: i64) -> bool {
+        self.caught_up_at.is_none_or(|at| now.abs_diff(at) > LONG)
+    }
 }
 
 /// A create of this device that the owner's log has, and whose object is alive.

@@ -1,5 +1,10 @@
 //! First syncs and long absences: in pages, which are applied one by one.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicI64, Ordering},
+};
+
 use mobync::{
     Record,
     client::{Device, LocalStore, MemoryStore, SqliteStore},
@@ -136,6 +141,25 @@ async fn a_device_that_keeps_up_pushes_without_fetching_first() {
     device.create("tasks", Record::new("last")).await.unwrap();
     shelf.client(&device).sync().await.unwrap();
     assert_eq!(shelf.heard(), [(7, Some(1), 0), (8, None, 1)]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_device_that_was_away_for_a_day_fetches_first_whichever_way_its_clock_was_set() {
+    const DAY: i64 = 24 * 60 * 60 * 1000;
+    for (later, fetches) in [(DAY - 1, false), (DAY + 1, true), (-DAY - 1, true)] {
+        let shelf = Shelf::new(5, 10);
+        let now = Arc::new(AtomicI64::new(10 * DAY));
+        let time = Arc::clone(&now);
+        let device = phone().time(move || time.load(Ordering::Relaxed));
+        let client = shelf.client(&device);
+        client.sync().await.unwrap();
+        shelf.heard();
+        now.fetch_add(later, Ordering::Relaxed);
+        device.create("tasks", Record::new("mine")).await.unwrap();
+        client.sync().await.unwrap();
+        let sizes: Vec<usize> = shelf.heard().iter().map(|(_, _, diffs)| *diffs).collect();
+        assert_eq!(sizes, if fetches { vec![0, 1] } else { vec![1] }, "{later}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

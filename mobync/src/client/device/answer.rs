@@ -100,7 +100,9 @@ impl Answer {
         let deleted = std::mem::take(&mut state.deleted_before_resync);
         let (again, waits): (Vec<_>, _) =
             deleted.into_iter().partition(|object| self.brings_back(object));
-        if self.more.is_some() {
+        if self.more.is_none() {
+            state.caught_up_at = Some(now);
+        } else {
             // A later page may bring them.
             state.deleted_before_resync = gone(unit, waits).await?;
         }

@@ -35,8 +35,8 @@ pub(in crate::client) enum Identity {
 /// What an answer shows of the server.
 #[derive(Debug)]
 pub(in crate::client) enum Found {
-    /// It answers for the owner of the store; and whether the device has missed something.
-    Owner { is_behind: bool },
+    /// It answers for the owner of the store.
+    Owner,
     /// A page that does not tell: this is the request for the next one.
     More(Box<Request>),
 }
@@ -140,8 +140,8 @@ impl Identity {
         let clock = answer.more.unwrap_or(answer.logical_clock);
         let mut bears = answer.diffs.iter().filter(|diff| !diff.owner.is_empty());
         match self {
-            Self::Named { owner, synced } => match bears.find(|diff| diff.owner != *owner) {
-                None => Ok(Found::Owner { is_behind: clock != *synced }),
+            Self::Named { owner, .. } => match bears.find(|diff| diff.owner != *owner) {
+                None => Ok(Found::Owner),
                 Some(other) => {
                     let (owner, other) = (Some(owner.clone()), other.owner.clone());
                     Err(DeviceError::OtherOwner { owner, other })
@@ -151,7 +151,7 @@ impl Identity {
                 let is_marked = |diff: &Diff| marks.iter().any(|mark| mark.diff_id == diff.id);
                 // If it has less than the device has seen, the sync itself gets the error.
                 if clock < *synced || answer.diffs.iter().any(is_marked) {
-                    return Ok(Found::Owner { is_behind: clock != *synced });
+                    return Ok(Found::Owner);
                 }
                 *stranger = stranger.take().or_else(|| bears.next().map(|diff| diff.owner.clone()));
                 // The creates are of ticks before the device's clock.
@@ -164,7 +164,7 @@ impl Identity {
                         Ok(Found::More(Box::new(next)))
                     }
                     (None, Some(other)) => Err(DeviceError::OtherOwner { owner: None, other }),
-                    (None, None) => Ok(Found::Owner { is_behind: clock != *synced }),
+                    (None, None) => Ok(Found::Owner),
                 }
             }
         }

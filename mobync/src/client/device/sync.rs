@@ -21,8 +21,8 @@ pub(in crate::client) struct Standing {
     pub(in crate::client) more: Option<i64>,
     /// Whether the last request has not been answered.
     pub(in crate::client) is_asking: bool,
-    /// Whether the device has started from clock 0 again.
-    pub(in crate::client) is_anew: bool,
+    /// Whether others may have changed so much that the device fetches it before it pushes.
+    pub(in crate::client) is_away: bool,
     pub(in crate::client) has_pending: bool,
 }
 
@@ -108,7 +108,7 @@ impl<S: LocalStore> Device<S> {
             clock: state.clock,
             more: state.more,
             is_asking: state.is_asking,
-            is_anew: state.is_anew,
+            is_away: !state.is_anew && state.was_away(self.time.now()),
             has_pending: !unit.pending(1).await?.is_empty(),
         })
     }

@@ -64,8 +64,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         // A request without an answer is repeated unchanged, so an answer to either of the two is an
         // answer to the other. Then what was missed is fetched, in pages, and what is new goes out last:
         // the answer to a request with diffs is whole.
-        let is_away = pace.is_away() && !standing.is_anew;
-        let fetches = standing.is_asking || standing.more.is_some() || is_away;
+        let fetches = standing.is_asking || standing.more.is_some() || standing.is_away;
         let limits = if fetches { pace.fetching() } else { pace.pushing() };
         let request = self.ask(limits, changes).await?;
         let is_page = request.body.limit.is_some();
@@ -85,8 +84,6 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 pace.is_renewed = false;
                 if answer.more.is_some() {
                     pace.had_page(bytes);
-                } else {
-                    pace.catch_up();
                 }
                 return Ok(true);
             }

@@ -95,12 +95,9 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                             cause: None,
                         });
                     }
-                    Found::Owner { is_behind } => {
+                    Found::Owner => {
                         self.device.learn_owner(&answer).await?;
                         pace.is_known = true;
-                        if !is_behind {
-                            pace.catch_up();
-                        }
                         return Ok(());
                     }
                 },

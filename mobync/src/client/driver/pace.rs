@@ -1,9 +1,5 @@
 //! How much goes into one request and into one answer, as far as the limits on the way are known.
 
-use std::time::Duration;
-
-use tokio::time::Instant;
-
 use super::super::device::Limits;
 
 /// A server accepts 10,000 diffs; a thousand are a good size.
@@ -20,9 +16,6 @@ const MOST_PAGE: u64 = 10_000;
 /// How much longer than the one before a page may be.
 const GROWTH: u64 = 4;
 
-/// After so much time without a sync, others have probably changed a lot.
-const AWAY: Duration = Duration::from_hours(1);
-
 /// The current limits, and the configured ones.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
@@ -30,8 +23,6 @@ pub(super) struct Pace {
     pub(super) most: Limits,
     /// The log entries that the next page covers.
     page: u64,
-    /// When the device had seen everything last.
-    caught_up: Option<Instant>,
     /// Whether the server was found to answer for the owner of the store.
     pub(super) is_known: bool,
     /// Whether there is a new token since the last answer.
@@ -46,7 +37,7 @@ impl Default for Pace {
 
 impl Pace {
     pub(super) fn new(most: Limits) -> Self {
-        Self { now: most, most, page: PAGE, caught_up: None, is_known: false, is_renewed: false }
+        Self { now: most, most, page: PAGE, is_known: false, is_renewed: false }
     }
 
     /// The limits of a request that has no diffs, except those of a request that got no answer.
@@ -84,16 +75,6 @@ impl Pace {
         let before = self.page;
         self.page = (before / by.max(1)).max(LEAST_PAGE);
         self.page < before
-    }
-
-    /// The device has seen everything.
-    pub(super) fn catch_up(&mut self) {
-        self.caught_up = Some(Instant::now());
-    }
-
-    /// Whether the device may have missed so much that it should fetch it in pages before it pushes.
-    pub(super) fn is_away(&self) -> bool {
-        self.caught_up.is_none_or(|caught_up| caught_up.elapsed() > AWAY)
     }
 }
 
