@@ -20,8 +20,7 @@ use super::{
     isolate::isolate,
     log, marks,
     news::News,
-    quoting::{self, make_index},
-    record,
+    quoting, record,
     session::{self, MOODS},
     settings::Settings,
     statements::{self, defined, text_of},
@@ -35,7 +34,7 @@ use crate::{
     owner::Owner,
     sql::{
         Arg, Batch, Column, Dialect, Effect, Effects, Found, Kind, LogRow, MarkRow, Model, Schema,
-        SchemaError, Table, Writer, own, quote, run_statements,
+        SchemaError, Table, Writer, quote, run_statements,
     },
     unit::{Mark, Rejection},
 };
@@ -252,26 +251,7 @@ impl Dialect for Postgres {
     }
 
     fn set_up(log: &Model) -> Vec<String> {
-        let (table, owners) = (&log.table, owners_of(&log.name));
-        let index = format!("{}_owner_logical_clock", log.name);
-        let creates = quote(&format!("{}_creates", log.name));
-        vec![
-            format!(
-                "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
-                 logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \
-                 type text NOT NULL, model text NOT NULL, json_data text NOT NULL, \
-                 PRIMARY KEY (owner, id))"
-            ),
-            make_index(log.schema.as_deref(), &index, &format!("{table} (owner, logical_clock)")),
-            make_index(
-                log.schema.as_deref(),
-                &format!("{}_own", log.name),
-                &format!("{table} (owner, logical_clock) WHERE {}", own::<Self>(log)),
-            ),
-            // Created by earlier versions. Nothing reads it, and a NUL in a field made it fail.
-            format!("DROP INDEX IF EXISTS {creates}"),
-            format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
-        ]
+        log::make(log)
     }
 
     fn capture(&self, log: &Model, captured: &[&Model]) -> Vec<String> {

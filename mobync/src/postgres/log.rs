@@ -4,16 +4,43 @@ use futures_util::TryStreamExt;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::{
+    Postgres,
     clocks::announce,
+    dialect::owners_of,
     marks::{self, OR_OWN},
+    quoting::make_index,
 };
 use crate::{
     diff::{Diff, Operation},
     error::DatabaseError,
     merge::{LogEntry, Snapshot},
     owner::Owner,
-    sql::{Arg, ENTRY, LogRow, Model, null_in_log},
+    sql::{Arg, ENTRY, LogRow, Model, null_in_log, own, quote},
 };
+
+/// The statements that make the log and the table of owners.
+pub(super) fn make(log: &Model) -> Vec<String> {
+    let (table, owners) = (&log.table, owners_of(&log.name));
+    let index = format!("{}_owner_logical_clock", log.name);
+    let creates = quote(&format!("{}_creates", log.name));
+    vec![
+        format!(
+            "CREATE TABLE IF NOT EXISTS {table} (id text NOT NULL, owner text NOT NULL, \
+             logical_clock bigint NOT NULL, utc_timestamp bigint NOT NULL, \
+             type text NOT NULL, model text NOT NULL, json_data text NOT NULL, \
+             PRIMARY KEY (owner, id))"
+        ),
+        make_index(log.schema.as_deref(), &index, &format!("{table} (owner, logical_clock)")),
+        make_index(
+            log.schema.as_deref(),
+            &format!("{}_own", log.name),
+            &format!("{table} (owner, logical_clock) WHERE {}", own::<Postgres>(log)),
+        ),
+        // Created by earlier versions. Nothing reads it, and a NUL in a field made it fail.
+        format!("DROP INDEX IF EXISTS {creates}"),
+        format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
+    ]
+}
 
 pub(super) fn entries(log: &Model, ticks: &str) -> String {
     // PostgreSQL estimates a higher cost for a plan with known parameters (without a limit) than

@@ -6,10 +6,8 @@ use std::sync::{
 };
 
 use mobync::{
-    Access, Diff, Operation, SyncResponse,
-    client::{
-        Device, DeviceError, LocalStore, LocalUnit, Located, Object, Pending, Request, Taken,
-    },
+    Diff, Operation, SyncResponse,
+    client::{Device, DeviceError, Request, Taken},
 };
 
 use super::{
@@ -253,59 +251,41 @@ impl Ours {
     }
 
     /// The server does not keep what the device has missed.
-    pub async fn hear_too_old(&mut self, number: usize, forgotten: bool) -> Step {
+    pub async fn hear_too_old(
+        &mut self,
+        number: usize,
+        request: &Request,
+        forgotten: bool,
+    ) -> Step {
         if self.waits_for != Some(number) {
             return Ok(());
         }
-        let next = self.device.store().suspend();
-        if forgotten {
-            for id in self.told.sent.clone() {
-                match self.device.set_aside(&id, "too_old", "").await {
-                    Ok(_) | Err(DeviceError::NoSuchDiff(_)) => {}
-                    Err(error) => return Err(Failure::of(error)),
-                }
+        let outcome = self.device.too_old(request, forgotten).await;
+        if !matches!(self.was_kept(outcome)?, Kept::No) {
+            if forgotten {
+                self.hear_of_set_aside().await?;
             }
-            let pending = self.device.pending().await.map_err(Failure::of)?;
-            self.told.pending = pending.iter().map(|it| convert::change(&it.diff)).collect();
-            if self.told.pending.iter().any(|change| self.told.sent.contains(&change.id)) {
-                return Err(Failure("a diff of long ago is still pending".to_owned()));
-            }
-            for refused in self.device.refused().await.map_err(Failure::of)? {
-                if self.told.refused.iter().all(|(id, _)| *id != refused.diff.id) {
-                    self.told.refused.push((refused.diff.id, "too_old"));
-                }
-            }
+            self.told.too_old();
+            self.waits_for = None;
         }
-        self.told.too_old();
-        self.reset().await.map_err(Failure::of)?;
-        self.device.store().resume(next);
-        self.waits_for = None;
         self.check().await
     }
 
-    /// Makes the device what the text says.
-    async fn reset(&self) -> Result<(), mobync::client::StoreError> {
-        let told = &self.told;
-        let mut unit = self.device.store().begin(Access::Write).await?;
-        for Pending { seq, diff, .. } in unit.pending(usize::MAX).await? {
-            if told.pending.iter().all(|change| change.id != diff.id) {
-                unit.forget(seq).await?;
+    /// Tells the text what was set aside: what may have counted, and what depends on that.
+    async fn hear_of_set_aside(&mut self) -> Step {
+        let fate = self.device.store();
+        let next = fate.suspend();
+        let refused = self.device.refused().await.map_err(Failure::of)?;
+        fate.resume(next);
+        for refused in refused {
+            let id = refused.diff.id;
+            if self.told.refused.iter().all(|(known, _)| *known != id) {
+                self.told.pending.retain(|change| change.id != id);
+                self.told.refused.push((id, "too_old"));
             }
         }
-        for Located { model, id, .. } in unit.objects(None).await? {
-            unit.set_object(&model, &id, &Object::default()).await?;
-        }
-        for ((model, id), fields) in &told.objects {
-            let current = Some(convert::record(id, fields));
-            let object = Object { current, ..Object::default() };
-            unit.set_object(model, id, &object).await?;
-        }
-        let mut state = unit.state().await?;
-        state.clock = 0;
-        state.attempt += 1;
-        state.deleted_before_resync = told.waiting.iter().cloned().collect();
-        unit.set_state(&state).await?;
-        unit.commit().await
+        let may_count = self.told.pending.iter().any(|change| self.told.sent.contains(&change.id));
+        same("that what may have counted is still pending", &may_count, &false)
     }
 
     /// Takes an answer; whether it was applied.

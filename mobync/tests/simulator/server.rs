@@ -2,6 +2,7 @@
 
 mod asked;
 mod backup;
+mod history;
 mod truth;
 
 use std::{
@@ -10,7 +11,6 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    time::Duration,
 };
 
 use mobync::{
@@ -85,9 +85,6 @@ pub enum Reply {
     },
     Failed,
 }
-
-/// How long logs are kept, in milliseconds.
-const AGE: i64 = 6;
 
 impl<D: Place> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
@@ -206,20 +203,6 @@ impl<D: Place> Server<D> {
         Ok(replies)
     }
 
-    /// *Same* and *Noticed*: with which code a device is refused that has seen another history.
-    async fn refusal(&self, posted: &Posted) -> Result<Option<&'static str>, Failure> {
-        let Posted { owner, clock, head, .. } = posted;
-        if *clock > self.owners[*owner].1.clock() {
-            return Ok(Some("clock_ahead"));
-        }
-        let head = head.as_ref().filter(|head| *clock > 0 && !head.is_empty());
-        let log = self.log(*owner).await?;
-        let has = |head: &String| {
-            log.iter().any(|entry| entry.id.as_ref() == Some(head) && entry.tick == clock - 1)
-        };
-        Ok(head.is_some_and(|head| !has(head)).then_some("other_history"))
-    }
-
     /// The greatest number of entries in the answer, if it is a page.
     fn limit(&self, posted: &Posted) -> Option<usize> {
         let most = self.settings.page_all;
@@ -293,57 +276,6 @@ impl<D: Place> Server<D> {
         }
         let (answer, told) = (Box::new(answer.clone()), Box::new(told));
         Ok(Reply::Answer { answer, told, rows, marked, seen })
-    }
-
-    /// An answer has a head if it was asked for one, and there is something new: of its last tick, and
-    /// one of the request's own, if it has new ones.
-    async fn check_head(
-        &self,
-        Posted { owner, clock, diffs, head, .. }: &Posted,
-        answer: &SyncResponse,
-        has_new: bool,
-    ) -> Result<(), Failure> {
-        let is_told = head.is_some() && answer.logical_clock > *clock;
-        same("whether there is a head", &answer.head.is_some(), &is_told)?;
-        if let Some(head) = &answer.head {
-            let log = self.log(*owner).await?;
-            let entry = log.iter().find(|entry| entry.id.as_ref() == Some(head));
-            let tick = entry.map(|entry| entry.tick + 1);
-            same("the clock of a head", &tick, &Some(answer.logical_clock))?;
-            let is_own = diffs.iter().any(|diff| diff.id == *head);
-            same("that a head is one's own", &(is_own || !has_new), &true)?;
-        }
-        Ok(())
-    }
-
-    /// The owner's log is compacted; if the database fails, again. Unless that forgets one of these ids.
-    pub async fn compact(
-        &mut self,
-        owner: usize,
-        repeated: &BTreeSet<String>,
-    ) -> Result<(), Failure> {
-        let now = self.time.load(Ordering::Relaxed);
-        let (before, mut behind) = (&self.owners[owner].1, self.owners[owner].1.clone());
-        behind.compact(now, AGE);
-        if repeated.iter().any(|id| before.knows(id) && !behind.knows(id)) {
-            return Ok(());
-        }
-        let age = Duration::from_millis(AGE.unsigned_abs());
-        let compacted = loop {
-            let outcome = self.mobync.compact(&self.owners[owner].0, age).await;
-            let has_failed = self.database.hook.take_failure();
-            match outcome {
-                Ok(compacted) if !has_failed => break compacted,
-                Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {}
-                other => return Err(Failure(format!("a compaction: {other:?}"))),
-            }
-        };
-        self.settle().await;
-        let oracle = &mut self.owners[owner].1;
-        oracle.compact(now, AGE);
-        let said = (oracle.kept.horizon, oracle.kept.forgotten);
-        same("the horizon", &(compacted.horizon, compacted.forgotten), &said)?;
-        self.check().await
     }
 
     /// The backend writes for an owner.

@@ -355,7 +355,7 @@ impl<D: Place> World<D> {
                     }
                     Reply::Noticed => return ours.start_again(*number).await,
                     Reply::TooOld { forgotten } => {
-                        return ours.hear_too_old(*number, *forgotten).await;
+                        return ours.hear_too_old(*number, request, *forgotten).await;
                     }
                     Reply::TooLarge => return ours.hear_too_large(*number, request).await,
                     Reply::Failed => return Ok(()),
