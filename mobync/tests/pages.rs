@@ -3,18 +3,12 @@
 
 mod support;
 
-use std::{
-    collections::BTreeMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::collections::BTreeMap;
 
 use fastrand::Rng;
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Error, Owner, ReadFilter, Record, Rules,
-    SyncRequest, SyncResponse, Synchronizer, UnitOfWork,
+    Access, Change, Database, Diff, Error, Owner, Record, Rules, SyncRequest, SyncResponse,
+    UnitOfWork,
 };
 use serde_json::{Value, json};
 use support::{
@@ -360,62 +354,10 @@ async fn rows_older_than_the_log_go_back_as_they_are_now_and_later_pages_correct
     }
 }
 
-/// Seven methods that note how many records were read at once.
-#[derive(Clone, Debug, Default)]
-struct Counting {
-    inner: support::Plain,
-    most: Arc<AtomicUsize>,
-}
-
-impl Synchronizer for Counting {
-    type Error = DatabaseError;
-
-    async fn read(
-        &mut self,
-        owner: &Owner,
-        model: &str,
-        filters: &[ReadFilter],
-    ) -> Result<Vec<Record>, DatabaseError> {
-        let records = Synchronizer::read(&mut self.inner, owner, model, filters).await?;
-        self.most.fetch_max(records.len(), Ordering::Relaxed);
-        Ok(records)
-    }
-
-    async fn create(&mut self, owner: &Owner, model: &str, record: Record) -> Done {
-        self.inner.create(owner, model, record).await
-    }
-
-    async fn update(&mut self, owner: &Owner, model: &str, changes: Record) -> Done {
-        self.inner.update(owner, model, changes).await
-    }
-
-    async fn delete(&mut self, owner: &Owner, model: &str, id: &str) -> Done {
-        self.inner.delete(owner, model, id).await
-    }
-
-    async fn validate_create(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_update(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn validate_delete(&mut self, _: &Owner, _: &Diff) -> Result<bool, DatabaseError> {
-        Ok(true)
-    }
-
-    async fn commit(self) -> Done {
-        Synchronizer::commit(self.inner).await
-    }
-}
-
-type Done = Result<(), DatabaseError>;
-
 /// *Bounded*, also where the log is read by filters alone.
 #[tokio::test]
 async fn bounded_seven_methods_read_about_a_page_of_a_long_log() {
-    let server = Server::new(Counting::default());
+    let server = Server::new(support::Plain::default());
     let mut log = Vec::new();
     for tick in 0..600 {
         let sent = create(&format!("t{tick}"), json!({"a": tick}));
@@ -427,17 +369,17 @@ async fn bounded_seven_methods_read_about_a_page_of_a_long_log() {
     for (clock, limit) in [(0, 1), (0, 10), (300, 10), (599, 10), (0, 100)] {
         let head = format!("create-t{}-", clock - 1);
         let head = if clock == 0 { String::new() } else { head_of(&server, &head).await };
-        server.mobync.database().most.store(0, Ordering::Relaxed);
+        server.mobync.database().take_most_read();
         let answer = ask(&server, with_head(page(clock, limit), &head)).await;
         let expected = (clock + i64::try_from(limit).unwrap()).min(600);
         assert_eq!(answer.logical_clock, expected);
-        let most = server.mobync.database().most.load(Ordering::Relaxed);
+        let most = server.mobync.database().take_most_read();
         assert!(most <= 2 * usize::try_from(limit).unwrap(), "{most} for {limit} entries");
     }
 }
 
 /// The id of the entry that begins so.
-async fn head_of(server: &Server<Counting>, beginning: &str) -> String {
+async fn head_of(server: &Server<support::Plain>, beginning: &str) -> String {
     let log = server.log().await;
     log.into_iter().find(|entry| entry.id.starts_with(beginning)).unwrap().id
 }

@@ -2,7 +2,10 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
 use mobync::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer};
@@ -15,6 +18,7 @@ type Rows = BTreeMap<(String, String), Record>;
 pub struct Plain {
     shared: Arc<Mutex<HashMap<Owner, Rows>>>,
     working: HashMap<Owner, Rows>,
+    most_read: Arc<AtomicUsize>,
 }
 
 impl Plain {
@@ -22,6 +26,11 @@ impl Plain {
         let shared = self.shared.lock().unwrap();
         let rows = shared.get(owner).into_iter().flatten();
         rows.filter(|((of, _), _)| of == model).map(|(_, record)| record.clone()).collect()
+    }
+
+    /// How many records were read at once at most, since this was asked last.
+    pub fn take_most_read(&self) -> usize {
+        self.most_read.swap(0, Ordering::Relaxed)
     }
 
     fn rows(&mut self, owner: &Owner) -> &mut Rows {
@@ -47,7 +56,10 @@ impl Synchronizer for Plain {
     ) -> Result<Vec<Record>, DatabaseError> {
         let of_model = self.rows(owner).iter().filter(|((of, _), _)| of == model);
         let records = of_model.map(|(_, record)| record);
-        Ok(records.filter(|record| filters.iter().all(|f| f.matches(record))).cloned().collect())
+        let records = records.filter(|record| filters.iter().all(|f| f.matches(record)));
+        let records: Vec<Record> = records.cloned().collect();
+        self.most_read.fetch_max(records.len(), Ordering::Relaxed);
+        Ok(records)
     }
 
     async fn create(
