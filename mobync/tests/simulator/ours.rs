@@ -1,8 +1,11 @@
 //! The real device, and beside it what the protocol's text says of it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicI64, Ordering},
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
 };
 
 use mobync::{
@@ -36,6 +39,8 @@ pub struct Ours {
     pub seen: Seen,
     /// It starts again with a server that has another history, and has not heard of it yet.
     starts_again: bool,
+    /// The changes that no request before the last one had.
+    first_sent: BTreeSet<String>,
 }
 
 /// What a device has seen of the server's history.
@@ -63,6 +68,7 @@ impl Ours {
             backup,
             seen,
             starts_again: false,
+            first_sent: BTreeSet::new(),
         }
     }
 
@@ -170,7 +176,9 @@ impl Ours {
             return Ok(None);
         }
         let clock = self.told.clock;
+        let before = self.told.sent.clone();
         let sent = self.told.request(limit);
+        self.first_sent = self.told.sent.difference(&before).cloned().collect();
         self.check().await?;
         let Kept::Yes(request) = kept else { return Ok(None) };
         let body = request.body();
@@ -262,6 +270,9 @@ impl Ours {
         }
         let outcome = self.device.too_old(request, forgotten).await;
         if !matches!(self.was_kept(outcome)?, Kept::No) {
+            // This request had an answer.
+            self.told.sent.retain(|id| !self.first_sent.contains(id));
+            self.seen = Seen::default();
             if forgotten {
                 self.hear_of_set_aside().await?;
             }
