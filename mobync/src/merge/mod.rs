@@ -39,6 +39,8 @@ pub(crate) use self::entry::push_string;
 pub(crate) use self::entry::{Entry, Field, Fields, encode, object_of, read_members};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::snapshot::LogEntry;
+#[cfg(feature = "memory")]
+pub(crate) use self::window::next_page;
 pub use self::{
     answer::{Outcome, Rows},
     arena::{DiffPlace, ObjectPlace},
@@ -54,7 +56,7 @@ use self::{
     settle::Logged,
     time::{Millis, Tick},
 };
-pub(crate) use self::{server::Standing, snapshot::Alive, window::next_page};
+pub(crate) use self::{server::Standing, snapshot::Alive};
 use crate::{diff::Operation, error::DatabaseError, hash::HashMap};
 
 /// The time on the server, and how far past it a device's clock may be, in milliseconds.
