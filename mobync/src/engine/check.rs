@@ -2,7 +2,9 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use super::{look, pending::MOST_AT_ONCE};
+use tokio::time::timeout;
+
+use super::{log_failure, look, pending::MOST_AT_ONCE};
 use crate::{
     Mobync,
     checksum::{Defaults, Sum},
@@ -46,14 +48,33 @@ impl<D: Database, R> Mobync<D, R> {
     /// The checksums of what exists at that clock, which is that of an answer just made.
     ///
     /// The log is read once, whatever is written meanwhile: behind the end of what was read it is followed.
-    pub(super) async fn check(
+    ///
+    /// The answer is ready without them, and does not wait or fail for them.
+    pub(super) async fn check_in_time(
         &self,
         owner: &Owner,
         check: &mut Check,
         clock: i64,
-    ) -> Result<Checked, Error> {
-        let unit = self.database.open(owner, Access::Read).await.map_err(Error::of_database)?;
-        self.check_in(unit, owner, check, clock).await.map_err(Error::of_database)
+    ) -> Checked {
+        let checking = self.check(owner, check, clock);
+        let checked = match self.settings.time_limit.or(self.database.time_limit()) {
+            None => checking.await,
+            Some(limit) => timeout(limit / 2, checking).await.unwrap_or(Ok(Checked::Unknown)),
+        };
+        checked.unwrap_or_else(|error| {
+            log_failure(&Error::of_database(error));
+            Checked::Unknown
+        })
+    }
+
+    async fn check(
+        &self,
+        owner: &Owner,
+        check: &mut Check,
+        clock: i64,
+    ) -> Result<Checked, DatabaseError> {
+        let unit = self.database.open(owner, Access::Read).await?;
+        self.check_in(unit, owner, check, clock).await
     }
 
     async fn check_in(

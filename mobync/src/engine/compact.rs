@@ -31,7 +31,7 @@ pub struct Compacted {
 
 impl<D: Database, R> Mobync<D, R> {
     /// Sets about how many entries of a log a [compaction](Self::compact) reads and changes in one unit of work,
-    /// for which the owner's devices wait. The default is 10,000.
+    /// for which the owner's devices wait. The default is 1,000.
     #[must_use]
     pub fn compacts_at_once(self, entries: usize) -> Self {
         self.set(|settings| settings.compacts_at_once = entries.max(1))

@@ -365,7 +365,8 @@ impl<D: Database, R: Rules> Mobync<D, R> {
             match attempt.await {
                 Ok(Attempted::Answered(mut answer)) => {
                     if asked.check && request.is_empty() && answer.more.is_none() {
-                        match self.check(owner, &mut check, answer.logical_clock).await? {
+                        let clock = answer.logical_clock;
+                        match self.check_in_time(owner, &mut check, clock).await {
                             Checked::Sums(sums) => answer.check = Some(sums),
                             Checked::Again => continue,
                             Checked::Unknown => {}

@@ -79,6 +79,7 @@ impl<D: Database, R> Mobync<D, R> {
             if let Err(error) = self.retain_all(&retention).await {
                 log_failure(&error);
                 sleep(REST).await;
+                continue;
             }
             sleep(retention.every.saturating_sub(started.elapsed())).await;
         }

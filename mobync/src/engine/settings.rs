@@ -63,7 +63,7 @@ impl Default for Settings {
             time_limit: None,
             max_waiting: 100,
             watch_every: Duration::from_secs(1),
-            compacts_at_once: 10_000,
+            compacts_at_once: 1_000,
         }
     }
 }

@@ -8,7 +8,7 @@ use super::{
     clocks::announce,
     dialect::owners_of,
     marks::{self, OR_OWN},
-    quoting::make_index,
+    quoting::{body, make_index},
 };
 use crate::{
     diff::{Diff, Operation},
@@ -37,9 +37,18 @@ pub(super) fn make(log: &Model) -> Vec<String> {
             &format!("{table} (owner, logical_clock) WHERE {}", own::<Postgres>(log)),
         ),
         // Created by earlier versions. Nothing reads it, and a NUL in a field made it fail.
-        format!("DROP INDEX IF EXISTS {creates}"),
+        drop_later(&creates),
         format!("CREATE TABLE IF NOT EXISTS {owners} (owner text PRIMARY KEY)"),
     ]
+}
+
+/// Drops an index, unless syncs are using it: then the next start does it.
+fn drop_later(index: &str) -> String {
+    let drop = format!(
+        "BEGIN DROP INDEX IF EXISTS {index}; \
+         EXCEPTION WHEN lock_not_available OR deadlock_detected THEN NULL; END"
+    );
+    format!("DO {}", body(&drop))
 }
 
 pub(super) fn entries(log: &Model, ticks: &str) -> String {

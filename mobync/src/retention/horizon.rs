@@ -124,8 +124,8 @@ impl Marks {
         let (before, forgotten) =
             self.horizon.as_ref().map_or((0, 0), |it| (it.clock, it.forgotten));
         let most = handled.unwrap_or(clock).min(clock);
-        let at = self.newest(now.saturating_sub(age)).min(most).max(before);
-        let older = self.newest(now.saturating_sub(age.saturating_mul(2)));
+        let at = self.newest(now, age).min(most).max(before);
+        let older = self.newest(now, age.saturating_mul(2));
         let forgotten = older.min(at.saturating_sub(1)).max(forgotten);
 
         let moves = at > 0
@@ -145,10 +145,15 @@ impl Marks {
         Begun { rewrite, horizon: Some(horizon), thinning: Some(thinning) }
     }
 
-    /// One more than the tick of the newest milestone from before that time, or 0.
-    fn newest(&self, before: i64) -> i64 {
-        let old = self.milestones.iter().rfind(|(_, at, _)| *at < before);
-        old.map_or(0, |(tick, ..)| tick.saturating_add(1))
+    /// One more than the tick of the newest milestone that is older than that, or 0.
+    ///
+    /// Behind one that is younger none is old, whatever it says: the server's clock was set back for a while.
+    fn newest(&self, now: i64, age: i64) -> i64 {
+        let before = now.saturating_sub(age);
+        let is_young = |at: i64| (before..=now).contains(&at);
+        let old = self.milestones.iter().take_while(|(_, at, _)| !is_young(*at));
+        let newest = old.filter(|(_, at, _)| *at < before).last();
+        newest.map_or(0, |(tick, ..)| tick.saturating_add(1))
     }
 
     /// Whether the last tick needs a milestone: it has none, and the newest one is not of a moment ago.
@@ -174,5 +179,28 @@ fn own_entry(owner: &Owner, log: &str, object: &str, id: String, tick: i64, at: 
         operation: Operation::Update,
         model: log.to_owned(),
         json_data: encode(object, std::iter::empty()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Marks;
+
+    #[test]
+    fn a_clock_that_was_wrong_for_a_while_makes_nothing_old() {
+        let cases: [(&[(i64, i64)], i64); 5] = [
+            (&[(3, 1_000), (9, 1_400)], 10),
+            (&[(3, 1_000), (9, 1_600)], 4),
+            // It was set back, ...
+            (&[(3, 1_900), (9, 5)], 0),
+            (&[(3, 1_000), (6, 1_700), (9, 5)], 4),
+            // ... or far ahead.
+            (&[(3, 9_999), (6, 1_000)], 7),
+        ];
+        for (milestones, newest) in cases {
+            let milestones = milestones.iter().map(|(tick, at)| (*tick, *at, String::new()));
+            let marks = Marks { milestones: milestones.collect(), ..Marks::default() };
+            assert_eq!(marks.newest(2_000, 500), newest, "{marks:?}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! What a compaction asks of the log, with the reads and writes that every database has.
 
+use std::collections::HashSet;
+
 use serde_json::{Value, value::to_raw_value};
 
 use super::UnitOfWork;
@@ -10,6 +12,7 @@ use crate::{
     follow::followers_of,
     merge::Write,
     owner::Owner,
+    record::Record,
 };
 
 /// How a compaction changes an owner's log: entries to remove, then others to change, then new ones.
@@ -76,7 +79,8 @@ pub(super) async fn rewrite<U: UnitOfWork>(
     if !named.is_empty() {
         // To delete or update what is not there may be an error.
         let there = unit.read(owner, log, &[ReadFilter::any_of("id", named)]).await?;
-        let is_there = |id: &str| there.iter().any(|record| record.id() == id);
+        let there: HashSet<&str> = there.iter().map(Record::id).collect();
+        let is_there = |id: &str| there.contains(id);
         let texts: Vec<_> = changed
             .iter()
             .map(|(id, json_data)| Ok((id, to_raw_value(json_data)?)))

@@ -21,8 +21,9 @@ impl Oracle {
         let last = self.clock() - 1;
         let kept = &mut self.kept;
         let newest = |than: i64| {
-            let old = kept.milestones.iter().filter(|(_, at)| *at < now - than);
-            old.map(|(tick, _)| tick + 1).max().unwrap_or(0)
+            let is_young = |at: i64| now - than <= at && at <= now;
+            let old = kept.milestones.iter().take_while(|(_, at)| !is_young(*at));
+            old.filter(|(_, at)| *at < now - than).map(|(tick, _)| tick + 1).max().unwrap_or(0)
         };
         let horizon = kept.horizon.max(newest(age));
         let forgotten = kept.forgotten.max(newest(2 * age).min(horizon - 1));
