@@ -93,10 +93,16 @@ for (const code of ["clock_ahead", "other_history"]) {
   test(`with the option recover, ${code} is no question`, async () => {
     const store = memoryStore();
     const { network, phone } = await restored({ recover: true, store });
-    network.then(head(4, "four"));
+    network.then(ok(1, [], undefined, { more: 2 }), head(2, "two", [back("create", "t1")]), head(4, "four"));
     assert.equal((await phone.sync()).state, "saved");
-    assert.equal(network.requests.length, 3);
-    assert.equal(network.requests[2].diffs.length, 3);
+    assert.deepEqual(
+      network.requests.slice(2).map(({ logical_clock, diffs }) => [logical_clock, diffs.length]),
+      [
+        [0, 0],
+        [1, 0],
+        [0, 3],
+      ],
+    );
     const backup = await store.read((tx) => tx.get("meta", "backup"));
     assert.deepEqual([backup.state.clock, backup.objects.length, backup.pending.length], [3, 2, 1]);
   });
@@ -121,12 +127,51 @@ for (const code of ["clock_ahead", "other_history"]) {
   });
 }
 
+for (const [whose, account, found] of [
+  ["an empty account", ok(0), "clock_ahead"],
+  ["an account whose pages are all empty", ok(2, [], undefined, { head: "two" }), "clock_ahead"],
+  ["Grace's", ok(2, [{ ...back("create", "g1"), owner: "grace" }]), "other_owner"],
+  ["an account that cannot be read now", failure(503, "busy"), "busy"],
+]) {
+  for (const pending of [0, 1]) {
+    test(`with the option recover, ${whose} gets nothing of Ada's (${pending} pending)`, async () => {
+      const store = memoryStore();
+      const network = new Network().then(head(3, "three", [back("create", "t1", { name: "Milk" })]));
+      const phone = await device(network, { recover: true, store });
+      await phone.sync();
+      if (pending) await phone.update("tasks", "t1", { done: true });
+      network.then(failure(409, "clock_ahead"), account);
+      const { problem, clock } = await phone.sync();
+      assert.deepEqual([problem.code, clock, phone.status.pending], [found, 3, pending]);
+      assert.deepEqual([network.requests.length, network.requests.at(-1).diffs], [3, []]);
+      assert.equal(await store.read((tx) => tx.get("meta", "backup")), undefined);
+      // A person may still say that it is the right server.
+      if (found !== "clock_ahead") return;
+      network.then(head(3, "new"));
+      assert.equal((await phone.resend()).state, "saved");
+    });
+  }
+}
+
+test("with the option recover, a device that knows no owner asks a person", async () => {
+  const network = new Network().then(ok(3), failure(409, "clock_ahead"));
+  const phone = await device(network, { recover: true });
+  await phone.sync();
+  assert.equal((await phone.sync()).problem.code, "clock_ahead");
+  assert.equal(network.requests.length, 2);
+});
+
 test("a server that never knows this device is not asked for ever", async () => {
-  const network = new Network().then(head(3, "three"), failure(409, "other_history"), failure(409, "other_history"));
+  const network = new Network().then(
+    head(3, "three", [back("create", "t1")]),
+    failure(409, "other_history"),
+    ok(1, [back("create", "t1")]),
+    failure(409, "other_history"),
+  );
   const phone = await device(network, { recover: true });
   await phone.sync();
   const { state, problem } = await phone.sync();
-  assert.deepEqual([state, problem.code, network.requests.length], ["stopped", "other_history", 3]);
+  assert.deepEqual([state, problem.code, network.requests.length], ["stopped", "other_history", 4]);
 });
 
 // --------------------------------------------------------------------------- 410 too_old

@@ -57,7 +57,7 @@ export class Sync {
     let outcome;
     do {
       outcome = (await this.#identify(token)) ?? (await this.#exchange(token));
-      if (outcome && outcome !== "again" && (await this.#recovers(outcome))) outcome = "again";
+      if (outcome && outcome !== "again") outcome = await this.#recovered(outcome, token);
     } while (outcome === "again" && !this.#closing.aborted);
     return outcome === "again" ? null : outcome;
   }
@@ -74,14 +74,19 @@ export class Sync {
     return this.#checked;
   }
 
-  /** @param {Failure} failure @returns {Promise<boolean>}  whether the device has begun anew */
-  async #recovers({ code }) {
-    if (!this.#options.recover || !ELSEWHERE.has(code)) return false;
-    return this.#write(async (tx) => {
-      const isOn = (await stateOf(tx)).clock > 0;
-      if (isOn) await resendAll(tx, this.#options.now());
-      return isOn;
-    }, true);
+  /**
+   * With the option `recover`, begins anew on a server whose history is not the device's. Nobody is asked, so
+   * it must have proof that it is the owner's account: an empty one may be anybody's.
+   * @param {Failure} failure @param {string | null} token
+   * @returns {Promise<Failure | "again">}
+   */
+  async #recovered(failure, token) {
+    const { clock, owner } = await this.#store.read(stateOf);
+    if (!this.#options.recover || !ELSEWHERE.has(failure.code) || clock === 0 || owner === null) return failure;
+    const { problem, isSeen } = await this.#seekOwner(owner, token);
+    if (problem || !isSeen) return problem ?? failure;
+    await this.#write((tx) => resendAll(tx, this.#options.now()), true);
+    return "again";
   }
 
   /**
@@ -94,26 +99,36 @@ export class Sync {
     const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
     const { clock, owner } = state;
     if (owner === null || pending === 0 || state.token === markOf(token)) return null;
-    /** @type {any} */
-    let page = null;
+    let isUnknown = clock === 0;
     if (clock > 0) {
       const answer = await this.#ask({ logical_clock: clock - 1, diffs: [] }, token);
       const problem = answer.success ? misfit(answer, { owner, clock: clock - 1 }, []) : answer;
       const isOld = answer.success && answer.logical_clock < clock;
       if (isOld) return { code: "no_answer", message: "The answer is an old one.", heard: true };
-      if (problem?.code === "too_old") page = {};
-      else if (problem) return problem;
-    } else page = {};
-    while (page) {
-      const { logical_clock = 0, head = "" } = page;
-      const answer = await this.#ask({ logical_clock, head, diffs: [], limit: A_FEW }, token);
-      const problem = answer.success ? misfit(answer, { owner, clock: logical_clock }, []) : answer;
-      if (problem) return problem;
-      const { more, diffs } = /** @type {Answer} */ (answer);
-      page = more !== undefined && diffs.length === 0 ? answer : null;
+      isUnknown = problem?.code === "too_old";
+      if (problem && !isUnknown) return problem;
     }
+    const { problem } = isUnknown ? await this.#seekOwner(owner, token) : { problem: null };
+    if (problem) return problem;
     await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), token: markOf(token) }));
     return null;
+  }
+
+  /**
+   * Fetches pages from the clock 0 on until one has diffs, which show whose account it is. Nothing is applied.
+   * @param {string} owner @param {string | null} token
+   * @returns {Promise<{ problem: Failure | null, isSeen: boolean }>}  whether there were any of this owner
+   */
+  async #seekOwner(owner, token) {
+    let [clock, head] = [0, ""];
+    for (;;) {
+      const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit: A_FEW }, token);
+      const problem = answer.success ? misfit(answer, { owner, clock }, []) : answer;
+      if (problem) return { problem, isSeen: false };
+      const page = /** @type {Answer} */ (answer);
+      if (page.more === undefined || page.diffs.length > 0) return { problem: null, isSeen: page.diffs.length > 0 };
+      [clock, head] = [page.logical_clock, page.head ?? ""];
+    }
   }
 
   /**
