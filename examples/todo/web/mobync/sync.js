@@ -122,8 +122,10 @@ export class Sync {
   async #seekOwner(owner, token) {
     let [clock, head] = [0, ""];
     for (;;) {
-      const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit: A_FEW }, token);
+      const limit = Math.min(A_FEW, this.#pace.entries);
+      const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit }, token);
       const problem = answer.success ? misfit(answer, { owner, clock }, []) : answer;
+      if (problem && this.#isSmallerNext(problem, { limit })) continue;
       if (problem) return { problem, isSeen: false };
       const page = /** @type {Answer} */ (answer);
       if (page.more === undefined || page.diffs.length > 0) return { problem: null, isSeen: page.diffs.length > 0 };
@@ -148,6 +150,14 @@ export class Sync {
     if (heard && answer.success && request.diffs.length > 0) this.#pace.sent(monotonic() - begun);
     if (heard && answer.success && answer.more !== undefined) this.#pace.fetched(heard.bytes);
     return answer;
+  }
+
+  /**
+   * After a page that was too large, the next one has fewer entries, as long as that is possible.
+   * @param {Failure} problem @param {{ limit?: number }} request
+   */
+  #isSmallerNext({ code }, { limit }) {
+    return code === "answer_too_large" && limit !== undefined && this.#pace.overflowed();
   }
 
   /** The network is another one, so no answer will come on the old one. */
@@ -179,6 +189,7 @@ export class Sync {
       return isMore || this.#wantsCheck ? "again" : null;
     }
     this.#told.traffic({ direction: "down", clock, diffs: [], problem });
+    if (this.#isSmallerNext(problem, members)) return "again";
     // A server that failed may have processed the request. Any other failure of the server means that it
     // did not.
     if (!problem.status || problem.status >= 500) return problem;
