@@ -119,7 +119,7 @@ for (const code of ["clock_ahead", "other_history"]) {
     assert.deepEqual(
       network.requests.slice(1).map(({ logical_clock, limit }) => [logical_clock, limit > 0]),
       [
-        [2, false],
+        [2, true],
         [0, true],
         [9, true],
       ],

@@ -436,3 +436,17 @@ test("pages that only show whose token it is become smaller, too", async () => {
   assert.deepEqual(server.limits.slice(0, 3), [100, 100, 15]);
   assert.equal(problem?.code, "answer_too_large"); // the answer to its changes has everything
 });
+
+test("whose another token is shows in a page of one entry, which tells nothing about the size of pages", async () => {
+  let token = "ada";
+  const server = new Heavy(100, 300);
+  const phone = await device(server, { isNew: true, token: () => token });
+  await phone.sync();
+  await phone.update("tasks", "t1", { name: "Mine" });
+  server.clock = 2500;
+  phone.clock.now += 25 * HOUR; // it fetches before it sends
+  server.limits.length = 0;
+  token = "ada's new one";
+  assert.equal((await phone.sync()).state, "saved");
+  assert.deepEqual(server.limits.slice(0, 2), [1, 1000]);
+});

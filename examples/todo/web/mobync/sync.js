@@ -101,7 +101,7 @@ export class Sync {
     if (owner === null || pending === 0 || state.token === markOf(token)) return null;
     let isUnknown = clock === 0;
     if (clock > 0) {
-      const answer = await this.#ask({ logical_clock: clock - 1, diffs: [] }, token);
+      const answer = await this.#ask({ logical_clock: clock - 1, diffs: [], limit: 1 }, token);
       const problem = answer.success ? misfit(answer, { owner, clock: clock - 1 }, []) : answer;
       const isOld = answer.success && answer.logical_clock < clock;
       if (isOld) return { code: "no_answer", message: "The answer is an old one.", heard: true };
@@ -148,7 +148,9 @@ export class Sync {
     if (!heard) this.#pace.lost(monotonic() - begun >= timeout);
     else this.#pace.heard();
     if (heard && answer.success && request.diffs.length > 0) this.#pace.sent(monotonic() - begun);
-    if (heard && answer.success && answer.more !== undefined) this.#pace.fetched(heard.bytes);
+    // A page that was asked for to see its owner is small on purpose.
+    const isFull = request.limit === this.#pace.entries;
+    if (heard && answer.success && answer.more !== undefined && isFull) this.#pace.fetched(heard.bytes);
     return answer;
   }
 
