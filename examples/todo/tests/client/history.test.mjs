@@ -206,10 +206,12 @@ test("a device that is too old and has nothing to send fetches all again, in pag
   assert.deepEqual(await ids(phone), ["t1", "t4"]);
 });
 
-test("where the horizon moves while it fetches, it begins again", async () => {
+test("where the horizon moves while it fetches, it begins again, after a pause", async () => {
   const { network, phone } = await returned();
   const first = ok(40, [back("create", "t8")], undefined, { more: 50, head: "horizon" });
-  network.then(tooOld(), first, tooOld(), head(60, "sixty", [back("create", "t9")]));
+  network.then(tooOld(), first, tooOld(), tooOld(), head(60, "sixty", [back("create", "t9")]));
+  const { problem, retryAt } = await phone.sync();
+  assert.ok(problem.code === "too_old" && retryAt < phone.clock.now + 2000, `${retryAt}`);
   assert.equal((await phone.sync()).state, "saved");
   assert.deepEqual(await ids(phone), ["t9"]);
 });
@@ -363,4 +365,40 @@ for (const [what, answer, code] of [
     assert.equal((await phone.sync()).problem.code, code);
     assert.deepEqual([await ids(phone), phone.status.pending], [["t1"], 1]);
   });
+}
+
+/** Two histories behind one address: what one has answered, the other one does not know. */
+for (const [what, fail, changes] of [
+  ["too_old", tooOld(), 0],
+  ["too_old", tooOld(), 3],
+  ["clock_ahead", failure(409, "clock_ahead"), 1],
+  ["other_history", failure(409, "other_history"), 3],
+]) {
+  test(`between two histories it begins anew once in a sync, and then pauses (${what}, ${changes} pending)`, async () => {
+    const store = await seen();
+    let asked = 0;
+    const fetch = async (_, { body }) => {
+      const { logical_clock, diffs } = JSON.parse(body);
+      asked += 1;
+      if (logical_clock > 0 || asked > 50) return fail();
+      return ok(4 + asked, [back("create", "t1")], undefined, diffs.length === 0 && { more: 99, head: "h" })();
+    };
+    const phone = await device({ fetch }, { recover: true, maxDiffs: 1, store });
+    for (let number = 0; number < changes; number += 1) await phone.create("tasks", { id: `mine-${number}` });
+    for (let round = 0; round < 2; round += 1) {
+      asked = 0;
+      const { problem, retryAt } = await phone.sync();
+      assert.deepEqual([problem?.code, asked <= 4, retryAt > phone.clock.now], [what, true, true], `${asked}`);
+      if (changes < 3) break; // all has arrived somewhere
+    }
+  });
+}
+
+/** The store of a device of Ada's that has t1. */
+async function seen() {
+  const store = memoryStore();
+  const phone = await device(new Network().then(head(3, "three", [back("create", "t1")])), { store });
+  await phone.sync();
+  await phone.close();
+  return store;
 }

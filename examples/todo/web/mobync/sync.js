@@ -30,6 +30,8 @@ export class Sync {
   #outbox;
   /** @type {Patience | undefined} */
   #flight;
+  /** Whether this run has begun anew. Between two histories behind one address it would do so for ever. */
+  #hasBegunAnew = false;
   #wantsCheck = false;
   /** @type {{ clock: number, check: Answer["check"] } | null} */
   #checked = null;
@@ -55,6 +57,7 @@ export class Sync {
   async run(token) {
     /** @type {Failure | "again" | null} */
     let outcome;
+    this.#hasBegunAnew = false;
     do {
       outcome = (await this.#identify(token)) ?? (await this.#exchange(token));
       if (outcome && outcome !== "again") outcome = await this.#recovered(outcome, token);
@@ -82,9 +85,11 @@ export class Sync {
    */
   async #recovered(failure, token) {
     const { clock, owner } = await this.#store.read(stateOf);
-    if (!this.#options.recover || !ELSEWHERE.has(failure.code) || clock === 0 || owner === null) return failure;
+    const isElsewhere = ELSEWHERE.has(failure.code) && clock > 0 && owner !== null;
+    if (!this.#options.recover || !isElsewhere || this.#hasBegunAnew) return failure;
     const { problem, isSeen } = await this.#seekOwner(owner, token);
     if (problem || !isSeen) return problem ?? failure;
+    this.#hasBegunAnew = true;
     await this.#write((tx) => resendAll(tx, this.#options.now()), true);
     return "again";
   }
@@ -207,7 +212,9 @@ export class Sync {
     const isAlone = isTooLarge && sent.length === 1;
     const blamed = isAlone ? sent[0] : sent.find(({ diff }) => diff.id === problem.diffId);
     const isUnsendable = isAlone || (problem.code === "invalid_diff" && blamed !== undefined);
-    const isTooOld = problem.code === "too_old" && asked.clock > 0;
+    const isTooOld = problem.code === "too_old" && asked.clock > 0 && !this.#hasBegunAnew;
+    if (problem.code === "too_old" && !isTooOld) problem = { ...problem, isPassing: true };
+    this.#hasBegunAnew ||= isTooOld;
     const now = isTooLarge && !isAlone ? this.#outbox.halve(before, sent) : before;
     await this.#write(async (tx, models) => {
       const state = await stateOf(tx);

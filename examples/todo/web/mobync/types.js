@@ -95,8 +95,8 @@
  * @property {boolean} [fold]  do not send a value that the next change overwrites before it was sent; the
  *   default is true. Switch it off if the server's rules depend on the steps in between
  * @property {boolean} [recover]  at `clock_ahead` and `other_history`, call `resend` without asking a person,
- *   if the account has data of this owner. Set it while the devices of a server that was restored from a backup recover; the default
- *   is false
+ *   if the account has data of this owner. Set it while the devices of a server that was restored from a
+ *   backup recover; the default is false
  * @property {number} [maxDiffs]  the most diffs in one request; the default is 500
  * @property {number} [maxBytes]  about the most bytes in one request of several diffs; the default is 256 KiB
  * @property {number} [maxChange]  the most bytes of one change in a request; the default is a little less than
