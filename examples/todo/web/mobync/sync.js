@@ -200,7 +200,22 @@ export class Sync {
     // A server that failed may have processed the request. Any other failure of the server means that it
     // did not.
     if (!problem.status || problem.status >= 500) return problem;
-    return this.#rejected(problem, before, asked, sent);
+    const isAlone = problem.code === "payload_too_large" && sent.length === 1;
+    const other = isAlone ? await this.#failsAnyway(asked, token) : null;
+    return other ? this.#rejected(other, before, asked, []) : this.#rejected(problem, before, asked, sent);
+  }
+
+  /**
+   * A change that is too large alone is to blame only if a request without it succeeds. Nothing is applied.
+   * @param {State} asked @param {string | null} token
+   * @returns {Promise<Failure | null>}
+   */
+  async #failsAnyway(asked, token) {
+    const { clock, head } = asked;
+    const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit: 1 }, token);
+    const problem = answer.success ? misfit(answer, asked, []) : answer;
+    if (problem?.code !== "payload_too_large") return problem;
+    return { ...problem, message: "Even a request without changes is too large for the server, or what is before it." };
   }
 
   /**
