@@ -165,6 +165,30 @@ for (let seed = 1; seed <= 30; seed += 1) {
   });
 }
 
+for (const anew of [false, true]) {
+  test(`after a 413 a request has half the diffs and half the bytes (${anew ? "anew" : "as usual"})`, async () => {
+    const sizes = [];
+    let clock = 1;
+    const fetch = async (_, { body }) => {
+      const bytes = new TextEncoder().encode(body).length;
+      const { diffs } = JSON.parse(body);
+      sizes.push([diffs.length, bytes]);
+      return bytes > 18_000 ? failure(413, "payload_too_large")() : ok((clock += 1))();
+    };
+    const store = memoryStore();
+    await store.write((tx) => tx.put("meta", { key: "state", clock: 0, goal: 0, anew }));
+    const phone = await device({ fetch }, { store });
+    for (const length of [10_000, 10_000, 10, 10, 10, 10, 10, 10]) {
+      await phone.create("tasks", { name: "x".repeat(length) });
+    }
+    assert.equal((await phone.sync()).state, "saved");
+    assert.deepEqual(
+      sizes.map(([diffs]) => diffs),
+      [8, 1, 4, 3],
+    );
+  });
+}
+
 test("a request has no more bytes than it may, whatever alphabet its changes are in", async () => {
   for (const letter of ["x", "é", "語", "😀", '"', "\\"]) {
     let clock = 0;
