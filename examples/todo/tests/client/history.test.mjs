@@ -153,6 +153,23 @@ for (const [whose, account, found] of [
   }
 }
 
+test("while it recovers, another token's empty account gets nothing of Ada's", async () => {
+  let token = "ada";
+  const t1 = back("create", "t1", { name: "Milk" });
+  const network = new Network().then(head(3, "three", [t1]), failure(409, "clock_ahead"), ok(1, [t1]), lost);
+  const phone = await device(network, { recover: true, token: () => token });
+  await phone.sync();
+  assert.equal((await phone.sync()).problem.code, "no_answer");
+  assert.equal(network.requests.at(-1).diffs.length, 1);
+  token = "grace";
+  network.then(ok(0), ok(0));
+  for (const _ of "12") assert.equal((await phone.sync()).problem.code, "clock_ahead");
+  assert.deepEqual([network.requests.length, network.requests.at(-1).diffs], [6, []]);
+  // A person says that it is the right server.
+  network.then(ok(0), head(1, "new"));
+  assert.equal((await phone.resend()).state, "saved");
+});
+
 test("with the option recover, a device that knows no owner asks a person", async () => {
   const network = new Network().then(ok(3), failure(409, "clock_ahead"));
   const phone = await device(network, { recover: true });

@@ -90,7 +90,7 @@ export class Sync {
     const { problem, isSeen } = await this.#seekOwner(owner, token);
     if (problem || !isSeen) return problem ?? failure;
     this.#hasBegunAnew = true;
-    await this.#write((tx) => resendAll(tx, this.#options.now()), true);
+    await this.#write((tx) => resendAll(tx, this.#options.now(), true), true);
     return "again";
   }
 
@@ -113,8 +113,12 @@ export class Sync {
       isUnknown = problem?.code === "too_old";
       if (problem && !isUnknown) return problem;
     }
-    const { problem } = isUnknown ? await this.#seekOwner(owner, token) : { problem: null };
+    const { problem, isSeen } = isUnknown ? await this.#seekOwner(owner, token) : { problem: null, isSeen: true };
     if (problem) return problem;
+    if (state.isUnasked && !isSeen) {
+      const message = "This account has no data, unlike the one that this device has synced with. Is it the right one?";
+      return { code: "clock_ahead", message, heard: true };
+    }
     await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), token: markOf(token) }));
     return null;
   }

@@ -151,6 +151,7 @@
  * @property {string} head
  * @property {number} goal
  * @property {boolean} anew
+ * @property {boolean} isUnasked  it begins anew for a restored server, and no person has been asked
  * @property {number} unanswered
  * @property {number | null} syncedAt
  * @property {[string, string][]} deleted
