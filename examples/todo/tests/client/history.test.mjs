@@ -93,10 +93,16 @@ for (const code of ["clock_ahead", "other_history"]) {
   test(`with the option recover, ${code} is no question`, async () => {
     const store = memoryStore();
     const { network, phone } = await restored({ recover: true, store });
-    network.then(head(4, "four"));
+    network.then(ok(1, [], undefined, { more: 2 }), head(2, "two", [back("create", "t1")]), head(4, "four"));
     assert.equal((await phone.sync()).state, "saved");
-    assert.equal(network.requests.length, 3);
-    assert.equal(network.requests[2].diffs.length, 3);
+    assert.deepEqual(
+      network.requests.slice(2).map(({ logical_clock, diffs }) => [logical_clock, diffs.length]),
+      [
+        [0, 0],
+        [1, 0],
+        [0, 3],
+      ],
+    );
     const backup = await store.read((tx) => tx.get("meta", "backup"));
     assert.deepEqual([backup.state.clock, backup.objects.length, backup.pending.length], [3, 2, 1]);
   });
@@ -113,7 +119,7 @@ for (const code of ["clock_ahead", "other_history"]) {
     assert.deepEqual(
       network.requests.slice(1).map(({ logical_clock, limit }) => [logical_clock, limit > 0]),
       [
-        [2, false],
+        [2, true],
         [0, true],
         [9, true],
       ],
@@ -121,12 +127,68 @@ for (const code of ["clock_ahead", "other_history"]) {
   });
 }
 
+for (const [whose, account, found] of [
+  ["an empty account", ok(0), "clock_ahead"],
+  ["an account whose pages are all empty", ok(2, [], undefined, { head: "two" }), "clock_ahead"],
+  ["Grace's", ok(2, [{ ...back("create", "g1"), owner: "grace" }]), "other_owner"],
+  ["an account that cannot be read now", failure(503, "busy"), "busy"],
+]) {
+  for (const pending of [0, 1]) {
+    test(`with the option recover, ${whose} gets nothing of Ada's (${pending} pending)`, async () => {
+      const store = memoryStore();
+      const network = new Network().then(head(3, "three", [back("create", "t1", { name: "Milk" })]));
+      const phone = await device(network, { recover: true, store });
+      await phone.sync();
+      if (pending) await phone.update("tasks", "t1", { done: true });
+      network.then(failure(409, "clock_ahead"), account);
+      const { problem, clock } = await phone.sync();
+      assert.deepEqual([problem.code, clock, phone.status.pending], [found, 3, pending]);
+      assert.deepEqual([network.requests.length, network.requests.at(-1).diffs], [3, []]);
+      assert.equal(await store.read((tx) => tx.get("meta", "backup")), undefined);
+      // A person may still say that it is the right server.
+      if (found !== "clock_ahead") return;
+      network.then(head(3, "new"));
+      assert.equal((await phone.resend()).state, "saved");
+    });
+  }
+}
+
+test("while it recovers, another token's empty account gets nothing of Ada's", async () => {
+  let token = "ada";
+  const t1 = back("create", "t1", { name: "Milk" });
+  const network = new Network().then(head(3, "three", [t1]), failure(409, "clock_ahead"), ok(1, [t1]), lost);
+  const phone = await device(network, { recover: true, token: () => token });
+  await phone.sync();
+  assert.equal((await phone.sync()).problem.code, "no_answer");
+  assert.equal(network.requests.at(-1).diffs.length, 1);
+  token = "grace";
+  network.then(ok(0), ok(0));
+  for (const _ of "12") assert.equal((await phone.sync()).problem.code, "clock_ahead");
+  assert.deepEqual([network.requests.length, network.requests.at(-1).diffs], [6, []]);
+  // A person says that it is the right server.
+  network.then(ok(0), head(1, "new"));
+  assert.equal((await phone.resend()).state, "saved");
+});
+
+test("with the option recover, a device that knows no owner asks a person", async () => {
+  const network = new Network().then(ok(3), failure(409, "clock_ahead"));
+  const phone = await device(network, { recover: true });
+  await phone.sync();
+  assert.equal((await phone.sync()).problem.code, "clock_ahead");
+  assert.equal(network.requests.length, 2);
+});
+
 test("a server that never knows this device is not asked for ever", async () => {
-  const network = new Network().then(head(3, "three"), failure(409, "other_history"), failure(409, "other_history"));
+  const network = new Network().then(
+    head(3, "three", [back("create", "t1")]),
+    failure(409, "other_history"),
+    ok(1, [back("create", "t1")]),
+    failure(409, "other_history"),
+  );
   const phone = await device(network, { recover: true });
   await phone.sync();
   const { state, problem } = await phone.sync();
-  assert.deepEqual([state, problem.code, network.requests.length], ["stopped", "other_history", 3]);
+  assert.deepEqual([state, problem.code, network.requests.length], ["stopped", "other_history", 4]);
 });
 
 // --------------------------------------------------------------------------- 410 too_old
@@ -161,10 +223,12 @@ test("a device that is too old and has nothing to send fetches all again, in pag
   assert.deepEqual(await ids(phone), ["t1", "t4"]);
 });
 
-test("where the horizon moves while it fetches, it begins again", async () => {
+test("where the horizon moves while it fetches, it begins again, after a pause", async () => {
   const { network, phone } = await returned();
   const first = ok(40, [back("create", "t8")], undefined, { more: 50, head: "horizon" });
-  network.then(tooOld(), first, tooOld(), head(60, "sixty", [back("create", "t9")]));
+  network.then(tooOld(), first, tooOld(), tooOld(), head(60, "sixty", [back("create", "t9")]));
+  const { problem, retryAt } = await phone.sync();
+  assert.ok(problem.code === "too_old" && retryAt < phone.clock.now + 2000, `${retryAt}`);
   assert.equal((await phone.sync()).state, "saved");
   assert.deepEqual(await ids(phone), ["t9"]);
 });
@@ -318,4 +382,40 @@ for (const [what, answer, code] of [
     assert.equal((await phone.sync()).problem.code, code);
     assert.deepEqual([await ids(phone), phone.status.pending], [["t1"], 1]);
   });
+}
+
+/** Two histories behind one address: what one has answered, the other one does not know. */
+for (const [what, fail, changes] of [
+  ["too_old", tooOld(), 0],
+  ["too_old", tooOld(), 3],
+  ["clock_ahead", failure(409, "clock_ahead"), 1],
+  ["other_history", failure(409, "other_history"), 3],
+]) {
+  test(`between two histories it begins anew once in a sync, and then pauses (${what}, ${changes} pending)`, async () => {
+    const store = await seen();
+    let asked = 0;
+    const fetch = async (_, { body }) => {
+      const { logical_clock, diffs } = JSON.parse(body);
+      asked += 1;
+      if (logical_clock > 0 || asked > 50) return fail();
+      return ok(4 + asked, [back("create", "t1")], undefined, diffs.length === 0 && { more: 99, head: "h" })();
+    };
+    const phone = await device({ fetch }, { recover: true, maxDiffs: 1, store });
+    for (let number = 0; number < changes; number += 1) await phone.create("tasks", { id: `mine-${number}` });
+    for (let round = 0; round < 2; round += 1) {
+      asked = 0;
+      const { problem, retryAt } = await phone.sync();
+      assert.deepEqual([problem?.code, asked <= 4, retryAt > phone.clock.now], [what, true, true], `${asked}`);
+      if (changes < 3) break; // all has arrived somewhere
+    }
+  });
+}
+
+/** The store of a device of Ada's that has t1. */
+async function seen() {
+  const store = memoryStore();
+  const phone = await device(new Network().then(head(3, "three", [back("create", "t1")])), { store });
+  await phone.sync();
+  await phone.close();
+  return store;
 }

@@ -115,6 +115,56 @@ test("what the person has typed since is no loss", async () => {
   assert.equal((await phone.read("tasks", "t1")).name, "Mine");
 });
 
+test("what was written since is not overwritten by putting back, field by field", async () => {
+  for (const since of ["here", "by others"]) {
+    const { network, phone } = await withMilk();
+    await phone.update("tasks", "t1", { name: "Mine", due: "2031-01-01", tags: ["a"] });
+    const theirs = { name: "Theirs", due: "2032-01-01", tags: { b: [1], a: null } };
+    const reported = [
+      [0, "name", "Theirs"],
+      [0, "due", "2032-01-01"],
+      [0, "tags", { a: null, b: [1] }],
+    ];
+    network.then(reports(5, reported, [back("update", "t1", theirs, 900)]));
+    await phone.sync();
+    if (since === "here") await phone.update("tasks", "t1", { name: "Newer" });
+    else network.then(ok(6, [back("update", "t1", { name: "Newer" }, 950)]));
+    if (since !== "here") await phone.sync();
+    await phone.putBack((await phone.overridden())[0].id);
+    assert.deepEqual(
+      [await phone.read("tasks", "t1"), await phone.overridden()],
+      [{ id: "t1", name: "Newer", due: "2031-01-01", done: false, tags: ["a"] }, []],
+    );
+  }
+});
+
+test("what was deleted since, or made again since, is not put back, but dismissed", async () => {
+  const update = back("update", "t1", { name: "Theirs" }, 900);
+  for (const [report, diffs, then, left] of [
+    [[0, "name", "Theirs"], [update], back("delete", "t1"), undefined],
+    [[0, "name"], [back("delete", "t1")], back("create", "t1", { name: "Another" }), "Another"],
+    [[0, "name"], [back("delete", "t1"), back("create", "t1", { name: "Another" })], undefined, "Another"],
+  ]) {
+    const { network, phone } = await withMilk();
+    await phone.update("tasks", "t1", { name: "Mine" });
+    network.then(reports(5, [report], diffs), ok(6, then ? [then] : []));
+    await phone.sync();
+    await phone.sync();
+    await phone.putBack((await phone.overridden())[0].id);
+    assert.equal((await phone.read("tasks", "t1"))?.name, left);
+    assert.deepEqual([await phone.overridden(), phone.status.overridden, phone.status.pending], [[], 0, 0]);
+  }
+});
+
+test("a value that is overridden by a column's default is put back", async () => {
+  const { network, phone } = await withMilk();
+  await phone.update("tasks", "t1", { done: true });
+  network.then(reports(5, [[0, "done", false]], [back("create", "t1", { name: "Milk" }, 900)]));
+  await phone.sync();
+  await phone.putBack((await phone.overridden())[0].id);
+  assert.equal((await phone.read("tasks", "t1")).done, true);
+});
+
 for (const [what, overridden] of Object.entries({
   "a diff that was not sent": [{ diff_id: "x", fields: { name: { sent: 1, stands: 2, by: "y" } } }],
   "no fields": [{ diff_id: "x" }],

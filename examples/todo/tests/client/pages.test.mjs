@@ -386,3 +386,67 @@ test("what is held is still there after a restart, and nothing of it stays", asy
   const keys = (await store.read((tx) => tx.all("meta"))).map(({ key }) => key);
   assert.deepEqual(keys, ["state"]);
 });
+
+/** A server whose log has one entry of so many bytes at each clock. */
+class Heavy {
+  limits = [];
+  constructor(bytes, clock) {
+    this.bytes = bytes;
+    this.clock = clock;
+  }
+  fetch = async (_, { body }) => {
+    const { logical_clock: from, diffs, limit = Infinity } = JSON.parse(body);
+    this.limits.push(limit);
+    const to = Math.min(from + limit, this.clock);
+    const name = "x".repeat(this.bytes);
+    const entries = Array.from({ length: to - from }, (_, place) => back("create", `t${from + place}`, { name }));
+    if (diffs.length > 0) return ok((this.clock += 1), entries)();
+    return ok(to, entries, undefined, to < this.clock && { more: this.clock })();
+  };
+}
+
+for (const bytes of [1, 1000, 30_000]) {
+  test(`pages that are larger than what is read become smaller until they fit (${bytes} bytes an entry)`, async () => {
+    const server = new Heavy(bytes, 300);
+    const phone = await device(server, { isNew: true, maxAnswer: 500_000 });
+    assert.equal((await phone.sync()).state, "saved");
+    assert.equal((await phone.read("tasks")).length, 300);
+    assert.ok(server.limits.length < 60, `${server.limits}`);
+  });
+}
+
+test("a page that is too large with the fewest entries is told, and not asked for again at once", async () => {
+  const server = new Heavy(100_000, 300);
+  const phone = await device(server, { isNew: true, maxAnswer: 500_000 });
+  const { state, problem } = await phone.sync();
+  assert.deepEqual([state, problem.code], ["stopped", "answer_too_large"]);
+  assert.deepEqual(server.limits, [1000, 125, 15, 10]);
+  await phone.sync();
+  assert.equal(server.limits.length, 5);
+});
+
+test("pages that only show whose token it is become smaller, too", async () => {
+  const store = memoryStore();
+  const state = { key: "state", clock: 0, goal: 0, owner: "ada", token: 1 };
+  await store.write((tx) => tx.put("meta", state));
+  const server = new Heavy(30_000, 300);
+  const phone = await device(server, { store, maxAnswer: 500_000 });
+  await phone.create("tasks", { id: "mine" });
+  const { problem } = await phone.sync();
+  assert.deepEqual(server.limits.slice(0, 3), [100, 100, 15]);
+  assert.equal(problem?.code, "answer_too_large"); // the answer to its changes has everything
+});
+
+test("whose another token is shows in a page of one entry, which tells nothing about the size of pages", async () => {
+  let token = "ada";
+  const server = new Heavy(100, 300);
+  const phone = await device(server, { isNew: true, token: () => token });
+  await phone.sync();
+  await phone.update("tasks", "t1", { name: "Mine" });
+  server.clock = 2500;
+  phone.clock.now += 25 * HOUR; // it fetches before it sends
+  server.limits.length = 0;
+  token = "ada's new one";
+  assert.equal((await phone.sync()).state, "saved");
+  assert.deepEqual(server.limits.slice(0, 2), [1, 1000]);
+});

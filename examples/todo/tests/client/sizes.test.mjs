@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { memoryStore } from "../../web/mobync.js";
-import { Network, Replica, chance, device, failure, lines, lost, ok, proxy } from "./network.mjs";
+import { Network, Replica, back, chance, device, failure, lines, lost, ok, proxy } from "./network.mjs";
 
 const TOO_LARGE = { "the server's": failure(413, "payload_too_large"), "a proxy's": proxy(413) };
 
@@ -65,7 +65,7 @@ for (const [whose, tooLarge] of Object.entries(TOO_LARGE)) {
   });
 
   test(`one change that is too large alone goes to the person, and the rest goes on (${whose} 413)`, async () => {
-    const network = new Network().then(ok(1), tooLarge, ok(2));
+    const network = new Network().then(ok(1), tooLarge, ok(1), ok(2));
     const phone = await device(network);
     await phone.create("tasks", { id: "t1", name: "Milk" });
     await phone.sync();
@@ -79,6 +79,42 @@ for (const [whose, tooLarge] of Object.entries(TOO_LARGE)) {
     await phone.mend(refused.id, { name: "Oats" });
     await phone.sync();
     assert.deepEqual(lines(network.requests.at(-1).diffs), ['update t1 {"name":"Oats"}']);
+  });
+}
+
+for (const [whose, tooLarge] of Object.entries(TOO_LARGE)) {
+  for (const [what, other, code] of [
+    ["everything is too large", tooLarge, "payload_too_large"],
+    ["the request without it gets lost", lost, "no_answer"],
+    ["the server is busy", failure(503, "busy"), "busy"],
+    ["the history is another one", failure(409, "other_history"), "other_history"],
+    ["the answer is for another owner", ok(9, [{ ...back("create", "g1"), owner: "grace" }]), "other_owner"],
+  ]) {
+    test(`a change that is too large alone stays while ${what} (${whose} 413)`, async () => {
+      const network = new Network().then(ok(1, [back("create", "t0")]), tooLarge, other);
+      const phone = await device(network);
+      await phone.sync();
+      await phone.update("tasks", "t0", { name: "Milk" });
+      const { problem, pending } = await phone.sync();
+      assert.deepEqual([problem.code, pending, await phone.refused()], [code, 1, []]);
+      const { diffs, limit, logical_clock } = network.requests.at(-1);
+      assert.deepEqual([diffs, limit, logical_clock], [[], 1, 1]);
+      // It is as if it had never been sent: another change of the same field takes its place.
+      await phone.update("tasks", "t0", { name: "Oats" });
+      network.then(ok(2));
+      assert.equal((await phone.sync()).state, "saved");
+      assert.deepEqual(lines(network.requests.at(-1).diffs), ['update t0 {"name":"Oats"}']);
+    });
+  }
+
+  test(`a device that is too old learns so although its change is too large alone (${whose} 413)`, async () => {
+    const network = new Network().then(ok(1, [back("create", "t0")]), tooLarge, failure(410, "too_old"), ok(9));
+    const phone = await device(network);
+    await phone.sync();
+    await phone.create("tasks", { id: "t1" });
+    assert.equal((await phone.sync()).state, "saved");
+    assert.deepEqual(await phone.refused(), []);
+    assert.equal(network.requests.at(-1).diffs.length, 1);
   });
 }
 
@@ -126,6 +162,30 @@ for (let seed = 1; seed <= 30; seed += 1) {
       assert.equal(code, "payload_too_large");
       assert.ok(new TextEncoder().encode(JSON.stringify(diff)).length > limit - 200);
     }
+  });
+}
+
+for (const anew of [false, true]) {
+  test(`after a 413 a request has half the diffs and half the bytes (${anew ? "anew" : "as usual"})`, async () => {
+    const sizes = [];
+    let clock = 1;
+    const fetch = async (_, { body }) => {
+      const bytes = new TextEncoder().encode(body).length;
+      const { diffs } = JSON.parse(body);
+      sizes.push([diffs.length, bytes]);
+      return bytes > 18_000 ? failure(413, "payload_too_large")() : ok((clock += 1))();
+    };
+    const store = memoryStore();
+    await store.write((tx) => tx.put("meta", { key: "state", clock: 0, goal: 0, anew }));
+    const phone = await device({ fetch }, { store });
+    for (const length of [10_000, 10_000, 10, 10, 10, 10, 10, 10]) {
+      await phone.create("tasks", { name: "x".repeat(length) });
+    }
+    assert.equal((await phone.sync()).state, "saved");
+    assert.deepEqual(
+      sizes.map(([diffs]) => diffs),
+      [8, 1, 4, 3],
+    );
   });
 }
 

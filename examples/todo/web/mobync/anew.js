@@ -10,9 +10,9 @@ import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
 /**
  * For a server that was restored from a backup: makes a new device of this one, with a create for each
  * of its objects before what is pending. The database as it was is kept as `backup` in the table `meta`.
- * @param {Tx} tx @param {number} at
+ * @param {Tx} tx @param {number} at @param {boolean} [isUnasked]  no person has said that it is the right server
  */
-export async function resendAll(tx, at) {
+export async function resendAll(tx, at, isUnasked = false) {
   const state = await stateOf(tx);
   const objects = await tx.all("objects");
   await tx.put("meta", { key: "backup", at, state, pending: await tx.all("pending"), objects });
@@ -28,7 +28,7 @@ export async function resendAll(tx, at) {
   }
   for (const { seq, ...entry } of left) await tx.put("pending", entry);
   const { syncedAt, person, owner, token } = state;
-  await tx.put("meta", { ...NEW_DEVICE, goal: 0, syncedAt, person, owner, token, deleted });
+  await tx.put("meta", { ...NEW_DEVICE, goal: 0, isUnasked, syncedAt, person, owner, token, deleted });
 }
 
 /**

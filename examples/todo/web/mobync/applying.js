@@ -60,6 +60,7 @@ export async function apply(tx, options, models, { asked, sent, answer, token })
     clock,
     goal,
     anew: false,
+    isUnasked: false,
     // A server that moves on and names no head knows of none: the one from before is not of this clock.
     head: answer.head ?? (clock > state.clock ? "" : state.head),
     owner: state.owner ?? answer.diffs[0]?.owner ?? null,

@@ -212,9 +212,13 @@ export class Mobync extends EventTarget {
     return overridden.sort((a, b) => a.seq - b.seq);
   }
 
-  /** Makes the overridden values of a change again. @param {string} diffId */
+  /**
+   * Makes the overridden values of a change again, where they are still overridden by the same values, and
+   * removes it from the overridden ones.
+   * @param {string} diffId
+   */
   async putBack(diffId) {
-    await this.#change((tx, changes) => putBack(tx, changes, diffId));
+    await this.#change((tx, changes) => putBack(tx, this.#options, changes, diffId));
   }
 
   /** Removes a change from the refused and the overridden ones. @param {string} diffId */

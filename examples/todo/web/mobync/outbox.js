@@ -13,13 +13,16 @@ import { unsendable } from "./values.js";
 export class Outbox {
   #options;
   #pace;
+  /** The most diffs in a request, and about the most bytes of several diffs. */
   #limit;
+  #bytes;
 
   /** @param {any} options @param {import("./pace.js").Pace} pace */
   constructor(options, pace) {
     this.#options = options;
     this.#pace = pace;
     this.#limit = options.maxDiffs;
+    this.#bytes = options.maxBytes;
   }
 
   /**
@@ -45,11 +48,11 @@ export class Outbox {
     /** @type {Pending[]} */
     const sent = [];
     const gone = new Set();
-    const most = before.anew ? this.#options.maxBytes : this.#pace.bytes;
+    const most = before.anew ? this.#bytes : Math.min(this.#bytes, this.#pace.bytes);
     let total = 0;
     for (const entry of pending) {
       if (gone.has(entry.seq)) continue;
-      const bytes = bytesOf(JSON.stringify(entry.diff)) + 1;
+      const bytes = sizeOf(entry);
       const why = unsendable(entry.diff, bytes, this.#options.maxChange);
       if (why) {
         for (const { seq } of await this.setAside(tx, entry, why, models)) gone.add(seq);
@@ -75,8 +78,8 @@ export class Outbox {
   }
 
   /**
-   * After a request that was too large: the next one is smaller, but has all changes of an earlier request
-   * without an answer. If all changes were in that one, its lost answer was the same failure.
+   * After a request that was too large: the next one has half the diffs and half the bytes, but all changes of
+   * an earlier request without an answer. If all changes were in that one, its lost answer was the same failure.
    * @param {State} before @param {Pending[]} sent
    * @returns {State}  with the changes that still have no answer
    */
@@ -84,11 +87,16 @@ export class Outbox {
     const old = sent.filter(({ seq }) => seq <= before.unanswered).length;
     const half = Math.floor(sent.length / 2);
     this.#limit = old < sent.length ? Math.max(half, old) : half;
+    this.#bytes = Math.floor(sent.reduce((total, entry) => total + sizeOf(entry), 0) / 2);
     return old < sent.length ? before : { ...before, unanswered: 0 };
   }
 
   /** The change that was too large has been set aside. */
   restore() {
     this.#limit = this.#options.maxDiffs;
+    this.#bytes = this.#options.maxBytes;
   }
 }
+
+/** Bytes of the diff in a request, with a comma. @param {Pending} entry */
+const sizeOf = ({ diff }) => bytesOf(JSON.stringify(diff)) + 1;

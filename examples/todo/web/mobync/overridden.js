@@ -1,6 +1,8 @@
 // What lost: values that are on the server no more, because others' values stand in their place.
 
-import { parsed } from "./diffs.js";
+import { defaultsOf } from "./changes.js";
+import { canonical } from "./check.js";
+import { filled, parsed } from "./diffs.js";
 import { MobyncError } from "./errors.js";
 
 /** @typedef {import("./types.js").Overridden} Overridden */
@@ -32,16 +34,23 @@ export async function keepOverridden(tx, overridden, sent, at) {
 }
 
 /**
- * Makes the person's values again; an object that was deleted is made anew.
- * @param {Tx} tx @param {import("./changes.js").Changes} changes @param {string} diffId
+ * Makes the person's values again where what has overridden them still stands: what anybody has written
+ * since stays. An object that was deleted, and is still not there, is made anew.
+ * @param {Tx} tx @param {any} options @param {import("./changes.js").Changes} changes @param {string} diffId
  */
-export async function putBack(tx, changes, diffId) {
+export async function putBack(tx, options, changes, diffId) {
   /** @type {Overridden | undefined} */
   const lost = await tx.get("overridden", diffId);
   if (!lost) throw new MobyncError("not_there", "This change has been looked after already.");
   await tx.delete("overridden", diffId);
   const { model, object: id, row } = lost;
-  const mine = Object.fromEntries(Object.entries(lost.fields).map(([field, { sent }]) => [field, sent]));
-  if (await tx.get("objects", [model, id])) await changes.update(model, id, mine);
+  const object = await tx.get("objects", [model, id]);
+  const current = object && filled(object.row, defaultsOf(options, model));
+  const isAsReported = (/** @type {[string, Overridden["fields"][string]]} */ [field, { stands }]) =>
+    current ? stands !== undefined && canonical(current[field]) === canonical(stands) : stands === undefined;
+  const left = Object.entries(lost.fields).filter(isAsReported);
+  if (left.length === 0) return;
+  const mine = Object.fromEntries(left.map(([field, { sent }]) => [field, sent]));
+  if (current) await changes.update(model, id, mine);
   else await changes.create(model, { ...row, ...mine, id });
 }

@@ -37,6 +37,13 @@ export class Pace {
     this.entries = Math.min(Math.max(Math.round(this.entries * factor), FEWEST), MOST);
   }
 
+  /** A page had more bytes than are read. @returns {boolean}  whether the next one will be smaller */
+  overflowed() {
+    const before = this.entries;
+    this.entries = Math.max(Math.floor(before / 8), FEWEST);
+    return this.entries < before;
+  }
+
   /** A request with diffs took that long. @param {number} millis */
   sent(millis) {
     const factor = millis < QUICK ? 2 : millis > SLOW ? 1 / 2 : 1;

@@ -11,6 +11,7 @@ export const NEW_DEVICE = {
   head: "",
   goal: 1,
   anew: false,
+  isUnasked: false,
   unanswered: 0,
   syncedAt: null,
   deleted: [],

@@ -30,6 +30,8 @@ export class Sync {
   #outbox;
   /** @type {Patience | undefined} */
   #flight;
+  /** Whether this run has begun anew. Between two histories behind one address it would do so for ever. */
+  #hasBegunAnew = false;
   #wantsCheck = false;
   /** @type {{ clock: number, check: Answer["check"] } | null} */
   #checked = null;
@@ -55,9 +57,10 @@ export class Sync {
   async run(token) {
     /** @type {Failure | "again" | null} */
     let outcome;
+    this.#hasBegunAnew = false;
     do {
       outcome = (await this.#identify(token)) ?? (await this.#exchange(token));
-      if (outcome && outcome !== "again" && (await this.#recovers(outcome))) outcome = "again";
+      if (outcome && outcome !== "again") outcome = await this.#recovered(outcome, token);
     } while (outcome === "again" && !this.#closing.aborted);
     return outcome === "again" ? null : outcome;
   }
@@ -74,14 +77,21 @@ export class Sync {
     return this.#checked;
   }
 
-  /** @param {Failure} failure @returns {Promise<boolean>}  whether the device has begun anew */
-  async #recovers({ code }) {
-    if (!this.#options.recover || !ELSEWHERE.has(code)) return false;
-    return this.#write(async (tx) => {
-      const isOn = (await stateOf(tx)).clock > 0;
-      if (isOn) await resendAll(tx, this.#options.now());
-      return isOn;
-    }, true);
+  /**
+   * With the option `recover`, begins anew on a server whose history is not the device's. Nobody is asked, so
+   * it must have proof that it is the owner's account: an empty one may be anybody's.
+   * @param {Failure} failure @param {string | null} token
+   * @returns {Promise<Failure | "again">}
+   */
+  async #recovered(failure, token) {
+    const { clock, owner } = await this.#store.read(stateOf);
+    const isElsewhere = ELSEWHERE.has(failure.code) && clock > 0 && owner !== null;
+    if (!this.#options.recover || !isElsewhere || this.#hasBegunAnew) return failure;
+    const { problem, isSeen } = await this.#seekOwner(owner, token);
+    if (problem || !isSeen) return problem ?? failure;
+    this.#hasBegunAnew = true;
+    await this.#write((tx) => resendAll(tx, this.#options.now(), true), true);
+    return "again";
   }
 
   /**
@@ -94,26 +104,42 @@ export class Sync {
     const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
     const { clock, owner } = state;
     if (owner === null || pending === 0 || state.token === markOf(token)) return null;
-    /** @type {any} */
-    let page = null;
+    let isUnknown = clock === 0;
     if (clock > 0) {
-      const answer = await this.#ask({ logical_clock: clock - 1, diffs: [] }, token);
+      const answer = await this.#ask({ logical_clock: clock - 1, diffs: [], limit: 1 }, token);
       const problem = answer.success ? misfit(answer, { owner, clock: clock - 1 }, []) : answer;
       const isOld = answer.success && answer.logical_clock < clock;
       if (isOld) return { code: "no_answer", message: "The answer is an old one.", heard: true };
-      if (problem?.code === "too_old") page = {};
-      else if (problem) return problem;
-    } else page = {};
-    while (page) {
-      const { logical_clock = 0, head = "" } = page;
-      const answer = await this.#ask({ logical_clock, head, diffs: [], limit: A_FEW }, token);
-      const problem = answer.success ? misfit(answer, { owner, clock: logical_clock }, []) : answer;
-      if (problem) return problem;
-      const { more, diffs } = /** @type {Answer} */ (answer);
-      page = more !== undefined && diffs.length === 0 ? answer : null;
+      isUnknown = problem?.code === "too_old";
+      if (problem && !isUnknown) return problem;
+    }
+    const { problem, isSeen } = isUnknown ? await this.#seekOwner(owner, token) : { problem: null, isSeen: true };
+    if (problem) return problem;
+    if (state.isUnasked && !isSeen) {
+      const message = "This account has no data, unlike the one that this device has synced with. Is it the right one?";
+      return { code: "clock_ahead", message, heard: true };
     }
     await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), token: markOf(token) }));
     return null;
+  }
+
+  /**
+   * Fetches pages from the clock 0 on until one has diffs, which show whose account it is. Nothing is applied.
+   * @param {string} owner @param {string | null} token
+   * @returns {Promise<{ problem: Failure | null, isSeen: boolean }>}  whether there were any of this owner
+   */
+  async #seekOwner(owner, token) {
+    let [clock, head] = [0, ""];
+    for (;;) {
+      const limit = Math.min(A_FEW, this.#pace.entries);
+      const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit }, token);
+      const problem = answer.success ? misfit(answer, { owner, clock }, []) : answer;
+      if (problem && this.#isSmallerNext(problem, { limit })) continue;
+      if (problem) return { problem, isSeen: false };
+      const page = /** @type {Answer} */ (answer);
+      if (page.more === undefined || page.diffs.length > 0) return { problem: null, isSeen: page.diffs.length > 0 };
+      [clock, head] = [page.logical_clock, page.head ?? ""];
+    }
   }
 
   /**
@@ -131,8 +157,18 @@ export class Sync {
     if (!heard) this.#pace.lost(monotonic() - begun >= timeout);
     else this.#pace.heard();
     if (heard && answer.success && request.diffs.length > 0) this.#pace.sent(monotonic() - begun);
-    if (heard && answer.success && answer.more !== undefined) this.#pace.fetched(heard.bytes);
+    // A page that was asked for to see its owner is small on purpose.
+    const isFull = request.limit === this.#pace.entries;
+    if (heard && answer.success && answer.more !== undefined && isFull) this.#pace.fetched(heard.bytes);
     return answer;
+  }
+
+  /**
+   * After a page that was too large, the next one has fewer entries, as long as that is possible.
+   * @param {Failure} problem @param {{ limit?: number }} request
+   */
+  #isSmallerNext({ code }, { limit }) {
+    return code === "answer_too_large" && limit !== undefined && this.#pace.overflowed();
   }
 
   /** The network is another one, so no answer will come on the old one. */
@@ -164,10 +200,26 @@ export class Sync {
       return isMore || this.#wantsCheck ? "again" : null;
     }
     this.#told.traffic({ direction: "down", clock, diffs: [], problem });
+    if (this.#isSmallerNext(problem, members)) return "again";
     // A server that failed may have processed the request. Any other failure of the server means that it
     // did not.
     if (!problem.status || problem.status >= 500) return problem;
-    return this.#rejected(problem, before, asked, sent);
+    const isAlone = problem.code === "payload_too_large" && sent.length === 1;
+    const other = isAlone ? await this.#failsAnyway(asked, token) : null;
+    return other ? this.#rejected(other, before, asked, []) : this.#rejected(problem, before, asked, sent);
+  }
+
+  /**
+   * A change that is too large alone is to blame only if a request without it succeeds. Nothing is applied.
+   * @param {State} asked @param {string | null} token
+   * @returns {Promise<Failure | null>}
+   */
+  async #failsAnyway(asked, token) {
+    const { clock, head } = asked;
+    const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit: 1 }, token);
+    const problem = answer.success ? misfit(answer, asked, []) : answer;
+    if (problem?.code !== "payload_too_large") return problem;
+    return { ...problem, message: "Even a request without changes is too large for the server, or what is before it." };
   }
 
   /**
@@ -179,7 +231,9 @@ export class Sync {
     const isAlone = isTooLarge && sent.length === 1;
     const blamed = isAlone ? sent[0] : sent.find(({ diff }) => diff.id === problem.diffId);
     const isUnsendable = isAlone || (problem.code === "invalid_diff" && blamed !== undefined);
-    const isTooOld = problem.code === "too_old" && asked.clock > 0;
+    const isTooOld = problem.code === "too_old" && asked.clock > 0 && !this.#hasBegunAnew;
+    if (problem.code === "too_old" && !isTooOld) problem = { ...problem, isPassing: true };
+    this.#hasBegunAnew ||= isTooOld;
     const now = isTooLarge && !isAlone ? this.#outbox.halve(before, sent) : before;
     await this.#write(async (tx, models) => {
       const state = await stateOf(tx);

@@ -94,8 +94,9 @@
  * @property {boolean} [automatic]  sync by itself; the default is true
  * @property {boolean} [fold]  do not send a value that the next change overwrites before it was sent; the
  *   default is true. Switch it off if the server's rules depend on the steps in between
- * @property {boolean} [recover]  at `clock_ahead` and `other_history`, call `resend` without asking a person.
- *   Set it while the devices of a server that was restored from a backup recover; the default is false
+ * @property {boolean} [recover]  at `clock_ahead` and `other_history`, call `resend` without asking a person,
+ *   if the account has data of this owner. Set it while the devices of a server that was restored from a
+ *   backup recover; the default is false
  * @property {number} [maxDiffs]  the most diffs in one request; the default is 500
  * @property {number} [maxBytes]  about the most bytes in one request of several diffs; the default is 256 KiB
  * @property {number} [maxChange]  the most bytes of one change in a request; the default is a little less than
@@ -150,6 +151,7 @@
  * @property {string} head
  * @property {number} goal
  * @property {boolean} anew
+ * @property {boolean} isUnasked  it begins anew for a restored server, and no person has been asked
  * @property {number} unanswered
  * @property {number | null} syncedAt
  * @property {[string, string][]} deleted
