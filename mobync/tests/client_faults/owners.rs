@@ -14,13 +14,15 @@ enum Ada {
     Read,
     /// Every answer was empty, for all was made here.
     Wrote,
-    /// As that, and what was made first is gone again.
+    /// As that, in more ticks than Grace has.
+    WroteMuch,
+    /// As that of `Wrote`, and what was made first is gone again.
     WroteAndDeleted,
     /// The application has named her; nothing was synced.
     Named,
 }
 
-const ALL: [Ada; 4] = [Ada::Read, Ada::Wrote, Ada::WroteAndDeleted, Ada::Named];
+const ALL: [Ada; 5] = [Ada::Read, Ada::Wrote, Ada::WroteMuch, Ada::WroteAndDeleted, Ada::Named];
 
 async fn of_ada(way: &Way, how: Ada) -> Device<MemoryStore> {
     let device = device(&["ada 1"]).await;
@@ -31,6 +33,16 @@ async fn of_ada(way: &Way, how: Ada) -> Device<MemoryStore> {
             way.client(&other).sync().await.unwrap();
         }
         Ada::Wrote => {}
+        Ada::WroteMuch => {
+            // One client, so that nobody asks whose data it is.
+            let client = way.client(&device);
+            for task in 2..=6 {
+                client.sync().await.unwrap();
+                add(&device, &format!("ada {task}")).await;
+            }
+            client.sync().await.unwrap();
+            return device;
+        }
         Ada::WroteAndDeleted => {
             way.client(&device).sync().await.unwrap();
             device.delete("tasks", "ada 1").await.unwrap();
@@ -63,6 +75,7 @@ async fn a_store_of_ada_sends_nothing_to_grace_and_reads_nothing_of_hers() {
                 if pending {
                     add(&device, "secret").await;
                 }
+                let owner = device.owner().await.unwrap();
                 let before = device.all("tasks").await.unwrap();
                 let pending_before = device.pending().await.unwrap().len();
                 let what = format!("{how:?}, {graces} of grace, pending {pending}");
@@ -74,6 +87,7 @@ async fn a_store_of_ada_sends_nothing_to_grace_and_reads_nothing_of_hers() {
                 assert_eq!(device.all("tasks").await.unwrap(), before, "{what}");
                 assert_eq!(device.pending().await.unwrap().len(), pending_before, "{what}");
                 assert!(grace.rows("grace").iter().all(|id| id.starts_with("grace")), "{what}");
+                assert_eq!(device.owner().await.unwrap(), owner, "{what}");
                 // And Ada goes on.
                 way.client(&device).sync().await.unwrap();
                 assert!(!device.has_pending().await.unwrap(), "{what}");
@@ -111,7 +125,7 @@ async fn a_store_that_is_known_to_be_adas_is_refused_to_grace_at_open() {
         let grace = device.clone().of_owner(&Owner::new("grace").unwrap()).await;
         match how {
             // No answer has said whose it is.
-            Ada::Wrote => assert!(grace.is_ok()),
+            Ada::Wrote | Ada::WroteMuch => assert!(grace.is_ok()),
             Ada::Read | Ada::WroteAndDeleted | Ada::Named => {
                 let failure = grace.unwrap_err();
                 assert!(matches!(failure, DeviceError::OtherOwner { .. }), "{failure}");

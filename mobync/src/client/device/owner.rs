@@ -37,6 +37,8 @@ pub(in crate::client) enum Identity {
 pub(in crate::client) enum Found {
     /// It answers for the owner of the store.
     Owner,
+    /// It has less than the device has seen, so it does not tell. A sync gets an error from it.
+    Behind,
     /// A page that does not tell: this is the request for the next one.
     More(Box<Request>),
 }
@@ -149,9 +151,11 @@ impl Identity {
             },
             Self::Marked { marks, synced, pages, stranger, .. } => {
                 let is_marked = |diff: &Diff| marks.iter().any(|mark| mark.diff_id == diff.id);
-                // If it has less than the device has seen, the sync itself gets the error.
-                if clock < *synced || answer.diffs.iter().any(is_marked) {
+                if answer.diffs.iter().any(is_marked) {
                     return Ok(Found::Owner);
+                }
+                if clock < *synced {
+                    return Ok(Found::Behind);
                 }
                 *stranger = stranger.take().or_else(|| bears.next().map(|diff| diff.owner.clone()));
                 // The creates are of ticks before the device's clock.

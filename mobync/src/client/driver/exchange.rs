@@ -95,6 +95,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                             cause: None,
                         });
                     }
+                    Found::Behind => return Ok(()),
                     Found::Owner => {
                         self.device.learn_owner(&answer).await?;
                         pace.is_known = true;
