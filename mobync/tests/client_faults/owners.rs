@@ -5,7 +5,9 @@ use mobync::{
     client::{Device, DeviceError, MemoryStore, SyncFailure},
 };
 
-use super::way::{Way, add, device};
+use serde_json::json;
+
+use super::way::{Way, add, device, reply};
 
 /// What the store has heard of Ada.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -114,6 +116,31 @@ async fn a_new_token_of_somebody_else_is_found_out_before_anything_is_sent_with_
         assert!(is_other(&failure), "{how:?}: {failure}");
         assert!(!way.rows("grace").contains(&"secret".to_owned()), "{how:?}");
         assert!(device.has_pending().await.unwrap());
+    }
+}
+
+/// The server no longer keeps what would tell, and its first pages from clock 0 have nothing that goes back.
+#[tokio::test(start_paused = true)]
+async fn pages_without_changes_do_not_tell_whose_they_are() {
+    for empty in 1..=2 {
+        let way = Way::new();
+        let device = of_ada(&way, Ada::Read).await;
+        let grace = way.of("grace");
+        let hers = super::way::device(&["g1", "g2", "g3", "g4"]).await;
+        grace.client(&hers).most_diffs(1).sync().await.unwrap();
+        add(&device, "secret").await;
+        grace.sent.lock().unwrap().clear();
+        let too_old = json!({"success": false, "code": "too_old", "message": "It was long ago."});
+        grace.fate(Ok(reply(410, too_old.to_string())));
+        for clock in 1..=empty {
+            let page = json!({"success": true, "message": "", "logical_clock": clock, "more": 4, "diffs": []});
+            grace.fate(Ok(reply(200, page.to_string())));
+        }
+        let failure = grace.client(&device).sync().await.unwrap_err();
+        let is_other = matches!(failure, SyncFailure::Device(DeviceError::OtherOwner { .. }));
+        assert!(is_other, "{failure}");
+        assert!(grace.sizes().iter().all(|diffs| *diffs == 0), "nothing is sent");
+        assert_eq!(device.pending().await.unwrap().len(), 1);
     }
 }
 

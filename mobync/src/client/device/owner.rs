@@ -143,6 +143,10 @@ impl Identity {
         let mut bears = answer.diffs.iter().filter(|diff| !diff.owner.is_empty());
         match self {
             Self::Named { owner, .. } => match bears.find(|diff| diff.owner != *owner) {
+                None if answer.diffs.is_empty() && answer.more.is_some() => {
+                    let next = page(answer.logical_clock, answer.head.clone(), PAGE);
+                    Ok(Found::More(Box::new(next)))
+                }
                 None => Ok(Found::Owner),
                 Some(other) => {
                     let (owner, other) = (Some(owner.clone()), other.owner.clone());
