@@ -227,3 +227,42 @@ async fn a_restored_server_is_not_taken_for_another_persons() {
         assert_eq!(device.all("tasks").await.unwrap().len(), rows.len());
     }
 }
+
+/// The operator has said that the server was restored. That does not make somebody else's account Ada's.
+#[tokio::test(start_paused = true)]
+async fn a_client_recovers_by_itself_only_where_the_owner_has_something() {
+    for how in ALL {
+        for (account, has_some) in
+            [("ada", true), ("ada", false), ("grace", true), ("grace", false)]
+        {
+            let way = Way::new();
+            let device = of_ada(&way, how).await;
+            if how == Ada::Named {
+                way.client(&device).sync().await.unwrap();
+            }
+            for task in ["later 1", "later 2"] {
+                add(&device, task).await;
+                way.client(&device).sync().await.unwrap();
+            }
+            add(&device, "pending").await;
+            let restored = Way::new().of(account);
+            if has_some {
+                restored.client(&super::way::device(&["since"]).await).sync().await.unwrap();
+            }
+            let clock = device.clock().await.unwrap();
+            let is_known = device.owner().await.unwrap().is_some();
+            let synced = restored.client(&device).recover(true).sync_now().await;
+            let what = format!("{how:?}, {account}, has some: {has_some}");
+            if account == "ada" && has_some && is_known {
+                synced.expect(&what);
+                assert!(restored.rows("ada").contains(&"pending".to_owned()), "{what}");
+            } else {
+                let failure = synced.expect_err(&what);
+                assert!(is_other(&failure), "{what}: {failure}");
+                assert_eq!(restored.rows(account).len(), usize::from(has_some), "{what}");
+                assert_eq!(device.clock().await.unwrap(), clock, "{what}");
+                assert_eq!(device.pending().await.unwrap().len(), 1, "{what}");
+            }
+        }
+    }
+}

@@ -136,6 +136,11 @@ impl Identity {
         page(0, Some(String::new()), PAGE)
     }
 
+    /// The request for the page after this one.
+    pub(in crate::client) fn request_behind(answer: &SyncResponse) -> Request {
+        page(answer.logical_clock, answer.head.clone(), PAGE)
+    }
+
     /// # Errors
     /// [`DeviceError::OtherOwner`] if the answer is for another owner.
     pub(in crate::client) fn check(&mut self, answer: &SyncResponse) -> Result<Found, DeviceError> {
@@ -144,8 +149,7 @@ impl Identity {
         match self {
             Self::Named { owner, .. } => match bears.find(|diff| diff.owner != *owner) {
                 None if answer.diffs.is_empty() && answer.more.is_some() => {
-                    let next = page(answer.logical_clock, answer.head.clone(), PAGE);
-                    Ok(Found::More(Box::new(next)))
+                    Ok(Found::More(Box::new(Self::request_behind(answer))))
                 }
                 None => Ok(Found::Owner),
                 Some(other) => {
