@@ -125,6 +125,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// asking a person; off by default. An operator who has restored the server's database from a backup
     /// can turn it on for all devices, as by a setting that the app reads from its backend. Turn it off
     /// again when they have synced: on a wrong server it would publish one person's data to another.
+    /// Therefore the client does it only if it knows the owner and the server has changes of that owner.
+    /// Otherwise the failure is returned, and a person has to confirm.
     #[must_use]
     pub fn recover(self, recovers: bool) -> Self {
         Self { recovers, ..self }

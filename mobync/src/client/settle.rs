@@ -87,35 +87,43 @@ impl Left {
 }
 
 impl Acknowledged {
-    /// Applies a change of the device that the server has acknowledged.
+    /// Applies a change that the server has.
     pub(super) fn apply(&mut self, change: &Decoded) {
         change.apply(&mut self.record);
         self.changed_at = self.changed_at.max(change.diff.utc_timestamp);
     }
+}
 
-    /// Applies a change of the answer, and returns what is left of the device's newer ones.
-    pub(super) fn settle(&mut self, answer: &Decoded, mut left: VecDeque<Left>) -> VecDeque<Left> {
-        self.apply(answer);
-        match answer.diff.operation {
-            // An object created again after it is another life.
-            Operation::Delete => {
-                while left.front().is_some_and(|change| !change.is(Operation::Create)) {
-                    left.pop_front();
-                }
+/// What the changes of one answer, or of all pages, leave of the device's newer ones.
+pub(super) fn settle(answer: &[Decoded], left: VecDeque<Left>) -> VecDeque<Left> {
+    // Of lives that have begun and ended meanwhile nothing is left: the pending changes were made without
+    // any knowledge of them. The end of the life that the device knows counts.
+    let is_known = !answer.first().is_some_and(|first| first.is(Operation::Create));
+    let end = answer.iter().rposition(|change| change.is(Operation::Delete));
+    let first = end.map_or(0, |end| if is_known { end } else { end.saturating_add(1) });
+    answer.iter().skip(first).fold(left, |left, change| merge(change, left))
+}
+
+fn merge(answer: &Decoded, mut left: VecDeque<Left>) -> VecDeque<Left> {
+    match answer.diff.operation {
+        // An object created again after it is another life.
+        Operation::Delete => {
+            while left.front().is_some_and(|change| !change.is(Operation::Create)) {
+                left.pop_front();
             }
-            // Created and deleted on this device only: they do not affect the other one.
-            Operation::Create => {
-                while left.front().is_some_and(|change| change.is(Operation::Create)) {
-                    let delete = left.iter().position(|change| change.is(Operation::Delete));
-                    let Some(delete) = delete else { break };
-                    left.drain(..=delete);
-                }
-                meet(answer, &mut left);
-            }
-            Operation::Update => meet(answer, &mut left),
         }
-        left
+        // Created and deleted on this device only: they do not affect the other one.
+        Operation::Create => {
+            while left.front().is_some_and(|change| change.is(Operation::Create)) {
+                let delete = left.iter().position(|change| change.is(Operation::Delete));
+                let Some(delete) = delete else { break };
+                left.drain(..=delete);
+            }
+            meet(answer, &mut left);
+        }
+        Operation::Update => meet(answer, &mut left),
     }
+    left
 }
 
 /// Field by field, the greater time wins; on a tie the pending one. A delete in flight wins over all.
@@ -167,11 +175,14 @@ mod tests {
     }
 
     /// What the device shows, and what it will send.
-    fn settle(before: Value, answer: &[Decoded], left: Vec<Decoded>) -> (Value, Vec<String>) {
+    fn settled(before: Value, answer: &[Decoded], left: Vec<Decoded>) -> (Value, Vec<String>) {
         let record = before.is_object().then(|| create(0, before).record);
         let mut acknowledged = Acknowledged { record, changed_at: 0 };
         let left = left.into_iter().map(|change| Left { seq: 0, change, amended: false });
-        let left = answer.iter().fold(left.collect(), |left, diff| acknowledged.settle(diff, left));
+        for diff in answer {
+            acknowledged.apply(diff);
+        }
+        let left = settle(answer, left.collect());
         let mut shown = acknowledged.record;
         for left in &left {
             left.change.apply(&mut shown);
@@ -188,13 +199,13 @@ mod tests {
     fn a_delete_wins_over_updates_and_deletes_in_flight() {
         let before = json!({"a": 1});
         let left = vec![update(90, json!({"a": 2})), delete(91)];
-        assert_eq!(settle(before, &[delete(5)], left), (Value::Null, vec![]));
+        assert_eq!(settled(before, &[delete(5)], left), (Value::Null, vec![]));
     }
 
     #[test]
     fn what_was_made_anew_behind_a_delete_goes_on() {
         let left = vec![delete(1), create(2, json!({"a": 2})), update(3, json!({"a": 3}))];
-        let after = settle(json!({"a": 1}), &[delete(50)], left);
+        let after = settled(json!({"a": 1}), &[delete(50)], left);
         let sent = vec![r#"create {"a":2}"#.to_owned(), r#"update {"a":3}"#.to_owned()];
         assert_eq!(after, (json!({"a": 3}), sent));
     }
@@ -206,7 +217,7 @@ mod tests {
             update(5, json!({"a": "mine", "b": "mine", "d": "mine"})),
             update(10, json!({"b": "mine again"})),
         ];
-        let after = settle(json!({"a": 0}), &answer, left);
+        let after = settled(json!({"a": 0}), &answer, left);
         let shown = json!({"a": "theirs", "b": "mine again", "c": "theirs", "d": "mine"});
         let sent = vec![r#"update {"d":"mine"}"#.into(), r#"update {"b":"mine again"}"#.into()];
         assert_eq!(after, (shown, sent));
@@ -215,21 +226,21 @@ mod tests {
     #[test]
     fn an_update_that_loses_all_of_its_fields_is_dropped() {
         let left = vec![update(5, json!({"a": "mine"}))];
-        let after = settle(json!({"a": 0}), &[update(6, json!({"a": "theirs"}))], left);
+        let after = settled(json!({"a": 0}), &[update(6, json!({"a": "theirs"}))], left);
         assert_eq!(after, (json!({"a": "theirs"}), vec![]));
     }
 
     #[test]
     fn a_clock_set_back_between_two_changes_does_not_turn_their_order() {
         let left = vec![update(15, json!({"a": "first"})), update(5, json!({"a": "second"}))];
-        let after = settle(json!({"a": 0}), &[update(10, json!({"a": "theirs"}))], left);
+        let after = settled(json!({"a": 0}), &[update(10, json!({"a": "theirs"}))], left);
         assert_eq!(after.0, json!({"a": "second"}));
     }
 
     #[test]
     fn a_delete_in_flight_wins_over_an_update() {
         let left = vec![update(1, json!({"a": "mine"})), delete(2), create(3, json!({"b": 1}))];
-        let after = settle(json!({"a": 0}), &[update(90, json!({"a": "theirs"}))], left);
+        let after = settled(json!({"a": 0}), &[update(90, json!({"a": "theirs"}))], left);
         assert_eq!(after.0, json!({"b": 1}));
         assert_eq!(after.1.len(), 3);
     }
@@ -238,7 +249,7 @@ mod tests {
     fn two_creates_meet_field_by_field_and_the_pending_one_goes_on_as_an_update() {
         let answer = [create(10, json!({"a": "theirs", "b": "theirs"}))];
         let left = vec![create(5, json!({"a": "mine", "c": "mine"})), update(11, json!({"b": 1}))];
-        let after = settle(Value::Null, &answer, left);
+        let after = settled(Value::Null, &answer, left);
         let sent = vec![r#"update {"c":"mine"}"#.to_owned(), r#"update {"b":1}"#.to_owned()];
         assert_eq!(after, (json!({"a": "theirs", "b": 1, "c": "mine"}), sent));
     }
@@ -247,12 +258,26 @@ mod tests {
     fn what_was_made_and_deleted_in_flight_is_as_if_it_had_not_been() {
         let theirs = create(10, json!({"a": "theirs"}));
         let gone = vec![create(90, json!({"a": "mine"})), delete(91)];
-        let after = settle(Value::Null, std::slice::from_ref(&theirs), gone.clone());
+        let after = settled(Value::Null, std::slice::from_ref(&theirs), gone.clone());
         assert_eq!(after, (json!({"a": "theirs"}), vec![]));
 
         let again = gone.into_iter().chain([create(92, json!({"b": "mine"}))]).collect();
-        let after = settle(Value::Null, &[theirs], again);
+        let after = settled(Value::Null, &[theirs], again);
         let sent = vec![r#"update {"b":"mine"}"#.to_owned()];
         assert_eq!(after, (json!({"a": "theirs", "b": "mine"}), sent));
+    }
+
+    #[test]
+    fn a_life_that_has_begun_and_ended_meanwhile_takes_nothing_with_it() {
+        let other_life = [create(1, json!({"a": "theirs"})), delete(90)];
+        let mine = vec![create(5, json!({"a": "mine"}))];
+        let sent = vec![r#"create {"a":"mine"}"#.to_owned()];
+        let after = settled(Value::Null, &other_life, mine.clone());
+        assert_eq!(after, (json!({"a": "mine"}), sent.clone()));
+
+        // The life that the device knows has ended, too.
+        let lives = [&[delete(1)], &other_life[..]].concat();
+        let left = [vec![update(5, json!({"a": "lost"})), delete(6)], mine].concat();
+        assert_eq!(settled(json!({"a": 0}), &lives, left), (json!({"a": "mine"}), sent));
     }
 }

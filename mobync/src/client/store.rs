@@ -163,6 +163,10 @@ pub struct State {
     /// How many answers in a row looked as if no new diff had arrived.
     #[serde(default)]
     pub(super) doubts: u32,
+    /// What the pages so far have brought for objects with pending changes. It is in the acknowledged
+    /// records already, and meets the pending changes with the last page.
+    #[serde(default)]
+    pub(super) held: Vec<Diff>,
 }
 
 /// After so many milliseconds without a sync, others may have changed a lot.

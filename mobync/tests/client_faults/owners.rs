@@ -5,7 +5,9 @@ use mobync::{
     client::{Device, DeviceError, MemoryStore, SyncFailure},
 };
 
-use super::way::{Way, add, device};
+use serde_json::json;
+
+use super::way::{Way, add, device, reply};
 
 /// What the store has heard of Ada.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -14,13 +16,15 @@ enum Ada {
     Read,
     /// Every answer was empty, for all was made here.
     Wrote,
-    /// As that, and what was made first is gone again.
+    /// As that, in more ticks than Grace has.
+    WroteMuch,
+    /// As that of `Wrote`, and what was made first is gone again.
     WroteAndDeleted,
     /// The application has named her; nothing was synced.
     Named,
 }
 
-const ALL: [Ada; 4] = [Ada::Read, Ada::Wrote, Ada::WroteAndDeleted, Ada::Named];
+const ALL: [Ada; 5] = [Ada::Read, Ada::Wrote, Ada::WroteMuch, Ada::WroteAndDeleted, Ada::Named];
 
 async fn of_ada(way: &Way, how: Ada) -> Device<MemoryStore> {
     let device = device(&["ada 1"]).await;
@@ -31,6 +35,16 @@ async fn of_ada(way: &Way, how: Ada) -> Device<MemoryStore> {
             way.client(&other).sync().await.unwrap();
         }
         Ada::Wrote => {}
+        Ada::WroteMuch => {
+            // One client, so that nobody asks whose data it is.
+            let client = way.client(&device);
+            for task in 2..=6 {
+                client.sync().await.unwrap();
+                add(&device, &format!("ada {task}")).await;
+            }
+            client.sync().await.unwrap();
+            return device;
+        }
         Ada::WroteAndDeleted => {
             way.client(&device).sync().await.unwrap();
             device.delete("tasks", "ada 1").await.unwrap();
@@ -63,6 +77,7 @@ async fn a_store_of_ada_sends_nothing_to_grace_and_reads_nothing_of_hers() {
                 if pending {
                     add(&device, "secret").await;
                 }
+                let owner = device.owner().await.unwrap();
                 let before = device.all("tasks").await.unwrap();
                 let pending_before = device.pending().await.unwrap().len();
                 let what = format!("{how:?}, {graces} of grace, pending {pending}");
@@ -74,6 +89,7 @@ async fn a_store_of_ada_sends_nothing_to_grace_and_reads_nothing_of_hers() {
                 assert_eq!(device.all("tasks").await.unwrap(), before, "{what}");
                 assert_eq!(device.pending().await.unwrap().len(), pending_before, "{what}");
                 assert!(grace.rows("grace").iter().all(|id| id.starts_with("grace")), "{what}");
+                assert_eq!(device.owner().await.unwrap(), owner, "{what}");
                 // And Ada goes on.
                 way.client(&device).sync().await.unwrap();
                 assert!(!device.has_pending().await.unwrap(), "{what}");
@@ -103,6 +119,31 @@ async fn a_new_token_of_somebody_else_is_found_out_before_anything_is_sent_with_
     }
 }
 
+/// The server no longer keeps what would tell, and its first pages from clock 0 have nothing that goes back.
+#[tokio::test(start_paused = true)]
+async fn pages_without_changes_do_not_tell_whose_they_are() {
+    for empty in 1..=2 {
+        let way = Way::new();
+        let device = of_ada(&way, Ada::Read).await;
+        let grace = way.of("grace");
+        let hers = super::way::device(&["g1", "g2", "g3", "g4"]).await;
+        grace.client(&hers).most_diffs(1).sync().await.unwrap();
+        add(&device, "secret").await;
+        grace.sent.lock().unwrap().clear();
+        let too_old = json!({"success": false, "code": "too_old", "message": "It was long ago."});
+        grace.fate(Ok(reply(410, too_old.to_string())));
+        for clock in 1..=empty {
+            let page = json!({"success": true, "message": "", "logical_clock": clock, "more": 4, "diffs": []});
+            grace.fate(Ok(reply(200, page.to_string())));
+        }
+        let failure = grace.client(&device).sync().await.unwrap_err();
+        let is_other = matches!(failure, SyncFailure::Device(DeviceError::OtherOwner { .. }));
+        assert!(is_other, "{failure}");
+        assert!(grace.sizes().iter().all(|diffs| *diffs == 0), "nothing is sent");
+        assert_eq!(device.pending().await.unwrap().len(), 1);
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_is_known_to_be_adas_is_refused_to_grace_at_open() {
     for how in ALL {
@@ -111,7 +152,7 @@ async fn a_store_that_is_known_to_be_adas_is_refused_to_grace_at_open() {
         let grace = device.clone().of_owner(&Owner::new("grace").unwrap()).await;
         match how {
             // No answer has said whose it is.
-            Ada::Wrote => assert!(grace.is_ok()),
+            Ada::Wrote | Ada::WroteMuch => assert!(grace.is_ok()),
             Ada::Read | Ada::WroteAndDeleted | Ada::Named => {
                 let failure = grace.unwrap_err();
                 assert!(matches!(failure, DeviceError::OtherOwner { .. }), "{failure}");
@@ -184,5 +225,44 @@ async fn a_restored_server_is_not_taken_for_another_persons() {
         let rows = restored.rows("ada");
         assert!(rows.contains(&"later".to_owned()) && rows.contains(&"since".to_owned()));
         assert_eq!(device.all("tasks").await.unwrap().len(), rows.len());
+    }
+}
+
+/// The operator has said that the server was restored. That does not make somebody else's account Ada's.
+#[tokio::test(start_paused = true)]
+async fn a_client_recovers_by_itself_only_where_the_owner_has_something() {
+    for how in ALL {
+        for (account, has_some) in
+            [("ada", true), ("ada", false), ("grace", true), ("grace", false)]
+        {
+            let way = Way::new();
+            let device = of_ada(&way, how).await;
+            if how == Ada::Named {
+                way.client(&device).sync().await.unwrap();
+            }
+            for task in ["later 1", "later 2"] {
+                add(&device, task).await;
+                way.client(&device).sync().await.unwrap();
+            }
+            add(&device, "pending").await;
+            let restored = Way::new().of(account);
+            if has_some {
+                restored.client(&super::way::device(&["since"]).await).sync().await.unwrap();
+            }
+            let clock = device.clock().await.unwrap();
+            let is_known = device.owner().await.unwrap().is_some();
+            let synced = restored.client(&device).recover(true).sync_now().await;
+            let what = format!("{how:?}, {account}, has some: {has_some}");
+            if account == "ada" && has_some && is_known {
+                synced.expect(&what);
+                assert!(restored.rows("ada").contains(&"pending".to_owned()), "{what}");
+            } else {
+                let failure = synced.expect_err(&what);
+                assert!(is_other(&failure), "{what}: {failure}");
+                assert_eq!(restored.rows(account).len(), usize::from(has_some), "{what}");
+                assert_eq!(device.clock().await.unwrap(), clock, "{what}");
+                assert_eq!(device.pending().await.unwrap().len(), 1, "{what}");
+            }
+        }
     }
 }

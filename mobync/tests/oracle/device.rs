@@ -20,6 +20,10 @@ pub struct Device {
     pub sent: BTreeSet<String>,
     /// Objects to be deleted again if the next answer brings them.
     pub waiting: BTreeSet<Key>,
+    /// Whether the last answer was a page, and there is more.
+    pub has_more: bool,
+    /// What pages have brought for objects with pending changes.
+    pub held: Vec<Entry>,
     /// Whom the device syncs for, once an answer has said so.
     pub owner: Option<String>,
 }
@@ -85,6 +89,7 @@ impl Device {
             .iter()
             .rposition(|change| self.sent.contains(&change.id))
             .map_or(0, |i| i + 1);
+        let limit = if self.has_more { 0 } else { limit };
         let most = limit.max(unanswered).min(self.pending.len());
         let sent = self.pending[..most].to_vec();
         self.sent.extend(sent.iter().map(|change| change.id.clone()));
@@ -115,7 +120,7 @@ impl Device {
     pub fn receive(
         &mut self,
         sent: &[Change],
-        clock: i64,
+        (clock, has_more): (i64, bool),
         entries: &[Entry],
         refused: &[(String, &'static str)],
     ) {
@@ -127,10 +132,35 @@ impl Device {
         }
         self.pending.retain(|change| !sent.iter().any(|sent| sent.id == change.id));
         self.sent.retain(|id| !sent.iter().any(|sent| sent.id == *id));
+        let mut held = std::mem::take(&mut self.held);
+        held.retain(|entry| self.pending.iter().any(|change| change.key() == entry.key()));
         for entry in entries {
-            self.apply(entry);
+            if self.pending.iter().any(|change| change.key() == entry.key()) {
+                held.push(entry.clone());
+            } else {
+                self.apply(entry);
+            }
         }
-        self.clock = clock;
+        if has_more {
+            self.held = held;
+        } else {
+            self.release(&held);
+        }
+        (self.clock, self.has_more) = (clock, has_more);
+    }
+
+    /// "Fetching in pages": of lives that have begun and ended meanwhile nothing is left.
+    fn release(&mut self, held: &[Entry]) {
+        let keys: BTreeSet<Key> = held.iter().map(Entry::key).collect();
+        for key in keys {
+            let of_key: Vec<&Entry> = held.iter().filter(|entry| entry.key() == key).collect();
+            let end = of_key.iter().rposition(|entry| entry.kind == Kind::Delete);
+            let is_new = of_key[0].kind == Kind::Create;
+            let first = end.map_or(0, |end| end + usize::from(is_new));
+            for entry in &of_key[first..] {
+                self.apply(entry);
+            }
+        }
     }
 
     /// The server does not keep what the device has missed: "Away for too long". What is to be set aside is
@@ -156,7 +186,8 @@ impl Device {
         let pending = &self.pending;
         self.sent.retain(|id| pending.iter().any(|change| change.id == *id));
         self.waiting.extend(deleted.into_iter().filter(|key| !self.objects.contains_key(key)));
-        self.clock = 0;
+        self.held.clear();
+        (self.clock, self.has_more) = (0, false);
     }
 
     /// One diff of an answer.

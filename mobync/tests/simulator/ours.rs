@@ -214,7 +214,8 @@ impl Ours {
             }
         };
         if applied {
-            self.told.receive(&sent, told.clock, &entries, &told.refused);
+            let end = (told.clock, answer.more.is_some());
+            self.told.receive(&sent, end, &entries, &told.refused);
             self.told.owner = said.owner.map(ToOwned::to_owned).or(self.told.owner.take());
             self.waits_for = None;
             self.seen.log = log.to_vec();
@@ -357,6 +358,8 @@ impl Ours {
         let outcome = self.device.resync().await;
         if !matches!(self.was_kept(outcome)?, Kept::No) {
             (self.waits_for, self.starts_again, self.seen) = (None, true, Seen::default());
+            self.told.held.clear();
+            self.told.has_more = false;
             self.mirror().await?;
         }
         self.check().await

@@ -267,7 +267,7 @@ impl World {
         if self.flaw == Flaw::ChangesInFlightAreForgotten {
             told.pending.retain(|change| sent.contains(change));
         }
-        told.receive(sent, *clock, answer, &[]);
+        told.receive(sent, (*clock, false), answer, &[]);
         let again = std::mem::take(&mut told.waiting);
         let is_left = |key: &Key| told.pending.iter().any(|change| change.key() == *key);
         let is_back = |key: &Key| {

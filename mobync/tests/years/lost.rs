@@ -11,9 +11,15 @@ use super::support::Directory;
 /// An answer that reports on the first diff of a request.
 fn reports(request: &Request, fields: Value) -> SyncResponse {
     let sent = &request.body().diffs[0];
-    let clock = request.body().logical_clock + 1;
+    let clock = request.body().logical_clock;
+    let mut theirs = json!({"id": "t1"});
+    for (field, values) in fields.as_object().unwrap() {
+        theirs[field] = values["stands"].clone();
+    }
     serde_json::from_value(json!({
-        "success": true, "message": "", "logical_clock": clock, "diffs": [],
+        "success": true, "message": "", "logical_clock": clock + 1,
+        "diffs": [{"id": format!("d{clock}"), "owner": "ada", "logical_clock": clock, "utc_timestamp": 1,
+            "type": "update", "model": "tasks", "json_data": theirs.to_string()}],
         "overridden": [{"diff_id": sent.id, "fields": fields}],
     }))
     .unwrap()
@@ -101,4 +107,32 @@ async fn a_report_on_what_was_not_sent_is_no_answer() {
     let refused = device.take(&request, &answer).await.unwrap_err();
     assert!(matches!(refused, DeviceError::InvalidAnswer(_)), "{refused}");
     assert!(device.has_pending().await.unwrap() && device.overridden().await.unwrap().is_empty());
+}
+
+/// An entry is looked at late: what was written since stays.
+#[tokio::test]
+async fn only_what_still_stands_is_put_back() {
+    for since in [vec![], vec!["name"], vec!["done"], vec!["name", "done"]] {
+        let device = Device::new(MemoryStore::new());
+        let record = Record::new("t1").with("name", "mine").with("done", true);
+        device.create("tasks", record).await.unwrap();
+        let request = device.request(10).await.unwrap();
+        let fields = json!({"name": {"sent": "mine", "stands": "theirs", "by": "d9"},
+            "done": {"sent": true, "stands": null, "by": "d9"}});
+        device.take(&request, &reports(&request, fields)).await.unwrap();
+        for field in &since {
+            let newer = Record::new("t1").with(*field, "newer");
+            device.update("tasks", newer).await.unwrap();
+        }
+        let before = device.pending().await.unwrap().len();
+        device.put_mine_back(&request.body().diffs[0].id).await.unwrap();
+        let task = device.get("tasks", "t1").await.unwrap().unwrap();
+        for (field, mine) in [("name", json!("mine")), ("done", json!(true))] {
+            let is = if since.contains(&field) { json!("newer") } else { mine };
+            assert_eq!(task.get(field), Some(&is), "{since:?}");
+        }
+        let writes = usize::from(since.len() < 2);
+        assert_eq!(device.pending().await.unwrap().len(), before + writes, "{since:?}");
+        assert!(device.overridden().await.unwrap().is_empty());
+    }
 }

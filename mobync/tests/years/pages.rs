@@ -6,8 +6,9 @@ use std::sync::{
 };
 
 use mobync::{
-    Record,
+    Change, Mobync, Owner, Record,
     client::{Device, LocalStore, MemoryStore, SqliteStore},
+    memory::MemoryDatabase,
 };
 use serde_json::json;
 
@@ -245,4 +246,115 @@ async fn a_page_that_cannot_be_one_is_no_answer() {
     let answer = serde_json::from_value(page(12, 20, json!([diff]))).unwrap();
     device.take(&request, &answer).await.unwrap_err();
     assert!(device.has_pending().await.unwrap());
+}
+
+/// Every valid series of changes of one object that is there or not, up to this length; `u` is an update.
+fn series(is_there: bool, most: usize) -> Vec<String> {
+    let mut all = vec![String::new()];
+    if let Some(most) = most.checked_sub(1) {
+        for (step, then) in if is_there { [('u', true), ('d', false)] } else { [('c', true); 2] } {
+            all.extend(series(then, most).into_iter().map(|rest| format!("{step}{rest}")));
+        }
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+fn changes(series: &str, of: &str) -> Vec<Change> {
+    let fields = |step: usize| {
+        let record = Record::new("t1").with(if step.is_multiple_of(2) { "a" } else { "b" }, step);
+        record.with(of, step)
+    };
+    let change = |(step, kind): (usize, char)| match kind {
+        'c' => Change::create("tasks", fields(step).with("a", format!("of {of}"))),
+        'u' => Change::update("tasks", fields(step)),
+        _ => Change::delete("tasks", "t1"),
+    };
+    series.chars().enumerate().map(change).collect()
+}
+
+/// What a device shows, and what it will send.
+async fn state(device: &Device<MemoryStore>) -> (Vec<Record>, Vec<String>) {
+    let pending = device.pending().await.unwrap().into_iter();
+    let pending = pending.map(|it| format!("{} {}", it.diff.operation, it.diff.json_data));
+    (device.all("tasks").await.unwrap(), pending.collect())
+}
+
+/// Whatever became of an object in the missed past, and whatever is pending of it: pages of every size end
+/// as one answer does.
+#[tokio::test]
+async fn pages_of_every_size_settle_pending_changes_as_one_answer_does() {
+    const SIZES: [u64; 5] = [1000, 1, 2, 3, 4];
+    let ada = Owner::new("ada").unwrap();
+    let mut seen = 0;
+    for is_there in [false, true] {
+        for (past, mine) in series(is_there, 5)
+            .into_iter()
+            .flat_map(|past| series(is_there, 3).into_iter().map(move |mine| (past.clone(), mine)))
+        {
+            for at in [5, i64::MAX] {
+                let what = format!("there {is_there}, missed {past}, pending {mine}, at {at}");
+                let server = Mobync::new(MemoryDatabase::new());
+                let first = if is_there { "t1" } else { "other" };
+                server.write(&ada, [Change::create("tasks", Record::new(first))]).await.unwrap();
+                let devices = SIZES.map(|_| phone().time(move || at));
+                for device in &devices {
+                    let request = device.request(10).await.unwrap();
+                    let answer = server.answer(&ada, request.body()).await.unwrap();
+                    device.take(&request, &answer).await.unwrap();
+                    for change in changes(&mine, "mine") {
+                        device.record([change]).await.unwrap();
+                    }
+                }
+                for change in changes(&past, "theirs") {
+                    server.write(&ada, [change]).await.unwrap();
+                }
+                for (device, size) in devices.iter().zip(SIZES) {
+                    loop {
+                        let request = device.fetch(size).await.unwrap();
+                        let answer = server.answer(&ada, request.body()).await.unwrap();
+                        device.take(&request, &answer).await.unwrap();
+                        if !device.has_more().await.unwrap() {
+                            break;
+                        }
+                        // Nothing goes out that has not met all of the past.
+                        let next = device.request(10).await.unwrap();
+                        assert!(next.body().diffs.is_empty(), "{what}");
+                    }
+                    let one_answer = state(&devices[0]).await;
+                    assert_eq!(state(device).await, one_answer, "{what}, pages of {size}");
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 500, "{seen}");
+}
+
+#[tokio::test]
+async fn a_pending_create_outlives_another_life_that_began_and_ended_in_two_pages() {
+    let ada = Owner::new("ada").unwrap();
+    let server = Mobync::new(MemoryDatabase::new());
+    let device = phone();
+    device.create("tasks", Record::new("t1").with("name", "mine")).await.unwrap();
+    server.write(&ada, [Change::create("tasks", Record::new("t1"))]).await.unwrap();
+    server.write(&ada, [Change::delete("tasks", "t1")]).await.unwrap();
+    while {
+        let request = device.fetch(1).await.unwrap();
+        let answer = server.answer(&ada, request.body()).await.unwrap();
+        device.take(&request, &answer).await.unwrap();
+        device.has_more().await.unwrap()
+    } {}
+    let request = device.request(10).await.unwrap();
+    let answer = server.answer(&ada, request.body()).await.unwrap();
+    device.take(&request, &answer).await.unwrap();
+    let other = phone();
+    let request = other.request(10).await.unwrap();
+    let answer = server.answer(&ada, request.body()).await.unwrap();
+    other.take(&request, &answer).await.unwrap();
+    for device in [device, other] {
+        let task = device.get("tasks", "t1").await.unwrap().unwrap();
+        assert_eq!(task.get("name"), Some(&json!("mine")));
+    }
 }

@@ -48,6 +48,7 @@ pub(super) fn restart(state: &mut State) {
     state.clock = 0;
     state.head.clear();
     state.more = None;
+    state.held.clear();
     state.attempt += 1;
     (state.is_asking, state.is_anew, state.doubts) = (false, true, 0);
 }

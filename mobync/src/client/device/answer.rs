@@ -6,8 +6,8 @@ use super::{anew::gone, change, decode};
 use crate::{
     change::Change,
     client::{
-        Changes, DeviceError, LocalUnit, OverriddenDiff, Pending, RefusedDiff, Request,
-        settle::{Acknowledged, Decoded, Left},
+        Changes, DeviceError, LocalUnit, OverriddenDiff, Pending, RefusedDiff, Request, StoreError,
+        settle::{Acknowledged, Decoded, Left, settle},
     },
     diff::{Diff, Operation},
     protocol::SyncResponse,
@@ -29,8 +29,12 @@ pub(super) struct Answer {
 #[derive(Default)]
 struct Touched {
     sent: Vec<Decoded>,
+    /// From the pages before.
+    held: Vec<Decoded>,
     answer: Vec<Decoded>,
     left: VecDeque<Left>,
+    /// Whether what is left meets the answer only with the last page.
+    waits: bool,
 }
 
 impl Answer {
@@ -78,6 +82,11 @@ impl Answer {
         unit: &mut U,
         now: i64,
     ) -> Result<Changes, DeviceError> {
+        let mut state = unit.state().await?;
+        for diff in std::mem::take(&mut state.held) {
+            let change = Decoded::read(diff).map_err(StoreError::new)?;
+            self.objects.entry(change.object()).or_default().held.push(change);
+        }
         for pending in unit.pending(usize::MAX).await? {
             if self.sent.contains(&pending.diff.id) {
                 unit.forget(pending.seq).await?;
@@ -88,7 +97,13 @@ impl Answer {
             }
         }
 
-        let mut state = unit.state().await?;
+        if self.more.is_some() {
+            for touched in self.objects.values_mut().filter(|touched| !touched.left.is_empty()) {
+                touched.waits = true;
+                let brought = touched.held.iter().chain(&touched.answer);
+                state.held.extend(brought.map(|change| change.diff.clone()));
+            }
+        }
         match self.head.take() {
             Some(head) => state.head = head,
             // A server that does not know heads: the one of an earlier answer is not of this clock.
@@ -161,19 +176,19 @@ impl Touched {
         let mut object = unit.object(&model, &id).await?;
         let mut acknowledged =
             Acknowledged { record: object.acknowledged.take(), changed_at: object.changed_at };
-        for change in &self.sent {
+        for change in self.sent.iter().chain(&self.answer) {
             acknowledged.apply(change);
         }
-        let before: Vec<i64> = self.left.iter().map(|left| left.seq).collect();
-        let mut left = self.left;
-        for diff in &self.answer {
-            left = acknowledged.settle(diff, left);
-        }
-
-        let seen = object.current.take();
-        object.current.clone_from(&acknowledged.record);
         object.acknowledged = acknowledged.record;
         object.changed_at = acknowledged.changed_at;
+        if self.waits {
+            return Ok(unit.set_object(&model, &id, &object).await?);
+        }
+        let before: Vec<i64> = self.left.iter().map(|left| left.seq).collect();
+        let left = settle(&[self.held, self.answer].concat(), self.left);
+
+        let seen = object.current.take();
+        object.current.clone_from(&object.acknowledged);
         for left in &left {
             left.change.apply(&mut object.current);
             if left.amended {

@@ -37,8 +37,10 @@ pub(super) async fn ask<U: LocalUnit>(
     limits: Limits,
 ) -> Result<Request, DeviceError> {
     let mut aside = Changes::default();
+    // What is new meets what the pages bring before it is sent.
+    let most = if unit.state().await?.more.is_some() { 0 } else { limits.diffs };
     let mut pending = loop {
-        let pending = next(unit, limits.diffs).await?;
+        let pending = next(unit, most).await?;
         let unsendable: Vec<_> = pending.iter().filter_map(unsendable).collect();
         if unsendable.is_empty() {
             break pending;

@@ -133,7 +133,8 @@ pub(super) async fn dismiss<U: LocalUnit>(unit: &mut U, diff_id: &str) -> Result
     Ok(unit.dismiss(diff_id).await?)
 }
 
-/// Forgets an overridden diff, and returns the change that would write its values again.
+/// Forgets an overridden diff, and returns the change that writes its values again where nobody has
+/// written others since it was reported.
 pub(super) async fn dismiss_overridden<U: LocalUnit>(
     unit: &mut U,
     diff_id: &str,
@@ -144,9 +145,13 @@ pub(super) async fn dismiss_overridden<U: LocalUnit>(
     unit.dismiss_overridden(diff_id).await?;
     let sent = Decoded::read(lost.diff.clone()).map_err(StoreError::new)?;
     let (model, id) = sent.object();
+    let current = unit.object(&model, &id).await?.current;
     let mut mine = Record::new(id);
     for (field, values) in lost.fields {
-        mine.insert(&field, values.sent);
+        let value = current.as_ref().and_then(|record| record.get(&field));
+        if value.unwrap_or(&Value::Null) == values.stands.as_ref().unwrap_or(&Value::Null) {
+            mine.insert(&field, values.sent);
+        }
     }
     Ok(Change::update(model, mine))
 }

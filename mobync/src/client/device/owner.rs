@@ -37,6 +37,8 @@ pub(in crate::client) enum Identity {
 pub(in crate::client) enum Found {
     /// It answers for the owner of the store.
     Owner,
+    /// It has less than the device has seen, so it does not tell. A sync gets an error from it.
+    Behind,
     /// A page that does not tell: this is the request for the next one.
     More(Box<Request>),
 }
@@ -134,6 +136,11 @@ impl Identity {
         page(0, Some(String::new()), PAGE)
     }
 
+    /// The request for the page after this one.
+    pub(in crate::client) fn request_behind(answer: &SyncResponse) -> Request {
+        page(answer.logical_clock, answer.head.clone(), PAGE)
+    }
+
     /// # Errors
     /// [`DeviceError::OtherOwner`] if the answer is for another owner.
     pub(in crate::client) fn check(&mut self, answer: &SyncResponse) -> Result<Found, DeviceError> {
@@ -141,6 +148,9 @@ impl Identity {
         let mut bears = answer.diffs.iter().filter(|diff| !diff.owner.is_empty());
         match self {
             Self::Named { owner, .. } => match bears.find(|diff| diff.owner != *owner) {
+                None if answer.diffs.is_empty() && answer.more.is_some() => {
+                    Ok(Found::More(Box::new(Self::request_behind(answer))))
+                }
                 None => Ok(Found::Owner),
                 Some(other) => {
                     let (owner, other) = (Some(owner.clone()), other.owner.clone());
@@ -149,9 +159,11 @@ impl Identity {
             },
             Self::Marked { marks, synced, pages, stranger, .. } => {
                 let is_marked = |diff: &Diff| marks.iter().any(|mark| mark.diff_id == diff.id);
-                // If it has less than the device has seen, the sync itself gets the error.
-                if clock < *synced || answer.diffs.iter().any(is_marked) {
+                if answer.diffs.iter().any(is_marked) {
                     return Ok(Found::Owner);
+                }
+                if clock < *synced {
+                    return Ok(Found::Behind);
                 }
                 *stranger = stranger.take().or_else(|| bears.next().map(|diff| diff.owner.clone()));
                 // The creates are of ticks before the device's clock.

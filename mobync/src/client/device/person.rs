@@ -93,7 +93,9 @@ impl<S: LocalStore> Device<S> {
     }
 
     /// Writes the overridden values of a diff again, as a new change, and removes the diff from the
-    /// overridden ones.
+    /// overridden ones. A field that no longer has the value that was reported to
+    /// [stand](crate::OverriddenField::stands) there keeps its value: somebody has written it since. If
+    /// that is so for all fields, nothing is written.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not overridden, [`DeviceError::NotThere`] if the object has

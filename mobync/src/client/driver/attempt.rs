@@ -40,7 +40,12 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                         return Ok(());
                     }
                 }
-                Err(failure) if self.recovers && failure.needs_resync() && !mended.has_resynced => {
+                Err(failure)
+                    if self.recovers
+                        && failure.needs_resync()
+                        && !mended.has_resynced
+                        && self.has_data_of_owner(&mut pace).await? =>
+                {
                     tracing::warn!(%failure, "the device starts again with a server that has lost history");
                     mended.has_resynced = true;
                     self.device.resync().await?;

@@ -95,6 +95,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                             cause: None,
                         });
                     }
+                    Found::Behind => return Ok(()),
                     Found::Owner => {
                         self.device.learn_owner(&answer).await?;
                         pace.is_known = true;
@@ -111,6 +112,23 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 }
             };
         }
+    }
+
+    /// Whether the server has changes of the owner of the store, who must be known. An empty account may be
+    /// another person's.
+    pub(super) async fn has_data_of_owner(&self, pace: &mut Pace) -> Result<bool, SyncFailure> {
+        let Some(owner) = self.device.owner().await? else { return Ok(false) };
+        let mut request = Identity::request_from_zero();
+        while let Reached::Answer { answer, .. } = self.exchange(&request, pace).await? {
+            if let Some(diff) = answer.diffs.iter().find(|diff| !diff.owner.is_empty()) {
+                return Ok(diff.owner == owner);
+            }
+            if answer.more.is_none() || answer.logical_clock <= request.body().logical_clock {
+                break;
+            }
+            request = Identity::request_behind(&answer);
+        }
+        Ok(false)
     }
 
     /// Makes the next request smaller, or sets aside the one diff that is too large by itself.
