@@ -1,8 +1,8 @@
-//! One change of one object, with its values read.
+//! One change of one object, with parsed values.
 
 use crate::record::Record;
 
-/// One change of an owner's objects, for databases and for the backend's own changes.
+/// One change of an owner's objects, for databases and for changes by the backend.
 ///
 /// ```
 /// use mobync::{Change, Record};

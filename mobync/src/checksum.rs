@@ -15,8 +15,7 @@ pub(crate) struct Sum {
     values: u64,
 }
 
-/// The constant defaults of a model's columns: a field that has its default counts as one that nobody
-/// has written.
+/// The constant defaults of a model's columns: a field that has its default counts as never written.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Defaults(BTreeMap<String, Constant>);
 
@@ -30,7 +29,7 @@ impl Defaults {
     /// The defaults with these names, as JSON texts.
     ///
     /// # Errors
-    /// If one is no JSON.
+    /// If one is not JSON.
     pub(crate) fn read<'d>(
         defaults: impl IntoIterator<Item = (&'d str, &'d str)>,
     ) -> Result<Self, serde_json::Error> {
@@ -43,10 +42,10 @@ impl Defaults {
 }
 
 impl Sum {
-    /// Adds an object, with its fields but the `id` as JSON texts.
+    /// Adds an object, with its fields except the `id` as JSON texts.
     ///
     /// # Errors
-    /// If a value is no JSON.
+    /// If a value is not JSON.
     pub(crate) fn add<'f>(
         &mut self,
         id: &str,
@@ -67,7 +66,7 @@ impl Sum {
         Ok(())
     }
 
-    /// The checksum, with the defaults that were left out.
+    /// The checksum, and the defaults whose fields were left out.
     pub(crate) fn finish(self, defaults: Defaults) -> Checksum {
         Checksum {
             count: self.count,
@@ -83,7 +82,7 @@ fn beginning(hash: Sha256) -> u64 {
     hash.finalize().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-/// A JSON text so that values that are equal have equal texts.
+/// Normalizes a JSON text: equal values get equal texts.
 fn canonical(json: &str) -> Result<String, serde_json::Error> {
     let mut text = String::with_capacity(json.len());
     let mut reader = serde_json::Deserializer::from_str(json);
@@ -92,7 +91,7 @@ fn canonical(json: &str) -> Result<String, serde_json::Error> {
     Ok(text)
 }
 
-/// Writes a value that is read behind this text.
+/// Appends the value that is read to this text.
 struct Canonical<'t>(&'t mut String);
 
 impl<'de> DeserializeSeed<'de> for Canonical<'_> {
@@ -187,7 +186,7 @@ fn push_integer(text: &mut String, number: i64) {
 }
 
 fn push_float(text: &mut String, number: f64) {
-    // Both ends are powers of two, and so exact.
+    // Both ends are powers of two, so they are exact.
     const LEAST: f64 = -9_223_372_036_854_775_808.0;
     if number.fract() == 0.0 && (LEAST..-LEAST).contains(&number) {
         #[allow(clippy::cast_possible_truncation, reason = "it is an integer of 64 bits")]

@@ -8,7 +8,7 @@ use crate::{error::DatabaseError, owner::Owner, reconcile::SkippedRow, unit::Uni
 ///
 /// Ready-made databases implement it with real transactions. A cloneable
 /// [`Synchronizer`](crate::Synchronizer) implements it automatically: each unit of work is a clone, and
-/// [`Mobync`](crate::Mobync) ensures that those of one owner do not overlap (create one `Mobync` and
+/// [`Mobync`](crate::Mobync) ensures that the units of one owner do not overlap (create one `Mobync` and
 /// clone it).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no database that mobync can sync with",
@@ -20,9 +20,9 @@ pub trait Database: Send + Sync + 'static {
 
     /// Opens a unit of work for the owner.
     ///
-    /// A unit opened to write must not overlap with another one of the same owner, in this process or
-    /// any other. Units of different owners should not wait for each other. A unit opened to read sees
-    /// one snapshot, without uncommitted writes.
+    /// A unit opened to write must not overlap with another one of the same owner, in this or any other
+    /// process. Units of different owners should not wait for each other. A unit opened to read sees one
+    /// snapshot, without uncommitted writes.
     ///
     /// # Errors
     /// [`DatabaseError::Busy`] if waiting for the owner takes too long, or [`DatabaseError::Failed`].
@@ -45,15 +45,15 @@ pub trait Database: Send + Sync + 'static {
         true
     }
 
-    /// How syncs of one owner that write wait for each other in [`Mobync`](crate::Mobync), in order,
-    /// before [`open`](Self::open). There they hold no connection that other owners need. By default
-    /// they wait in `open` instead.
+    /// How an owner's syncs that write wait for each other in [`Mobync`](crate::Mobync), in order, before
+    /// [`open`](Self::open). There they hold no connection that other owners need. By default they wait in
+    /// `open` instead.
     fn turns(&self) -> Option<Turns> {
         None
     }
 
-    /// Owners whose rows others have changed, so many at the most: what
-    /// [`Mobync::watch`](crate::Mobync::watch) looks at. Provided: none.
+    /// Returns at most `most` owners whose rows were changed outside of syncs, for
+    /// [`Mobync::watch`](crate::Mobync::watch). The default returns none.
     fn marked_owners(
         &self,
         most: usize,
@@ -62,14 +62,14 @@ pub trait Database: Send + Sync + 'static {
         async { Ok(Vec::new()) }
     }
 
-    /// Comes to an end when there may be [marked owners](Self::marked_owners) that were not there
-    /// before. Provided: never does, so that they are asked for from time to time.
+    /// Completes when there may be new [marked owners](Self::marked_owners). By default it never completes,
+    /// so that they are queried periodically.
     fn news(&self) -> impl Future<Output = ()> + Send {
         std::future::pending()
     }
 
-    /// The next owners behind that one, in the order of their bytes: so many at the most, fewer at the
-    /// end. They are those that have rows or a log. Provided: it cannot tell.
+    /// The owners after `last` that have rows or a log, in the byte order of their names. Returns `most`
+    /// owners, or fewer at the end. By default `None`: the database cannot list its owners.
     fn owners(
         &self,
         last: Option<&Owner>,
@@ -79,9 +79,9 @@ pub trait Database: Send + Sync + 'static {
         async { Ok(None) }
     }
 
-    /// Rows of the model that no diff can represent, as far as the database itself can tell: those of
-    /// the owner, or without one those whose owner is no name; how many, and some of them. A row whose
-    /// owner is null does not count. Provided: none.
+    /// The model's rows that no diff can represent, as far as the database itself knows: their number, and
+    /// some of them. With an owner, that owner's rows; without one, rows whose owner is not a valid name. A
+    /// row whose owner is null does not count. The default returns none.
     fn unsound_rows(
         &self,
         owner: Option<&Owner>,
@@ -92,24 +92,24 @@ pub trait Database: Send + Sync + 'static {
         async { Ok((0, Vec::new())) }
     }
 
-    /// How long a sync may take, unless [`Mobync`](crate::Mobync) is told. Provided: without a limit.
+    /// How long a sync may take, unless [`Mobync`](crate::Mobync) sets a limit. The default is no limit.
     fn time_limit(&self) -> Option<Duration> {
         None
     }
 }
 
-/// How syncs of one owner that write wait for each other.
+/// How an owner's syncs that write wait for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Turns {
-    /// How many have a turn at once.
+    /// How many have a turn at the same time.
     pub at_once: usize,
-    /// How long the others wait before they fail as busy.
+    /// How long the others wait before they fail with busy.
     pub patience: Duration,
 }
 
 impl Turns {
-    /// This number of turns at once; the others wait for at most this time.
+    /// This number of turns at the same time; the others wait for at most this duration.
     pub fn new(at_once: usize, patience: Duration) -> Self {
         Self { at_once, patience }
     }

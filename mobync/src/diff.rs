@@ -1,4 +1,4 @@
-//! One change of one object, in the seven fields of the wire and the log.
+//! One change of one object, with the seven fields of the wire and the log.
 
 use std::{borrow::Cow, fmt};
 
@@ -140,7 +140,7 @@ impl Diff {
             .with("json_data", self.json_data)
     }
 
-    /// The diff in a record of the diffs model.
+    /// Reads the diff from a record of the diffs model.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if one of the seven columns is missing or of another type.

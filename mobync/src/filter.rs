@@ -10,7 +10,7 @@ use crate::record::Record;
 
 /// A condition on one field that the records of a read must meet.
 ///
-/// A read with several filters asks for the records that meet all of them.
+/// A read with several filters returns the records that match all of them.
 ///
 /// ```
 /// use mobync::{ReadFilter, Record};
@@ -28,18 +28,18 @@ pub struct ReadFilter {
 
 /// How a [`ReadFilter`] compares the record's value with its own.
 ///
-/// Numbers compare with numbers and strings with strings (by code points). `Greater`, `Less` and the
-/// like are false for all other values.
+/// Numbers compare with numbers and strings with strings (by code points). For all other values, `Greater`,
+/// `Less` and the like are false.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FilterType {
     /// The two are equal.
     #[doc(alias = "equal")]
     Equal,
-    /// The record's value is the greater.
+    /// The record's value is greater.
     #[doc(alias = "major")]
     Greater,
-    /// The record's value is the lesser.
+    /// The record's value is less.
     #[doc(alias = "minor")]
     Less,
     /// The record's value is greater or equal.
@@ -48,7 +48,7 @@ pub enum FilterType {
     /// The record's value is less or equal.
     #[doc(alias = "minorOrEqual")]
     LessOrEqual,
-    /// The record's value equals one of the filter's, which are an array.
+    /// The record's value equals one of the filter's values, an array.
     #[doc(alias = "inside")]
     In,
 }
@@ -71,7 +71,7 @@ impl ReadFilter {
         less_or_equal LessOrEqual "The field is less than the value, or equals it.";
     }
 
-    /// The field equals one of the values, whose order means nothing.
+    /// The field equals one of the values, in any order.
     pub fn any_of<V: Into<Value>>(
         field: impl Into<String>,
         values: impl IntoIterator<Item = V>,
@@ -91,7 +91,7 @@ impl ReadFilter {
         self.filter_type
     }
 
-    /// What it is compared with; an array where the type is [`FilterType::In`].
+    /// What it is compared with; an array if the type is [`FilterType::In`].
     pub fn value(&self) -> &Value {
         &self.value
     }
@@ -111,7 +111,7 @@ impl ReadFilter {
         }
     }
 
-    /// Whether the record meets the condition. A field that the record does not have is null.
+    /// Whether the record meets the condition. A missing field counts as null.
     pub fn matches(&self, record: &Record) -> bool {
         if self.field == "id" {
             return match (self.filter_type, &self.value) {

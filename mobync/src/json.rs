@@ -116,7 +116,7 @@ fn behind_string(bytes: &[u8], mut at: usize) -> usize {
     at
 }
 
-/// A JSON value: keeps texts, integers and booleans; of any other value only its presence.
+/// A JSON value: keeps strings, integers and booleans; of any other value only its presence.
 #[derive(Debug)]
 pub(crate) enum Value<'a> {
     Null,
@@ -206,7 +206,7 @@ impl<'de, T: FromJson<'de>> Visitor<'de> for JsonVisitor<T> {
     }
 }
 
-/// A JSON string, borrowed where it has no escapes.
+/// A JSON string, borrowed if it has no escapes.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Text<'de> {
@@ -233,7 +233,7 @@ impl<'de> Deserialize<'de> for Text<'de> {
     }
 }
 
-/// The names of an object's members so far. None of them may occur again.
+/// The names of an object's members so far. Each may occur only once.
 #[derive(Debug, Default)]
 pub(crate) struct Names<'a> {
     few: Vec<Cow<'a, str>>,
@@ -242,7 +242,7 @@ pub(crate) struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// # Errors
-    /// If the name is there already.
+    /// If the name already exists.
     pub(crate) fn insert<E: de::Error>(&mut self, name: Cow<'a, str>) -> Result<(), E> {
         if self.few.contains(&name) || self.more.contains(&name) {
             return Err(twice(&name));

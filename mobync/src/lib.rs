@@ -1,4 +1,4 @@
-// The guides are read as files, too: there their links lead to files, and in rustdoc to items. The first
+// The guides are also read as files: there their links lead to files, in rustdoc to items. The first
 // definition of a link counts.
 #![doc = include_str!("links.md")]
 #![doc = include_str!("../README.md")]

@@ -13,11 +13,11 @@ use crate::{error::Error, follow::Queue, owner::Owner};
 ///
 /// A [`Mobync`](crate::Mobync) has one, announces the clock of every sync to it, and returns it with
 /// [`live`](crate::Mobync::live). The listeners are the streams of a
-/// [`LiveEndpoint`](crate::http::LiveEndpoint). Only the newest clock of an owner is stored, and only
-/// while there are listeners for it. Cheap to clone; clones share their listeners.
+/// [`LiveEndpoint`](crate::http::LiveEndpoint). Only the newest clock of an owner is stored, and only while
+/// the owner has listeners. Cheap to clone; clones share their listeners.
 ///
-/// If several processes serve one database, each learns of the syncs of the others from that database:
-/// [`announce`](Self::announce) these clocks, and [`disconnect`](Self::disconnect) if some may have
+/// If several processes serve one database, each learns of the others' syncs from the database:
+/// [`announce`](Self::announce) these clocks, and call [`disconnect`](Self::disconnect) if some may have
 /// been missed.
 ///
 /// ```
@@ -52,7 +52,7 @@ impl Live {
         }
     }
 
-    /// Ends all streams. The devices connect again, and so learn of clocks that they have missed.
+    /// Ends all streams. The devices reconnect, and so learn of clocks that they have missed.
     pub fn disconnect(&self) {
         self.each_follower(Queue::miss);
         if let Some(owners) = self.write().as_mut() {
@@ -72,7 +72,7 @@ impl Live {
         owners.iter().flat_map(HashMap::values).map(watch::Sender::receiver_count).sum()
     }
 
-    /// Begins to listen for the owner, if it has fewer than `most` listeners.
+    /// Starts listening for the owner, unless it already has `most` listeners.
     pub(crate) fn listen(&self, owner: &Owner, most: usize) -> Result<Listener, Error> {
         let mut owners = self.write();
         let owners = owners.as_mut().ok_or_else(Error::closing)?;
@@ -91,7 +91,7 @@ impl Live {
         Ok(Listener { newest, _seat: Seat { owner: owner.clone(), live: self.clone() } })
     }
 
-    /// Tells the follower of all owners' clocks, as long as it exists.
+    /// Sends all owners' clocks to the follower, as long as it exists.
     pub(crate) fn follow(&self, follower: &Arc<Queue>) {
         let mut followers = self.followers.write().unwrap_or_else(PoisonError::into_inner);
         followers.retain(|follower| follower.strong_count() > 0);
@@ -133,7 +133,7 @@ impl Listener {
     }
 }
 
-/// A listener's place. The last one to be dropped removes the owner.
+/// A listener's place. The last one that is dropped removes the owner.
 #[derive(Debug)]
 struct Seat {
     owner: Owner,

@@ -17,7 +17,7 @@ struct Queue {
     tickets: usize,
 }
 
-/// The owner's turn, until this is dropped.
+/// The owner's turn, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct OwnerGuard {
     // Dropped in this order: the ticket must be the last reference to the queue.

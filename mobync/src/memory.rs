@@ -64,7 +64,7 @@ impl MemoryDatabase {
         self
     }
 
-    /// The owner's records of a model, by id; of the log, in its order.
+    /// The owner's records of a model, ordered by id; those of the log in its own order.
     pub fn records(&self, owner: &Owner, model: &str) -> Vec<Record> {
         let spaces = self.spaces();
         let space = spaces.get(owner);

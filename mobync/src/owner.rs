@@ -6,9 +6,8 @@ use crate::{diff, error::Error};
 
 /// The owner of a set of objects: a user, a team, a tenant.
 ///
-/// The auth closure determines it from a request, and everything that a sync reads or writes is only
-/// for this owner. It is a separate type so that it cannot be confused with a model or an id. Cheap to
-/// clone.
+/// The auth closure determines the owner from a request, and a sync reads and writes only this owner's
+/// data. It is a separate type so that it cannot be confused with a model or an id. Cheap to clone.
 ///
 /// ```
 /// use mobync::Owner;
@@ -42,7 +41,7 @@ impl Owner {
 
 /// A name that cannot be an [`Owner`]: it is empty, longer than 1,024 bytes, or has a NUL.
 ///
-/// `?` turns it into a 401, in an auth closure as in a handler of your own.
+/// With `?` it becomes a 401, both in an auth closure and in your own handlers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the owner {0}")]
 pub struct InvalidOwner(&'static str);

@@ -45,8 +45,8 @@ use crate::{
 pub type PostgresDatabase = SqlDatabase<Postgres>;
 
 impl Builder<Postgres> {
-    /// Sets how long a sync waits for other syncs of its owner, and for a connection, before it fails
-    /// as busy. The default is 10 seconds.
+    /// Sets how long a sync waits for other syncs of its owner, and for a connection, before it fails with
+    /// busy. The default is 10 seconds.
     #[must_use]
     pub fn lock_timeout(mut self, timeout: Duration) -> Self {
         self.dialect.lock_timeout = timeout;
@@ -82,8 +82,8 @@ impl Builder<Postgres> {
         self
     }
 
-    /// With each commit of new diffs, notifies the other processes of the owner's clock. They listen
-    /// with [`hear_clocks`](crate::sql::SqlDatabase::hear_clocks). Off by default.
+    /// Notifies other processes of the owner's clock with each commit of new diffs. They listen with
+    /// [`hear_clocks`](crate::sql::SqlDatabase::hear_clocks). Off by default.
     ///
     /// It needs no further round trip, but PostgreSQL commits all transactions that notify one after
     /// another, even for different owners.

@@ -6,10 +6,10 @@ use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, 
 
 /// What an application allows, for each diff.
 ///
-/// The rules check every new diff of a device, whatever it would do, in the order in which the diffs
-/// take effect. A refused diff has no effect, and the device undoes it and shows the message; the other
-/// diffs are applied. By default each method allows everything. In rare cases a diff is checked twice,
-/// so decide by the data and do not count calls.
+/// The rules check every new diff of a device, whatever its effect, in the order in which the diffs are
+/// applied. A refused diff has no effect: the device undoes it and shows the message. The other diffs are
+/// applied. By default each method allows everything. In rare cases a diff is checked twice, so decide by
+/// the data and do not count calls.
 ///
 /// For rules without state one function is enough. It checks every diff.
 ///
@@ -27,9 +27,9 @@ use crate::{diff::Diff, error::DatabaseError, filter::ReadFilter, owner::Owner, 
 /// # let _ = mobync;
 /// ```
 ///
-/// It is an `async fn`, or an `async` closure that captures nothing and has the types of its parameters
-/// written out. (Rust cannot express yet that the future of a closure that borrows its captures is
-/// `Send`.) Rules with state, such as a limit from a configuration, are a type:
+/// The function is an `async fn`, or an `async` closure that captures nothing and has explicit parameter
+/// types. (Rust cannot yet express that the future of a closure that borrows its captures is `Send`.) Rules
+/// with state, such as a limit from a configuration, are a type:
 ///
 /// ```
 /// use mobync::{Diff, Owner, Refusal, Rules, View};
@@ -102,7 +102,7 @@ pub trait Rules: Send + Sync + 'static {
     }
 }
 
-/// Everything is allowed.
+/// Rules that allow everything.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoRules;
 
@@ -136,7 +136,7 @@ impl<R: Rules> Rules for Option<R> {
 pub trait Rule<'a>:
     Fn(&'a Owner, &'a Diff, &'a mut View<'a>) -> <Self as Rule<'a>>::Verdict
 {
-    /// What it becomes.
+    /// The future that it returns.
     type Verdict: Future<Output = Result<(), Refusal>> + Send + 'a;
 }
 
@@ -189,8 +189,7 @@ impl From<DatabaseError> for Refusal {
     }
 }
 
-/// The owner's data as a rule sees it: in the sync's own unit of work, with the request's earlier diffs
-/// applied.
+/// The owner's data as a rule sees it: in the sync's own unit of work, after the request's earlier diffs.
 pub struct View<'v>(&'v mut (dyn Look + 'v));
 
 /// How a view reads the database. Boxed, so that rules do not depend on the database's type.
@@ -206,7 +205,7 @@ impl<'v> View<'v> {
         Self(look)
     }
 
-    /// The owner's records of the model that meet all of the filters, in any order.
+    /// Returns the owner's records of the model that match all filters, in any order.
     ///
     /// # Errors
     /// Those of the database; pass them on with `?`.
@@ -218,7 +217,7 @@ impl<'v> View<'v> {
         self.0.read(model, filters).await
     }
 
-    /// The owner's record with this id, if it exists.
+    /// Returns the owner's record with this id, if it exists.
     ///
     /// # Errors
     /// Those of the database; pass them on with `?`.

@@ -43,7 +43,7 @@ use crate::sql::{Builder, SqlDatabase};
 pub type SqliteDatabase = SqlDatabase<Sqlite>;
 
 impl Builder<Sqlite> {
-    /// Sets how long a sync waits for the writer before it fails as busy. The default is 5 seconds.
+    /// Sets how long a sync waits for the writer before it fails with busy. The default is 5 seconds.
     #[must_use]
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.dialect.busy_timeout = timeout;

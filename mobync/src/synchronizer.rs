@@ -15,27 +15,27 @@ use crate::{
 
 /// Seven methods and a commit, which connect any database. One value serves one sync.
 ///
-/// A sync reads and writes through one value, its unit of work. It relies on this:
+/// A sync reads and writes through one value, its unit of work, and relies on these guarantees:
 ///
 /// - **Isolation.** The units of work of one owner behave as if they were executed one after another.
 ///   [`Mobync`](crate::Mobync) opens them one after another within a process; several processes on one
 ///   database need a [`Database`](crate::Database) that does.
-/// - **It sees what it wrote.** A later read of the same unit sees its earlier writes.
+/// - **Read your writes.** A later read of the same unit sees its earlier writes.
 /// - **All or nothing.** When [`commit`](Self::commit) returns, everything that was written is kept.
 ///   A unit that is dropped without a commit, or whose commit fails, leaves nothing behind.
-/// - **Owners are apart.** Every method is told the owner, and reads and writes that owner's rows alone:
-///   two owners may have objects and diffs of the same id.
+/// - **Separate owners.** Every method receives the owner, and reads and writes only that owner's rows:
+///   two owners may have objects and diffs with the same ids.
 ///
 /// The log is a model like the others, named `diffs` unless the settings say otherwise, with the
 /// columns `id`, `owner`, `logical_clock`, `utc_timestamp`, `type`, `model` and `json_data`.
 ///
 /// A cloneable `Synchronizer` is a [`Database`](crate::Database): every sync works on a clone.
-/// Everything else that a sync asks of a database is derived from these methods: see [`UnitOfWork`]. To
+/// Everything else that a sync needs from a database is derived from these methods: see [`UnitOfWork`]. To
 /// be fast, implement that trait instead of this one.
 ///
 /// # Errors
 /// Every method fails with the implementer's own error, which becomes a [`DatabaseError`]. That type
-/// tells "the database failed" from "the database does not take this value".
+/// distinguishes "the database failed" from "the database rejects this value".
 ///
 /// # Examples
 /// The example `in-memory` implements the seven methods over a map.
@@ -44,10 +44,10 @@ use crate::{
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"
 )]
 pub trait Synchronizer: Send {
-    /// How this database fails.
+    /// The error type of this database.
     type Error: Into<DatabaseError> + Send;
 
-    /// The owner's records of the model that meet all of the filters, in any order.
+    /// Returns the owner's records of the model that match all filters, in any order.
     ///
     /// A model that the database does not have is [`DatabaseError::UnknownModel`].
     fn read(
@@ -65,7 +65,7 @@ pub trait Synchronizer: Send {
         record: Record,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Writes the fields of `changes` to the record with that id.
+    /// Writes the fields of `changes` to the record with the same id.
     fn update(
         &mut self,
         owner: &Owner,
@@ -73,7 +73,7 @@ pub trait Synchronizer: Send {
         changes: Record,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// Removes the record with that id.
+    /// Removes the record with this id.
     fn delete(
         &mut self,
         owner: &Owner,
@@ -83,9 +83,9 @@ pub trait Synchronizer: Send {
 
     /// Whether the owner may make this create; `false` refuses the diff as `forbidden`.
     ///
-    /// It is called for every new diff, also for one that will change nothing, with the diff as the
-    /// device sent it. The request's earlier diffs are applied, and can be read. For a field that the
-    /// database does not have, return [`DatabaseError::UnknownField`], which fails the request.
+    /// Called for every new diff, even if it will change nothing, with the diff as the device sent it. The
+    /// request's earlier diffs are applied, and can be read. For a field that the database does not have,
+    /// return [`DatabaseError::UnknownField`], which fails the request.
     fn validate_create(
         &mut self,
         owner: &Owner,
@@ -141,7 +141,7 @@ impl<S: Synchronizer> UnitOfWork for S {
                 Change::Update { model, changes } => self.update(owner, &model, changes).await,
                 Change::Delete { model, id } => self.delete(owner, &model, &id).await,
             };
-            // The unit may be unusable, so this ends it.
+            // The unit may be unusable, so this rejection ends it.
             if let Err(error) = done {
                 return Ok(vec![Rejection { place, error: error.into() }]);
             }

@@ -24,23 +24,23 @@ pub use self::{
 
 /// One unit of work on a database, as the engine uses it.
 ///
-/// Every [`Synchronizer`](crate::Synchronizer) is one, so a database of your own need not implement it.
-/// The ready-made databases implement it instead of the seven methods, to be fast. Four methods are
-/// required. The others have defaults that are correct with those four.
+/// Every [`Synchronizer`](crate::Synchronizer) is a unit of work, so your own database need not implement
+/// this trait. The ready-made databases implement it instead of the seven methods, to be fast. Four methods
+/// are required. The others have defaults, which are correct if these four are.
 ///
-/// The promises are those of [`Synchronizer`](crate::Synchronizer): isolation, reads that see earlier
-/// writes, all or nothing, owners apart.
+/// The guarantees are those of [`Synchronizer`](crate::Synchronizer): isolation, reads that see earlier
+/// writes, all or nothing, separate owners.
 ///
 /// # Errors
 /// A [`DatabaseError`], which distinguishes "the database failed" from "the database rejects this
 /// value".
-// A method that is added here is passed on in `any/works.rs` and `any/unit.rs`.
+// Each method added here must be forwarded in `any/works.rs` and `any/unit.rs`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no unit of work of a database",
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"
 )]
 pub trait UnitOfWork: Send + Sized {
-    /// The owner's records of the model that meet all of the filters, in any order. The log is a model
+    /// Returns the owner's records of the model that match all filters, in any order. The log is a model
     /// like the others.
     fn read(
         &mut self,
@@ -49,14 +49,14 @@ pub trait UnitOfWork: Send + Sized {
         filters: &[ReadFilter],
     ) -> impl Future<Output = Result<Vec<Record>, DatabaseError>> + Send;
 
-    /// Executes the writes, which are of different objects, in their order.
+    /// Executes the writes in order. Each is for a different object.
     ///
-    /// Returns those that the database rejects, with index and reason; the others are executed. A unit
-    /// that is unusable after a rejection stops at the first.
+    /// Returns the writes that the database rejects, with index and reason; the others are executed. If a
+    /// rejection makes the unit unusable, it stops at the first one.
     ///
     /// # Errors
-    /// A failure; or a rejection ([`DatabaseError::is_rejection`]), if the unit cannot say which write
-    /// caused it. Then everything is repeated in a new unit that is told to [check each
+    /// A failure; or a rejection ([`DatabaseError::is_rejection`]), if the unit cannot tell which write
+    /// caused it. Then everything is repeated in a new unit, which must [check each
     /// change](Self::check_each_change).
     fn write(
         &mut self,
@@ -64,7 +64,7 @@ pub trait UnitOfWork: Send + Sized {
         writes: &[Write<'_>],
     ) -> impl Future<Output = Result<Vec<Rejection>, DatabaseError>> + Send;
 
-    /// Adds entries to the log. A large sync calls it several times.
+    /// Appends entries to the log. A large sync calls this several times.
     fn append(
         &mut self,
         owner: &Owner,
@@ -72,8 +72,8 @@ pub trait UnitOfWork: Send + Sized {
         entries: Vec<Diff>,
     ) -> impl Future<Output = Result<(), DatabaseError>> + Send;
 
-    /// Stores everything that the unit wrote, or nothing. After it, everything that the unit has read
-    /// is stored, too. Called at the end of every sync that was opened to write.
+    /// Commits everything that the unit wrote, or nothing. Afterwards, everything that the unit has read is
+    /// committed, too. Called at the end of every sync that was opened to write.
     ///
     /// # Errors
     /// Also a rejection, for a constraint that the database checks at the commit; see
@@ -122,26 +122,26 @@ pub trait UnitOfWork: Send + Sized {
         false
     }
 
-    /// From now on the unit must name each change that the database rejects.
+    /// Tells the unit to name each change that the database rejects from now on.
     ///
-    /// Called before anything else, after [`write`](Self::write) or [`commit`](Self::commit) of an
-    /// earlier unit failed with a rejection that named no change. The default does nothing.
+    /// Called before anything else, if [`write`](Self::write) or [`commit`](Self::commit) of an earlier
+    /// unit failed with a rejection that named no change. The default does nothing.
     fn check_each_change(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         async { Ok(()) }
     }
 
-    /// From now on the unit must check after each change what it otherwise checks at the commit.
+    /// Tells the unit to check after each change what it otherwise checks at the commit.
     ///
     /// Called after [`check_each_change`](Self::check_each_change), if [`commit`](Self::commit) of an
-    /// earlier unit failed with a rejection, or if its [`write`](Self::write) did although it had to
-    /// check each change. The default does nothing.
+    /// earlier unit failed with a rejection, or if its [`write`](Self::write) did although it had to check
+    /// each change. The default does nothing.
     fn check_at_once(&mut self) -> impl Future<Output = Result<(), DatabaseError>> + Send {
         async { Ok(()) }
     }
 
-    /// Whether the database accepts this value (JSON text) for this field in any case: only the type
-    /// decides, and no constraint, index or trigger uses the field. An update of only such fields is
-    /// written together with the previous change of the same object. The default is `false`.
+    /// Whether the database always accepts this value (JSON text) for this field: only the type decides,
+    /// and no constraint, index or trigger uses the field. An update of only such fields is written
+    /// together with the previous change of the same object. The default is `false`.
     fn takes(&self, model: &str, field: &str, value: &str) -> bool {
         let _ = (model, field, value);
         false
@@ -149,8 +149,8 @@ pub trait UnitOfWork: Send + Sized {
 
     // How the log is read.
 
-    /// The owner's clock, in ticks: one more than the greatest `logical_clock` in the log, 0 if it is
-    /// empty. The default searches the log with O(log n) reads, because no tick is missing.
+    /// The owner's clock, in ticks: one more than the greatest `logical_clock` in the log, or 0 if the log
+    /// is empty. The default searches the log with O(log n) reads, because no tick is missing.
     fn clock(
         &mut self,
         owner: &Owner,
@@ -160,7 +160,7 @@ pub trait UnitOfWork: Send + Sized {
     }
 
     /// Reads what a sync needs from the log, and which of the request's objects exist. The default uses
-    /// [`read`](Self::read), in a few steps: for a [page](WindowQuery::limit) in O(log n) reads.
+    /// [`read`](Self::read) a few times; for a [page](WindowQuery::limit) it needs O(log n) reads.
     fn window(
         &mut self,
         owner: &Owner,
@@ -169,8 +169,8 @@ pub trait UnitOfWork: Send + Sized {
         log::read_window(self, owner, query)
     }
 
-    /// Reads the whole log and folds it into the objects that are alive at its end, which is everything
-    /// that a new device gets. The default uses [`window`](Self::window).
+    /// Reads the whole log and folds it into the objects that are alive at its end: everything that a new
+    /// device gets. The default uses [`window`](Self::window).
     fn snapshot(
         &mut self,
         owner: &Owner,
@@ -179,17 +179,17 @@ pub trait UnitOfWork: Send + Sized {
         log::fold_log(self, owner, log)
     }
 
-    // What others write to the rows. Provided for a database whose rows only syncs write.
+    // Changes of rows outside of syncs. The defaults are for a database whose rows only syncs write.
 
-    /// Whether changes of rows by others than syncs are marked. Provided: no; then none of
+    /// Whether changes of rows outside of syncs are marked. The default is `false`; then
     /// [`take_marks`](Self::take_marks), [`put_back`](Self::put_back), [`is_marked`](Self::is_marked),
-    /// [`lock_rows`](Self::lock_rows) and [`set_off`](Self::set_off) is called.
+    /// [`lock_rows`](Self::lock_rows) and [`set_off`](Self::set_off) are never called.
     fn captures(&self) -> bool {
         false
     }
 
-    /// Whether the owner has marks: what [`Window::marked`] says, for a new device, for which no window
-    /// is read. Provided: no.
+    /// Whether the owner has marks, as in [`Window::marked`]. Used for a new device, for which no window is
+    /// read. The default is `false`.
     fn is_marked(
         &mut self,
         owner: &Owner,
@@ -198,9 +198,9 @@ pub trait UnitOfWork: Send + Sized {
         async { Ok(false) }
     }
 
-    /// Removes those of the owner's marks that the unit sees, and returns each object once, with its
-    /// newest time: so many objects at the most. Fewer mean that there are no more. Rows that are read
-    /// behind it are at least as new as the marks. Provided: none.
+    /// Removes the owner's marks that the unit sees. Returns each marked object once, with its newest time:
+    /// at most `most` objects. Fewer than `most` mean that there are no more. Rows that are read afterwards
+    /// are at least as new as the marks. The default returns none.
     fn take_marks(
         &mut self,
         owner: &Owner,
@@ -210,7 +210,7 @@ pub trait UnitOfWork: Send + Sized {
         async { Ok(Vec::new()) }
     }
 
-    /// Marks objects again whose rows cannot be read now. Provided: does nothing.
+    /// Marks objects again whose rows cannot be read now. The default does nothing.
     fn put_back(
         &mut self,
         owner: &Owner,
@@ -220,8 +220,8 @@ pub trait UnitOfWork: Send + Sized {
         async { Ok(()) }
     }
 
-    /// Locks the rows of these objects that are there, so that nobody else changes them up to the
-    /// commit. Called first of all where a sync has [met](SetOff::met) others before. Provided: does
+    /// Locks those of these objects' rows that exist, so that nobody else changes them until the commit.
+    /// Called before anything else, if the sync has [met](SetOff::met) others before. The default does
     /// nothing.
     fn lock_rows(
         &mut self,
@@ -232,15 +232,15 @@ pub trait UnitOfWork: Send + Sized {
         async { Ok(()) }
     }
 
-    /// Removes the marks that the unit's own writes have set off, and says whether others have changed
+    /// Removes the marks caused by the unit's own writes, and returns them and whether others have changed
     /// one of the objects (model, id) that the request names.
     ///
-    /// Called behind the last write, before the log is written. What would be checked or done at the
-    /// commit, as deferred constraints and triggers, is done here, so that it is seen. Marks of other
-    /// owners' rows stay. Provided: nothing.
+    /// Called after the last write, before the log is written. Checks and actions that would wait for the
+    /// commit, such as deferred constraints and triggers, run now, so that their effects are seen. Marks of
+    /// other owners' rows stay. The default returns nothing.
     ///
     /// # Errors
-    /// Also a rejection, as [`commit`](Self::commit).
+    /// Also a rejection, as in [`commit`](Self::commit).
     fn set_off(
         &mut self,
         owner: &Owner,
@@ -252,13 +252,13 @@ pub trait UnitOfWork: Send + Sized {
 
     // How rows are compared with the log.
 
-    /// The records of these ids as devices are sent them: JSON text with all columns, in any order.
-    /// What is not there is left out, and so is a row that no diff can bring. Provided: by
+    /// The records with these ids in the form that devices receive: JSON text with all columns, in any
+    /// order. Rows that do not exist, or that no diff can represent, are left out. The default uses
     /// [`read`](Self::read).
     ///
     /// # Errors
-    /// [`DatabaseError::UnknownModel`], [`DatabaseError::UnknownField`] or a rejection, behind which the
-    /// unit goes on, if the rows of the model cannot be read, as when its table was altered.
+    /// [`DatabaseError::UnknownModel`], [`DatabaseError::UnknownField`] or a rejection, if the model's rows
+    /// cannot be read, for example because its table was altered. The unit stays usable.
     fn rows(
         &mut self,
         owner: &Owner,
@@ -268,8 +268,8 @@ pub trait UnitOfWork: Send + Sized {
         rows::read_rows(self, owner, model, ids)
     }
 
-    /// The records as of [`rows`](Self::rows) that come behind that id, in an order of ids of the
-    /// database's own: so many or more, none at the end. Provided: by [`read`](Self::read), all at once.
+    /// The records after the id `last`, as in [`rows`](Self::rows), in the database's own order of ids.
+    /// Returns at least `many`, or all that remain; none at the end. The default [reads](Self::read) all.
     ///
     /// # Errors
     /// As [`rows`](Self::rows).
@@ -284,9 +284,9 @@ pub trait UnitOfWork: Send + Sized {
         rows::read_rows_behind(self, owner, model, last)
     }
 
-    /// What the columns make of values: each of the records (JSON text of an object with an id and some
-    /// fields) as [`rows`](Self::rows) would return it, had it been written. In the same order; one with a value
-    /// that a column does not take stays as it is. Provided: all stay as they are.
+    /// Converts values as the columns would: returns each record (JSON text of an object with an id and
+    /// some fields) as [`rows`](Self::rows) would after it was written. The order stays the same. A record
+    /// with a value that a column does not accept stays unchanged. The default changes none.
     fn as_columns(
         &mut self,
         model: &str,
@@ -296,9 +296,9 @@ pub trait UnitOfWork: Send + Sized {
         async { Ok(records) }
     }
 
-    /// The log's entries of these objects (model, id), in any order. Of each object all of them, or all
-    /// from a create on that no delete of the object with the same tick follows. Provided: reads the
-    /// whole log.
+    /// The log's entries of these objects (model, id), in any order. For each object it returns all
+    /// entries, or all from a create on, if no delete of the object with the same tick follows it. The
+    /// default reads the whole log.
     fn entries_of(
         &mut self,
         owner: &Owner,
@@ -310,8 +310,8 @@ pub trait UnitOfWork: Send + Sized {
 
     // How the log is compacted.
 
-    /// The entries that the log has of itself: those whose model is the log's own name, in any order. They are
-    /// few. Provided: by [`read`](Self::read), with a filter for the model.
+    /// The entries about the log itself: those whose model is the log's own name, in any order. They are
+    /// few. The default uses [`read`](Self::read) with a filter for the model.
     fn own_entries(
         &mut self,
         owner: &Owner,
@@ -320,8 +320,8 @@ pub trait UnitOfWork: Send + Sized {
         retention::read_own(self, owner, log)
     }
 
-    /// The log's last entries before a tick, in any order: whole ticks, about so many entries, at least one tick;
-    /// none if there are none. Provided: by [`read`](Self::read), with filters for the clock.
+    /// The log's last entries before the tick `end`, in any order: whole ticks, about `most` entries, but
+    /// at least one tick. Empty if there are none. The default uses [`read`](Self::read) with filters.
     fn entries_before(
         &mut self,
         owner: &Owner,
@@ -332,7 +332,7 @@ pub trait UnitOfWork: Send + Sized {
         retention::read_before(self, owner, log, end, most)
     }
 
-    /// Changes entries of the log. Provided: by [`write`](Self::write) to the log's model, and
+    /// Changes entries of the log. The default uses [`write`](Self::write) on the log's model, and
     /// [`append`](Self::append).
     fn rewrite(
         &mut self,
@@ -343,9 +343,9 @@ pub trait UnitOfWork: Send + Sized {
         retention::rewrite(self, owner, log, rewrite)
     }
 
-    /// The least clock up to which a [follower](crate::follow) has handled the owner's entries; none if there
-    /// are no followers. Provided: from the records in which
-    /// [`Cursors`](crate::follow::Cursors) keeps them.
+    /// The least clock up to which a [follower](crate::follow) has handled the owner's entries; `None`
+    /// without followers. The default reads the records in which [`Cursors`](crate::follow::Cursors) stores
+    /// these clocks.
     fn handled(
         &mut self,
         owner: &Owner,
@@ -354,72 +354,71 @@ pub trait UnitOfWork: Send + Sized {
         retention::read_handled(self, owner, log)
     }
 
-    // What is known of the tables without a look at them.
+    // What is known about the tables without a query.
 
-    /// Whether columns of the model may hold other values than were written. Provided: no.
+    /// Whether columns of the model may hold other values than were written. The default is [`Will::None`].
     fn will(&self, model: &str) -> Will {
         let _ = model;
         Will::None
     }
 
-    /// Whether the row surely is what the write says: its columns give back these very values, and what
-    /// a create does not name is as [`default_of`](Self::default_of) says. Of other writes the row is read.
-    /// Provided: where the model has no [will](Self::will).
+    /// Whether the row certainly equals the write: its columns return exactly these values, and fields that
+    /// a create does not name are as in [`default_of`](Self::default_of). If not, the row is read. By
+    /// default `true` if the model has no [will](Self::will).
     fn keeps(&self, write: &Write<'_>) -> bool {
         self.will(write.model()) == Will::None
     }
 
-    /// Whether two values of a field, JSON texts, are one to its column: what a write said, and what the
-    /// row holds. Provided: if they have the same value in JSON.
+    /// Whether two values of a field (JSON texts) are equal for its column: what was written, and what the
+    /// row holds. By default they are if they are equal in JSON.
     fn same(&self, model: &str, field: &str, written: &str, held: &str) -> bool {
         let _ = (model, field);
         same(written, held)
     }
 
-    /// The model's columns whose default is a constant other than null, each with that as JSON text.
-    /// Provided: none.
+    /// The model's columns whose default is a constant other than null, with this constant as JSON text.
+    /// The default returns none.
     fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
         let _ = model;
         Vec::new()
     }
 
-    /// The column's default as of [`defaults`](Self::defaults). Provided: looks it up there.
+    /// The column's default, as in [`defaults`](Self::defaults), where the default implementation finds it.
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
         let defaults = self.defaults(model).into_iter();
         defaults.filter(|(name, _)| *name == field).map(|(_, json)| json).next()
     }
 
-    /// Less for a model whose rows are referred to by those of another one. Provided: 0.
+    /// Orders models: one that other models refer to has a lower rank than they. The default is 0.
     fn rank(&self, model: &str) -> usize {
         let _ = model;
         0
     }
 
-    /// The columns in which a row has the id of another one of its model. Provided: none.
+    /// The columns that hold the id of another row of the same model. The default returns none.
     fn parents(&self, model: &str) -> Vec<&str> {
         let _ = model;
         Vec::new()
     }
 
-    /// The models that there are, the log's own apart, if that is known without a look. Provided: it is
-    /// not, so that only those are reconciled that the log names.
+    /// All models except the log's own, if they are known without a query. The default returns none, so
+    /// that only models in the log are reconciled.
     fn models(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Whether a device may write these fields at all; if not, the diff is refused as `forbidden`, with
-    /// this sentence. Provided: yes.
+    /// Whether a device may write these fields at all; if not, the diff is refused as `forbidden`. The
+    /// default allows all fields.
     ///
     /// # Errors
-    /// The sentence for the person.
+    /// The message for the person.
     fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {
         let _ = (model, operation, fields);
         Ok(())
     }
 }
 
-/// What a sync asks of the log and the objects, in one value so that a database can answer with one
-/// query.
+/// What a sync reads from the log and the objects: one value, so that a database can answer with one query.
 #[derive(Clone, Copy, Debug)]
 pub struct WindowQuery<'a> {
     /// The name of the diffs model.
@@ -430,16 +429,16 @@ pub struct WindowQuery<'a> {
     pub ids: &'a [&'a str],
     /// The objects (model, id) that the request names, each once.
     pub objects: &'a [(&'a str, &'a str)],
-    /// The id of a diff that the log should have with the tick `since` - 1:
-    /// [`Window::has_head`] tells. Only where `since` is greater than 0.
+    /// The id of a diff that the log should have with the tick `since` - 1: see [`Window::has_head`]. Set
+    /// only if `since` is greater than 0.
     pub head: Option<&'a str>,
-    /// If set, a page is enough: whole ticks with at most so many entries together, or the first tick that
-    /// there is, if that alone has more. At least 1; only where `ids` is empty.
+    /// If set, a page is enough: whole ticks with at most this number of entries together, or the first
+    /// existing tick, if it alone has more. At least 1; set only if `ids` is empty.
     pub limit: Option<u64>,
 }
 
 impl<'a> WindowQuery<'a> {
-    /// All entries of that log from a tick on.
+    /// All entries of this log from a tick on.
     pub fn since(log: &'a str, since: i64) -> Self {
         Self { log, since, ids: &[], objects: &[], head: None, limit: None }
     }
@@ -450,6 +449,6 @@ impl<'a> WindowQuery<'a> {
 pub struct Rejection {
     /// The change's index among those to be written, from 0.
     pub place: usize,
-    /// Why.
+    /// The reason.
     pub error: DatabaseError,
 }

@@ -11,7 +11,7 @@ use crate::{
     unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };
 
-/// A [`UnitOfWork`] as a trait object. It must pass on every method: a missing one would have its
+/// A [`UnitOfWork`] as a trait object. It must forward every method: one that is missing would use its
 /// default.
 pub(super) trait Works: Send {
     fn read<'f>(

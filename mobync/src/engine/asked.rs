@@ -5,14 +5,14 @@ use crate::protocol::SyncRequest;
 /// What a request asks for besides its diffs. The default asks for nothing.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Asked<'a> {
-    /// The head of the last answer that the device has, if it asks for one: empty if it has none.
+    /// The head of the device's last answer, if it asks for a head: empty if it has none.
     head: Option<&'a str>,
     /// The greatest number of log entries in a page.
     pub(super) limit: Option<u64>,
-    /// Whether it wants to know what others have overridden.
+    /// Whether it asks what others have overridden.
     #[allow(dead_code)]
     pub(super) report: bool,
-    /// Whether it wants checksums.
+    /// Whether it asks for checksums.
     #[allow(dead_code)]
     pub(super) check: bool,
 }

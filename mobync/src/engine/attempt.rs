@@ -1,4 +1,4 @@
-//! One attempt at a sync, in one unit of work: reads the window, and applies the diffs.
+//! One attempt at a sync, in one unit of work: it reads the window and applies the diffs.
 
 use std::sync::OnceLock;
 
@@ -15,10 +15,10 @@ use crate::{
     unit::{UnitOfWork, WindowQuery},
 };
 
-/// Who makes the changes.
+/// The source of the changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A device that has seen what came before this tick.
+    /// A device that has seen everything before this tick.
     Device { since: i64 },
     /// The backend, which has seen everything.
     Server,
@@ -34,17 +34,16 @@ impl Source {
     }
 }
 
-/// Behind how many meetings the request's rows are locked first of all.
+/// After this number of meetings, the request's rows are locked before anything else.
 const MOST_MEETINGS: u32 = 2;
 
-/// What an attempt came to.
+/// The result of an attempt.
 #[derive(Debug)]
 pub(super) enum Attempted {
     Answered(SyncResponse),
-    /// It has found out something on a diff that it should have known before, so that it must be repeated
-    /// in a new unit of work.
+    /// Something about a diff became known too late, so everything must be repeated in a new unit of work.
     Again,
-    /// The owner's marks must be drained before, in units of work of their own.
+    /// The owner's marks must be drained first, in separate units of work.
     Marked,
     /// Others have changed what the request is about.
     Met,
@@ -63,7 +62,7 @@ pub(super) struct Attempt<'a, R> {
 }
 
 impl<R> Attempt<'_, R> {
-    /// One attempt, in that unit of work.
+    /// Runs the attempt in this unit of work.
     pub(super) async fn run<U>(self, mut unit: U) -> Result<Attempted, Error>
     where
         U: UnitOfWork,
@@ -104,20 +103,20 @@ impl<R> Attempt<'_, R> {
         }
         self.learned.renew(window.clock);
         let mut misnamed = request.misnamed_objects(&window).map_err(Error::of_database)?;
-        // What the log has of itself is of no object.
+        // Entries about the log itself belong to no object.
         misnamed.retain(|(model, _)| model != log);
         if !misnamed.is_empty() {
             objects.extend(misnamed.iter().map(|(model, id)| (&**model, &**id)));
             (window, _) = self.window(&mut unit, since, &objects).await?;
         }
 
-        // On the heap: most syncs do not get here, and otherwise every outer future would have its size
-        // of kilobytes.
+        // On the heap: most syncs do not get here, and otherwise it would add kilobytes to every outer
+        // future.
         Box::pin(self.merge(unit, since, &objects, &window, passing)).await
     }
 
-    /// Drains the owner's marks in the unit of a push, if there are any, so that its diffs meet what
-    /// others have written. Returns the clock behind that; none inside if they are too many for it.
+    /// Drains the owner's marks, if any, in the unit of a push, so that its diffs meet what others have
+    /// written. Returns the clock afterwards, or `Some(None)` if there are too many marks for this unit.
     async fn drain<U: UnitOfWork>(
         &self,
         unit: &mut U,
@@ -189,8 +188,8 @@ impl<R> Attempt<'_, R> {
         limit.map(|limit| limit.min(max_page).max(1))
     }
 
-    /// Reads the window, if the device's past is in this log; and the id of the horizon, if it is a page of a
-    /// first sync that ends below it.
+    /// Reads the window, if the device's past is in this log. Also returns the id of the horizon, if the
+    /// window is a page of a first sync that ends below it.
     async fn window<U: UnitOfWork>(
         &self,
         unit: &mut U,
@@ -206,7 +205,7 @@ impl<R> Attempt<'_, R> {
             let query = WindowQuery { log, since, ids, objects, head: name, limit };
             let mut window = unit.window(self.owner, query).await.map_err(Error::of_database)?;
             if window.clock < since {
-                // The window may not have the server's clock, which the message should contain.
+                // The window may not have the server's clock, which belongs in the message.
                 window.clock = unit.clock(self.owner, log).await.map_err(Error::of_database)?;
                 return Err(Error::ClockAhead { device: since, server: window.clock });
             }
@@ -223,11 +222,11 @@ impl<R> Attempt<'_, R> {
             match horizon.filter(|it| window.clock < it.clock) {
                 None => return Ok((window, None)),
                 Some(Horizon { id, .. }) if is_passing => return Ok((window, Some(id))),
-                // Only with a head it is known at the next page whether the horizon is where it was.
+                // Without a head, the next page cannot tell whether the horizon has moved.
                 Some(_) if !self.asked.asks_for_head() => {
                     limit = limit.map(|limit| limit.saturating_mul(4));
                 }
-                // It must have been there before the page was read, too.
+                // It must have existed before the page was read, too.
                 Some(Horizon { id, .. }) if passed.as_ref() == Some(&id) => {
                     return Ok((window, passed));
                 }
@@ -236,7 +235,7 @@ impl<R> Attempt<'_, R> {
         }
     }
 
-    /// The horizon of the log, which a window has that goes up to the end and begins below it.
+    /// The horizon of the log. A window has it if it reaches the end and begins below the horizon.
     async fn horizon<U: UnitOfWork>(
         &self,
         unit: &mut U,
@@ -250,7 +249,7 @@ impl<R> Attempt<'_, R> {
         Ok(Horizon::among(&unit.own_entries(self.owner, log).await?, log))
     }
 
-    /// The database must have the models and fields of all new diffs.
+    /// Checks that the database has the models and fields of all new diffs.
     fn check_schema<U: UnitOfWork>(
         &self,
         unit: &U,

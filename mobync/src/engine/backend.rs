@@ -1,4 +1,4 @@
-//! What a backend does itself: it writes and reads for an owner.
+//! The backend's own operations: it writes and reads for an owner.
 
 use super::{Mobync, asked::Asked, attempt::Source, mint};
 use crate::{
@@ -15,15 +15,15 @@ use crate::{
 };
 
 impl<D: Database, R: Rules> Mobync<D, R> {
-    /// Makes changes on behalf of the backend, which all of the owner's devices receive.
+    /// Makes changes on behalf of the backend. All of the owner's devices receive them.
     ///
-    /// They are applied as if a device that has seen everything had made them now, in this order, all
-    /// or none. Rules are not asked. The answer's `logical_clock` is the owner's clock after it, and
-    /// its `message` says if a change had no effect because its object does not exist.
+    /// They are applied in this order, all or none, as if an up-to-date device had made them now. Rules are
+    /// not called. The answer's `logical_clock` is the owner's clock afterwards. Its `message` tells if a
+    /// change had no effect because its object does not exist.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply); [`Error::InvalidValue`] or [`Error::Constraint`] for the first change
-    /// that the database rejects.
+    /// As [`apply`](Self::apply); also [`Error::InvalidValue`] or [`Error::Constraint`] for the first
+    /// change that the database rejects.
     ///
     /// # Examples
     /// ```
@@ -54,14 +54,14 @@ impl<D: Database, R: Rules> Mobync<D, R> {
 }
 
 impl<D: Database, R> Mobync<D, R> {
-    /// The owner's records of the model that meet all of the filters, in any order.
+    /// Returns the owner's records of the model that match all filters, in any order.
     ///
     /// It reads committed data. The log is a model like the others, named `diffs` unless it has another
     /// [name](Self::diffs_model).
     ///
     /// # Errors
-    /// [`Error::UnknownModel`] or [`Error::UnknownField`] if the database has no such, [`Error::Internal`]
-    /// or [`Error::Busy`] if it fails.
+    /// [`Error::UnknownModel`] or [`Error::UnknownField`] if the database does not have it,
+    /// [`Error::Internal`] or [`Error::Busy`] if the database fails.
     ///
     /// # Examples
     /// ```
@@ -94,7 +94,7 @@ impl<D: Database, R> Mobync<D, R> {
         }
     }
 
-    /// The owner's clock, in ticks: how many syncs have brought something new.
+    /// Returns the owner's clock, in ticks: the number of syncs that brought something new.
     ///
     /// # Errors
     /// [`Error::Internal`] or [`Error::Busy`] if the database fails.

@@ -16,13 +16,13 @@ use crate::{
     unit::{UnitOfWork, WindowQuery},
 };
 
-/// How often it is tried, if others write meanwhile.
+/// How often the check is tried, if others write meanwhile.
 const MOST_TRIES: u32 = 3;
 
-/// What is known over the attempts at one answer.
+/// What is known across the attempts at one answer.
 #[derive(Debug, Default)]
 pub(super) struct Check {
-    /// What the log says, as far as it was read.
+    /// What the log says, as far as it has been read.
     said: Option<Snapshot>,
     tries: u32,
 }
@@ -34,22 +34,22 @@ impl Check {
     }
 }
 
-/// What a check came to.
+/// The result of a check.
 pub(super) enum Checked {
     /// The checksums of each model that the log names.
     Sums(BTreeMap<String, Checksum>),
-    /// Others have written since the answer was made: make it again.
+    /// Others have written since the answer was made: repeat it.
     Again,
-    /// Nothing can be said: others keep writing, or rows cannot be read.
+    /// Unknown: others keep writing, or rows cannot be read.
     Unknown,
 }
 
 impl<D: Database, R> Mobync<D, R> {
-    /// The checksums of what exists at that clock, which is that of an answer just made.
+    /// The checksums of what exists at this clock, which is the clock of an answer just made.
     ///
-    /// The log is read once, whatever is written meanwhile: behind the end of what was read it is followed.
+    /// The log is read only once: later attempts read only what was added meanwhile.
     ///
-    /// The answer is ready without them, and does not wait or fail for them.
+    /// The answer is complete without them, and neither waits nor fails because of them.
     pub(super) async fn check_in_time(
         &self,
         owner: &Owner,
@@ -143,7 +143,7 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-/// Adds an object as the log says; one that is older than the log with its row.
+/// Adds an object as in the log; one that is older than the log, with its row.
 fn add(
     sum: &mut Sum,
     json_data: &str,

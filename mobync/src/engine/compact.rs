@@ -1,4 +1,4 @@
-//! Compacting the log of one owner.
+//! Compacts the log of one owner.
 
 use std::time::Duration;
 
@@ -12,17 +12,17 @@ use crate::{
     unit::UnitOfWork,
 };
 
-/// What came of a [compaction](Mobync::compact).
+/// The result of a [compaction](Mobync::compact).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Compacted {
     /// How many entries of the log were removed.
     pub removed: u64,
-    /// How many lost values that later entries have overwritten.
+    /// How many entries lost values that later entries have overwritten.
     pub thinned: u64,
-    /// How many were left below the horizon; 0 if there was nothing to do.
+    /// How many entries remain below the horizon; 0 if there was nothing to do.
     pub kept: u64,
-    /// The horizon, in ticks: devices whose clock is less, and not 0, have to fetch everything again. 0 if
+    /// The horizon, in ticks: devices whose clock is less, and not 0, must fetch everything again. 0 if
     /// there is none yet.
     pub horizon: i64,
     /// The tick below which the ids of diffs may be forgotten.
@@ -30,28 +30,28 @@ pub struct Compacted {
 }
 
 impl<D: Database, R> Mobync<D, R> {
-    /// Sets about how many entries of a log a [compaction](Self::compact) reads and changes in one unit of work,
+    /// Sets about how many log entries a [compaction](Self::compact) reads and changes in one unit of work,
     /// for which the owner's devices wait. The default is 1,000.
     #[must_use]
     pub fn compacts_at_once(self, entries: usize) -> Self {
         self.set(|settings| settings.compacts_at_once = entries.max(1))
     }
 
-    /// Removes from the owner's log what no device needs that has synced within that time.
+    /// Removes from the owner's log what is not needed by any device that has synced within this time.
     ///
-    /// What exists stays, and devices that have synced within the time notice nothing. A device that has not
-    /// gets [`Error::TooOld`]: it fetches everything again, and keeps its unsent changes. After twice the time,
-    /// ids of diffs are forgotten. The chapter "Retention" of the [protocol](crate::protocol::document)
-    /// has the rules.
+    /// What exists stays, and devices that have synced within the time notice nothing. A device that has
+    /// not gets [`Error::TooOld`]: it fetches everything again, and keeps its unsent changes. After twice
+    /// the time, ids of diffs are forgotten. The rules are in the chapter "Retention" of the
+    /// [protocol](crate::protocol::document).
     ///
-    /// The server learns how old the log is by being called: each call marks where the log ends now. So call it
-    /// regularly, about once a day, or let [`retain`](Self::retain) do it. The first call removes nothing. It
-    /// works in small units of work, between which the owner's devices sync. It may be given up at any time;
-    /// the next call continues. It does not pass a [follower](crate::follow)'s position.
+    /// The server learns the age of the log from the calls: each call marks where the log ends now. So call
+    /// it regularly, about once a day, or let [`retain`](Self::retain) do it. The first call removes
+    /// nothing. It works in small units of work, and the owner's devices sync in between. It can be
+    /// cancelled at any time; the next call continues. It stops at a [follower](crate::follow)'s position.
     ///
-    /// The time is your promise to the people who use the app, how long a device may be away. Less than a few
-    /// weeks is hardly ever right. A lower value later has an effect at once, a greater one does not bring
-    /// anything back.
+    /// The time is your promise to the people who use the app: how long a device may be away. Less than a
+    /// few weeks is rarely right. A lower value takes effect at once; a greater one does not restore
+    /// anything.
     ///
     /// # Errors
     /// [`Error::Internal`] or [`Error::Busy`] if the database fails.
@@ -85,7 +85,7 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-/// A compaction under way.
+/// A compaction in progress.
 struct Compaction<'c, D, R> {
     mobync: &'c Mobync<D, R>,
     owner: &'c Owner,
@@ -94,19 +94,19 @@ struct Compaction<'c, D, R> {
     patience: Patience,
 }
 
-/// A piece of the log, and what becomes of it.
+/// A part of the log, and the changes to it.
 #[derive(Debug, Default)]
 struct Piece {
     thinned: Thinned,
-    /// How many entries it has, those of the log's own apart.
+    /// How many entries it has, without those about the log itself.
     entries: usize,
-    /// Its first tick; none behind the last piece.
+    /// Its first tick; `None` after the last part.
     start: Option<i64>,
 }
 
 impl<D: Database, R> Compaction<'_, D, R> {
     async fn run(mut self) -> Result<Compacted, Error> {
-        // Of most owners there is nothing to do: they are only read.
+        // For most owners there is nothing to do, so the log is only read.
         let mut begun = self.look().await.map_err(Error::of_database)?;
         if !begun.rewrite.is_empty() {
             begun = self.begin().await?;
@@ -148,7 +148,7 @@ impl<D: Database, R> Compaction<'_, D, R> {
         Ok(marks.begin((now, self.age), clock, handled, (owner, log), mint))
     }
 
-    /// Leaves a milestone, and moves the horizon, if it is to be.
+    /// Writes a milestone, and moves the horizon, if necessary.
     async fn begin(&mut self) -> Result<Begun, Error> {
         loop {
             let _turn = self.mobync.turn(self.owner, Access::Write).await?;
@@ -167,15 +167,15 @@ impl<D: Database, R> Compaction<'_, D, R> {
         Ok(begun)
     }
 
-    /// Thins the entries of some ticks before that one. Where there are none, it ends the walk, and the log
-    /// says that all is thinned.
+    /// Thins the entries of some ticks before `end`. If there are none, it ends the walk, and the log
+    /// records that everything is thinned.
     async fn piece(
         &mut self,
         walk: &mut Option<Thinning>,
         end: i64,
         thinning: &str,
     ) -> Result<Piece, Error> {
-        // What becomes of a piece is found out once, however often it must be tried: the walk is past it then.
+        // A part is computed once, even if it must be tried again, because the walk has passed it then.
         let mut piece = None;
         loop {
             let _turn = self.mobync.turn(self.owner, Access::Write).await?;
@@ -207,7 +207,7 @@ impl<D: Database, R> Compaction<'_, D, R> {
         };
         let mut rewrite = thinned.rewrite.clone();
         if thinned.ends_lives {
-            // A device that comes in pages may have the beginning of one, and would not hear of its end.
+            // A device that fetches pages may have the beginning of a life, and would not learn of its end.
             let own = unit.own_entries(owner, log).await?;
             if let Some(horizon) = Marks::read(&own, log).horizon {
                 horizon.renew(mint(), owner, log, &mut rewrite);
@@ -225,7 +225,7 @@ impl<D: Database, R> Compaction<'_, D, R> {
 }
 
 impl Piece {
-    /// The next one on the walk, which ends if there is none.
+    /// The next part of the walk, which ends if there is none.
     fn of(
         walk: &mut Option<Thinning>,
         entries: Vec<Diff>,

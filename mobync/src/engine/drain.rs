@@ -1,4 +1,4 @@
-//! Draining: what others have written to an owner's rows comes into the log.
+//! Draining: brings changes of an owner's rows outside of syncs into the log.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +14,13 @@ use crate::{
     reconcile::{MOST_IN_A_TICK, entries},
 };
 
-/// How many marks are drained in one unit of work, at the most.
+/// The greatest number of marks drained in one unit of work.
 const MOST_AT_A_TIME: usize = 10 * MOST_IN_A_TICK;
 
-/// What a drain came to.
+/// The result of a drain.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Drained {
-    /// The clock behind it, in ticks.
+    /// The clock afterwards, in ticks.
     pub(super) clock: i64,
     /// Whether there may be more marks than one unit of work should drain.
     pub(super) has_more: bool,
@@ -28,7 +28,7 @@ pub(super) struct Drained {
     pub(super) has_unreadable: bool,
 }
 
-/// Times by model and id of marked objects.
+/// The times of marked objects, by model and id.
 type Marked = BTreeMap<String, BTreeMap<String, Option<i64>>>;
 
 impl Settings {
@@ -37,8 +37,8 @@ impl Settings {
     }
 }
 
-/// Reconciles what is marked, under the tick `clock`. *Once*: the marks go with the same commit as what
-/// is logged of them, and it is the row that is logged, as it is behind their removal.
+/// Reconciles the marked objects, with the tick `clock`. *Once*: one commit removes the marks and writes
+/// the log, and what is logged is the row as it is after the marks were removed.
 pub(super) async fn drain<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
@@ -113,7 +113,7 @@ async fn take_marks<U: UnitOfWork>(
     Ok((marked, true))
 }
 
-/// What the log says of objects of a model.
+/// What the log says about objects of a model.
 pub(super) async fn said_of<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,

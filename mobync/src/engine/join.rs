@@ -1,4 +1,4 @@
-//! Changes of the backend in a unit of work that somebody else has opened.
+//! Changes by the backend in a unit of work that the caller has opened.
 
 use super::{
     Mobync,
@@ -11,7 +11,7 @@ use super::{
 use crate::{Change, Database, Diff, Error, Owner, Rules, SyncResponse, merge::Request};
 
 impl<D: Database, R: Rules> Mobync<D, R> {
-    /// As [`write`](Self::write), in that unit and in one attempt: nobody else can begin it again.
+    /// As [`write`](Self::write), in this unit and in one attempt: only the caller can start it again.
     pub(crate) async fn write_in_unit(
         &self,
         unit: D::Unit,

@@ -1,4 +1,4 @@
-//! What the attempts at a sync have found out, for the next attempt.
+//! What the attempts at a sync have learned, for the next attempt.
 
 use super::verdict::Verdict;
 use crate::{
@@ -14,18 +14,18 @@ const MOST_CHANGES_OF_MIND: usize = 3;
 #[derive(Debug, Default)]
 pub(super) struct Learned {
     verdicts: HashMap<DiffPlace, Verdict>,
-    /// The owner's clock when these were found out.
+    /// The owner's clock when these were learned.
     clock: i64,
     /// A write was rejected and it is not known which.
     checks: Checks,
     changes_of_mind: usize,
     /// Updates of one object are not written together.
     parts: bool,
-    /// Others than syncs write to the rows, and what they change is marked.
+    /// Rows are also changed outside of syncs, and these changes are marked.
     pub(super) captures: bool,
-    /// The marks have been drained: those that come behind that are for the next sync.
+    /// The marks have been drained. Later ones are left to the next sync.
     pub(super) has_drained: bool,
-    /// How often others have changed what the request is about, while it was done.
+    /// How often others have changed what the request is about during an attempt.
     pub(super) meetings: u32,
 }
 
@@ -38,7 +38,7 @@ enum Checks {
     Each,
     /// Also those that the commit would reject.
     AtOnce,
-    /// It must check again, because that was not enough.
+    /// It must check again, because the checks were not enough.
     Again,
 }
 
@@ -61,14 +61,14 @@ impl Learned {
         self.checks >= Checks::AtOnce
     }
 
-    /// Drops the verdicts if another sync has come in between, because they may be wrong now.
+    /// Drops the verdicts if another sync ran in between, because they may be wrong now.
     pub(super) fn renew(&mut self, clock: i64) {
         if std::mem::replace(&mut self.clock, clock) != clock {
             self.verdicts.clear();
         }
     }
 
-    /// What was found out of a diff.
+    /// What is known about a diff.
     pub(super) fn verdict(&self, diff: DiffPlace) -> Option<&Verdict> {
         self.verdicts.get(&diff)
     }
@@ -77,20 +77,20 @@ impl Learned {
         self.verdicts.insert(diff, verdict);
     }
 
-    /// A rule has checked a diff early. If it changes its verdict too often, the last one is kept.
+    /// Records that a rule checked a diff early. If its verdict changes too often, the last one is kept.
     pub(super) fn foresee(&mut self, diff: DiffPlace, verdict: &Verdict) {
         if self.changes_of_mind >= MOST_CHANGES_OF_MIND {
             self.learn(diff, verdict.clone());
         }
     }
 
-    /// The verdict differs from the early one.
+    /// Records that the verdict differs from the early one.
     pub(super) fn change_mind(&mut self, diff: DiffPlace, verdict: Verdict) {
         self.changes_of_mind += 1;
         self.learn(diff, verdict);
     }
 
-    /// Updates of one object must not be written together.
+    /// From now on, updates of one object must not be written together.
     pub(super) fn part(&mut self) {
         self.parts = true;
     }
@@ -99,10 +99,10 @@ impl Learned {
         self.parts
     }
 
-    /// The database rejected something and cannot say what: the next attempt checks more closely.
+    /// The database rejected something and cannot tell what: the next attempt checks more closely.
     ///
     /// # Errors
-    /// If it did already.
+    /// If the checks were already that close.
     pub(super) fn look_closer(
         &mut self,
         rejection: DatabaseError,

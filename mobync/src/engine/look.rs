@@ -1,4 +1,4 @@
-//! Looks at rows, and at what the log says of them.
+//! Reads rows, and what the log says about them.
 
 use std::{
     borrow::Cow,
@@ -15,20 +15,20 @@ use crate::{
     unit::UnitOfWork,
 };
 
-/// An object of a model, to be compared with its row.
+/// An object of a model, to compare with its row.
 #[derive(Debug)]
 pub(super) struct Object<'a> {
     pub(super) id: Cow<'a, str>,
-    /// When its row was changed, if that is known.
+    /// When its row was changed, if known.
     pub(super) at: Option<i64>,
-    /// What the log says, if it is alive there.
+    /// What the log says, if the object is alive there.
     pub(super) said: Option<Known>,
-    /// The fields in which a column's own spelling counts as another value: those that a device waits
-    /// to hear of.
+    /// The fields in which the column's own spelling counts as another value, because a device waits for
+    /// it.
     pub(super) exact: Vec<&'a str>,
 }
 
-/// What the log says of an object.
+/// What the log says about an object.
 #[derive(Debug)]
 pub(super) struct Known {
     /// The JSON text of an object.
@@ -44,7 +44,7 @@ impl From<Alive<'_>> for Known {
 }
 
 impl Known {
-    /// The same with these fields written over it.
+    /// The same object, with these fields overwritten.
     pub(super) fn overwritten<'f>(
         self,
         id: &str,
@@ -64,7 +64,7 @@ impl Known {
 /// Rows by id.
 pub(super) type Rows = HashMap<String, String>;
 
-/// What a unit of work knows of its tables.
+/// What a unit of work knows about its tables.
 pub(super) struct Tables<'u, U>(pub(super) &'u U);
 
 impl<U: UnitOfWork> Schema for Tables<'_, U> {
@@ -89,7 +89,7 @@ impl<U: UnitOfWork> Schema for Tables<'_, U> {
     }
 }
 
-/// The rows of these ids; none if the model's rows cannot be read, though the database works.
+/// The rows with these ids; `None` if the model's rows cannot be read although the database works.
 pub(super) async fn rows_of<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
@@ -100,7 +100,7 @@ pub(super) async fn rows_of<U: UnitOfWork>(
     Ok(readable(model, rows)?.map(by_id))
 }
 
-/// What was read; none if it cannot be, though the database works.
+/// What was read; `None` if it cannot be read although the database works.
 pub(super) fn readable<T>(
     model: &str,
     rows: Result<T, DatabaseError>,
@@ -124,8 +124,8 @@ pub(super) fn by_id(texts: Vec<String>) -> Rows {
     texts.into_iter().map(|text| (id(&text), text)).collect()
 }
 
-/// What the log lacks of these objects of a model. A row that no diff can bring is none, and is told of
-/// by its id and the reason.
+/// What the log lacks of these objects of a model. A row that no diff can represent is no difference: it is
+/// reported with its id and the reason.
 pub(super) async fn differences<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
@@ -154,7 +154,7 @@ pub(super) async fn differences<U: UnitOfWork>(
         }
         found.push(Some(Difference { at: *at, ..differs }));
     }
-    // What is only the column's own spelling is no difference.
+    // A different spelling by the column is no difference.
     if !said_of.is_empty() {
         let written = unit.as_columns(model, said_of).await?;
         for (place, written) in places.into_iter().zip(written) {

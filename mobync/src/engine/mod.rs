@@ -1,4 +1,4 @@
-//! `Mobync`: a database, rules and settings; every sync passes through it.
+//! `Mobync`: a database, rules and settings. Every sync passes through it.
 
 mod asked;
 mod attempt;
@@ -108,7 +108,7 @@ impl<D, R> Clone for Mobync<D, R> {
 }
 
 impl<D: Database> Mobync<D> {
-    /// Sync on that database, with default settings and without rules.
+    /// Creates a `Mobync` for this database, with default settings and without rules.
     pub fn new(database: D) -> Self {
         let diffs_model = database.diffs_model().to_owned();
         Self {
@@ -150,23 +150,23 @@ impl<D: Database, R> Mobync<D, R> {
         self.set(|settings| settings.max_diffs = most)
     }
 
-    /// Sets the greatest number of log entries that one page covers, for devices that [ask for
-    /// pages](SyncRequest::limit); those of one tick always go together. The default is 10,000.
+    /// Sets the greatest number of log entries in one page, for devices that [ask for
+    /// pages](SyncRequest::limit). Entries of one tick always stay together. The default is 10,000.
     #[must_use]
     pub fn max_page(self, most: u64) -> Self {
         self.set(|settings| settings.max_page = most)
     }
 
-    /// Sets whether requests without diffs get a page of [that size](Self::max_page) even if they do not
-    /// ask for one, as those of the clients published in 2020. Such a device gets the rest with its next
-    /// syncs. The default is `false`: they get everything at once.
+    /// Sets whether a request without diffs gets a page of [that size](Self::max_page) even if it does not
+    /// ask for one, like the requests of clients published in 2020. Such a device gets the rest with its
+    /// next syncs. The default is `false`: it gets everything at once.
     #[must_use]
     pub fn page_all(self, page_all: bool) -> Self {
         self.set(|settings| settings.page_all = page_all)
     }
 
-    /// Sets whether the first refused diff fails its whole request, with 403 or 422. By default only
-    /// this diff is refused, and undone on the device, so that it does not block the device for ever.
+    /// Sets whether the first refused diff fails its whole request, with 403 or 422. By default only this
+    /// diff is refused, and undone on the device, so that it does not block the device forever.
     #[must_use]
     pub fn all_or_nothing(self, all_or_nothing: bool) -> Self {
         self.set(|settings| settings.all_or_nothing = all_or_nothing)
@@ -177,9 +177,8 @@ impl<D: Database, R> Mobync<D, R> {
     /// runtime with its time driver enabled.
     ///
     /// A sync that takes longer fails with [`Error::Busy`]; or with [`Error::PayloadTooLarge`] if it is
-    /// applying several diffs, because it may succeed with fewer. Rules that wait for something else
-    /// block other syncs in the meantime: on `SQLite` all that write, on other databases those of the
-    /// same owner.
+    /// applying several diffs, because it may succeed with fewer. Rules that wait for something else block
+    /// other syncs in the meantime: on `SQLite` all that write, on other databases those of the same owner.
     #[must_use]
     pub fn time_limit(self, limit: Duration) -> Self {
         self.set(|settings| settings.time_limit = Some(limit))
@@ -192,8 +191,8 @@ impl<D: Database, R> Mobync<D, R> {
         self.set(|settings| settings.max_waiting = most)
     }
 
-    /// Where the server's time comes from, in milliseconds since 1970; the system's clock by default.
-    /// For tests.
+    /// Sets where the server's time comes from, in milliseconds since 1970. The default is the system's
+    /// clock. For tests.
     #[must_use]
     pub fn time(self, now: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
         self.set(|settings| settings.time = settings::Time(Arc::new(now)))
@@ -204,8 +203,8 @@ impl<D: Database, R> Mobync<D, R> {
         &self.database
     }
 
-    /// The listeners for the clocks of their owners: announce clocks of other processes to them, and
-    /// close them at shutdown.
+    /// The listeners for the owners' clocks. Announce clocks of other processes to them, and close them at
+    /// shutdown.
     pub fn live(&self) -> &Live {
         &self.live
     }
@@ -224,7 +223,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
     /// Erases the types of the database and the rules, for applications that are not generic and choose
     /// their database at start.
     ///
-    /// It costs one allocation for each call of the database: about ten in a sync, which is less than a
+    /// It costs one allocation for each call of the database: about ten per sync, which take less than a
     /// microsecond. Both values share their queues, listeners and settings.
     ///
     /// ```
@@ -244,7 +243,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         Mobync { database: Arc::new(database), rules: Arc::new(rules), settings, locks, live }
     }
 
-    /// Applies a device's pending diffs, and returns what the device has not seen.
+    /// Applies a device's pending diffs, and returns what the device has not seen yet.
     ///
     /// `logical_clock` is the clock of the device's last successful sync, in ticks (0 on a new
     /// device). Everything happens in one unit of work of the database, or nothing does.
@@ -267,12 +266,12 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         self.sync(owner, source, Asked::default(), &diffs).await
     }
 
-    /// Answers a device's request, with everything that it asks for besides [its
-    /// diffs](Self::apply): for a handler of your own.
+    /// Answers a device's request, including everything that it asks for besides [its diffs](Self::apply).
+    /// For your own handlers.
     ///
     /// # Errors
-    /// As [`apply`](Self::apply); [`Error::OtherHistory`] if the log does not have the request's head,
-    /// [`Error::TooOld`] if the log does not go back to the device's clock.
+    /// As [`apply`](Self::apply); also [`Error::OtherHistory`] if the log does not have the request's head,
+    /// and [`Error::TooOld`] if the log does not go back to the device's clock.
     pub async fn answer(
         &self,
         owner: &Owner,
@@ -309,7 +308,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         let answer = match self.settings.time_limit.or(self.database.time_limit()) {
             None => attempt.await,
             Some(limit) => timeout(limit, attempt).await.unwrap_or_else(|late| {
-                // With half of them it will succeed.
+                // It will succeed with half of them.
                 let too_many = phase.works() && diffs.len() > 1;
                 Err(if too_many { Error::too_slow(limit) } else { Error::busy(late).in_doubt() })
             }),
@@ -372,7 +371,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                             Checked::Unknown => {}
                         }
                     }
-                    // Nothing is awaited between the commit and this: who is told of a sync hears of it.
+                    // No await separates the commit from this, so that every committed sync is announced.
                     self.live.announce(owner, answer.more.unwrap_or(answer.logical_clock));
                     return Ok(answer);
                 }
@@ -403,8 +402,8 @@ impl<D: Database, R> Mobync<D, R> {
         Patience::new(self.database.turns().map(|turns| turns.patience))
     }
 
-    /// Drains the owner's marks in units of work of their own, waiting for the owner's turn unless it
-    /// has come already, and announces the clock. Returns whether all could be read.
+    /// Drains the owner's marks in separate units of work, and announces the clock. Waits for the owner's
+    /// turn unless it has one already. Returns whether all rows could be read.
     async fn drain_in_turn(
         &self,
         owner: &Owner,
@@ -460,8 +459,8 @@ pub(crate) fn log_failure(error: &Error) {
     }
 }
 
-/// A cause with its own causes, which may be anybody's words, without what would begin a line of its own
-/// in a log.
+/// An error with its causes in one line. Their text may come from anyone, so control characters are
+/// escaped: none of it can begin a new line in a log.
 pub(crate) fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
     let causes = std::iter::successors(Some(cause), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();

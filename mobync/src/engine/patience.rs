@@ -1,18 +1,18 @@
-//! How often a sync is begun again because it collided with others, and for how long.
+//! How often, and for how long, a sync is repeated because it collided with others.
 
 use std::time::{Duration, Instant};
 
 use tokio::time::sleep;
 use uuid::Uuid;
 
-/// How often a sync is repeated where only syncs write.
+/// How often a sync is repeated if only syncs write.
 const MOST_CONFLICTS: u32 = 5;
-/// How long one goes on where others write, too, unless the database says how long owners wait.
+/// For how long it is repeated if others write, too, unless the database sets how long owners wait.
 const LONG_ENOUGH: Duration = Duration::from_secs(5);
-/// The longest pause is twice this at first, and at last.
+/// Half of the longest pause: at first, and at the end.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
-/// Grows shorter with each collision.
+/// Decreases with each collision.
 #[derive(Debug)]
 pub(super) struct Patience {
     conflicts: u32,
@@ -26,9 +26,9 @@ impl Patience {
         Self { conflicts: 0, until: now.checked_add(limit).unwrap_or(now) }
     }
 
-    /// Whether to begin again, behind a pause if others than syncs write. *Nobody waits*: where an
-    /// application's transaction and a sync hold what the other wants, it is the sync that gives up, and
-    /// the pause is random so that they do not meet again.
+    /// Whether to repeat the sync, after a pause if others than syncs write. *Nobody waits*: if an
+    /// application's transaction and a sync each hold what the other needs, the sync gives up. The pause is
+    /// random so that they do not collide again.
     pub(super) async fn again(&mut self, others_write: bool) -> bool {
         self.conflicts = self.conflicts.saturating_add(1);
         tracing::debug!(conflicts = self.conflicts, "repeated behind a conflict");

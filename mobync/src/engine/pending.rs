@@ -14,21 +14,20 @@ use crate::{
     unit::UnitOfWork,
 };
 
-/// How many changes or entries a database gets at once, so that a large push does not need memory for
-/// all of them twice.
+/// How many changes or entries a database gets at once, so that a large push is not held in memory twice.
 pub(super) const MOST_AT_ONCE: usize = 1_000;
 
-/// Writes in the order made, until the database is read or there are no more.
+/// Writes in their order, until the database is read or there are no more.
 #[derive(Debug, Default)]
 pub(super) struct Pending<'a> {
     writes: Vec<Write<'a>>,
-    /// What these are of.
+    /// The steps of these writes.
     steps: Vec<Steps<'a>>,
     /// The results of executed writes, with the reasons of rejections.
     written: Vec<(Steps<'a>, Option<DatabaseError>)>,
     /// The unit of work may be unusable, because the database rejected a write.
     broken: bool,
-    /// The same, and it is not known which write was rejected.
+    /// The same, but it is unknown which write was rejected.
     unnamed: Option<DatabaseError>,
 }
 
@@ -72,8 +71,8 @@ impl<'a> Pending<'a> {
         self.writes.len() >= MOST_AT_ONCE
     }
 
-    /// Whether an update with these fields can be written together with a waiting write: only if the
-    /// database certainly accepts both, because each rejected write must be known by itself.
+    /// Whether an update with these fields can be written together with a waiting write. The database must
+    /// certainly accept both, because each rejected write must be identified.
     pub(super) fn can_join<U: UnitOfWork>(
         &self,
         unit: &U,
@@ -153,12 +152,12 @@ impl<'a> Pending<'a> {
         self.broken
     }
 
-    /// The unit of work was found to be usable.
+    /// Records that the unit of work is still usable.
     pub(super) fn mend(&mut self) {
         self.broken = false;
     }
 
-    /// The rejection of a write, if it is not known which one.
+    /// The rejection of a write, if it is unknown which one.
     pub(super) fn take_unnamed(&mut self) -> Option<DatabaseError> {
         self.unnamed.take()
     }

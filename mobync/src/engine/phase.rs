@@ -1,4 +1,4 @@
-//! What a sync is doing, which decides its error if its time runs out.
+//! What a sync is doing; this decides its error if its time runs out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 pub(super) struct Phase(AtomicBool);
 
 impl Phase {
-    /// It works on its own diffs: fewer of them would take less time.
+    /// It works on its own diffs: fewer diffs would take less time.
     pub(super) fn work(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -11,7 +11,7 @@ use crate::{
     merge::{DiffPlace, ObjectPlace},
 };
 
-/// How often the postponed diffs are tried again, at most.
+/// How often the postponed diffs are tried again at most.
 const MOST_PASSES: usize = 8;
 
 #[derive(Debug, Default)]
@@ -20,14 +20,14 @@ pub(super) struct Postponed {
     /// Their objects, in the order in which they were postponed.
     objects: HashMap<ObjectPlace, usize>,
     passes: usize,
-    /// How many there were when they were tried last.
+    /// How many there were at the last try.
     tried: Option<usize>,
-    /// A diff that is rejected now is refused: nothing has been written since it was rejected before.
+    /// A diff that is rejected now is refused: nothing has been written since its last rejection.
     pub(super) is_final: bool,
 }
 
 impl Postponed {
-    /// Whether a diff of this object must wait for earlier ones of it.
+    /// Whether a diff of this object must wait for earlier diffs of the object.
     pub(super) fn has(&self, object: ObjectPlace) -> bool {
         self.objects.contains_key(&object)
     }
@@ -38,8 +38,8 @@ impl Postponed {
         self.diffs.push((object, diff));
     }
 
-    /// The diffs to try again, if any: those of one object in their order, but the objects in reverse
-    /// order each time, because one may wait for the next.
+    /// The diffs to try again, if any: those of one object in order, but the objects in reverse order each
+    /// time, because one may wait for the next.
     pub(super) fn take(&mut self) -> Vec<DiffPlace> {
         let (mut diffs, objects) =
             (std::mem::take(&mut self.diffs), std::mem::take(&mut self.objects));

@@ -22,14 +22,14 @@ use crate::{
     unit::{UnitOfWork, WindowQuery},
 };
 
-/// How many rows are compared in one unit of work, so that syncs of the owner have their turn between.
+/// How many rows are compared in one unit of work, so that the owner's syncs can run in between.
 const PAGE: usize = MOST_AT_ONCE;
-/// How many owners are asked for at once.
+/// How many owners are read at once.
 const OWNERS: usize = 100_000;
-/// How many rows that no diff can bring are asked for.
+/// How many rows that no diff can represent are shown.
 const SHOWN: usize = 10;
 
-/// Whether what differs is logged, or only told.
+/// Whether differences are logged, or only reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     Repair,
@@ -37,16 +37,16 @@ enum Mode {
 }
 
 impl<D: Database, R> Mobync<D, R> {
-    /// Makes the log say what all of the owner's rows do, so that devices receive it: the repair for
-    /// whatever has changed rows without a sync and without a mark.
+    /// Makes the log match all of the owner's rows, so that devices receive the changes: the repair for
+    /// rows that were changed without a sync and without a mark.
     ///
-    /// Rows are read in pages, each in a unit of work and under a tick of its own, while the owner's
-    /// devices sync. It may be given up at any time, and begun again; where nothing differs nothing
-    /// is written. Models are those of the database, or, if it cannot tell, those that the log names.
+    /// Rows are read in pages, each in its own unit of work and with its own tick, while the owner's
+    /// devices sync. It can be cancelled at any time, and started again. Without differences nothing is
+    /// written. The models are those of the database, or, if it does not know them, those in the log.
     ///
     /// # Errors
-    /// [`Error::Internal`] or [`Error::Busy`] if the database fails. Rows that no diff can bring are
-    /// none: they are left out and told of.
+    /// [`Error::Internal`] or [`Error::Busy`] if the database fails. Rows that no diff can represent are
+    /// not an error: they are left out and reported.
     ///
     /// # Examples
     /// ```
@@ -66,8 +66,8 @@ impl<D: Database, R> Mobync<D, R> {
         self.go_through(owner, Mode::Repair).await
     }
 
-    /// Says in what the owner's rows and log differ, and changes nothing: a dry run of
-    /// [`reconcile`](Self::reconcile). Changes that are marked, and wait for the next sync, count.
+    /// Returns how the owner's rows and log differ, and changes nothing: a dry run of
+    /// [`reconcile`](Self::reconcile). Marked changes that wait for the next sync count as differences.
     ///
     /// # Errors
     /// As [`reconcile`](Self::reconcile).
@@ -75,9 +75,9 @@ impl<D: Database, R> Mobync<D, R> {
         self.go_through(owner, Mode::DryRun).await
     }
 
-    /// [Reconciles](Self::reconcile) all owners behind `last`, in the order of their names, and tells
-    /// `progress` behind each one. What was stopped can go on behind the owner that was told of last.
-    /// Returns the sum, with the rows whose owner is no name.
+    /// [Reconciles](Self::reconcile) all owners after `last`, in the order of their names, and calls
+    /// `progress` after each one. After an interruption, continue with the last owner that `progress`
+    /// received. Returns the sum, with the rows whose owner is not a valid name.
     ///
     /// # Errors
     /// As [`reconcile`](Self::reconcile), and if the database cannot list its owners.
@@ -135,7 +135,7 @@ impl<D: Database, R> Mobync<D, R> {
 
     async fn go_through(&self, owner: &Owner, mode: Mode) -> Result<Reconciled, Error> {
         if mode == Mode::Repair {
-            // The marks know when rows were changed.
+            // The marks have the times of the changes.
             self.drain_in_turn(owner, false, &mut self.patience()).await?;
         }
         let mut repair = Repair::new(self, owner, mode);
@@ -150,7 +150,7 @@ impl<D: Database, R> Mobync<D, R> {
         Ok(reconciled)
     }
 
-    /// Reconciles the owner's rows of one model, telling of each page.
+    /// Reconciles the owner's rows of one model, and reports each page.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) async fn bring_in(
         &self,
@@ -164,13 +164,13 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-/// One owner's rows, gone through page by page.
+/// One owner's rows, processed page by page.
 struct Repair<'r, D, R> {
     mobync: &'r Mobync<D, R>,
     owner: &'r Owner,
     mode: Mode,
     patience: Patience,
-    /// What the log says, as far as it was read.
+    /// What the log says, as far as it has been read.
     said: Option<Snapshot>,
     reconciled: Reconciled,
 }
@@ -178,7 +178,7 @@ struct Repair<'r, D, R> {
 /// What is compared in one unit of work.
 #[derive(Clone, Copy, Debug)]
 enum Page<'p> {
-    /// The rows behind that id.
+    /// The rows after this id.
     Behind(Option<&'p str>),
     /// These objects, which had no row.
     Of(&'p [String]),
@@ -200,7 +200,7 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
             None => self.models().await?,
         };
         let mut gone = Vec::new();
-        // Parents before children, and the other way round where they go.
+        // Parents before children; for removed objects the other way round.
         for model in &models {
             let mut seen = HashSet::new();
             let mut last: Option<String> = None;
@@ -227,7 +227,7 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
         Ok(())
     }
 
-    /// The models to look at, those that others refer to first.
+    /// The models to compare. Those that others refer to come first.
     async fn models(&mut self) -> Result<Vec<String>, Error> {
         let unit = self.mobync.database.open(self.owner, Access::Read).await;
         let mut unit = unit.map_err(Error::of_database)?;
@@ -243,11 +243,11 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
         Ok(models)
     }
 
-    /// Compares a page, and logs what differs. Returns the ids of its rows, none at the end.
+    /// Compares a page, and logs the differences. Returns the ids of its rows; none at the end.
     async fn page(&mut self, model: &str, page: Page<'_>) -> Result<Vec<String>, Error> {
         let mobync = self.mobync;
         loop {
-            // Taken anew for each page, so that others have theirs.
+            // Acquired for each page, so that others get their turns.
             let _turn = mobync.turn(self.owner, Access::Write).await?;
             match self.page_in_turn(model, page).await.map_err(Error::of_database) {
                 Ok((ids, of_page, clock)) => {
@@ -320,7 +320,7 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
         Ok((read, of_page, clock))
     }
 
-    /// Reads what the log has got since it was read last.
+    /// Reads what was added to the log since the last read.
     async fn follow(&mut self, unit: &mut D::Unit) -> Result<&mut Snapshot, DatabaseError> {
         let log = &*self.mobync.settings.diffs_model;
         if self.said.is_none() {

@@ -1,4 +1,4 @@
-//! Compacting the logs of all owners in the background, owner by owner.
+//! Compacts the logs of all owners in the background, one owner after another.
 
 use std::{
     convert::Infallible,
@@ -10,13 +10,13 @@ use tokio::time::sleep;
 use super::{Compacted, Mobync, log_failure};
 use crate::{Database, Error, Owner};
 
-/// How many owners are asked for at once.
+/// How many owners are read at once.
 const OWNERS: usize = 10_000;
-/// How long to wait behind a failure.
+/// How long to wait after a failure.
 const REST: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
-/// How long logs are kept, and how much is done for that in the background: for [`Mobync::retain`].
+/// How long logs are kept, and at what pace they are compacted in the background. For [`Mobync::retain`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Retention {
@@ -26,21 +26,21 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// Devices may be away for that long without having to fetch everything again. See
-    /// [`Mobync::compact`] for what that means.
+    /// Devices may be away for this long without having to fetch everything again. See [`Mobync::compact`]
+    /// for the details.
     pub fn new(older_than: Duration) -> Self {
         let every = 24 * HOUR;
         Self { older_than, owners_an_hour: 3_600, every }
     }
 
-    /// The greatest number of owners that are looked at in an hour; 3,600 by default. Their logs are read one
-    /// after another, not at once.
+    /// Sets the greatest number of owners that are processed in an hour. The default is 3,600. Their logs
+    /// are read one after another.
     #[must_use]
     pub fn owners_an_hour(self, most: u32) -> Self {
         Self { owners_an_hour: most.max(1), ..self }
     }
 
-    /// How often each owner is looked at, if that many owners an hour are enough; every day by default.
+    /// Sets how often each owner is processed, if the pace allows it. The default is once a day.
     #[must_use]
     pub fn every(self, interval: Duration) -> Self {
         Self { every: interval, ..self }
@@ -48,14 +48,14 @@ impl Retention {
 }
 
 impl<D: Database, R> Mobync<D, R> {
-    /// [Compacts](Self::compact) the logs of all owners, again and again, at the pace that is set.
+    /// [Compacts](Self::compact) the logs of all owners, again and again, at the configured pace.
     ///
-    /// It goes on until it is dropped; failures are logged, and the other owners do not wait for them. One
-    /// process is enough. If several do it, no harm is done. The database must be able to list its owners, as
-    /// the ready-made ones can.
+    /// It runs until it is dropped. Failures are logged, and do not block the other owners. One process is
+    /// enough; several do no harm. The database must be able to list its owners, as the ready-made ones
+    /// can.
     ///
-    /// Each owner is an event of `tracing` with what was done: the fields `removed`, `thinned`, `kept`,
-    /// `horizon` and `forgotten`. The end of each round is one with `owners`, `failed`, `removed` and
+    /// It emits a `tracing` event for each owner, with the fields `removed`, `thinned`, `kept`, `horizon`
+    /// and `forgotten`, and one at the end of each round, with `owners`, `failed`, `removed` and
     /// `duration_s`.
     ///
     /// ```

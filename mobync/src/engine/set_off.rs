@@ -1,4 +1,4 @@
-//! What a sync's own writes have set off: cascades and triggers, and what columns make of values.
+//! The effects of a sync's own writes: cascades and triggers, and what columns make of values.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::{
     reconcile::{Rest, entries},
 };
 
-/// Why an object is looked at.
+/// Why an object's row is read.
 #[derive(Clone, Copy, Debug)]
 struct Look {
     /// When it was changed, if that is known.
@@ -26,13 +26,13 @@ struct Look {
 /// By model and id.
 type Looks = BTreeMap<String, BTreeMap<String, Look>>;
 
-/// The entries that make the log say what the rows do, behind the last write of a request and the
-/// entries of its diffs; none if others have changed one of its objects meanwhile.
+/// The entries that make the log match the rows, after the last write of a request and the entries of its
+/// diffs; `None` if others have changed one of its objects meanwhile.
 ///
-/// `refused` are the objects (model, id) of diffs that the database did not take.
+/// `refused` are the objects (model, id) of diffs that the database rejected.
 ///
 /// # Errors
-/// Also a rejection, as that of a commit.
+/// Also a rejection, as in a commit.
 pub(super) async fn behind<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
@@ -42,7 +42,7 @@ pub(super) async fn behind<U: UnitOfWork>(
 ) -> Result<Option<Vec<Diff>>, DatabaseError> {
     let captures = unit.captures();
     let mut new = merge.new_diffs().map(|diff| merge.object_at(diff).0).peekable();
-    // Where nothing can be set off this is all.
+    // Without effects of writes, this is all.
     if new.peek().is_none() || !captures && new.all(|model| unit.will(model) == Will::None) {
         return Ok(Some(Vec::new()));
     }
@@ -80,7 +80,7 @@ pub(super) async fn behind<U: UnitOfWork>(
     Ok(Some(entries))
 }
 
-/// The objects that the request has written in models whose columns have a will of their own.
+/// The objects that the request has written, if their rows may differ from what was written.
 fn with_a_will<U: UnitOfWork>(unit: &U, merge: &Merge<'_>, named: &[(&str, &str)]) -> Looks {
     let mut looks = Looks::new();
     let standing = merge.standings();
@@ -98,7 +98,7 @@ fn with_a_will<U: UnitOfWork>(unit: &U, merge: &Merge<'_>, named: &[(&str, &str)
     looks
 }
 
-/// What the log will say of objects of a model, behind the entries of the request's diffs.
+/// What the log will say about objects of a model, after the entries of the request's diffs.
 async fn said_behind<'l, U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,

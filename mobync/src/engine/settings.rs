@@ -1,4 +1,4 @@
-//! What an application can set.
+//! The settings of an application.
 
 use std::{
     fmt,
@@ -14,17 +14,17 @@ pub(crate) struct Settings {
     pub(crate) max_diffs: usize,
     /// The greatest number of log entries in a page.
     pub(crate) max_page: u64,
-    /// Whether requests that do not ask for a page get one, too.
+    /// Whether requests that do not ask for a page also get one.
     pub(crate) page_all: bool,
     pub(crate) all_or_nothing: bool,
     pub(crate) time: Time,
-    /// How long a sync may take, if the database does not decide that.
+    /// How long a sync may take, if set. Otherwise the database decides.
     pub(crate) time_limit: Option<Duration>,
-    /// How many syncs of one owner may be under way or wait.
+    /// How many syncs of one owner may run or wait.
     pub(crate) max_waiting: usize,
-    /// How often to look for what others have written.
+    /// How often to check for changes outside of syncs.
     pub(crate) watch_every: Duration,
-    /// How many entries a compaction looks at in one unit of work.
+    /// About how many entries a compaction reads in one unit of work.
     pub(crate) compacts_at_once: usize,
 }
 

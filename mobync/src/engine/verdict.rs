@@ -17,7 +17,7 @@ impl Reason {
         Self { code: "forbidden", message: message.into() }
     }
 
-    /// The reason of a database that rejects a change.
+    /// The reason when a database rejects a change.
     pub(super) fn rejected(error: &DatabaseError) -> Self {
         let code = match error {
             DatabaseError::InvalidValue { .. } => "invalid_value",

@@ -21,22 +21,22 @@ use crate::{
     unit::UnitOfWork,
 };
 
-/// A sync under way.
+/// A sync in progress.
 pub(super) struct Walk<'a, U, R> {
     attempt: Attempt<'a, R>,
     unit: U,
     merge: Merge<'a>,
     pending: Pending<'a>,
-    /// The objects of the merge with a waiting change, and its index.
+    /// The index of each object's waiting change, if it has one.
     waiting: Arena<ObjectPlace, Option<usize>>,
     /// Deletes that were checked early, and whether they will be refused.
     foreseen: HashMap<DiffPlace, bool>,
     refused: BTreeMap<DiffPlace, Reason>,
     postponed: Postponed,
-    /// What the writes have set off, which the merge borrows.
+    /// The effects of the writes, which the merge borrows.
     set_off: &'a OnceLock<Vec<Diff>>,
-    /// Something was found out that had to be known before. The walk goes on to find out more, but its
-    /// unit of work will be given up.
+    /// Something became known too late. The walk continues to find out more, but its unit of work will be
+    /// dropped.
     in_vain: bool,
 }
 
@@ -74,7 +74,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         match self.walk().await {
             Ok(Walked::ToTheEnd) if !self.in_vain => {}
             Ok(_) => return Ok(Attempted::Again),
-            // What the database does not take may be for what others have written meanwhile.
+            // The database may have rejected it because of what others have written meanwhile.
             Err(Error::Constraint { .. } | Error::InvalidValue { .. })
                 if self.has_met().await? =>
             {
@@ -98,7 +98,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(set_off.map_err(Error::of_database)?.met)
     }
 
-    /// Takes what the writes have set off into the merge; or says why all must be repeated.
+    /// Adds the effects of the writes to the merge, or returns why everything must be repeated.
     async fn look_behind(&mut self) -> Result<Option<Attempted>, Error> {
         let Attempt { owner, settings, .. } = self.attempt;
         let refused: Vec<_> = self.refused.keys().map(|diff| self.merge.object_at(*diff)).collect();
@@ -143,7 +143,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             if verdict.is_ok() && self.join(place) {
                 continue;
             }
-            // Earlier diffs must be applied, to know what this diff does.
+            // Earlier diffs must be applied to know what this diff does.
             if self.is_waiting(place).is_some() && self.flush().await? == Walked::Again {
                 return Ok(Walked::Again);
             }
@@ -154,8 +154,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             }
             match verdict {
                 Err(reason) => {
-                    // The results of earlier diffs must be known, because the first refusal is
-                    // reported.
+                    // The results of earlier diffs must be known, because the first refusal is reported.
                     if self.attempt.settings.all_or_nothing {
                         return match self.flush().await? {
                             Walked::Again => Ok(Walked::Again),
@@ -188,8 +187,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         }
     }
 
-    /// Adds an update to the waiting change of its object, if the database certainly accepts it, so
-    /// that many updates need one statement. Returns whether it did.
+    /// Adds an update to the waiting change of its object, if the database certainly accepts it: many
+    /// updates then need one statement. Returns whether it did.
     fn join(&mut self, place: DiffPlace) -> bool {
         let Some(waits) = self.is_waiting(place) else { return false };
         let fields = self.attempt.request.values(place);
@@ -224,7 +223,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         self.waiting[self.merge.object_of(place)] = waits;
     }
 
-    /// A create that meets a living object begins a life apart, if a delete follows that is not
+    /// A create of a living object begins a separate life, if it is followed by a delete that is not
     /// refused. So that delete is checked early.
     async fn look_ahead(&mut self, create: DiffPlace) -> Result<Walked, Error> {
         while let Some(delete) = self.merge.parts_until(create) {
@@ -239,8 +238,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(Walked::ToTheEnd)
     }
 
-    /// Asks the database's and the application's rules about a diff; `None` if writes had to be
-    /// executed first, and that ended this attempt.
+    /// Checks a diff with the database's and the application's rules; `None` if writes had to be executed
+    /// first, and that ended this attempt.
     async fn ask(&mut self, place: DiffPlace) -> Result<Option<Verdict>, Error> {
         if let Some(verdict) = self.attempt.learned.verdict(place) {
             return Ok(Some(verdict.clone()));
@@ -324,8 +323,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
                 continue;
             };
             if steps.are_several {
-                // A write that should certainly be accepted was not: its row is gone. All steps except
-                // the last already count as done.
+                // A write that must be accepted was not: its row is gone. All steps except the last already
+                // count as done.
                 self.attempt.learned.part();
                 return Ok(Walked::Again);
             }
@@ -346,7 +345,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         if !self.pending.is_broken() {
             return Ok(Walked::ToTheEnd);
         }
-        // A unit that can still be read finds the other rejections, too.
+        // If the unit can still be read, it finds the other rejections, too.
         let nobody = [ReadFilter::equal("id", mint())];
         let log = &self.attempt.settings.diffs_model;
         if self.unit.read(self.attempt.owner, log, &nobody).await.is_err() {
@@ -356,7 +355,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(Walked::ToTheEnd)
     }
 
-    /// Why the database rejected a diff, if that is no reason to fail the whole request.
+    /// Why the database rejected a diff, unless this must fail the whole request.
     fn rejected(&self, place: DiffPlace, error: DatabaseError) -> Result<Reason, Error> {
         let attempt = &self.attempt;
         let alone = attempt.source != Source::Server && !attempt.settings.all_or_nothing;
@@ -388,8 +387,8 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             let appended = unit.append(attempt.owner, &attempt.settings.diffs_model, entries);
             appended.await.map_err(Error::of_database)?;
         }
-        // Also if nothing is new: the known diffs may have been written by another sync that shares
-        // this unit's commit, and not be committed yet.
+        // Even if nothing is new: the known diffs may have been written by another sync that shares this
+        // unit's commit, and may not be committed yet.
         if !attempt.request.is_empty() {
             match unit.commit().await {
                 Ok(()) => {}
@@ -417,7 +416,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         Ok(Attempted::Answered(answer))
     }
 
-    /// The rows of objects for which values from before the window go back.
+    /// The rows of objects for which values from before the window are sent back.
     async fn rows(&mut self) -> Result<Rows, DatabaseError> {
         let mut ids: HashMap<&str, Vec<&str>> = HashMap::default();
         let needed = self.merge.rows();

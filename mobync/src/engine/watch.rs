@@ -1,4 +1,4 @@
-//! Watching for what others write, so that devices that listen hear of it at once.
+//! Watching for changes outside of syncs, so that listening devices learn of them at once.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -7,24 +7,24 @@ use tokio::time::{sleep, timeout};
 use super::{Mobync, log_failure};
 use crate::{Database, Error, Owner};
 
-/// How many owners are drained before there is another look at who is marked.
+/// How many owners are drained before the marked owners are queried again.
 const OWNERS: usize = 100;
-/// How long to wait behind a failure.
+/// How long to wait after a failure.
 const REST: Duration = Duration::from_secs(1);
 
 impl<D: Database, R> Mobync<D, R> {
-    /// How often [`watch`](Self::watch) looks for what others have written, where the database does not
-    /// tell it earlier; every second by default.
+    /// Sets how often [`watch`](Self::watch) checks for changes outside of syncs, if the database does not
+    /// announce them earlier. The default is one second.
     #[must_use]
     pub fn watch_every(self, interval: Duration) -> Self {
         self.set(|settings| settings.watch_every = interval)
     }
 
-    /// Brings what others write to the rows into the log soon after they have written it, and tells the
-    /// devices that listen. Without it that waits for the next sync of the owner.
+    /// Brings changes of rows outside of syncs into the log soon after they are made, and notifies
+    /// listening devices. Without it, these changes wait for the owner's next sync.
     ///
-    /// It goes on until it is dropped; failures are logged, and tried again. Several processes may watch
-    /// one database. Where changes of rows are not marked it finds nothing to do.
+    /// It runs until it is dropped. Failures are logged, and it tries again. Several processes may watch
+    /// one database. If changes of rows are not marked, it does nothing.
     ///
     /// ```
     /// use mobync::{Mobync, memory::MemoryDatabase};
@@ -48,12 +48,12 @@ impl<D: Database, R> Mobync<D, R> {
                     sleep(REST).await;
                 }
             }
-            // Whether there was news or not, somebody looks.
+            // Checks even if there was no news.
             let _ = timeout(self.settings.watch_every, self.database.news()).await;
         }
     }
 
-    /// Drains some of the owners that are marked. Whether there may be others that can be drained.
+    /// Drains some of the marked owners. Returns whether there may be others that can be drained.
     async fn drain_marked(&self) -> Result<bool, Error> {
         let owners = self.database.marked_owners(OWNERS).await.map_err(Error::of_database)?;
         let mut were_all_read = true;
@@ -63,7 +63,7 @@ impl<D: Database, R> Mobync<D, R> {
         Ok(owners.len() >= OWNERS && were_all_read)
     }
 
-    /// One owner that fails keeps no other waiting. Whether all marks could be drained.
+    /// Drains one owner; a failure does not block the others. Returns whether all marks could be drained.
     async fn drain_one(&self, owner: &Owner) -> bool {
         let drained = self.drain_in_turn(owner, false, &mut self.patience()).await;
         drained.unwrap_or_else(|error| {

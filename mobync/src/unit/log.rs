@@ -1,4 +1,4 @@
-//! What a sync asks of the log, with the reads that every database has.
+//! What a sync reads from the log, using only the reads that every database has.
 
 use std::collections::{HashMap, HashSet};
 
@@ -73,8 +73,8 @@ async fn read_all<U: UnitOfWork>(
     Ok(Window { clock, entries, ..Window::default() })
 }
 
-/// *Bounded*: reads ever longer ranges of ticks, until there are more entries than a page has, and those of
-/// another tick than the first.
+/// *Bounded*: reads longer and longer ranges of ticks, until there are more entries than fit in a page,
+/// from more than one tick.
 async fn read_page<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,

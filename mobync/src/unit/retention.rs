@@ -1,4 +1,4 @@
-//! What a compaction asks of the log, with the reads and writes that every database has.
+//! What a compaction needs from the log, using only the reads and writes that every database has.
 
 use std::collections::HashSet;
 
@@ -17,15 +17,15 @@ use crate::{
 
 /// How a compaction changes an owner's log: entries to remove, then others to change, then new ones.
 ///
-/// Entries that are not there are passed over.
+/// Entries that do not exist are skipped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rewrite {
     /// The ids of entries to remove.
     pub removed: Vec<String>,
-    /// The ids of other entries, and what their `json_data` is from now on.
+    /// The ids of other entries, and their new `json_data`.
     pub changed: Vec<(String, String)>,
-    /// Entries to add, of ticks that the log has already.
+    /// Entries to add, with ticks that the log already has.
     pub added: Vec<Diff>,
 }
 
@@ -77,7 +77,7 @@ pub(super) async fn rewrite<U: UnitOfWork>(
     let named = removed.iter().chain(changed.iter().map(|(id, _)| id));
     let named: Vec<&str> = named.map(|id| &**id).collect();
     if !named.is_empty() {
-        // To delete or update what is not there may be an error.
+        // Deleting or updating a missing record may be an error.
         let there = unit.read(owner, log, &[ReadFilter::any_of("id", named)]).await?;
         let there: HashSet<&str> = there.iter().map(Record::id).collect();
         let is_there = |id: &str| there.contains(id);
@@ -94,7 +94,7 @@ pub(super) async fn rewrite<U: UnitOfWork>(
         });
         let writes: Vec<Write<'_>> = removed.chain(changed).collect();
         if let Some(rejection) = unit.write(owner, &writes).await?.pop() {
-            // No diff is to blame for it.
+            // No diff caused it.
             return Err(DatabaseError::failed(rejection.error));
         }
     }

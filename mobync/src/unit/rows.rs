@@ -1,4 +1,4 @@
-//! What reconciling asks of rows and of the log, by the reads that every database has.
+//! What reconciling reads from rows and the log, using only the reads that every database has.
 
 use std::collections::HashSet;
 
