@@ -25,7 +25,7 @@ pub(super) use self::{
 use super::{Changes, DeviceError, LocalStore, LocalUnit, Pending, settle::Decoded};
 use crate::{change::Change, database::Access, engine::Time, record::Record};
 
-/// Events that a slow listener may fall behind.
+/// The number of events that a slow listener may be late.
 const EVENTS: usize = 256;
 
 /// The default limit of a server on a body, minus the bytes around one diff.
@@ -65,7 +65,7 @@ pub struct Device<S> {
     occasions: watch::Sender<Occasions>,
     most_change_bytes: usize,
     folds: bool,
-    /// Locked from the beginning of a step until its event is sent, so that events have the order of
+    /// Locked from the beginning of a step until its event is sent, so that events have the order of the
     /// steps.
     turn: Arc<Mutex<()>>,
 }
@@ -121,8 +121,8 @@ impl<S: LocalStore> Device<S> {
         Self { most_change_bytes: most, ..self }
     }
 
-    /// Whether an update takes the fields that it writes out of the unsent updates of the same object right
-    /// before it, so that a text that is saved 400 times is sent once. The default is `true`.
+    /// Whether an update removes the fields that it writes from the unsent updates of the same object
+    /// directly before it, so that a text that is saved 400 times is sent once. The default is `true`.
     ///
     /// Switch it off if a rule or constraint of the server depends on the steps in between, or if the
     /// application [withdraws](Self::withdraw) single changes.
@@ -167,7 +167,7 @@ impl<S: LocalStore> Device<S> {
         Ok(self.store.begin(Access::Read).await?.state().await?.clock)
     }
 
-    /// The changes that no answer has acknowledged, in the order made.
+    /// The changes that no answer has acknowledged, in the order in which they were made.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -261,7 +261,7 @@ impl<S: LocalStore> Device<S> {
     }
 }
 
-/// A pending diff with its data; `None` if the data cannot be read and the diff must be set aside.
+/// A pending diff with its data; `None` if the data cannot be read, so that the diff must be set aside.
 fn decode(pending: &Pending) -> Option<Decoded> {
     Decoded::read(pending.diff.clone()).ok()
 }

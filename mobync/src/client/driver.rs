@@ -1,4 +1,4 @@
-//! The client: a device and a transport, and what to do when there is no answer.
+//! The client: a device and a transport, and how failures are handled.
 
 mod attempt;
 mod backoff;
@@ -22,8 +22,8 @@ use super::{Changes, Device, LocalStore, SyncFailure, Transport, device::Limits}
 
 /// A device that syncs over a transport, one sync at a time. Cheap to clone.
 ///
-/// A new device, and one that was away, fetches what it has missed in pages of about 1 MiB before it
-/// sends anything new. Each page is applied at once, so a sync that breaks off goes on where it was.
+/// A new device, and one that was away, fetches what it has missed in pages of about 1 MiB before it sends
+/// anything new. Each page is applied immediately, so an interrupted sync continues where it stopped.
 ///
 /// ```no_run
 /// use mobync::{Record, client::{Client, Device, MemoryStore}};
@@ -85,16 +85,16 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// The greatest number of diffs in one request; 1,000 by default. When the server finds a request
-    /// too large, it is halved for the lifetime of the client.
+    /// The greatest number of diffs in one request; 1,000 by default. If the server finds a request too
+    /// large, the limit is halved for the lifetime of the client.
     #[must_use]
     pub fn most_diffs(self, most: usize) -> Self {
         let most = Limits { diffs: most.max(1), ..self.most };
         self.within(most)
     }
 
-    /// The greatest size of the diffs in one request together, in bytes; 512 KiB by default. One diff
-    /// may be larger. It is halved as [`most_diffs`](Self::most_diffs) is.
+    /// The greatest total size of the diffs in one request, in bytes; 512 KiB by default. A single diff may
+    /// be larger. The limit is halved in the same way as [`most_diffs`](Self::most_diffs).
     #[must_use]
     pub fn most_bytes(self, most: usize) -> Self {
         let most = Limits { bytes: most, ..self.most };
@@ -105,10 +105,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         Self { pace: Arc::new(Mutex::new(Pace::new(most))), most, ..self }
     }
 
-    /// How long [`sync`](Self::sync) waits after a failure: at first about the first duration, then
-    /// twice as long each time, up to the second one; 1 second and 5 minutes by default. Each wait is
-    /// changed by a random part, so that many devices do not come back at the same time. A server may
-    /// ask for a longer wait, up to 5 minutes.
+    /// How long [`sync`](Self::sync) waits after a failure: at first about the first duration, then twice as
+    /// long each time, up to the second one; 1 second and 5 minutes by default. Each wait has a random part,
+    /// so that many devices do not return at the same time. A server may ask for a longer wait, up to 5
+    /// minutes.
     #[must_use]
     pub fn waits(self, first: Duration, longest: Duration) -> Self {
         Self { backoff: Backoff::new(first, longest), ..self }
@@ -122,11 +122,11 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     }
 
     /// Whether the client [resyncs](Device::resync) by itself when the server has lost history, without
-    /// asking a person; off by default. An operator who has restored the server's database from a backup
-    /// can turn it on for all devices, as by a setting that the app reads from its backend. Turn it off
+    /// asking a person; off by default. An operator who has restored the server's database from a backup can
+    /// turn it on for all devices, for example by a setting that the app reads from its backend. Turn it off
     /// again when they have synced: on a wrong server it would publish one person's data to another.
     /// Therefore the client does it only if it knows the owner and the server has changes of that owner.
-    /// Otherwise the failure is returned, and a person has to confirm.
+    /// Otherwise it returns the failure, and a person has to confirm.
     #[must_use]
     pub fn recover(self, recovers: bool) -> Self {
         Self { recovers, ..self }
@@ -155,19 +155,18 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         &self.device
     }
 
-    /// Signals a reason to try immediately: another network, or the app comes to the foreground. It
-    /// ends every wait in [`sync`](Self::sync) and [`run`](Self::run), even one that a server has asked
-    /// for.
+    /// Signals a reason to try immediately: another network, or the app comes to the foreground. It ends
+    /// every wait in [`sync`](Self::sync) and [`run`](Self::run), even one that a server has requested.
     pub fn wake(&self) {
         self.device.wake();
     }
 
-    /// Keeps the device synced for as long as it is polled: immediately, after each change on the
-    /// device, when it is [woken](Self::wake), and at this interval. After a failure that needs a
-    /// person it tries again after long [pauses](Self::pauses), and immediately after a change.
+    /// Keeps the device synced while it is polled: immediately, after each change on the device, when it is
+    /// [woken](Self::wake), and at this interval. After a failure that needs a person it tries again after
+    /// long [pauses](Self::pauses), and immediately after a change.
     ///
-    /// `tell` is called with the result of each try. [`Device::changes`] reports what had changed
-    /// before a failure.
+    /// `tell` is called with the result of each try. [`Device::changes`] reports what changed before a
+    /// failure.
     ///
     /// ```no_run
     /// # use std::time::Duration;
@@ -204,8 +203,9 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// Syncs until nothing is pending, and nothing is left to fetch. It waits and tries again as long as there is no answer, and
-    /// waits for another sync that is under way. It can be dropped at any time without losing anything.
+    /// Syncs until nothing is pending and nothing is left to fetch. It waits and tries again while there is
+    /// no answer, and waits for another sync that is under way. It can be dropped at any time without losing
+    /// anything.
     ///
     /// Returns what has changed on the device.
     ///
@@ -231,10 +231,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// Syncs until nothing is pending, without waiting when there is no answer.
+    /// Syncs until nothing is pending, without waiting if there is no answer.
     ///
     /// # Errors
-    /// [`SyncFailure`]. [`Device::changes`] reports what had changed before it.
+    /// [`SyncFailure`]. [`Device::changes`] reports what changed before it.
     pub async fn sync_now(&self) -> Result<Changes, SyncFailure> {
         let mut changes = Changes::default();
         self.attempt(&mut changes, &mut false).await?;

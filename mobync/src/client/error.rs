@@ -1,8 +1,8 @@
-//! Why a step on the device failed. Nothing of the step was kept.
+//! Why an operation on the device failed. Nothing of it was stored.
 
 use crate::error::BoxError;
 
-/// Why a step on the device failed. Nothing of the step was kept.
+/// Why an operation on the device failed. Nothing of it was stored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
@@ -22,8 +22,8 @@ pub enum DeviceError {
         /// The object's id.
         id: String,
     },
-    /// A change that no server would take: an empty or long name, an integer beyond 64 bits, deep
-    /// nesting. The sentence says what is wrong.
+    /// A change that no server would accept: an empty or long name, an integer beyond 64 bits, deep nesting.
+    /// The sentence says what is wrong.
     #[error("the change is not valid: {0}")]
     InvalidChange(String),
     /// A change that is larger than [a server accepts](super::Device::most_change_bytes): split it.
@@ -34,8 +34,8 @@ pub enum DeviceError {
         /// The greatest size, in bytes.
         most: usize,
     },
-    /// The store and the account belong to different owners. Nothing was sent, and nothing applied. If
-    /// they are the same and `owner` is not known, call [`Device::of_owner`](super::Device::of_owner).
+    /// The store and the account belong to different owners. Nothing was sent or applied. If they are the
+    /// same and `owner` is not known, call [`Device::of_owner`](super::Device::of_owner).
     #[error(
         "this device's data is of {}, and not of {other}: give each account a store of its own",
         owner.as_deref().unwrap_or("somebody else")
@@ -57,7 +57,7 @@ pub enum DeviceError {
     Store(#[from] StoreError),
 }
 
-/// The local store failed, and has stored nothing of its unit of work.
+/// The local store failed, and stored nothing of the unit of work.
 #[derive(Debug, thiserror::Error)]
 #[error("the device's store failed")]
 pub struct StoreError(#[source] BoxError);

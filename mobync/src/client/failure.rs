@@ -12,7 +12,7 @@ pub enum SyncFailure {
     /// There is no network, or the server cannot answer now. Try again later.
     #[error("there is no answer for now: {reason}")]
     NoAnswer {
-        /// After how long, if the server says so.
+        /// The time to wait, if the server says so.
         retry_after: Option<Duration>,
         /// A description with all causes, for a log.
         reason: String,
@@ -29,10 +29,10 @@ pub enum SyncFailure {
         /// The limit of the transport, in bytes.
         most_bytes: usize,
     },
-    /// The server rejects the token and also a new one: ask the person to log in.
+    /// The server rejects the token, and also a new one: ask the person to log in.
     #[error("{message}")]
     Unauthenticated {
-        /// The server's sentence.
+        /// The server's message.
         message: String,
     },
     /// The server refuses the request. It fails again until the app is updated, the server is fixed, or
@@ -41,9 +41,9 @@ pub enum SyncFailure {
     Refused {
         /// A code such as `unknown_field`; see the [protocol](crate::protocol::document).
         code: String,
-        /// The server's sentence.
+        /// The server's message.
         message: String,
-        /// The diff that is the cause, if it is one.
+        /// The diff that is the cause, if it is a diff.
         diff: Option<Diff>,
     },
     /// The server or a proxy refuses even a small request as too large, so its limit must be wrong. (A
@@ -51,24 +51,24 @@ pub enum SyncFailure {
     /// failure.)
     #[error("{message}")]
     TooLarge {
-        /// The server's sentence.
+        /// The server's message.
         message: String,
         /// The diff; `None` if even a request without diffs is too large.
         diff: Option<Diff>,
     },
-    /// The server has lost history, or is another server. Do not continue without asking a person which
-    /// of the two it is: see [`Device::resync`](super::Device::resync).
+    /// The server has lost history, or is another server. Ask a person which of the two it is before you
+    /// continue: see [`Device::resync`](super::Device::resync).
     #[error("{message}")]
     ClockAhead {
-        /// The server's sentence.
+        /// The server's message.
         message: String,
     },
-    /// The server's history is not the one that this device has synced with: it was restored from a
-    /// backup and has been used since, or it is another server. Ask as for
+    /// The server's history is not the one that this device has synced with: it was restored from a backup
+    /// and has been used since, or it is another server. Ask a person, as for
     /// [`ClockAhead`](Self::ClockAhead).
     #[error("{message}")]
     OtherHistory {
-        /// The server's sentence.
+        /// The server's message.
         message: String,
     },
     /// The device's own store failed.

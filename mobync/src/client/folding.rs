@@ -10,10 +10,10 @@ use crate::{
     record::Record,
 };
 
-/// How many of the last pending diffs are read at first.
+/// How many of the last pending diffs are read first.
 const FEW: usize = 4;
 
-/// Folds the pending diffs right before an update that is about to be recorded. Reads no other ones.
+/// Folds the pending diffs directly before an update that will be recorded. Reads no other diffs.
 pub(super) async fn fold<U: LocalUnit>(unit: &mut U, update: &mut Diff) -> Result<(), StoreError> {
     let Ok(new) = Decoded::read(update.clone()) else { return Ok(()) };
     let mut run = Vec::new();
@@ -41,7 +41,7 @@ pub(super) async fn fold<U: LocalUnit>(unit: &mut U, update: &mut Diff) -> Resul
     Ok(())
 }
 
-/// A pending update that no request has had.
+/// A pending update that was in no request.
 struct Foldable {
     pending: Pending,
     record: Record,
@@ -58,22 +58,22 @@ impl Foldable {
     }
 }
 
-/// What becomes of the pending updates before a new one.
+/// The result of folding the pending updates before a new one.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Folded {
     /// The `seq` of those that have no field left.
     dropped: Vec<i64>,
-    /// Those that have lost a field, or count with another time.
+    /// Those that have lost a field, or get another time.
     changed: Vec<Pending>,
     /// The timestamp of the new update.
     at: i64,
 }
 
-/// Takes the overwritten fields out of updates of one object, which are in the order made and stand
-/// right before the new update of these fields, made at `at`.
+/// Removes the overwritten fields from updates of one object. The updates are in the order in which they were
+/// made, directly before the new update of these fields, which was made at `at`.
 ///
-/// Every diff has the time in the end that the server would have given it by the rule of one
-/// millisecond, had nothing been dropped.
+/// In the end every diff has the time that the server would have given it by the rule of one millisecond if
+/// nothing had been dropped.
 fn folded(run: Vec<Foldable>, overwritten: &BTreeSet<String>, at: i64) -> Folded {
     let mut folded = Folded { at, ..Folded::default() };
     let mut latest = i64::MIN;
@@ -129,7 +129,7 @@ mod tests {
         Foldable { pending: Pending { seq, sent: false, diff }, record }
     }
 
-    /// What goes, what changes with its time, and the time of the new update.
+    /// The updates that are dropped, those whose time changes, and the time of the new update.
     fn fold(run: Vec<Foldable>, fields: &[&str], at: i64) -> (Vec<i64>, Vec<String>, i64) {
         let fields = fields.iter().map(|name| (*name).to_owned()).collect();
         let Folded { dropped, changed, at } = folded(run, &fields, at);
@@ -155,7 +155,7 @@ mod tests {
 
     #[test]
     fn times_are_those_of_the_server_for_all_of_them() {
-        // It would have counted them as 10, 11, 12 and 13.
+        // The server would have stored them as 10, 11, 12 and 13.
         let run = vec![
             foldable(1, 10, json!({"a": 1})),
             foldable(2, 10, json!({"b": 1})),

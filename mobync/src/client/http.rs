@@ -22,7 +22,7 @@ use crate::{error::BoxError, protocol::SyncRequest};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const SILENCE: Duration = Duration::from_mins(1);
 const MOST_ANSWER_BYTES: usize = 256 * 1024 * 1024;
-/// A failure of this protocol is short.
+/// The greatest size of a failure response. A failure of this protocol is short.
 const MOST_FAILURE_BYTES: usize = 1024 * 1024;
 
 /// Posts requests to a URL, with a bearer token. Cheap to clone.
@@ -59,8 +59,8 @@ impl HttpTransport {
         Self { tokens: Tokens::of(token.into()), ..self }
     }
 
-    /// Calls this function for the first token, and for a new one when the server rejects the last. An
-    /// error, or half a minute without a token, counts as a missing network, and it is called again
+    /// Calls this function for the first token, and for a new one when the server rejects the current one. An
+    /// error, or half a minute without a token, counts as a missing network, and the function is called again
     /// later. If nobody is signed in, return an empty token: then none is sent, and the server answers
     /// [`Unauthenticated`](super::SyncFailure::Unauthenticated).
     #[must_use]
@@ -81,15 +81,15 @@ impl HttpTransport {
         Ok(Self { client: build(builder)?, ..self })
     }
 
-    /// How long a transfer may go on without data until it is given up; 1 minute by default. After a
-    /// request with changes it is a second longer for each 4 KiB of the first MiB, because the progress
-    /// of data in the network's buffers is not visible.
+    /// The longest time without data before a transfer is aborted; 1 minute by default. After a request with
+    /// changes it is a second longer for each 4 KiB of the first MiB, because the progress of data in the
+    /// network's buffers is not visible.
     #[must_use]
     pub fn silence(self, silence: Duration) -> Self {
         Self { silence, ..self }
     }
 
-    /// The greatest size of an answer, in bytes; 256 MiB by default. A larger one is
+    /// The greatest size of an answer, in bytes; 256 MiB by default. A larger one fails with
     /// [`AnswerTooLarge`](super::SyncFailure::AnswerTooLarge).
     #[must_use]
     pub fn most_answer_bytes(self, most: usize) -> Self {
@@ -143,7 +143,7 @@ fn build(builder: ClientBuilder) -> Result<Client, NoAnswer> {
     builder.redirect(redirect::Policy::none()).build().map_err(no_answer)
 }
 
-/// Without the URL, which can have secrets in it.
+/// Omits the URL, which may contain secrets.
 fn no_answer(error: reqwest::Error) -> NoAnswer {
     NoAnswer::new(error.without_url())
 }
@@ -161,7 +161,7 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
 
 impl fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // URLs can have secrets in them.
+        // URLs may contain secrets.
         let origin = self.url.origin().ascii_serialization();
         f.debug_struct("HttpTransport").field("origin", &origin).finish_non_exhaustive()
     }

@@ -1,4 +1,4 @@
-//! A device's store in memory: for tests, and for applications that start anew each time.
+//! A device's store in memory: for tests, and for applications that start empty each time.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -33,12 +33,12 @@ pub struct MemoryStoreUnit {
 }
 
 impl MemoryStore {
-    /// An empty store: that of a new device.
+    /// An empty store, as on a new device.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A separate store with the current data of this one.
+    /// A separate store with a copy of the current data.
     pub async fn copy(&self) -> Self {
         Self(Arc::new(Mutex::new(self.0.lock().await.clone())))
     }

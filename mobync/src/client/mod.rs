@@ -2,9 +2,9 @@
 //!
 //! | part | is |
 //! | --- | --- |
-//! | [`Device`] | what the protocol says of a client, without a network: it records changes, hands out requests, takes answers |
-//! | [`LocalStore`] | where a device keeps all that: [`MemoryStore`], `SqliteStore` (feature `client-sqlite`), or your own |
-//! | [`Transport`] | the way to a server and back: `HttpTransport` (feature `client-http`), or your own |
+//! | [`Device`] | the client's part of the protocol, without a network: it records changes, creates requests, applies answers |
+//! | [`LocalStore`] | where a device keeps its data: [`MemoryStore`], `SqliteStore` (feature `client-sqlite`), or your own |
+//! | [`Transport`] | the connection to a server: `HttpTransport` (feature `client-http`), or your own |
 //! | [`Client`] | a device and a transport: syncs, waits and tries again |
 //!
 //! Reads see writes immediately, with or without a network. Changes that the server refuses, or that
@@ -13,9 +13,9 @@
 //!
 //! | what happens over the years | what the client does |
 //! | --- | --- |
-//! | a new device, or one that was away, has much to fetch | it fetches pages of about 1 MiB, each of which is applied at once; [`Client::status`] says how far it is |
-//! | the server no longer keeps what the device has missed (`too_old`) | it fetches everything again, and keeps what is unsent |
-//! | the server was restored from a backup, or is another one (`clock_ahead`, `other_history`) | it stops, until a person has called [`Device::resync`]; or the application has turned on [`Client::recover`] |
+//! | a new device, or one that was away, has much to fetch | it fetches pages of about 1 MiB, and applies each immediately; [`Client::status`] shows the progress |
+//! | the server no longer keeps what the device has missed (`too_old`) | it fetches everything again, and keeps unsent changes |
+//! | the server was restored from a backup, or is another one (`clock_ahead`, `other_history`) | it stops until a person has called [`Device::resync`], unless the application has turned on [`Client::recover`] |
 //! | somebody doubts that the copy is right | [`Client::check`] compares it with the server's; [`Client::refetch`] fetches it again |
 //!
 //! Give each account its own store, and set its owner with [`Device::of_owner`]. [`Client::run`] keeps

@@ -12,7 +12,7 @@ use crate::{
 pub struct Request {
     pub(super) attempt: u64,
     pub(super) body: SyncRequest,
-    /// The `seq` of the pending diffs that no earlier request had.
+    /// The `seq` of the pending diffs that were in no earlier request.
     pub(super) first_sent: Vec<i64>,
     /// The id of the extra diff that tests whether the answer is new.
     pub(super) probe: Option<String>,
@@ -21,7 +21,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// What goes over the wire.
+    /// The body to send.
     pub fn body(&self) -> &SyncRequest {
         &self.body
     }
@@ -31,7 +31,7 @@ impl Request {
         Self { attempt, body, first_sent, probe, set_aside }
     }
 
-    /// The diff with that id, if the request has it.
+    /// The diff with that id, if it is in the request.
     pub fn diff(&self, diff_id: &str) -> Option<&Diff> {
         self.changes().find(|diff| diff.id == diff_id)
     }
@@ -43,30 +43,30 @@ impl Request {
     }
 }
 
-/// What became of an answer.
+/// The result of applying an answer.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Taken {
     /// It was applied.
     Applied(Changes),
-    /// It was ignored: its request was given up, or has been answered before.
+    /// It was ignored: its request was abandoned, or has been answered already.
     Superseded,
 }
 
-/// What a step has changed on the device.
+/// What an operation has changed on the device.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Changes {
     /// The objects whose visible record has changed.
     pub objects: Vec<Changed>,
-    /// The changes that the server has refused; `objects` has what undoing them changed.
+    /// The changes that the server has refused; `objects` includes the effects of undoing them.
     pub refused: Vec<RefusedDiff>,
     /// The changes of which the server has reported overridden values.
     pub overridden: Vec<OverriddenDiff>,
 }
 
 impl Changes {
-    /// Whether there are none.
+    /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.refused.is_empty() && self.overridden.is_empty()
     }
@@ -102,7 +102,7 @@ pub struct Difference {
     pub model: String,
     /// How many objects the device has.
     pub here: u64,
-    /// How many the server has. If it is the same number, they have other ids or values.
+    /// How many objects the server has. If the number is the same, ids or values differ.
     pub there: u64,
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Left {
     pub(super) amended: bool,
 }
 
-/// A record as the server has it, and when it was changed last.
+/// A record as the server has it, and the time of its last change.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledged {
     pub(super) record: Option<Record>,
@@ -49,7 +49,7 @@ impl Decoded {
         self.record
     }
 
-    /// Does the change to a record. A create replaces one that is there.
+    /// Applies the change to a record. A create replaces an existing one.
     pub(super) fn apply(&self, record: &mut Option<Record>) {
         match (self.diff.operation, record) {
             (Operation::Create, record) => *record = Some(self.record.clone()),
@@ -94,9 +94,9 @@ impl Acknowledged {
     }
 }
 
-/// What the changes of one answer, or of all pages, leave of the device's newer ones.
+/// What remains of the device's newer changes after the changes of one answer, or of all pages.
 pub(super) fn settle(answer: &[Decoded], left: VecDeque<Left>) -> VecDeque<Left> {
-    // Of lives that have begun and ended meanwhile nothing is left: the pending changes were made without
+    // Lives that have begun and ended in the meantime leave nothing: the pending changes were made without
     // any knowledge of them. The end of the life that the device knows counts.
     let is_known = !answer.first().is_some_and(|first| first.is(Operation::Create));
     let end = answer.iter().rposition(|change| change.is(Operation::Delete));
@@ -106,13 +106,13 @@ pub(super) fn settle(answer: &[Decoded], left: VecDeque<Left>) -> VecDeque<Left>
 
 fn merge(answer: &Decoded, mut left: VecDeque<Left>) -> VecDeque<Left> {
     match answer.diff.operation {
-        // An object created again after it is another life.
+        // If the object was created again after it, that is another life.
         Operation::Delete => {
             while left.front().is_some_and(|change| !change.is(Operation::Create)) {
                 left.pop_front();
             }
         }
-        // Created and deleted on this device only: they do not affect the other one.
+        // Created and deleted on this device only: they do not affect the other life.
         Operation::Create => {
             while left.front().is_some_and(|change| change.is(Operation::Create)) {
                 let delete = left.iter().position(|change| change.is(Operation::Delete));
@@ -126,7 +126,7 @@ fn merge(answer: &Decoded, mut left: VecDeque<Left>) -> VecDeque<Left> {
     left
 }
 
-/// Field by field, the greater time wins; on a tie the pending one. A delete in flight wins over all.
+/// Field by field, the greater time wins; on a tie, the pending one wins. A delete in flight always wins.
 fn meet(answer: &Decoded, left: &mut VecDeque<Left>) {
     if left.iter().any(|change| change.is(Operation::Delete)) {
         return;

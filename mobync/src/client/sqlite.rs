@@ -21,10 +21,9 @@ const SAME: &str = "";
 
 /// A device's store in a `SQLite` file: one file for each account on the device.
 ///
-/// What a step has written survives a killed process and a power failure. Several processes may open
-/// one file; they wait for each other. The application may read and index the table `mobync_objects`:
-/// its column `record` is the JSON of a record, with its `id`. Write only through the
-/// [`Device`](super::Device).
+/// Committed changes survive a killed process and a power failure. Several processes may open one file; they
+/// wait for each other. The application may read and index the table `mobync_objects`: its column `record` is
+/// the JSON of a record, with its `id`. Write only through the [`Device`](super::Device).
 ///
 /// ```
 /// use mobync::{Record, client::{Device, SqliteStore}};
@@ -44,8 +43,8 @@ const SAME: &str = "";
 /// # }
 /// ```
 ///
-/// A step that fails, for example on a full disk, stores nothing and closes its connection. The next
-/// step opens a new one, so work continues as soon as there is space again.
+/// An operation that fails, for example on a full disk, stores nothing and closes its connection. The next
+/// one opens a new connection, so work continues as soon as there is space again.
 #[derive(Clone, Debug)]
 pub struct SqliteStore {
     kept: Kept,
@@ -100,7 +99,7 @@ impl LocalStore for SqliteStore {
     async fn begin(&self, access: Access) -> Result<SqliteUnit, StoreError> {
         let begin = match access {
             Access::Read => "BEGIN",
-            // A lock from the beginning, so that what was read is still true when something is written.
+            // Locked from the beginning, so that what was read is still true when something is written.
             Access::Write => "BEGIN IMMEDIATE",
         };
         Ok(SqliteUnit { lent: self.kept.begin(begin).await? })

@@ -12,15 +12,14 @@ use crate::{database::Access, diff::Diff, protocol::OverriddenField, record::Rec
 /// [`MemoryStore`](super::MemoryStore) is one, and with the feature `client-sqlite` so is
 /// `SqliteStore`.
 ///
-/// A store of your own keeps four kinds of things: one [`State`], [objects](Object), [pending
-/// diffs](Pending), and two lists for the person, of [`RefusedDiff`] and of [`OverriddenDiff`]. Store
-/// the [`State`] as what `serde` makes of it: it gains members with new versions, and what an older
-/// version has stored can still be read.
+/// Your own store keeps one [`State`], [objects](Object), [pending diffs](Pending), and two lists for the
+/// person, of [`RefusedDiff`] and of [`OverriddenDiff`]. Store the [`State`] in its `serde` form: it gains
+/// members with new versions, and the form of an older version can still be read.
 pub trait LocalStore: Send + Sync + 'static {
     /// The unit of work.
     type Unit: LocalUnit;
 
-    /// Opens a unit of work. A unit that writes waits until no other one does, in any process.
+    /// Opens a unit of work. A unit that writes waits until no other unit writes, in any process.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
@@ -36,7 +35,7 @@ pub trait LocalStore: Send + Sync + 'static {
 /// # Errors
 /// Every method fails with a [`StoreError`].
 pub trait LocalUnit: Send {
-    /// The state of the device; the default on a new one.
+    /// The state of the device; the default on a new device.
     fn state(&mut self) -> impl Future<Output = Result<State, StoreError>> + Send;
 
     /// Replaces the state of the device.
@@ -55,7 +54,7 @@ pub trait LocalUnit: Send {
         model: Option<&str>,
     ) -> impl Future<Output = Result<Vec<Located>, StoreError>> + Send;
 
-    /// Replaces an object. One that is [gone](Object::is_gone) need not be kept.
+    /// Replaces an object. An object that is [gone](Object::is_gone) need not be kept.
     fn set_object(
         &mut self,
         model: &str,
@@ -69,7 +68,8 @@ pub trait LocalUnit: Send {
         most: usize,
     ) -> impl Future<Output = Result<Vec<Pending>, StoreError>> + Send;
 
-    /// The last pending diffs, the newest first, at most that many. Provided: reads all of them.
+    /// The last pending diffs, the newest first, at most that many. The default implementation reads all of
+    /// them.
     fn last_pending(
         &mut self,
         most: usize,
@@ -147,10 +147,10 @@ pub struct State {
     /// The owner of the store, once the application or an answer has named it.
     #[serde(default)]
     pub owner: Option<String>,
-    /// What the owner can be recognised by, as long as it is not known.
+    /// What the owner can be recognised by, while it is not known.
     #[serde(default)]
     pub(super) marks: Vec<Mark>,
-    /// When the device had everything last, by its own time.
+    /// When the device last had everything, by its own time.
     #[serde(default)]
     pub(super) caught_up_at: Option<i64>,
     /// Whether the last request has not been answered.
@@ -163,29 +163,29 @@ pub struct State {
     /// How many answers in a row looked as if no new diff had arrived.
     #[serde(default)]
     pub(super) doubts: u32,
-    /// What the pages so far have brought for objects with pending changes. It is in the acknowledged
-    /// records already, and meets the pending changes with the last page.
+    /// What the pages so far have brought for objects with pending changes. It is already in the acknowledged
+    /// records, and meets the pending changes on the last page.
     #[serde(default)]
     pub(super) held: Vec<Diff>,
 }
 
-/// After so many milliseconds without a sync, others may have changed a lot.
+/// After this many milliseconds without a sync, others may have changed a lot.
 const LONG: u64 = 24 * 60 * 60 * 1000;
 
 impl State {
-    /// Whether the device has never had everything, or not for a day.
+    /// Whether the device has never had everything, or not within the last day.
     pub(super) fn was_away(&self, now: i64) -> bool {
         self.caught_up_at.is_none_or(|at| now.abs_diff(at) > LONG)
     }
 }
 
-/// A create of this device that the owner's log has, and whose object is alive.
+/// A create of this device that is in the owner's log, and whose object is alive.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Mark {
     pub(super) diff_id: String,
     pub(super) model: String,
     pub(super) id: String,
-    /// The clock of the request that the create was in: its tick, or less.
+    /// The clock of the request that contained the create: its tick, or less.
     pub(super) since: i64,
 }
 
@@ -197,7 +197,7 @@ pub struct Object {
     /// The record without the pending changes, as it was at the device's clock; `None` if it does not
     /// exist.
     pub acknowledged: Option<Record>,
-    /// When the acknowledged record was changed last, in milliseconds since 1970.
+    /// When the acknowledged record was last changed, in milliseconds since 1970.
     pub changed_at: i64,
 }
 
@@ -239,15 +239,14 @@ pub struct RefusedDiff {
     /// The change as it was sent.
     pub diff: Diff,
     /// `forbidden`, `invalid_value` or `constraint`, if the server refused it; `invalid_diff` or
-    /// `payload_too_large`, if it cannot be sent and was [set aside](super::Device::set_aside);
-    /// `too_old`, if the device was away for so long that the server can no longer tell whether it has
-    /// the change.
+    /// `payload_too_large`, if it cannot be sent and was [set aside](super::Device::set_aside); `too_old`, if
+    /// the device was away for so long that the server no longer knows whether it has the change.
     pub code: String,
-    /// The sentence that the person reads.
+    /// The sentence for the person.
     pub message: String,
 }
 
-/// A change that the server has accepted, and of which others have overridden values.
+/// An accepted change of which others have overridden values.
 ///
 /// Show it to the person. Then [`put_mine_back`](super::Device::put_mine_back), or
 /// [`dismiss_overridden`](super::Device::dismiss_overridden) it.
@@ -256,6 +255,6 @@ pub struct RefusedDiff {
 pub struct OverriddenDiff {
     /// The change as it was sent.
     pub diff: Diff,
-    /// Its fields in which another value stands.
+    /// Its fields that now have another value.
     pub fields: BTreeMap<String, OverriddenField>,
 }

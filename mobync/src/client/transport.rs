@@ -1,4 +1,4 @@
-//! How a request gets to a server and its answer back.
+//! How a request gets to a server, and its answer back.
 
 use std::{error::Error, future::Future, time::Duration};
 
@@ -14,43 +14,43 @@ use crate::{
 /// Sends requests to a server: over HTTP (`HttpTransport`, with the feature `client-http`), or in
 /// another way.
 pub trait Transport: Send + Sync + 'static {
-    /// Posts a request, with the token of the account, and returns whatever came back.
+    /// Posts a request with the token of the account, and returns the reply.
     ///
     /// # Errors
-    /// [`NoAnswer`] if nothing came back: no network, a broken connection, a time limit; or if there is
-    /// no token at the moment.
+    /// [`NoAnswer`] if there is no reply: no network, a broken connection, a time limit; or if there is no
+    /// token at the moment.
     fn send(&self, request: &SyncRequest) -> impl Future<Output = Result<Reply, NoAnswer>> + Send;
 
-    /// Drops the token, because the server rejects it. Returns whether there can be another one for the
-    /// next request. The default is `false`.
+    /// Drops the token, because the server rejects it. Returns whether another one is possible for the next
+    /// request. The default is `false`.
     fn renew(&self) -> impl Future<Output = bool> + Send {
         async { false }
     }
 }
 
-/// What came back from a server, or from a proxy.
+/// The reply of a server or a proxy.
 #[derive(Clone, Debug)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
-    /// After how long to try again, if it says so (the header `Retry-After`, in seconds).
+    /// The time to wait before the next try, if the reply says so (the header `Retry-After`, in seconds).
     pub retry_after: Option<Duration>,
     /// The body.
     pub body: Bytes,
 }
 
-/// Nothing came back.
+/// There was no reply.
 #[derive(Debug, thiserror::Error)]
 #[error("there is no answer")]
 pub struct NoAnswer(#[source] BoxError);
 
 impl NoAnswer {
-    /// Nothing came back, for this cause.
+    /// There was no reply, for this cause.
     pub fn new(cause: impl Into<BoxError>) -> Self {
         Self(cause.into())
     }
 
-    /// Something came back that is larger than this limit in bytes, and was not read to its end.
+    /// The reply is larger than this limit in bytes, and was not read to its end.
     pub fn too_large(most_bytes: usize) -> Self {
         Self(Box::new(TooMuch(most_bytes)))
     }
@@ -106,7 +106,7 @@ pub(super) enum Heard {
     Failed(SyncFailure),
 }
 
-/// The codes of failures, with their statuses. Any other combination is not of this protocol: a
+/// The codes of failures, with their statuses. Any other combination is not part of this protocol: a
 /// gateway's 403 says nothing about the owner.
 const CODES: [(u16, &str); 18] = [
     (400, "invalid_json"),
@@ -178,7 +178,7 @@ impl Reply {
             (410, ..) => Heard::TooOld { message, forgotten: forgotten == Some(true) },
             (413, ..) => Heard::TooLarge { message },
             (400, "invalid_diff", Some(diff)) => Heard::InvalidDiff { diff_id: diff.id, message },
-            // What a device sends is valid, so this body was truncated on its way.
+            // A device sends valid requests, so this body was truncated in transit.
             (400, "invalid_request", _) => Heard::Failed(nothing(message)),
             (400..429, _, diff) => Heard::Failed(SyncFailure::Refused { code, message, diff }),
             _ => Heard::Failed(nothing(message)),

@@ -16,7 +16,7 @@ use crate::{
 pub(super) struct Followers(HashMap<String, HashMap<Owner, Cursor>>);
 
 impl Followers {
-    /// The least clock that one has come to.
+    /// The least clock that a follower has reached.
     pub(super) fn handled(&self, owner: &Owner) -> Option<i64> {
         let clock = |cursors: &HashMap<Owner, Cursor>| cursors.get(owner).map_or(0, |it| it.clock);
         self.0.values().map(clock).min()
@@ -26,7 +26,7 @@ impl Followers {
 #[derive(Debug, Default)]
 struct Cursor {
     clock: i64,
-    /// Who has the lease, and until when.
+    /// The holder of the lease, and when it ends.
     holder: Option<(String, Instant)>,
 }
 

@@ -10,8 +10,7 @@ use crate::{
     record::Record,
 };
 
-/// The JSON text of a record, with all digits of its numbers: smaller than the values, and made with
-/// less work.
+/// The JSON text of a record, with all digits of its numbers: smaller than the values, and cheaper to create.
 #[derive(Clone, Debug)]
 pub(super) struct Document(Box<str>);
 
@@ -24,7 +23,7 @@ impl Document {
         }
     }
 
-    /// The same with what an update writes.
+    /// The record with the changes of an update.
     pub(super) fn updated(&self, write: &Write<'_>) -> Result<Self, DatabaseError> {
         let mut members: BTreeMap<String, &RawValue> =
             serde_json::from_str(&self.0).map_err(DatabaseError::failed)?;

@@ -79,7 +79,7 @@ impl Space {
         }
     }
 
-    /// The last entries before a tick: whole ticks with so many entries or more, if there are so many.
+    /// The last entries before a tick: whole ticks with at least this many entries, if there are as many.
     pub(super) fn before(&self, log: &str, end: i64, most: usize) -> &[Diff] {
         let log = self.log(log);
         let before = log.partition_point(|entry| entry.logical_clock < end);
@@ -89,7 +89,7 @@ impl Space {
         log.get(first..before).unwrap_or_default()
     }
 
-    /// A log as records of a model, if there is one of that name.
+    /// A log as records of a model, if there is a log of that name.
     pub(super) fn log_records(
         &self,
         owner: &Owner,

@@ -40,7 +40,7 @@ impl MemoryUnit {
         Self { database, owner, written, log, appended, rewritten, _turn: turn }
     }
 
-    /// The log as it is now, if the model is that.
+    /// The log as it is now, if the model is the log.
     fn read_log(&self, model: &str) -> Option<Vec<Record>> {
         let spaces = self.database.spaces();
         let kept = spaces.get(&self.owner).and_then(|space| space.log_records(&self.owner, model));
@@ -63,7 +63,7 @@ impl MemoryUnit {
 struct Written(HashMap<String, BTreeMap<String, Option<Document>>>);
 
 impl Written {
-    /// The document as it is now, of those that were there before and those written since.
+    /// The current document: the one written by the unit, or else the one that existed before.
     fn find<'d>(
         &'d self,
         before: Option<&'d Space>,

@@ -20,14 +20,14 @@ use crate::{
     owner::Owner,
 };
 
-/// Rows of objects whose life is older than the window, by model and id: the JSON text of an object, so
-/// that no digit is lost.
+/// Rows of objects whose life is older than the window, by model and id: the JSON text of an object, so that
+/// no digit is lost.
 pub type Rows = HashMap<(String, String), String>;
 
-/// The fields of one of them.
+/// The fields of one row.
 type Row<'r> = BTreeMap<Cow<'r, str>, &'r RawValue>;
 
-/// What a sync leaves behind.
+/// The result of a sync.
 #[derive(Clone, Debug)]
 pub struct Outcome {
     /// The owner's clock after the sync, in ticks.
@@ -39,8 +39,8 @@ pub struct Outcome {
 }
 
 impl Merge<'_> {
-    /// The objects (model, id) whose rows [`finish`](Self::finish) needs: values older than the window
-    /// go back if a change was refused.
+    /// The objects (model, id) whose rows [`finish`](Self::finish) needs. Values older than the window go
+    /// back if a change was refused.
     pub fn rows(&self) -> Vec<(&str, &str)> {
         let needed = self.objects.items().iter().filter(|object| object.needs_row());
         needed.map(|object| (object.model, &*object.id)).collect()
@@ -48,7 +48,7 @@ impl Merge<'_> {
 
     /// The diffs that go back, after all steps are settled.
     ///
-    /// `default_of` tells the constant default of a model's field, as JSON text; `mint` makes ids for
+    /// `default_of` returns the constant default of a model's field, as JSON text; `mint` creates ids for
     /// diffs of the server's own.
     pub fn finish<'d>(
         &self,
@@ -114,8 +114,7 @@ impl Merge<'_> {
     }
 }
 
-/// Whether these diffs can go back for one object: nothing, one diff, or a delete and the create after
-/// it.
+/// Whether these diffs can go back for one object: nothing, one diff, or a delete and the create after it.
 fn are_at_most_two(diffs: Option<&[Diff]>) -> bool {
     match diffs {
         Some([] | [_]) => true,
@@ -182,7 +181,7 @@ where
         }
     }
 
-    /// A create with every written field of the life; of one older than the window, with its row.
+    /// A create with every written field of the life; if the life is older than the window, with its row.
     fn create(&mut self, object: &Object<'_>, life: &Life<'_>, row: Option<&Row<'_>>) -> Diff {
         let values = written(life, row);
         self.diff(object, Operation::Create, life.began.as_ref(), &values)
@@ -192,9 +191,9 @@ where
         self.diff(object, Operation::Delete, life.ended.as_deref(), &Values::new())
     }
 
-    /// An update of the fields that others wrote last, and of those that the request's diffs named but
-    /// did not take; after a delete that was undone, also of those that they did not name. `None` if
-    /// there are no such fields.
+    /// An update of the fields that others wrote last, and of those that the request's diffs named but did
+    /// not take. After a delete that was undone, also of those that they did not name. `None` if there are no
+    /// such fields.
     fn update(
         &mut self,
         object: &Object<'_>,
@@ -266,7 +265,7 @@ fn written<'v>(life: &'v Life<'_>, row: Option<&'v Row<'_>>) -> Values<'v> {
     }
 }
 
-/// The value that stands in a field of the life, if one was ever written.
+/// The current value of a field of the life, if one was ever written.
 fn value(life: &Life<'_>, row: Option<&Row<'_>>, name: &str) -> Option<String> {
     match life.fields().get(name) {
         Some(value) => Some(value.json.get().to_owned()),

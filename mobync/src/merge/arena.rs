@@ -67,7 +67,7 @@ impl<P: Place, T> Arena<P, T> {
         P::of(self.items.len() - 1)
     }
 
-    /// Like [`push`](Self::push), without reserving memory for more items.
+    /// Like [`push`](Self::push), but does not reserve memory for more items.
     pub(super) fn push_exact(&mut self, item: T) -> P {
         self.items.reserve_exact(1);
         self.push(item)

@@ -1,4 +1,4 @@
-//! A diff with the JSON of its json_data laid open, borrowed from its text.
+//! A diff with its json_data parsed, borrowed from its text.
 
 use std::{borrow::Cow, fmt, marker::PhantomData, sync::Arc};
 
@@ -18,10 +18,10 @@ use crate::{
 /// A field's name, and the JSON text of its value.
 pub(crate) type Field<'a> = (Cow<'a, str>, &'a RawValue);
 
-/// Fields by name. What shares them is cheap to clone.
+/// Fields by name. Cheap to clone, because clones share them.
 pub(crate) type Fields<'a> = Arc<[Field<'a>]>;
 
-/// A diff, its object's id, and the fields it has but the id (none of a delete).
+/// A diff, its object's id, and its other fields (none for a delete).
 #[derive(Clone, Debug)]
 pub(crate) struct Entry<'a> {
     pub(crate) diff: &'a Diff,
@@ -30,7 +30,7 @@ pub(crate) struct Entry<'a> {
 }
 
 impl<'a> Entry<'a> {
-    /// Lays open a diff from the network, if its JSON is sound.
+    /// Parses a diff from the network, if its JSON is valid.
     ///
     /// # Errors
     /// What is wrong, as one sentence.
@@ -50,10 +50,10 @@ impl<'a> Entry<'a> {
         Ok(Self { diff, object, fields: fields_of(diff.operation, members.fields) })
     }
 
-    /// Reads a diff whose JSON is known to be sound.
+    /// Reads a diff whose JSON is known to be valid.
     ///
     /// # Errors
-    /// If json_data is no JSON object with a string `id`.
+    /// If json_data is not a JSON object with a string `id`.
     pub(crate) fn read(diff: &'a Diff) -> Result<Self, serde_json::Error> {
         let (object, fields) = read_members(&diff.json_data)?;
         Ok(Self { diff, object, fields: fields_of(diff.operation, fields) })
@@ -88,7 +88,7 @@ pub(super) fn reads_as<'f>(
     once && found == object && found_fields.eq(fields)
 }
 
-/// The id of the object that a log entry is of.
+/// The id of the object of a log entry.
 pub(crate) fn object_of(entry: &Diff) -> Result<String, DatabaseError> {
     let object = object_in(&entry.json_data).map_err(|cause| broken(&entry.id, &cause))?;
     Ok(object.into_owned())
@@ -127,7 +127,7 @@ pub(crate) fn push_string(json: &mut String, text: &str) {
     }
 }
 
-/// The id and the fields of an object whose JSON is known to be sound.
+/// The id and the fields of an object whose JSON is known to be valid.
 pub(crate) fn read_members(
     json_data: &str,
 ) -> Result<(Cow<'_, str>, Vec<Field<'_>>), serde_json::Error> {
@@ -147,7 +147,7 @@ struct Members<'a, Id> {
 }
 
 impl<'a> Members<'a, &'a RawValue> {
-    /// Whether there is nothing in them that readers could take differently, told at a glance.
+    /// Whether a quick check shows that readers cannot interpret them differently.
     fn are_plain(&self) -> bool {
         let fields = &self.fields;
         let comes_twice = |(place, name): (usize, &Cow<'a, str>)| {

@@ -1,4 +1,4 @@
-//! Lives: what happened to an object from a create to the delete that ends it.
+//! Lives: the history of an object from a create to the delete that ends it.
 
 use std::{
     borrow::Cow,
@@ -22,8 +22,8 @@ pub(super) struct Life<'a> {
     /// What that entry wrote.
     created: Fields<'a>,
     pub(super) ended: Option<Box<Stamp<'a>>>,
-    /// What later entries of the window and the request wrote, in their order. The fields are only
-    /// computed on demand, because most lives never need them.
+    /// What later entries of the window and the request wrote, in order. The fields are only computed on
+    /// demand, because most lives never need them.
     writes: Vec<(Fields<'a>, Stamp<'a>)>,
     fields: OnceLock<Box<Written<'a>>>,
     has_unseen: bool,
@@ -41,7 +41,7 @@ pub(super) struct Value<'a> {
     pub(super) unseen: Option<Stamp<'a>>,
 }
 
-/// Which entry it was.
+/// Identifies an entry.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Stamp<'a> {
     pub(super) tick: Tick,
@@ -53,7 +53,7 @@ pub(super) struct Stamp<'a> {
 /// The origin of an entry, as the syncing device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Origin {
-    /// Before the device's clock.
+    /// From before the device's clock.
     Seen,
     /// Since the device's clock, and not by this request.
     Unseen,
@@ -67,12 +67,12 @@ impl<'a> Life<'a> {
         Self { began: Some(began), created, has_unseen, ..Self::default() }
     }
 
-    /// Whether it began before the window, so that its other values are in the object's row only.
+    /// Whether it began before the window, so that its other values are only in the object's row.
     pub(super) fn is_older(&self) -> bool {
         self.began.is_none()
     }
 
-    /// The fields whose value is of an entry that the device has not seen.
+    /// The fields whose value is from an entry that the device has not seen.
     pub(super) fn unseen(&self) -> impl Iterator<Item = &str> {
         let fields = self.has_unseen.then(|| self.fields()).into_iter().flatten();
         fields.filter(|(_, value)| value.writer.is_unseen()).map(|(name, _)| &**name)
@@ -100,7 +100,7 @@ impl<'a> Life<'a> {
         })
     }
 
-    /// The entries of the window that wrote these fields, in their order.
+    /// The entries of the window that wrote these fields, in order.
     pub(super) fn writers<'m>(
         &'m self,
         names: &HashSet<&'m str>,

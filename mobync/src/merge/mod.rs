@@ -1,21 +1,21 @@
-//! The merge: what a device's diffs do, and what it gets back.
+//! The merge: the effects of a device's diffs, and the diffs that go back to it.
 //!
-//! Pure functions over the request and the log's window: no I/O, no async, no system clock. The words
-//! are those of the [protocol](crate::protocol::document): *lives*, what a device *holds*, how fields
-//! *meet*, what goes *back*.
+//! Pure functions over the request and the log's window: no I/O, no async, no system clock. The terms are
+//! those of the [protocol](crate::protocol::document): *lives*, what a device *holds*, how fields *meet*,
+//! what goes *back*.
 //!
-//! Three of the [promises](crate::protocol::document) are kept here: *Converge*, *Exactly once* and *Cut
-//! anywhere*. *Nothing lost* and *Isolation* also need the database: one transaction for each sync, and
-//! the owner in every statement.
+//! This module keeps three of the [promises](crate::protocol::document): *Converge*, *Exactly once* and *Cut
+//! anywhere*. *Nothing lost* and *Isolation* also need the database: one transaction for each sync, and the
+//! owner in every statement.
 //!
-//! The engine walks a request through a [`Merge`] one diff at a time, for whether a diff is refused is
-//! known only when rules and database were asked:
+//! The engine processes a request with a [`Merge`] one diff at a time, because only the rules and the
+//! database decide whether a diff is refused:
 //!
-//! 1. [`Merge::new`] replays the window, and then the diffs that the log already knows;
-//! 2. for each of [`steps`](Merge::steps), [`plan`](Merge::plan) says what the diff would do to the
-//!    database, and [`settle`](Merge::settle) hears whether it was refused;
-//! 3. [`finish`](Merge::finish) says what goes back, [`log`](Merge::log) what is logged, and
-//!    [`overridden`](Merge::overridden) what has lost, for who asks.
+//! 1. [`Merge::new`] replays the window, and then the diffs that the log already has;
+//! 2. for each of [`steps`](Merge::steps), [`plan`](Merge::plan) returns what the diff would do to the
+//!    database, and [`settle`](Merge::settle) records whether it was refused;
+//! 3. [`finish`](Merge::finish) returns what goes back, [`log`](Merge::log) the new log entries, and
+//!    [`overridden`](Merge::overridden) the overridden values, if the request asks for them.
 
 mod answer;
 mod arena;
@@ -59,12 +59,12 @@ use self::{
 pub(crate) use self::{server::Standing, snapshot::Alive};
 use crate::{diff::Operation, error::DatabaseError, hash::HashMap};
 
-/// The time on the server, and how far past it a device's clock may be, in milliseconds.
+/// The server's time, and how far ahead of it a device's clock may be, in milliseconds.
 #[derive(Clone, Copy, Debug)]
 pub struct Now {
     /// Milliseconds since 1970.
     pub utc: i64,
-    /// A timestamp further ahead than this counts as `utc`.
+    /// A timestamp further ahead than this is replaced by `utc`.
     pub drift: i64,
 }
 
@@ -78,22 +78,22 @@ pub struct Merge<'a> {
     since: Tick,
     /// The tick of this sync.
     clock: Tick,
-    /// Those of the request, at the same places, and behind them those that only the log names.
+    /// The objects of the request, at the same places, followed by those that only the log names.
     objects: Arena<ObjectPlace, Object<'a>>,
     object_of: Arena<DiffPlace, ObjectPlace>,
-    /// Whether the log has the diff already.
+    /// Whether the log already has the diff.
     known: Arena<DiffPlace, bool>,
-    /// Objects with updates that count as made behind their create.
+    /// Objects with updates that count as made after their create.
     first_creates: Vec<ObjectPlace>,
     log: Vec<Logged<'a>>,
     idle: usize,
 }
 
 impl<'a> Merge<'a> {
-    /// Replays the window for a device whose clock is `since`, and then those of the request's diffs
-    /// that are in it.
+    /// Replays the window for a device whose clock is `since`, and then the request's diffs that are in the
+    /// window.
     ///
-    /// `window` is the answer to the query of the request's ids and these objects.
+    /// `window` is the result of the query for the request's ids and these objects.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry of the log cannot be read.
@@ -112,7 +112,7 @@ impl<'a> Merge<'a> {
         let mut pasts: Arena<ObjectPlace, Vec<Past<'a>>> = objects.map(|_| Vec::new());
         let mut object_of = request.object_of.clone();
         let mut known = object_of.map(|_| false);
-        // Only for objects that entries of the log name.
+        // Only for objects that log entries name.
         let mut places: HashMap<_, ObjectPlace> = HashMap::default();
         if !entries.is_empty() {
             let named = request.objects.iter();
@@ -156,9 +156,9 @@ impl<'a> Merge<'a> {
         Ok(merge)
     }
 
-    /// Notes what a diff must know of those behind it: the deletes, and the first creates.
+    /// Records what a diff must know about later diffs: the deletes, and the first creates.
     fn look_ahead(&mut self) {
-        // Of each object the request's last create or delete so far; an update where it has neither.
+        // For each object, the last create or delete of the request so far; an update if it has neither.
         let mut last = self.objects.map(|_| None);
         for (place, entry) in self.request.entries.iter() {
             if self.known[place] {
@@ -183,23 +183,23 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Something for each object that this merge is about.
+    /// An arena with this value for each object of this merge.
     pub(crate) fn for_objects<T: Copy>(&self, value: T) -> Arena<ObjectPlace, T> {
         self.objects.map(|_| value)
     }
 
-    /// The object that a diff is of.
+    /// The object of a diff.
     pub fn object_of(&self, diff: DiffPlace) -> ObjectPlace {
         self.object_of[diff]
     }
 
-    /// The same by its model and id.
+    /// The same, by model and id.
     pub(crate) fn object_at(&self, diff: DiffPlace) -> (&str, &str) {
         let object = &self.objects[self.object_of[diff]];
         (object.model, &object.id)
     }
 
-    /// The request's new diffs, in the order sent: those that the log does not have already.
+    /// The request's new diffs, in the order sent: those that the log does not have.
     pub fn new_diffs(&self) -> impl Iterator<Item = DiffPlace> {
         self.known.iter().filter(|(_, known)| !**known).map(|(place, _)| place)
     }
@@ -207,7 +207,7 @@ impl<'a> Merge<'a> {
     /// The new diffs in the order in which they take effect.
     pub fn steps(&self) -> Vec<DiffPlace> {
         let mut steps = Vec::with_capacity(self.known.len());
-        // "First create" of the protocol: an update that stands before it counts as made behind it.
+        // "First create" of the protocol: an update before it counts as made after it.
         let mut waiting: HashMap<ObjectPlace, Vec<DiffPlace>> =
             self.first_creates.iter().map(|object| (*object, Vec::new())).collect();
         for place in self.new_diffs() {
@@ -230,7 +230,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-/// Which of the queried objects are there.
+/// The queried objects that exist.
 fn existing_of<'q>(
     queried: &[(&'q str, &'q str)],
     window: &Window,

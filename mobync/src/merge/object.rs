@@ -35,13 +35,13 @@ pub(super) struct Object<'a> {
     pub(super) held: Option<LifePlace>,
     /// The life apart that the request is in, up to its next delete.
     pub(super) apart: Option<LifePlace>,
-    /// The greatest timestamp of the request's diffs so far.
+    /// The greatest timestamp among the request's diffs so far.
     pub(super) floor: Millis,
     pub(super) named: Named<'a>,
-    /// The request's new deletes that are still to come and are not refused.
+    /// The request's new deletes that are not done yet and not refused.
     pub(super) deletes: VecDeque<DiffPlace>,
-    /// Whether it is known what is alive: of an object that the request does not name the window may have
-    /// nothing that tells.
+    /// Whether it is known which life is alive. For an object that the request does not name, the window may
+    /// not show it.
     pub(super) is_certain: bool,
 }
 
@@ -52,7 +52,7 @@ pub(super) struct Past<'a> {
     pub(super) sent: Option<DiffPlace>,
 }
 
-/// The standing of the life that a device holds.
+/// The state of the life that a device holds.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Held {
     Nothing,
@@ -76,7 +76,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// It is known from elsewhere whether it is alive: if so, it was at the device's clock.
+    /// Sets whether the object is alive, as known from elsewhere. If so, it was alive at the device's clock.
     pub(super) fn make_certain(&mut self, is_alive: bool, since: Tick) {
         if !self.is_certain && is_alive {
             self.alive = Some(self.add(Life::default()));
@@ -98,7 +98,7 @@ impl<'a> Object<'a> {
     }
 
     fn add(&mut self, life: Life<'a>) -> LifePlace {
-        // Most objects have only one.
+        // Most objects have only one life.
         if self.lives.is_empty() { self.lives.push_exact(life) } else { self.lives.push(life) }
     }
 
@@ -107,8 +107,8 @@ impl<'a> Object<'a> {
         self.alive.map(|alive| &self.lives[alive])
     }
 
-    /// Called when a diff is done, or when a delete is known to be refused: it is then no longer the
-    /// next delete.
+    /// Called when a diff is done, or when a delete is known to be refused: it is then no longer the next
+    /// delete.
     pub(super) fn pass(&mut self, diff: DiffPlace) {
         if self.deletes.front() == Some(&diff) {
             self.deletes.pop_front();
@@ -137,8 +137,8 @@ impl<'a> Object<'a> {
         debug_assert!(self.apart.is_none(), "a life apart ends in its request");
     }
 
-    /// Reads the object's entries in the order of the log, and determines at the device's clock what
-    /// the device holds. Then the request's own entries are considered, as the device's past.
+    /// Reads the object's entries in the order of the log, and determines what the device holds at its clock.
+    /// Then applies the request's own entries, as the device's past.
     pub(super) fn replay(
         &mut self,
         past: &[Past<'a>],
@@ -169,7 +169,7 @@ impl<'a> Object<'a> {
         }
         self.apart = None;
         self.held = held.unwrap_or_else(|| held_at(self.alive, since));
-        // The log's order is the one in which they took effect, however a device sorts what it sends.
+        // The log's order is the order in which they took effect, however a device sorts what it sends.
         for (sent, stored, behind) in known {
             self.recall(since, sent, stored, behind);
         }
@@ -187,7 +187,7 @@ impl<'a> Object<'a> {
     ) {
         self.floor = self.floor.max(stored.at());
         if stored.diff.operation == Operation::Create && stored.fields.is_empty() {
-            // It was refused: the server's delete, one millisecond later, is the device's past, too.
+            // It was refused: the server's delete, one millisecond later, also belongs to the device's past.
             let ended = behind.and_then(|life| self.lives[life].ended.as_ref());
             let end = (stored.tick(), stored.at().next());
             if ended.is_some_and(|ended| (ended.tick, ended.at) == end) {
@@ -202,8 +202,7 @@ impl<'a> Object<'a> {
             Operation::Create if self.held.is_none() => self.held = behind,
             Operation::Create | Operation::Update => {}
         }
-        // A device that has seen later entries and still sends its diff has applied the diff on top of
-        // them.
+        // A device that has seen later entries and still sends its diff has applied the diff on top of them.
         let is_on_top = stored.tick() < since;
         let alive = self.alive.map(|alive| &self.lives[alive]);
         let stored_fields: HashSet<&str> = stored.fields.iter().map(|(name, _)| &**name).collect();
@@ -217,7 +216,7 @@ impl<'a> Object<'a> {
         }
     }
 
-    /// Does what one entry of the log says, and returns the life it began, if it did.
+    /// Applies one log entry, and returns the life that it began, if any.
     pub(super) fn follow(&mut self, entry: &Entry<'a>, stamp: Stamp<'a>) -> Option<LifePlace> {
         match entry.diff.operation {
             Operation::Create => {
@@ -251,19 +250,19 @@ impl<'a> Object<'a> {
     }
 }
 
-/// What a device at that clock holds of what was alive then: nothing if it is new, not even what began
-/// before there was a log.
+/// What a device at that clock holds of the life that was alive then. A new device holds nothing, not even a
+/// life that began before the log did.
 fn held_at(alive: Option<LifePlace>, since: Tick) -> Option<LifePlace> {
     if since == Tick(0) { None } else { alive }
 }
 
-/// Whether the object was alive before its first entry, told from the first one that depends on it;
-/// none where no entry does, so that it was as it is now.
+/// Whether the object was alive before its first entry, derived from the first entry that depends on it.
+/// `None` if no entry does, so that the object was as it is now.
 fn was_alive(mut past: &[Past<'_>]) -> Option<bool> {
     while let [first, later @ ..] = past {
         past = match first.entry.diff.operation {
             Operation::Create => match ends_in_tick(first, later) {
-                // Begun and ended in one request: after it everything is as before.
+                // Begun and ended in one request: after it, the state is as before.
                 Some(behind) => behind,
                 None => return Some(false),
             },
@@ -274,8 +273,8 @@ fn was_alive(mut past: &[Past<'_>]) -> Option<bool> {
     None
 }
 
-/// The entries after the delete that ends the life begun by `first`, if that delete has the same tick.
-/// A delete after another create would belong to that one.
+/// The entries after the delete that ends the life begun by `first`, if that delete has the same tick. A
+/// delete after another create would belong to that create.
 fn ends_in_tick<'p, 'a>(first: &Past<'_>, later: &'p [Past<'a>]) -> Option<&'p [Past<'a>]> {
     let mut next = later;
     while let [past, behind @ ..] = next {

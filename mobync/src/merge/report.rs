@@ -1,4 +1,4 @@
-//! What lost: section "What others have overridden" of the protocol.
+//! Overridden values: section "What others have overridden" of the protocol.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -16,7 +16,7 @@ use crate::{
     reconcile::same,
 };
 
-/// One of the request's diffs, with the place in the log that it has.
+/// One of the request's diffs, with its place in the log.
 type Made<'a> = (DiffPlace, Stamp<'a>);
 
 impl Merge<'_> {
@@ -49,8 +49,8 @@ impl Merge<'_> {
         found.into_iter().map(overridden).collect()
     }
 
-    /// The request's diffs of each object, known ones first, in the order of the log; and the ticks that
-    /// they have there.
+    /// The request's diffs of each object, known ones first, in the order of the log; and the ticks that they
+    /// have there.
     fn made(&self) -> (HashMap<ObjectPlace, Vec<Made<'_>>>, HashSet<i64>) {
         let sent = self.request.places(self.window);
         let known = self.window.entries.iter().filter_map(|entry| {
@@ -71,7 +71,7 @@ impl Merge<'_> {
         (made, ticks)
     }
 
-    /// Of each field that was not taken the last diff that names it.
+    /// For each field that was not taken, the last diff that names it.
     fn last_named<'m>(
         &'m self,
         object: &'m Object<'_>,
@@ -90,14 +90,14 @@ impl Merge<'_> {
         last
     }
 
-    /// The value that a diff has for a field, as JSON text.
+    /// The value of a field in a diff, as JSON text.
     fn sent(&self, diff: DiffPlace, field: &str) -> Option<&str> {
         let mut fields = self.request.entries[diff].fields.iter();
         fields.find(|(name, _)| name == field).map(|(_, value)| value.get())
     }
 }
 
-/// What can have won over the request's diffs of one object.
+/// What may have overridden the request's diffs of one object.
 enum Winners<'m, 'a> {
     Nothing,
     /// The delete that ended the life that the device holds.
@@ -105,7 +105,7 @@ enum Winners<'m, 'a> {
     /// Values of the life that is alive.
     Values {
         life: &'m Life<'a>,
-        /// The entries that wrote each field, in their order.
+        /// The entries that wrote each field, in order.
         writers: HashMap<&'m str, Vec<&'m Stamp<'a>>>,
         by_others: HashSet<&'m str>,
     },
@@ -128,7 +128,7 @@ impl<'m, 'a> Winners<'m, 'a> {
         Self::Values { life, writers, by_others }
     }
 
-    /// What the value of a diff with that place in the log has lost to, if it has.
+    /// What has overridden the value of a diff with that place in the log, if anything.
     fn over(&self, name: &str, sent: &str, made: &Stamp<'_>) -> Option<OverriddenField> {
         let read = |json: &str| serde_json::from_str(json).ok();
         match self {

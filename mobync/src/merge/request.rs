@@ -30,8 +30,8 @@ impl<'a> Request<'a> {
     /// Checks the diffs.
     ///
     /// # Errors
-    /// [`Error::InvalidDiff`] for the first one that breaks a rule of the wire format, or has the id
-    /// of another one without being equal to it.
+    /// [`Error::InvalidDiff`] for the first diff that breaks a rule of the wire format, or has the id of
+    /// another diff without being equal to it.
     pub fn new(diffs: &'a [Diff]) -> Result<Self, Error> {
         let mut first: HashMap<&str, &Diff> = HashMap::default();
         first.reserve(diffs.len());
@@ -80,8 +80,8 @@ impl<'a> Request<'a> {
         self.objects.items().iter().map(|(model, id)| (*model, &**id)).collect()
     }
 
-    /// The objects, each once, that the log has for known diffs of this request, but that the request
-    /// does not name. There are none, unless a client uses an id twice.
+    /// The objects, each once, that the log has for known diffs of this request, but that the request does
+    /// not name. There are none unless a client uses an id twice.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry of the log cannot be read.
@@ -115,23 +115,23 @@ impl<'a> Request<'a> {
         self.entries.iter().map(|(place, entry)| (&*entry.diff.id, place)).collect()
     }
 
-    /// The fields that one of the diffs names; empty for a delete.
+    /// The fields that a diff names; empty for a delete.
     pub fn fields(&self, place: DiffPlace) -> impl Iterator<Item = &str> {
         self.entries[place].fields.iter().map(|(name, _)| &**name)
     }
 
-    /// The same with their values.
+    /// The fields that a diff names, with their values.
     pub(crate) fn values(&self, place: DiffPlace) -> &[Field<'a>] {
         &self.entries[place].fields
     }
 
-    /// One of the diffs, as sent.
+    /// A diff, as sent.
     pub fn diff(&self, place: DiffPlace) -> &'a Diff {
         self.entries[place].diff
     }
 }
 
-/// Equal as sent, except for members that the server ignores.
+/// Whether two diffs are equal as sent, except for members that the server ignores.
 fn same(left: &Diff, right: &Diff) -> bool {
     (left.utc_timestamp, left.operation) == (right.utc_timestamp, right.operation)
         && left.model == right.model

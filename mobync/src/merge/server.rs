@@ -1,4 +1,4 @@
-//! Entries of the server's own in the tick of a request: what the writes of its diffs have set off.
+//! The server's own entries in the tick of a request: side effects of writing its diffs.
 
 use std::borrow::Cow;
 
@@ -15,18 +15,18 @@ use super::{
 };
 use crate::{DatabaseError, Diff, Operation, Write, hash::HashMap};
 
-/// What the log will say of an object behind the request's diffs.
+/// The state of an object in the log after the request's diffs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Standing<'m, 'a> {
-    /// Only the log knows: neither its window nor the request has anything of the object.
+    /// Only the log knows: neither its window nor the request has an entry of the object.
     Unknown,
-    /// Nothing is alive.
+    /// No life is alive.
     Gone,
     /// This life is alive.
     Alive(Alive<'m, 'a>),
 }
 
-/// What is known of a life that is alive.
+/// What is known about a life that is alive.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alive<'m, 'a> {
     life: &'m Life<'a>,
@@ -35,7 +35,7 @@ pub(crate) struct Alive<'m, 'a> {
 }
 
 impl<'m, 'a> Alive<'m, 'a> {
-    /// Whether it began before the window, so that the log knows of more fields.
+    /// Whether it began before the window, so that the log has more fields of it.
     pub(crate) fn is_older(&self) -> bool {
         self.life.is_older()
     }
@@ -51,7 +51,7 @@ impl<'m, 'a> Alive<'m, 'a> {
         self.life.fields().iter().map(|(name, value)| (&**name, value.json.get()))
     }
 
-    /// Those that the request's new diffs have written.
+    /// The fields that the request's new diffs have written.
     pub(crate) fn own(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
         self.own_fields().map(|(name, json)| (&**name, json.get()))
     }
@@ -65,7 +65,7 @@ impl<'m, 'a> Alive<'m, 'a> {
         fields.map(|(name, value)| (name, value.json))
     }
 
-    /// All that the request's new diffs have written, as one write.
+    /// Everything that the request's new diffs have written, as one write.
     pub(crate) fn write<'w>(&self, model: &'w str, id: &'w str) -> Write<'w>
     where
         'a: 'w,
@@ -77,7 +77,7 @@ impl<'m, 'a> Alive<'m, 'a> {
     }
 }
 
-/// Where objects are, by model and id.
+/// The places of objects, by model and id.
 type Places<'a> = HashMap<(&'a str, Cow<'a, str>), ObjectPlace>;
 
 impl<'a> Merge<'a> {
@@ -89,7 +89,7 @@ impl<'a> Merge<'a> {
         named.map(|(_, object)| (object.model, &*object.id)).collect()
     }
 
-    /// What will be said of objects, once all steps are settled.
+    /// The states of objects, after all steps are settled.
     pub(crate) fn standings<'m>(&'m self) -> impl Fn(&str, &str) -> Standing<'m, 'a> + use<'m, 'a> {
         let objects = self.objects.items().iter();
         let places: HashMap<(&str, &str), &Object<'a>> =
@@ -104,12 +104,12 @@ impl<'a> Merge<'a> {
         }
     }
 
-    /// Adds entries that make the log say what the rows do, once all steps are settled: each is of an
-    /// object of its own. Where the request has new diffs of it, it stands a millisecond behind them, so
-    /// that it is no later than they are to what others have done meanwhile.
+    /// Adds entries that make the log equal to the rows, after all steps are settled. Each entry is of
+    /// another object. If the request has new diffs of the object, the entry is one millisecond after them,
+    /// so that it is no later than they are relative to changes of others.
     ///
-    /// An update or delete of an object that neither the window nor the request has is of one that was
-    /// alive at the device's clock.
+    /// An update or delete of an object that neither the window nor the request has belongs to an object that
+    /// was alive at the device's clock.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry cannot be read.

@@ -33,7 +33,7 @@ pub(super) enum Writer {
 impl<'a> Merge<'a> {
     /// Records that the step was done, or that it was refused and nothing was done.
     ///
-    /// `mint` makes an id for a log entry of the server's own, should one be needed.
+    /// `mint` creates an id for a log entry of the server's own, if one is needed.
     pub fn settle(&mut self, step: Step<'a>, refused: bool, mint: impl FnOnce() -> String) {
         let Step { diff, at, effect, fields } = step;
         let own = self.own_stamp(diff, at);

@@ -1,4 +1,4 @@
-//! What is alive at the end of a log, folded entry by entry: all that a new device gets.
+//! The objects alive at the end of a log, computed entry by entry: everything that a new device gets.
 
 use std::{
     collections::{BTreeMap, hash_map::Entry as Slot},
@@ -13,13 +13,12 @@ use crate::{
     owner::Owner,
 };
 
-/// How many changed fields of an object wait at most, to be written into its JSON together.
+/// The greatest number of changed fields of an object that wait to be written into its JSON together.
 const MOST_CHANGES: usize = 1_000;
 
-/// The objects that are alive behind the entries of a log, which were added in its order.
+/// The objects that are alive after the entries of a log, which were added in its order.
 ///
-/// It grows with the objects and not with the entries, so that a database can hand over a long log
-/// piece by piece.
+/// Its size depends on the objects, not on the entries, so a database can pass a long log in parts.
 ///
 /// ```
 /// use mobync::{Diff, Operation, Snapshot};
@@ -41,13 +40,13 @@ const MOST_CHANGES: usize = 1_000;
 pub struct Snapshot {
     clock: i64,
     models: HashMap<Box<str>, Model>,
-    /// An object was there before there was a log, so that the log does not have all of it.
+    /// Whether an object existed before the log did, so that the log does not have all of it.
     has_older: bool,
 }
 
 #[derive(Debug, Default)]
 struct Model {
-    /// Those that are alive, by the ids of their objects.
+    /// The lives that are alive, by the ids of their objects.
     lives: HashMap<Box<str>, Life>,
     /// Tick, time and id of the last entry.
     last: (i64, i64, String),
@@ -55,29 +54,29 @@ struct Model {
 
 #[derive(Debug)]
 struct Life {
-    /// Of the entry that began it, as `tick` and `at`.
+    /// From the entry that began it, as are `tick` and `at`.
     id: Box<str>,
     tick: i64,
     at: i64,
     json_data: Box<str>,
-    /// What is to be written into `json_data`, each field once, in the order of their names.
+    /// Fields to write into `json_data`, each once, ordered by name.
     changes: Vec<(Box<str>, String)>,
-    /// The next entries are of a life apart, up to its end.
+    /// Whether the next entries belong to a life apart, until it ends.
     is_apart: bool,
-    /// It began before the log did: the log has only what was changed since.
+    /// Whether it began before the log did: the log has only later changes.
     is_older: bool,
 }
 
-/// What a log says of an object that is alive at its end.
+/// What a log has of an object that is alive at its end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alive<'s> {
     /// The fields that were written, with the id: the JSON text of an object.
     pub(crate) json_data: &'s str,
-    /// Whether it has others, too, for it began before the log did.
+    /// Whether it also has other fields, because it began before the log did.
     pub(crate) is_older: bool,
 }
 
-/// An entry of a log, borrowed from where it was read.
+/// An entry of a log, borrowed from the buffer that it was read into.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LogEntry<'a> {
     pub(crate) id: &'a str,
@@ -123,7 +122,7 @@ impl Snapshot {
         self.fold(entry).map_err(|cause| broken(entry.id, &cause))
     }
 
-    /// Adds the next entries, which are in any order.
+    /// Adds the next entries, in any order.
     pub(crate) fn follow_all<'e>(
         &mut self,
         entries: impl Iterator<Item = LogEntry<'e>>,
@@ -170,8 +169,8 @@ impl Snapshot {
         Ok(())
     }
 
-    /// The clock, in ticks, and what a new device gets, in the order in which it is to be applied; none
-    /// if an object was there before there was a log, so that more than the log is needed.
+    /// The clock, in ticks, and what a new device gets, in the order in which to apply it. `None` if an
+    /// object existed before the log did, so that the log alone is not enough.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry cannot be read.
@@ -183,7 +182,7 @@ impl Snapshot {
         for (name, model) in &mut self.models {
             alive.extend(model.lives.values_mut().map(|life| (&**name, life)));
         }
-        // In the order in which they began, they also lie in memory one behind another.
+        // In the order in which they began, they are also adjacent in memory.
         alive.sort_unstable_by(|(_, left), (_, right)| left.order().cmp(&right.order()));
         let creates = alive.into_iter().map(|(model, life)| {
             life.settle(&[]).map_err(|cause| broken(&life.id, &cause))?;
@@ -202,12 +201,12 @@ impl Snapshot {
 }
 
 impl Snapshot {
-    /// The clock behind the entries, in ticks.
+    /// The clock after the entries, in ticks.
     pub(crate) fn clock(&self) -> i64 {
         self.clock
     }
 
-    /// What is said of an object, if it is alive.
+    /// What the log has of an object, if it is alive.
     ///
     /// # Errors
     /// [`DatabaseError::Failed`] if an entry cannot be read.
@@ -222,7 +221,7 @@ impl Snapshot {
         Ok(Some(Alive { json_data: &life.json_data, is_older: life.is_older }))
     }
 
-    /// What is said of each of the model's objects that is alive.
+    /// What the log has of each of the model's objects that is alive.
     pub(crate) fn all(
         &mut self,
         model: &str,
@@ -239,12 +238,12 @@ impl Snapshot {
         self.models.get(model).into_iter().flat_map(|model| model.lives.keys()).map(|id| &**id)
     }
 
-    /// The models of which the log has an entry.
+    /// The models that have an entry in the log.
     pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
         self.models.keys().map(|model| &**model)
     }
 
-    /// The id of the last entry, but for those of the log's own model, if it has the last tick.
+    /// The id of the last entry, ignoring those of the log's own model, if it has the last tick.
     pub(crate) fn head(&self, log: &str) -> Option<&str> {
         let others = self.models.iter().filter(|(name, _)| &***name != log);
         let last = others.map(|(_, model)| &model.last).max()?;
@@ -275,7 +274,7 @@ impl Life {
             return self.settle(fields);
         }
         if self.changes.is_empty() {
-            // Most are changed in few fields, and in the same ones.
+            // Most lives are changed in few fields, and in the same ones.
             self.changes.reserve_exact(fields.len());
         }
         for (name, value) in fields {
@@ -290,7 +289,7 @@ impl Life {
         Ok(())
     }
 
-    /// Writes the changes into the JSON, and then these fields.
+    /// Writes the pending changes into the JSON, and then these fields.
     fn settle(&mut self, fields: &[Field<'_>]) -> Result<(), serde_json::Error> {
         if self.changes.is_empty() && fields.is_empty() {
             return Ok(());

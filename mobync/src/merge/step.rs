@@ -9,7 +9,7 @@ use super::{
 };
 use crate::diff::Operation;
 
-/// What one new diff does, unless it is refused.
+/// The effect of one new diff, unless it is refused.
 #[derive(Clone, Debug)]
 pub struct Step<'a> {
     pub(super) diff: DiffPlace,
@@ -20,7 +20,7 @@ pub struct Step<'a> {
     pub(super) fields: Fields<'a>,
 }
 
-/// What a new diff does.
+/// The effect of a new diff.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Effect {
     /// It begins a life: the object is created.
@@ -39,9 +39,8 @@ pub(super) enum Effect {
 }
 
 impl<'a> Merge<'a> {
-    /// The delete that would end the life apart, if planning this create would begin one. If that
-    /// delete will be refused, call [`foresee_refusal`](Self::foresee_refusal), and then this method
-    /// again.
+    /// If planning this create would begin a life apart, the delete that would end that life. If that delete
+    /// will be refused, call [`foresee_refusal`](Self::foresee_refusal), and then this method again.
     pub fn parts_until(&self, diff: DiffPlace) -> Option<DiffPlace> {
         let (entry, object) = self.at(diff);
         let is_create = entry.diff.operation == Operation::Create;
@@ -50,13 +49,13 @@ impl<'a> Merge<'a> {
         delete.copied()
     }
 
-    /// The delete that would [end the life apart](Self::parts_until) will be refused, so the life apart
-    /// does not last until it.
+    /// Records that the delete that would [end the life apart](Self::parts_until) will be refused, so the
+    /// life apart does not last until it.
     pub fn foresee_refusal(&mut self, delete: DiffPlace) {
         self.objects[self.object_of[delete]].pass(delete);
     }
 
-    /// What one of the new diffs will do unless it is refused. All earlier ones must be settled.
+    /// What a new diff will do unless it is refused. All earlier ones must be settled.
     pub fn plan(&self, diff: DiffPlace) -> Step<'a> {
         let (entry, object) = self.at(diff);
         let at = self.stored_at(entry, object);
@@ -89,7 +88,7 @@ impl Step<'_> {
 }
 
 impl<'a> Merge<'a> {
-    /// What a step writes to the database, if it writes.
+    /// What a step writes to the database, if anything.
     pub fn write(&self, step: &Step<'a>) -> Option<Write<'a>> {
         let operation = match step.effect {
             Effect::Begin => Operation::Create,

@@ -1,5 +1,4 @@
-//! The two numbers that order the entries of the log, as separate types so that they cannot be
-//! confused.
+//! The two numbers that order the log entries, as separate types so that they cannot be confused.
 
 /// A value of the owner's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

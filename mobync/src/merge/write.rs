@@ -1,4 +1,4 @@
-//! What a sync writes, as a database gets it.
+//! What a sync writes, as passed to a database.
 
 use std::borrow::Cow;
 
@@ -7,9 +7,9 @@ use serde_json::value::RawValue;
 use super::Fields;
 use crate::{change::Change, diff::Operation, error::DatabaseError, record::Record};
 
-/// One change that a sync makes to an object, with its values as they came over the wire.
+/// One change that a sync makes to an object, with its values in their wire form.
 ///
-/// A database that speaks JSON can pass them on as they are, without loss; [`to_change`](Self::to_change)
+/// A database that supports JSON can store them as they are, without loss; [`to_change`](Self::to_change)
 /// reads them.
 #[derive(Clone, Debug)]
 pub struct Write<'a> {
@@ -17,13 +17,13 @@ pub struct Write<'a> {
     pub(crate) model: &'a str,
     pub(crate) id: Cow<'a, str>,
     pub(crate) fields: Fields<'a>,
-    /// Of a create, the whole record as it was sent: the JSON text of an object with the id.
+    /// For a create, the whole record as sent: the JSON text of an object with the id.
     #[cfg_attr(not(feature = "memory"), allow(dead_code, reason = "only one database asks"))]
     pub(crate) whole: Option<&'a str>,
 }
 
 impl<'a> Write<'a> {
-    /// A write of these fields, `id` apart, each once; none of a delete. For tests of a database.
+    /// A write of these fields, each once and without `id`; no fields for a delete. For tests of a database.
     pub fn new(
         operation: Operation,
         model: &'a str,
@@ -36,7 +36,7 @@ impl<'a> Write<'a> {
 }
 
 impl Write<'_> {
-    /// What it does.
+    /// The type of the change.
     pub fn operation(&self) -> Operation {
         self.operation
     }
@@ -51,16 +51,15 @@ impl Write<'_> {
         &self.id
     }
 
-    /// The fields that it writes, `id` apart, each once and with its value as JSON text; none of a
-    /// delete.
+    /// The fields that it writes, without `id`, each once, with its value as JSON text; none for a delete.
     pub fn fields(&self) -> impl Iterator<Item = (&str, &str)> + Clone {
         self.fields.iter().map(|(name, value)| (&**name, value.get()))
     }
 
-    /// The same with its values read.
+    /// The change with its values read.
     ///
     /// # Errors
-    /// [`DatabaseError::Failed`] if a value is no JSON, which the check of the request rules out.
+    /// [`DatabaseError::Failed`] if a value is not JSON, which the check of the request rules out.
     pub fn to_change(&self) -> Result<Change, DatabaseError> {
         let mut record = Record::new(&*self.id);
         for (name, value) in self.fields() {

@@ -1,4 +1,4 @@
-//! The rules that one diff must keep.
+//! The rules for a single diff.
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::{
     merge::Entry,
 };
 
-/// Checks the ranges and the json_data of a diff, and lays it open.
+/// Checks the ranges and the json_data of a diff, and parses it.
 ///
 /// # Errors
 /// [`Error::InvalidDiff`] that names the diff and what is wrong.
@@ -35,7 +35,7 @@ fn check_ranges(diff: &Diff) -> Result<(), String> {
     Ok(())
 }
 
-/// The members of a diff, before their types are looked at.
+/// The members of a diff, before their types are checked.
 #[derive(Default)]
 pub(super) struct Members<'a> {
     id: Option<Value<'a>>,
@@ -108,7 +108,7 @@ impl Members<'_> {
             })?,
             model: string("model", &mut self.model)?,
             json_data: string("json_data", &mut self.json_data)?,
-            // Last, so that an error can name it.
+            // Last, so that errors of other members can name it.
             id: string("id", &mut self.id)?,
         })
     }
@@ -118,7 +118,7 @@ fn string(name: &str, member: &mut Option<Value<'_>>) -> Result<String, String> 
     text(name, member).map(Cow::into_owned)
 }
 
-/// Takes a text out of its member.
+/// Takes a string out of its member.
 fn text<'a>(name: &str, member: &mut Option<Value<'a>>) -> Result<Cow<'a, str>, String> {
     match member {
         Some(Value::Text(text)) => Ok(std::mem::take(text)),

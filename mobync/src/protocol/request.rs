@@ -28,28 +28,28 @@ use crate::{
 #[derive(Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct SyncRequest {
-    /// The token, where it is not in an `Authorization` header.
+    /// The token, if it is not in an `Authorization` header.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<String>,
     /// The clock of the device's last successful sync, in ticks; 0 on a new device.
     pub logical_clock: i64,
     /// The device's pending changes, oldest first.
     pub diffs: Vec<Diff>,
-    /// The `head` of the last answer that had one; empty if there was none. An answer has one only if this
-    /// is set.
+    /// The `head` of the last answer that had one; empty if none had. An answer only has a head if this is
+    /// set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
-    /// The greatest number of log entries that one answer covers, at least 1: the answer is a page, as of an
-    /// earlier clock, if there are more. Ignored if there are diffs.
+    /// The greatest number of log entries that one answer covers, at least 1. If there are more, the answer
+    /// is a page, as of an earlier clock. Ignored if there are diffs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limit: Option<u64>,
     /// Whether the answer lists the values that others have overridden.
     #[serde(skip_serializing_if = "Not::not")]
     pub report: bool,
-    /// Whether the answer has checksums of what exists. Ignored if there are diffs.
+    /// Whether the answer has checksums of the existing objects. Ignored if there are diffs.
     #[serde(skip_serializing_if = "Not::not")]
     pub check: bool,
-    /// What it has of the bytes that a server holds at once.
+    /// The request's share of the bytes that a server holds at once.
     #[serde(skip)]
     held: Held,
 }
@@ -69,9 +69,9 @@ impl SyncRequest {
         }
     }
 
-    /// Reads a body, strictly where the protocol is strict.
+    /// Reads a body, as strictly as the protocol requires.
     ///
-    /// What the diffs' json_data holds is checked by [`Mobync::apply`](crate::Mobync::apply).
+    /// [`Mobync::apply`](crate::Mobync::apply) checks the contents of the diffs' json_data.
     ///
     /// # Errors
     /// [`Error::InvalidJson`], [`Error::InvalidRequest`] or [`Error::InvalidDiff`].
@@ -79,7 +79,7 @@ impl SyncRequest {
         Envelope::from_slice(body)?.into_request(usize::MAX)
     }
 
-    /// The same, which counts as held until it is dropped.
+    /// The same request, counted as held until it is dropped.
     pub(crate) fn holding(self, held: impl Into<Held>) -> Self {
         Self { held: held.into(), ..self }
     }
@@ -99,7 +99,7 @@ impl std::fmt::Debug for SyncRequest {
     }
 }
 
-/// A body that is sound JSON, with its members not yet judged: the token comes before them.
+/// A body that is valid JSON, with its members not yet checked: the token is checked before them.
 #[derive(Default)]
 pub(crate) struct Envelope<'a> {
     auth_token: Option<Value<'a>>,
@@ -114,9 +114,9 @@ pub(crate) struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     /// # Errors
-    /// [`Error::InvalidJson`] if two readers could take the body differently, or none can.
+    /// [`Error::InvalidJson`] if two readers could interpret the body differently, or none can read it.
     pub(crate) fn from_slice(body: &'a [u8]) -> Result<Self, Error> {
-        // Some editors and libraries put a byte order mark in front.
+        // Some editors and libraries add a byte order mark.
         let body = body.strip_prefix("\u{feff}".as_bytes()).unwrap_or(body);
         let text = std::str::from_utf8(body).map_err(|cause| {
             Error::InvalidJson(format!("it is not UTF-8 at byte {}", cause.valid_up_to()))
@@ -132,7 +132,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    /// Judges the members; of diffs, at most that many are taken.
+    /// Checks the members; at most that many diffs are accepted.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`], [`Error::InvalidDiff`], or [`Error::PayloadTooLarge`] if there are
@@ -205,7 +205,7 @@ impl<'a> FromJson<'a> for Envelope<'a> {
 enum Diffs {
     Missing,
     Other,
-    /// All of them, or what is wrong with the first that is not right; and how many there are.
+    /// All of them, or what is wrong with the first invalid one; and their number.
     Array {
         read: Result<Vec<Diff>, Error>,
         count: usize,
@@ -254,7 +254,7 @@ fn read_flag(name: &str, member: Option<&Value<'_>>) -> Result<bool, Error> {
     }
 }
 
-/// An integer, or, as the Python server takes it, a string of decimal digits.
+/// An integer, or a string of decimal digits, which the Python server also accepts.
 fn read_clock(clock: &Value<'_>) -> Option<i64> {
     match clock {
         Value::Integer(clock @ 0..) => Some(*clock),

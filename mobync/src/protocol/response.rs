@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{diff::Diff, error::Error};
 
-/// The answer to a sync that went well.
+/// The answer to a successful sync.
 ///
 /// ```
 /// let answer = mobync::SyncResponse::new(7, Vec::new());
@@ -21,7 +21,7 @@ use crate::{diff::Diff, error::Error};
 pub struct SyncResponse {
     /// Always true; a failed sync is answered by an [`Error`].
     pub success: bool,
-    /// Empty, or one sentence on diffs that had no effect.
+    /// Empty, or one sentence about diffs that had no effect.
     pub message: String,
     /// The clock that the device stores and sends next time, in ticks.
     pub logical_clock: i64,
@@ -31,7 +31,7 @@ pub struct SyncResponse {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<Refused>,
     /// Identifies the server's history up to `logical_clock`: the device sends it with that clock. `None`
-    /// leaves the device's as it is.
+    /// leaves the device's value unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<String>,
     /// The owner's clock, in ticks, if this answer is a page as of [`logical_clock`](Self::logical_clock):
@@ -41,7 +41,7 @@ pub struct SyncResponse {
     /// The values of the request's diffs that others have overridden, if the request asked for a report.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overridden: Vec<Overridden>,
-    /// Checksums of what exists at `logical_clock`, by model, if the request asked for a check.
+    /// Checksums of the objects that exist at `logical_clock`, by model, if the request asked for a check.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<BTreeMap<String, Checksum>>,
 }
@@ -63,7 +63,7 @@ impl SyncResponse {
     }
 }
 
-/// A diff that a rule or the database refused, while the request's other diffs stand.
+/// A diff that a rule or the database refused, while the request's other diffs remain valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Refused {
@@ -71,7 +71,7 @@ pub struct Refused {
     pub diff_id: String,
     /// `forbidden`, `invalid_value` or `constraint`.
     pub code: String,
-    /// The sentence that the person reads.
+    /// The sentence for the person.
     pub message: String,
 }
 
@@ -81,34 +81,34 @@ pub struct Refused {
 pub struct Overridden {
     /// The diff.
     pub diff_id: String,
-    /// Its fields in which another value stands.
+    /// Its fields that now have another value.
     pub fields: BTreeMap<String, OverriddenField>,
 }
 
-/// A field in which another value stands than a diff has sent.
+/// A field whose current value is not the one that a diff has sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct OverriddenField {
     /// The value that the diff has.
     pub sent: serde_json::Value,
-    /// The value that stands; `None` if the object was deleted.
+    /// The current value; `None` if the object was deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stands: Option<serde_json::Value>,
     /// The id of the diff that wrote that value, or deleted the object.
     pub by: String,
 }
 
-/// Checksums of the objects of a model that exist.
+/// Checksums of the existing objects of a model.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Checksum {
-    /// How many there are.
+    /// The number of objects.
     pub count: u64,
-    /// The exclusive or over their ids, 16 hexadecimal digits.
+    /// The exclusive or of their ids, 16 hexadecimal digits.
     pub ids: String,
-    /// The exclusive or over their values, 16 hexadecimal digits.
+    /// The exclusive or of their values, 16 hexadecimal digits.
     pub values: String,
-    /// The constant defaults of columns, with which values are not compared.
+    /// The constant defaults of columns; values equal to them are not compared.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub defaults: BTreeMap<String, serde_json::Value>,
 }

@@ -12,7 +12,7 @@ use crate::{
     merge::{Field, encode, read_members},
 };
 
-/// What is known of the tables without reading their rows.
+/// What is known about the tables without reading their rows.
 pub(crate) trait Schema {
     /// Whether the model has a column with that name.
     fn has(&self, model: &str, field: &str) -> bool;
@@ -41,7 +41,7 @@ pub(crate) struct Said<'s> {
     pub(crate) rest: Rest,
 }
 
-/// What a column counts as if the log does not name it.
+/// The value that a column counts as if the log does not name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Rest {
     /// Its constant default, or else null.
@@ -99,7 +99,7 @@ impl<'s> Said<'s> {
 }
 
 impl Difference {
-    /// What the log lacks of an object, if anything.
+    /// What the log lacks for an object, if anything.
     pub(crate) fn of(
         model: &str,
         id: &str,

@@ -1,8 +1,8 @@
-//! The rows have the last word: turns what they say and the log does not into entries of the server's
+//! The rows are authoritative: turns differences between the rows and the log into entries of the server's
 //! own.
 //!
-//! Pure, like the merge. This module keeps *Once* and *Quiet*: after the entries for a difference there
-//! is no difference left, and without a difference there are no entries.
+//! Pure, like the merge. This module keeps *Once* and *Quiet*: after the entries for a difference there is no
+//! difference left, and without a difference there are no entries.
 
 mod compare;
 mod order;

@@ -92,7 +92,7 @@ fn in_order(differences: Vec<Difference>, schema: &impl Schema) -> Vec<Differenc
     placed.into_iter().map(|(difference, _)| difference).collect()
 }
 
-/// How many of these objects of its model are above each one. A circle is cut somewhere.
+/// The number of these objects of its model above each one. A cycle is cut somewhere.
 fn depths(differences: &[Difference]) -> Vec<usize> {
     let key = |difference: &Difference| (difference.model.clone(), difference.id.clone());
     if differences.iter().all(|difference| difference.parents.is_empty()) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{Difference, Differs, SkippedRow};
 
-/// How many ids and rows are listed.
+/// The number of ids and rows that are listed.
 const SHOWN: usize = 10;
 
 /// The differences between rows and log, returned by [`Mobync::reconcile`](crate::Mobync::reconcile) and

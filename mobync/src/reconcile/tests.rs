@@ -1,4 +1,4 @@
-//! A model: a log, and rows that anybody has written. Reconciling makes them equal.
+//! A model: a log, and rows that anyone has written. Reconciling makes them equal.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
@@ -138,7 +138,7 @@ fn marks() -> impl Strategy<Value = BTreeMap<String, i64>> {
 }
 
 proptest! {
-    /// *Truth*, *Once* and *Quiet*, whatever states the rows go through.
+    /// *Truth*, *Once* and *Quiet*, whatever states the rows have.
     #[test]
     fn behind_a_reconciliation_the_log_says_what_the_rows_do(
         states in prop::collection::vec((rows(), marks()), 1..5),

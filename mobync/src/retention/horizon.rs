@@ -1,4 +1,4 @@
-//! The entries that a log has of itself: where its horizon is, and how old its ticks are.
+//! The log's entries about itself: its horizon, and the age of its ticks.
 
 use crate::{
     diff::{Diff, Operation, object_in},
@@ -7,16 +7,16 @@ use crate::{
     unit::Rewrite,
 };
 
-/// The objects of these entries, which are updates without fields: receipts of nothing to whoever does not know
-/// them.
+/// The objects of these entries, which are updates without fields: clients that do not know them see
+/// receipts.
 const HORIZON: &str = "horizon";
 const MILESTONE: &str = "milestone";
 const THINNING: &str = "thinning";
 
-/// So many milestones at the most are left while the time passes that the log is kept.
+/// At most this many milestones remain within the time that the log is kept.
 const MILESTONES: i64 = 100;
 
-/// Where a log's horizon is.
+/// The position of a log's horizon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Horizon {
     /// The id of its entry.
@@ -28,7 +28,7 @@ pub(crate) struct Horizon {
 }
 
 impl Horizon {
-    /// The horizon, if the entry is that.
+    /// The horizon, if the entry is one.
     fn of(entry: &Diff, log: &str) -> Option<Self> {
         let is_horizon = entry.model == log && is_of(entry, HORIZON);
         is_horizon.then(|| Self {
@@ -43,7 +43,7 @@ impl Horizon {
         entries.iter().find_map(|entry| Self::of(entry, log))
     }
 
-    /// Whether a device of that clock holds something of which the log does not say any more what became of it.
+    /// Whether a device of that clock may hold objects whose later history is no longer in the log.
     pub(crate) fn cuts(&self, clock: i64) -> bool {
         0 < clock && clock < self.clock
     }
@@ -54,31 +54,31 @@ impl Horizon {
         own_entry(owner, log, HORIZON, self.id.clone(), tick, self.forgotten)
     }
 
-    /// Gives the horizon another id, so that a first sync in pages begins again.
+    /// Gives the horizon another id, so that a first sync in pages starts again.
     pub(crate) fn renew(&self, id: String, owner: &Owner, log: &str, rewrite: &mut Rewrite) {
         rewrite.removed.push(self.id.clone());
         rewrite.added.push(Self { id, ..self.clone() }.entry(owner, log));
     }
 }
 
-/// What the log's entries of itself say.
+/// The contents of the log's entries about itself.
 #[derive(Debug, Default)]
 pub(crate) struct Marks {
     pub(crate) horizon: Option<Horizon>,
     /// Tick, time and id.
     milestones: Vec<(i64, i64, String)>,
-    /// The ids of those that say that what is below the horizon is being thinned.
+    /// The ids of the entries that record that the log below the horizon is being thinned.
     thinning: Vec<String>,
 }
 
-/// How a compaction begins.
+/// The beginning of a compaction.
 #[derive(Debug)]
 pub(crate) struct Begun {
-    /// What is written first of all.
+    /// The first write.
     pub(crate) rewrite: Rewrite,
     /// The horizon, if there is one.
     pub(crate) horizon: Option<Horizon>,
-    /// The id of the entry to remove when what is below the horizon is thinned; none if it is already.
+    /// The id of the entry to remove when the log below the horizon is thinned; `None` if it already is.
     pub(crate) thinning: Option<String>,
 }
 
@@ -106,7 +106,7 @@ impl Marks {
     /// How to begin, at that clock of the owner.
     ///
     /// `age` is how long the log is kept, in milliseconds. `handled` is the least clock that a follower has
-    /// come to: the horizon does not pass it.
+    /// reached: the horizon does not pass it.
     pub(crate) fn begin(
         &self,
         (now, age): (i64, i64),
@@ -147,7 +147,8 @@ impl Marks {
 
     /// One more than the tick of the newest milestone that is older than that, or 0.
     ///
-    /// Behind one that is younger none is old, whatever it says: the server's clock was set back for a while.
+    /// No milestone after a younger one counts as old, whatever its time: the server's clock was set back
+    /// temporarily.
     fn newest(&self, now: i64, age: i64) -> i64 {
         let before = now.saturating_sub(age);
         let is_young = |at: i64| (before..=now).contains(&at);
@@ -156,7 +157,7 @@ impl Marks {
         newest.map_or(0, |(tick, ..)| tick.saturating_add(1))
     }
 
-    /// Whether the last tick needs a milestone: it has none, and the newest one is not of a moment ago.
+    /// Whether the last tick needs a milestone: it has none, and the newest one is not recent.
     fn wants_milestone(&self, (now, age): (i64, i64), last: i64) -> bool {
         let moment = now.saturating_sub(age.checked_div(MILESTONES).unwrap_or(0));
         let newest = self.milestones.last();
@@ -191,7 +192,7 @@ mod tests {
         let cases: [(&[(i64, i64)], i64); 5] = [
             (&[(3, 1_000), (9, 1_400)], 10),
             (&[(3, 1_000), (9, 1_600)], 4),
-            // It was set back, ...
+            // The clock was set back, ...
             (&[(3, 1_900), (9, 5)], 0),
             (&[(3, 1_000), (6, 1_700), (9, 5)], 4),
             // ... or far ahead.

@@ -1,5 +1,5 @@
-//! Retention: what of a log below its horizon goes, and what stays. Pure, like the merge; the words and the laws
-//! are those of the [protocol](crate::protocol::document).
+//! Retention: which entries of a log below its horizon are removed, and which stay. Pure, like the merge. The
+//! terms and the laws are those of the [protocol](crate::protocol::document).
 
 mod horizon;
 mod thin;

@@ -1,12 +1,12 @@
-//! Thinning: which entries below a horizon go, and which values of the others.
+//! Thinning: which entries below a horizon are removed, and which values of the others.
 //!
-//! The log is gone through backwards, a few ticks at a time, so that of each entry it is known what later ones
-//! have overwritten. Each step by itself leaves a log that keeps the laws:
+//! The log is read backwards, a few ticks at a time, so that for each entry it is known what later entries
+//! have overwritten. Each step leaves a log that keeps the laws:
 //!
-//! - a value goes only if an entry that says a later one is below the horizon, too;
-//! - a life that has ended goes with its create and its delete at once; what it has in between may go before;
-//! - of a life without a create, for it is older than the log, the first entry stays whole: to a device that
-//!   comes that far in pages, it says that the object is there.
+//! - a value is removed only if an entry with a later value is also below the horizon;
+//! - the create and the delete of an ended life are removed together; the entries between them may go before;
+//! - if a life has no create, because it is older than the log, its first entry stays whole: to a device that
+//!   has fetched pages up to there, it shows that the object exists.
 
 use crate::{
     diff::{Diff, Operation},
@@ -16,30 +16,30 @@ use crate::{
     unit::Rewrite,
 };
 
-/// What is to be done to some entries.
+/// The changes to a set of entries.
 #[derive(Debug, Default)]
 pub(crate) struct Thinned {
     pub(crate) rewrite: Rewrite,
-    /// Whether a life has gone, of which a device may have the beginning.
+    /// Whether a life was removed, of which a device may have the beginning.
     pub(crate) ends_lives: bool,
 }
 
-/// A way back through the log below a horizon.
+/// A backward pass through the log below a horizon.
 #[derive(Debug)]
 pub(crate) struct Thinning {
     log: String,
     horizon: i64,
     forgotten: i64,
-    /// By model and id. What is not here is as at the beginning.
+    /// By model and id. Objects that are missing here are in the initial state.
     objects: HashMap<(Box<str>, Box<str>), Object>,
 }
 
-/// One object on the way back.
+/// One object during the backward pass.
 #[derive(Debug, Default)]
 struct Object {
-    /// The life that was alive at the horizon, as long as its create has not come.
+    /// The life that was alive at the horizon, until its create is found.
     alive: Alive,
-    /// The lives that have ended and whose create has not come: a life apart ends within another one.
+    /// The lives that have ended and whose create was not found yet: a life apart ends within another one.
     ended: Vec<Ended>,
 }
 
@@ -47,7 +47,7 @@ struct Object {
 struct Alive {
     /// The fields that later entries have written.
     written: HashSet<Box<str>>,
-    /// What becomes of the entry that was the last to come, if it is not the first of the life.
+    /// The change to the entry that was read last, if it is not the first of the life.
     waiting: Option<Change>,
 }
 
@@ -58,21 +58,21 @@ struct Ended {
     tick: i64,
 }
 
-/// What is done to an entry.
+/// The change to one entry.
 #[derive(Debug)]
 enum Change {
     Remove(String),
-    /// Its id, and what it says from now on.
+    /// Its id, and its new json_data.
     Rewrite(String, String),
 }
 
 impl Thinning {
-    /// Below that horizon, with that tick up to which ids are forgotten.
+    /// Starts below that horizon; ids are forgotten up to the tick `forgotten`.
     pub(crate) fn new(log: &str, horizon: i64, forgotten: i64) -> Self {
         Self { log: log.to_owned(), horizon, forgotten, objects: HashMap::default() }
     }
 
-    /// Goes back over some entries, in any order: those of whole ticks, before all ticks that were here.
+    /// Processes some entries, in any order: those of whole ticks, before all ticks that were processed.
     ///
     /// # Errors
     /// If an entry cannot be read.
@@ -93,7 +93,8 @@ impl Thinning {
         Ok(thinned)
     }
 
-    /// Behind the first entry of the log: lives without a create, that were older than it.
+    /// Called before the first entry of the log: handles lives without a create, which are older than the
+    /// log.
     pub(crate) fn finish(self) -> Thinned {
         let mut thinned = Thinned::default();
         for Ended { id, tick } in self.objects.into_values().flat_map(|object| object.ended) {
@@ -106,7 +107,7 @@ impl Thinning {
     }
 }
 
-/// What the ticks of an entry mean.
+/// The ticks that decide what happens to an entry.
 #[derive(Clone, Copy, Debug)]
 struct Rule {
     horizon: i64,
@@ -118,7 +119,7 @@ impl Rule {
         tick < self.forgotten
     }
 
-    /// The last tick stays whole, for the clocks and heads of the devices behind it.
+    /// The last tick stays whole, for the clocks and heads of devices directly after it.
     fn keeps_whole(self, tick: i64) -> bool {
         tick >= self.horizon.saturating_sub(1)
     }
@@ -145,7 +146,7 @@ impl Object {
             }
             (Operation::Update, None) => {
                 let change = self.alive.overwrite(entry, rule);
-                // There is this one before it.
+                // There is this entry before it.
                 thinned.extend(std::mem::replace(&mut self.alive.waiting, change));
             }
             (Operation::Create, Some(_)) => {
@@ -156,7 +157,7 @@ impl Object {
                         thinned.ends_lives = true;
                     }
                     if tick < ended.tick {
-                        // It was no life apart, which has one tick: before it, nothing was alive.
+                        // It was no life apart, which has one tick: before it, no life was alive.
                         *self = Self::default();
                     }
                 }
@@ -172,7 +173,8 @@ impl Object {
 }
 
 impl Alive {
-    /// What becomes of an entry by what later ones have written, among which it is from now on.
+    /// The change to an entry because of what later entries have written. Its own fields count as written
+    /// from now on.
     fn overwrite(&mut self, entry: &Entry<'_>, rule: Rule) -> Option<Change> {
         let (id, tick) = (&entry.diff.id, entry.diff.logical_clock);
         let stands = |(name, _): &&Field<'_>| !self.written.contains(&**name);

@@ -1,4 +1,4 @@
-//! Checksums as section "Is the copy right?" of the protocol has them, of values that were read already.
+//! Checksums as in section "Is the copy right?" of the protocol, of values that were already read.
 
 use super::Objects;
 use serde_json::{Number, Value};

@@ -1,6 +1,7 @@
-//! A device as section "Writing a client" has it: rows, pending changes, and the clock of the last answer.
+//! A device as section "Writing a client" describes it: rows, pending changes, and the clock of the last
+//! answer.
 //!
-//! Every line of the table "Changes in flight" is done to the rows themselves, as it stands there.
+//! Every line of the table "Changes in flight" is applied to the rows themselves, as written there.
 
 use super::{Change, Entry, Fields, Key, Kind, Objects};
 use std::collections::BTreeSet;
@@ -10,9 +11,9 @@ use std::collections::BTreeSet;
 pub struct Device {
     /// The clock of the last answer that was applied.
     pub clock: i64,
-    /// The rows as the person sees them: pending changes are in them.
+    /// The rows as the person sees them, including pending changes.
     pub objects: Objects,
-    /// The changes no answer has come for, in the order made.
+    /// The changes that no answer has come for, in the order in which they were made.
     pub pending: Vec<Change>,
     /// Id and code of the changes that were refused.
     pub refused: Vec<(String, &'static str)>,
@@ -24,28 +25,28 @@ pub struct Device {
     pub has_more: bool,
     /// What pages have brought for objects with pending changes.
     pub held: Vec<Entry>,
-    /// Whom the device syncs for, once an answer has said so.
+    /// The owner that the device syncs for, once an answer has named it.
     pub owner: Option<String>,
 }
 
-/// What an answer says, apart from what it does.
+/// The contents of an answer, apart from its effects.
 #[derive(Clone, Debug)]
 pub struct Said<'a> {
     pub clock: i64,
     pub entries: &'a [Entry],
-    /// Whom its diffs are of, if it has any.
+    /// The owner of its diffs, if it has any.
     pub owner: Option<&'a str>,
     /// The ids of the refused diffs.
     pub refused: Vec<&'a str>,
 }
 
 impl Device {
-    /// Whether the change is one of what is there (a create: of what is not).
+    /// Whether the change is of an existing object (a create: of one that does not exist).
     pub fn may_record(&self, change: &Change) -> bool {
         self.objects.contains_key(&change.key()) == (change.kind != Kind::Create)
     }
 
-    /// The person changes something: at once in the rows, and pending.
+    /// The person changes something: immediately in the rows, and pending.
     pub fn record(&mut self, mut change: Change) {
         apply(&mut self.objects, change.key(), change.kind, &change.fields);
         if change.kind == Kind::Update {
@@ -54,7 +55,8 @@ impl Device {
         self.pending.push(change);
     }
 
-    /// "Folding": the unsent updates of the same object at the end of pending lose what this one writes.
+    /// "Folding": the unsent updates of the same object at the end of pending lose the fields that this one
+    /// writes.
     fn fold(&mut self, change: &mut Change) {
         let is_foldable = |it: &&Change| {
             it.kind == Kind::Update && it.key() == change.key() && !self.sent.contains(&it.id)
@@ -96,7 +98,7 @@ impl Device {
         sent
     }
 
-    /// Whether an answer can be one to the request with these diffs: rule 10.
+    /// Whether an answer can belong to the request with these diffs: rule 10.
     pub fn may_take(&self, sent: &[Change], said: &Said<'_>) -> bool {
         let is_sent = |id: &str| sent.iter().any(|change| change.id == id);
         let is_sound = |entry: &Entry| {
@@ -149,7 +151,7 @@ impl Device {
         (self.clock, self.has_more) = (clock, has_more);
     }
 
-    /// "Fetching in pages": of lives that have begun and ended meanwhile nothing is left.
+    /// "Fetching in pages": lives that have begun and ended in the meantime leave nothing.
     fn release(&mut self, held: &[Entry]) {
         let keys: BTreeSet<Key> = held.iter().map(Entry::key).collect();
         for key in keys {
@@ -163,8 +165,8 @@ impl Device {
         }
     }
 
-    /// The server does not keep what the device has missed: "Away for too long". What is to be set aside is
-    /// set aside already.
+    /// The server no longer keeps what the device has missed: "Away for too long". The changes to set aside
+    /// were set aside before.
     pub fn too_old(&mut self) {
         let waits = |change: &Change, sent: &BTreeSet<String>| {
             change.kind == Kind::Delete && !sent.contains(&change.id)
@@ -222,7 +224,7 @@ impl Device {
             (Kind::Delete, Some(create), _) => left.split_off(create),
             // update | updates
             (Kind::Update, _, None) => self.meet(key, entry, left),
-            // update | a delete, perhaps with a new create behind it
+            // update | a delete, perhaps followed by a new create
             (Kind::Update, _, Some(_)) => left,
             // create | a create and its delete
             (Kind::Create, Some(0), Some(delete)) => {
@@ -238,12 +240,12 @@ impl Device {
                 }
                 left
             }
-            // create | a delete, perhaps with a new create behind it
+            // create | a delete, perhaps followed by a new create
             (Kind::Create, _, _) => left,
         }
     }
 
-    /// Field by field: where the answer wins, its value is written, and the field is no longer pending.
+    /// Field by field: if the answer wins, its value is written, and the field is no longer pending.
     fn meet(&mut self, key: &Key, entry: &Entry, mut left: Vec<Change>) -> Vec<Change> {
         let times = growing(&left);
         for (name, value) in &entry.fields {
@@ -258,7 +260,7 @@ impl Device {
                 row.insert(name.clone(), value.clone());
             }
         }
-        // The object is there on both sides now, so a create that is left only writes fields.
+        // The object now exists on both sides, so a remaining create only writes fields.
         for change in &mut left {
             change.kind = Kind::Update;
         }
@@ -267,7 +269,7 @@ impl Device {
     }
 }
 
-/// The times that count: those of one object grow, as they will on the server.
+/// The times that count: those of one object grow, as on the server.
 fn growing(changes: &[Change]) -> Vec<i64> {
     let mut times: Vec<i64> = Vec::new();
     for change in changes {
@@ -277,7 +279,7 @@ fn growing(changes: &[Change]) -> Vec<i64> {
     times
 }
 
-/// Does a change to the rows: a create of a row that is there replaces it.
+/// Applies a change to the rows: a create of an existing row replaces it.
 pub fn apply(objects: &mut Objects, key: Key, kind: Kind, fields: &Fields) {
     match kind {
         Kind::Create => {

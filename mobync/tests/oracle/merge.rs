@@ -4,19 +4,19 @@ use super::replay::{self, Life, alive, lives, open_apart};
 use super::{Change, Entry, Fields, Key, Kind, Lost, Reject};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a request brings for one object.
+/// The part of a request that concerns one object.
 pub struct Request<'a> {
     /// The device's clock, `k` in the text.
     pub clock: i64,
-    /// What new diffs are stamped with.
+    /// The tick of new diffs.
     pub tick: i64,
-    /// The greatest tick there is after this request, N - 1 in the text.
+    /// The greatest tick after this request, N - 1 in the text.
     pub last_tick: i64,
     pub now: i64,
     pub drift: i64,
     /// The ids of all the request's diffs, known and new.
     pub ids: &'a BTreeSet<String>,
-    /// The ticks that diffs of the request have in the log, of whatever object.
+    /// The ticks that diffs of the request have in the log, for any object.
     pub own_ticks: BTreeSet<i64>,
     /// The ids of those that are refused.
     pub refused: BTreeSet<String>,
@@ -24,13 +24,13 @@ pub struct Request<'a> {
     pub known: Vec<&'a Change>,
     /// The new diffs of this object, in the order sent.
     pub new: Vec<&'a Change>,
-    /// What the server logs of what their writes have set off.
+    /// The server's log entries for the side effects of their writes.
     pub set_off: Vec<Entry>,
     pub columns: Vec<String>,
     pub reject: &'a Reject<'a>,
 }
 
-/// What came of it.
+/// The result of the merge.
 pub struct Merged {
     /// The object's log with the new entries at its end.
     pub log: Vec<Entry>,
@@ -43,12 +43,12 @@ pub struct Merged {
     pub overridden: Vec<Lost>,
 }
 
-/// The object while the request's diffs are done one by one.
+/// The object while the request's diffs are applied one by one.
 struct Work<'a> {
     request: Request<'a>,
     key: Key,
     log: Vec<Entry>,
-    /// The life the device holds, named by the place of the entry that began it.
+    /// The life that the device holds, named by the place of the entry that began it.
     holds: Option<usize>,
     /// The greatest timestamp among the request's diffs so far.
     latest: Option<i64>,
@@ -57,7 +57,7 @@ struct Work<'a> {
 }
 
 impl Request<'_> {
-    /// Does the request's diffs of one object, whose log so far is given.
+    /// Applies the request's diffs of one object, whose log so far is given.
     pub fn merge(mut self, key: Key, log: Vec<Entry>) -> Merged {
         self.known.sort_by_key(|change| log.iter().position(|e| e.id.as_ref() == Some(&change.id)));
         let mut work = Work {
@@ -83,8 +83,8 @@ impl Request<'_> {
 }
 
 impl<'a> Work<'a> {
-    /// *First create*: where the device holds nothing and nothing is alive, new updates that stand before the first
-    /// new create, and no delete before it, go right behind it.
+    /// *First create*: if the device holds nothing and nothing is alive, new updates before the first new
+    /// create, with no delete before it, move directly after it.
     fn first_create(&mut self) -> Vec<&'a Change> {
         let new = &mut self.request.new;
         let create = new.iter().position(|change| change.kind == Kind::Create);
@@ -115,7 +115,8 @@ impl<'a> Work<'a> {
                 Kind::Create | Kind::Update => {}
             }
             self.latest = self.latest.max(Some(self.log[place].at));
-            // A refused create has the server's delete right behind it. The log does not say whose a delete is.
+            // A refused create is directly followed by the server's delete. The log does not say whose delete
+            // it is.
             let refused = &self.log[place];
             if let Some(next) = self.log.get(place + 1)
                 && (refused.kind, next.kind) == (Kind::Create, Kind::Delete)
@@ -127,7 +128,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Does one new diff; `rest` are the new ones behind it.
+    /// Applies one new diff; `rest` are the new ones after it.
     fn apply(&mut self, change: &Change, rest: &[&Change]) {
         if self.request.refused.contains(&change.id) {
             self.refuse(change);
@@ -139,7 +140,7 @@ impl<'a> Work<'a> {
         let held = self.holds.map(|began| life(&lives, began));
         let receipt = (Kind::Update, Fields::new());
 
-        // What is logged, or the receipt of a diff that has nothing to do anything to.
+        // The entry that is logged, or the receipt of a diff whose object does not exist.
         let logged = if open_apart(&lives).is_some() {
             match change.kind {
                 Kind::Create | Kind::Update => Some((Kind::Update, change.fields.clone())),
@@ -164,7 +165,7 @@ impl<'a> Work<'a> {
             }
         };
 
-        // What of it is written to the database: nothing of a life apart, nor where no field is left.
+        // The part that is written to the database: nothing of a life apart, and nothing if no field is left.
         let is_written = |(kind, fields): &&(Kind, Fields)| {
             let apart = open_apart(&lives).is_some() || *kind == Kind::Create && alive.is_some();
             !apart && (*kind != Kind::Update || !fields.is_empty())
@@ -177,7 +178,7 @@ impl<'a> Work<'a> {
             return;
         }
 
-        // What the device holds then.
+        // What the device holds afterwards.
         match change.kind {
             Kind::Create if held.is_none() => {
                 let begins = matches!(logged, Some((Kind::Create, _)));
@@ -194,7 +195,7 @@ impl<'a> Work<'a> {
         self.append(Some(change.id.clone()), at, kind, fields);
     }
 
-    /// A refused diff does nothing, but what the device did to itself by it is remembered.
+    /// A refused diff has no effect, but what it did on the device is recorded.
     fn refuse(&mut self, change: &Change) {
         let at = self.time(change);
         let id = Some(change.id.clone());
@@ -211,7 +212,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// The fields of the diff that take theirs.
+    /// The fields that the diff takes.
     fn meet(&self, change: &Change, life: &Life) -> Fields {
         let at = self.time(change);
         let loses = |name: &String| {
@@ -324,7 +325,7 @@ impl<'a> Work<'a> {
         lost
     }
 
-    /// What the device lacks of the life that it holds and that is alive.
+    /// What the device lacks of the life that it holds, which is alive.
     fn update(&self, life: &Life) -> Option<Entry> {
         let mut diffs = self.request.known.clone();
         diffs.extend(&self.request.new);
@@ -367,7 +368,7 @@ impl<'a> Work<'a> {
         Some(self.returned(writer.copied(), Kind::Update, fields))
     }
 
-    /// A diff of the answer that bears id, tick and timestamp of an entry, or those of the server's own.
+    /// A diff of the answer with the id, tick and timestamp of an entry, or with those of the server's own.
     fn returned(&self, place: Option<usize>, kind: Kind, fields: Fields) -> Entry {
         let (model, object) = self.key.clone();
         let (id, tick, at) = match place.map(|place| &self.log[place]) {
@@ -384,7 +385,7 @@ impl<'a> Work<'a> {
             .any(|change| change.kind == Kind::Delete && !self.request.refused.contains(&change.id))
     }
 
-    /// One of the request's own diffs, known or new.
+    /// Whether it is one of the request's own diffs, known or new.
     fn is_own(&self, entry: &Entry) -> bool {
         entry.id.as_ref().is_some_and(|id| self.request.ids.contains(id))
     }

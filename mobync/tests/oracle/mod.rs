@@ -1,30 +1,31 @@
 //! An oracle for the protocol: one owner's complete log, read from its beginning for every question.
 //!
-//! Written from the protocol's text alone and kept slow and obvious: it has no window, no index and no row
-//! that could be wrong, only the log. Nothing here is checked for validity: inputs are valid.
+//! Written from the protocol's text alone, and kept slow and obvious: it has no window, no index and no row
+//! that could be wrong, only the log. It does not check validity: inputs are valid.
 //!
-//! *Exactly once* and *Isolation* are plain in it: a diff whose id is in the log is never new, and an oracle is one
-//! owner's. *Converge* is what its users check of it, and *Cut anywhere* follows from the same text.
+//! *Exactly once* and *Isolation* are obvious in it: a diff whose id is in the log is never new, and an oracle
+//! has one owner. Its users check *Converge*, and *Cut anywhere* follows from the same text.
 //!
-//! Readings of the text, where it leaves room:
+//! Interpretations of the text where it is not explicit:
 //!
-//! * A known diff's object and model are those of its log entry. Its *type* and the fields it *names* are those
-//!   of the request: the log says what a diff did (a delete that did nothing is an update there), while what the
-//!   device holds follows from what it meant. The fields it *took*, and its timestamp, are those of the log.
-//! * Known diffs come before the new ones wherever they stand, for everything: for what the device holds, for the
-//!   one millisecond, and for which diffs are behind the request's last delete.
+//! * A known diff's object and model are those of its log entry. Its *type* and the fields it *names* are
+//!   those of the request: the log says what a diff did (a delete that did nothing is an update there), while
+//!   what the device holds follows from what was sent. The fields it *took*, and its timestamp, are those of
+//!   the log.
+//! * Known diffs come before the new ones at any position, for everything: for what the device holds, for the
+//!   one millisecond, and for which diffs come after the request's last delete.
 //! * "A delete follows in the request" means a new one that is not refused.
-//! * Also where a server happens to know the entry that began or ended a life, because it read further back for
-//!   a very late retry, a returned diff bears an id of the server's own if that entry is not in the window.
-//! * A page is answered as a request was when the clock was the page's, to the id of every diff.
-//! * The timestamp is first held against the server's clock, then moved by the one millisecond.
-//! * A known diff that was refused is judged for what others have overridden as if it had not been: the log does
-//!   not say that it was.
-//! * A refused create counts for *first create*, too, and so does a refused delete that stands before it.
-//! * A returned update bears the id of the last unseen entry of the life that wrote one of the returned fields,
-//!   also where the value it wrote was overwritten since.
-//! * Up to the delete that ends a life apart the device holds its own, so a refused create in between is a receipt,
-//!   also behind a refused delete.
+//! * Even if a server happens to know the entry that began or ended a life, because it read further back for
+//!   a very late retry, a returned diff has an id of the server's own if that entry is not in the window.
+//! * A page is answered as a request was when the clock was the page's, including the id of every diff.
+//! * The timestamp is first compared with the server's clock, then moved by the one millisecond.
+//! * For a known diff that was refused, overridden values are determined as if it had not been: the log does
+//!   not record that it was.
+//! * A refused create also counts for *first create*, and so does a refused delete before it.
+//! * A returned update has the id of the last unseen entry of the life that wrote one of the returned fields,
+//!   even if the value it wrote was overwritten since.
+//! * Until the delete that ends a life apart the device holds its own, so a refused create in between is a
+//!   receipt, even after a refused delete.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(
@@ -74,9 +75,9 @@ pub struct Change {
 /// A diff in the log or in an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// `None`: an id of the server's own. For the order (tick, at, id) it sorts before every other id; real ids
-    /// of the server's own fall anywhere, so callers must normalise ties. They are between objects only: no two
-    /// entries of one object have the same tick and timestamp.
+    /// `None`: an id of the server's own. In the order (tick, at, id) it sorts before every other id; real
+    /// ids of the server's own sort anywhere, so callers must normalise ties. Ties occur only between
+    /// objects: no two entries of one object have the same tick and timestamp.
     pub id: Option<String>,
     /// `logical_clock`.
     pub tick: i64,
@@ -88,18 +89,18 @@ pub struct Entry {
     pub fields: Fields,
 }
 
-/// What a sync answers.
+/// The answer to a sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
     /// What the device stores and sends next time.
     pub clock: i64,
-    /// To be applied in this order.
+    /// To apply in this order.
     pub entries: Vec<Entry>,
     /// Id and code of the new diffs that were refused, in the order sent.
     pub refused: Vec<(String, &'static str)>,
-    /// How many new diffs, not refused ones, fell on a table cell that says "receipt".
+    /// How many new diffs, not refused ones, match a table cell that says "receipt".
     pub idle: usize,
-    /// What others have overridden, in the order sent, each diff's by field.
+    /// The overridden values, in the order sent, and by field for each diff.
     pub overridden: Vec<Lost>,
 }
 
@@ -115,7 +116,7 @@ pub struct Lost {
     pub by: Option<String>,
 }
 
-/// With which code the database refuses to create, update or delete an object, if it does.
+/// The code with which the database refuses to create, update or delete an object, if it does.
 pub type Reject<'r> = dyn Fn(Kind, &Key, &Fields) -> Option<&'static str> + 'r;
 
 /// The device's clock is ahead of the server's (409).
@@ -127,10 +128,10 @@ pub struct Stale;
 pub struct Oracle {
     /// How far in the future a timestamp may be, in milliseconds.
     pub drift: i64,
-    /// All columns of a model without `id`, where they matter: a create that goes back "with its row" has null
-    /// for those no diff has written. Models that are not here have no others than the written ones.
+    /// All columns of a model without `id`, if they matter: a create that goes back "with its row" has null
+    /// for those that no diff has written. Other models have only the written fields.
     pub columns: BTreeMap<String, Vec<String>>,
-    /// Where the server's log is thinned. This one is whole.
+    /// Where the server's log is thinned. This log is complete.
     pub kept: retention::Kept,
     log: Vec<Entry>,
 }
@@ -169,8 +170,8 @@ impl Entry {
     }
 }
 
-/// Rows without their nulls: what no diff has written and what was set to null is the same to a database
-/// without defaults.
+/// Rows without nulls: a field that no diff has written and one that was set to null are the same to a
+/// database without defaults.
 pub fn without_nulls(objects: &Objects) -> Objects {
     let mut objects = objects.clone();
     for fields in objects.values_mut() {
@@ -200,9 +201,9 @@ impl Oracle {
         keys.into_iter().filter_map(row).collect()
     }
 
-    /// One request: the device's clock, its diffs in the order sent, and the server's now. `refuse` says with
-    /// which code the application refuses a new diff as it was sent; `reject` with which one the database refuses
-    /// what is left to be written of it.
+    /// One request: the device's clock, its diffs in the order sent, and the server's time. `refuse` returns
+    /// the code with which the application refuses a new diff as sent; `reject` the code with which the
+    /// database refuses the remaining part to write.
     pub fn sync(
         &mut self,
         clock: i64,
@@ -214,8 +215,8 @@ impl Oracle {
         self.sync_setting_off(clock, changes, now, refuse, reject, &[])
     }
 
-    /// A request whose writes set something off in the database, which is logged as these entries of the
-    /// server's own, behind those of the request's diffs.
+    /// A request whose writes have side effects in the database. These are logged as the given entries of the
+    /// server's own, after those of the request's diffs.
     pub fn sync_setting_off(
         &mut self,
         clock: i64,
@@ -245,7 +246,7 @@ impl Oracle {
         let ticks = sent.iter().map(|change| self.entry(&change.id).map_or(tick, |it| it.tick));
         let own_ticks: BTreeSet<i64> = ticks.collect();
 
-        // Everything is per object.
+        // Everything is done per object.
         let mut keys: BTreeSet<Key> = self.log.iter().map(Entry::key).collect();
         keys.extend(new.iter().map(|change| change.key()));
         keys.extend(set_off.iter().map(Entry::key));
@@ -292,20 +293,20 @@ impl Oracle {
         Ok(answer)
     }
 
-    /// The rows have the last word: entries of the server's own, which make the log say what they do.
+    /// The rows are authoritative: adds entries of the server's own that make the log equal to the rows.
     pub fn adopt(&mut self, entries: impl IntoIterator<Item = Entry>) {
         self.log.extend(entries);
         self.log.sort_by(|a, b| a.order().cmp(&b.order()));
     }
 
-    /// "A page is the past": everything as it was when the clock was that.
+    /// "A page is the past": the state when the clock had that value.
     pub fn past(&self, clock: i64) -> Oracle {
         let before = |entry: &&Entry| entry.tick < clock;
         Oracle { log: self.log.iter().filter(before).cloned().collect(), ..self.clone() }
     }
 
-    /// Where a page of at most so many entries ends for a device at that clock: the tick of the first entry that
-    /// does not fit in; the tick behind the first one, if that alone has more; the clock, if all fit in.
+    /// Where a page of at most this many entries ends for a device at that clock: the tick of the first entry
+    /// that does not fit; the tick after the first one, if that alone has more; the clock, if all fit.
     pub fn page_end(&self, clock: i64, limit: usize) -> i64 {
         let ticks: Vec<i64> =
             self.log.iter().map(|entry| entry.tick).filter(|it| *it >= clock).collect();
@@ -316,7 +317,7 @@ impl Oracle {
         }
     }
 
-    /// Whether there is an entry of that id.
+    /// Whether there is an entry with that id.
     pub fn knows(&self, id: &str) -> bool {
         self.entry(id).is_some()
     }

@@ -4,7 +4,7 @@ use super::{Entry, Fields, Kind};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// A value and the place of the entry that wrote it last.
+/// A value and the place of the entry that last wrote it.
 #[derive(Clone, Debug)]
 pub struct Written {
     pub value: Value,
@@ -20,14 +20,14 @@ pub struct Life {
     pub ended: Option<usize>,
     /// Whether another one was alive when it began.
     pub apart: bool,
-    /// Its fields, as written last.
+    /// Its fields, as last written.
     pub fields: BTreeMap<String, Written>,
-    /// All the entries that wrote it, the create among them.
+    /// All entries that wrote it, including the create.
     pub writers: Vec<usize>,
 }
 
 impl Life {
-    /// The fields that a diff has written, null included.
+    /// The fields that a diff has written, including null.
     pub fn values(&self) -> Fields {
         self.fields.iter().map(|(name, written)| (name.clone(), written.value.clone())).collect()
     }
@@ -57,7 +57,7 @@ pub fn lives(log: &[Entry]) -> Vec<Life> {
                 life.write(place, &entry.fields);
                 lives.push(life);
             }
-            // A life apart goes up to the next delete, so until then everything belongs to it.
+            // A life apart lasts until the next delete, so until then everything belongs to it.
             Kind::Update => {
                 if let Some(life) = lives.iter_mut().rfind(|life| life.ended.is_none()) {
                     life.write(place, &entry.fields);

@@ -1,4 +1,4 @@
-//! The chapter "Retention", over the whole log: what a server that keeps the text has of it, and knows.
+//! The chapter "Retention", on the complete log: what a server that follows the text keeps and knows.
 
 use super::{Entry, Fields, Key, Kind, Oracle, replay};
 use std::collections::BTreeSet;
@@ -11,7 +11,7 @@ pub struct Kept {
     /// `H` and `G` in the text.
     pub horizon: i64,
     pub forgotten: i64,
-    /// Those of the compactions before: what was thinned stays so, whatever becomes of its life.
+    /// Those of earlier compactions: thinned entries stay thinned, whatever happens to the life.
     pub past: Vec<(i64, i64)>,
 }
 
@@ -36,7 +36,7 @@ impl Oracle {
         }
         (kept.horizon, kept.forgotten) = (horizon, forgotten);
 
-        // What is gone is not known any more, though this log has it.
+        // Ids that are gone are no longer known, although this log has them.
         let left: BTreeSet<String> =
             self.thinned().into_iter().filter_map(|entry| entry.id).collect();
         for entry in &mut self.log {
@@ -46,12 +46,12 @@ impl Oracle {
         }
     }
 
-    /// Whether a device of that clock is answered 410, and then whether with `forgotten`.
+    /// Whether a device of that clock gets a 410, and if so, whether with `forgotten`.
     pub fn too_old(&self, clock: i64) -> Option<bool> {
         (0 < clock && clock < self.kept.horizon).then_some(clock < self.kept.forgotten)
     }
 
-    /// What the server has of the log, its own entries apart.
+    /// The part of the log that the server has, without its own entries.
     pub fn thinned(&self) -> Vec<Entry> {
         let keys: BTreeSet<Key> = self.log.iter().map(Entry::key).collect();
         let Kept { past, horizon, forgotten, .. } = &self.kept;

@@ -1,4 +1,4 @@
-//! What a compaction leaves, by examples, on every database.
+//! The result of a compaction, by examples, on every database.
 
 use std::{
     sync::{
@@ -54,12 +54,12 @@ impl<D: Database> Aging<D> {
         self.server.mobync.compact(&ada(), MONTH).await.unwrap()
     }
 
-    /// How many entries the log has, its own apart.
+    /// The number of entries in the log, without its own.
     async fn entries(&self) -> usize {
         self.server.log().await.iter().filter(|entry| entry.model != "diffs").count()
     }
 
-    /// The log, but for the milestones.
+    /// The log, without the milestones.
     async fn log(&self) -> Vec<String> {
         let lines = self.server.log_lines().await;
         lines.into_iter().filter(|line| !line.contains("milestone")).collect()
@@ -152,7 +152,7 @@ async fn what_is_young_stays_as_it_is(aging: Aging<impl Database>) {
     assert_eq!(server.sync(2, []).await.logical_clock, 2);
 }
 
-/// *Bounded*: 20 objects with 50 entries each, and as many that are dead.
+/// *Bounded*: 20 objects with 50 entries each, and as many that are deleted.
 async fn a_log_is_small_in_the_end(aging: Aging<impl Database>) {
     let server = &aging.server;
     let row = |n: usize| json!({"a": format!("name {n} {}", "x".repeat(40)), "b": "y".repeat(60), "n": n});
@@ -190,7 +190,7 @@ async fn a_log_is_small_in_the_end(aging: Aging<impl Database>) {
 
 async fn the_horizon_does_not_pass_a_follower<D: Cursors>(aging: Aging<D>) {
     let server = &aging.server;
-    // It handles what comes before this tick, and no more.
+    // It handles everything before this tick, and no more.
     let most = Arc::new(AtomicI64::new(0));
     let may = Arc::clone(&most);
     let follower = server.mobync.follow("mailer", move |_, entries: Vec<Diff>| {
@@ -203,7 +203,7 @@ async fn the_horizon_does_not_pass_a_follower<D: Cursors>(aging: Aging<D>) {
     tokio::time::sleep(Duration::from_millis(200)).await;
     for n in 0..6 {
         server.sync(n, [create(&format!("t{n}"), json!({"a": n}))]).await;
-        // The database of seven methods knows of a follower once that has looked at the owner.
+        // The database of seven methods knows a follower once it has queried the owner.
         tokio::time::sleep(Duration::from_millis(50)).await;
         aging.on_day(n + 1);
         aging.compact().await;
@@ -274,7 +274,7 @@ async fn a_dead_life_that_is_older_than_the_log_goes(aging: Aging<impl Database>
     aging.compact().await;
     let left = [
         "0: create t3",
-        // Of a life that is older than the log, the first entry stays whole.
+        // If a life is older than the log, its first entry stays whole.
         r#"1: update t1 {"a":2}"#,
         r#"3: update t1 {"a":4}"#,
         "4: update horizon",

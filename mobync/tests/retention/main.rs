@@ -1,5 +1,5 @@
-//! Retention: the laws *Twin*, *Fold*, *Exact* and *No undead* of the protocol, on every database; and what a
-//! compaction leaves.
+//! Retention: the laws *Twin*, *Fold*, *Exact* and *No undead* of the protocol, on every database, and the
+//! results of a compaction.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod examples;

@@ -32,15 +32,15 @@ on_every_database! {
     a_compacted_log_answers_as_its_twin_that_never_was
 }
 
-/// How many histories.
+/// The number of histories.
 fn seeds<D>() -> u64 {
     let is_memory = std::any::type_name::<D>().contains("Memory");
     let default = if is_memory { 300 } else { 10 };
     std::env::var("TWIN_SEEDS").map_or(default, |seeds| seeds.parse().unwrap())
 }
 
-/// Each of an owner of its own would do, but that the tests' server has one: so each history goes on in the
-/// same database behind the one before.
+/// Separate owners would do, but the tests' server has only one. So each history continues in the same
+/// database after the previous one.
 async fn a_compacted_log_answers_as_its_twin_that_never_was<D: Database + Clone>(database: D) {
     let first = std::env::var("TWIN_SEED").ok().map(|seed| seed.parse().unwrap());
     let seeds = first.map_or(0..seeds::<D>(), |seed: u64| seed..seed + 1);
@@ -53,7 +53,7 @@ async fn a_compacted_log_answers_as_its_twin_that_never_was<D: Database + Clone>
     }
 }
 
-/// Fails at a call, and then at all, until it is told.
+/// Fails at a call and all later ones, until it is reset.
 #[derive(Clone, Default)]
 struct Mortal(Arc<AtomicUsize>);
 
@@ -84,9 +84,9 @@ struct Twins<D> {
     milestones: Vec<(i64, i64)>,
     horizon: i64,
     forgotten: i64,
-    /// Whether the database says nulls only where a diff has written them.
+    /// Whether the database returns nulls only for fields that a diff has written.
     says_nulls: bool,
-    /// Whether there are rows that are older than the log: of these a later page may say only what has changed.
+    /// Whether there are rows that are older than the log: a later page may only have what changed in them.
     has_older: bool,
     pager: Pager,
 }
@@ -208,7 +208,7 @@ impl<D: Database + Clone> Twins<D> {
         Ok(())
     }
 
-    /// What one has made that was there already, changed and deleted again.
+    /// Pushes a create of an object that already existed, a change and a delete of it.
     async fn push_life_apart(&mut self) -> Result<(), String> {
         let (mut sent, mut at) = (Vec::new(), self.now() - T0 - 30);
         let object = ["t0", "t1", "t2"][self.rng.usize(..3)];
@@ -231,7 +231,7 @@ impl<D: Database + Clone> Twins<D> {
         self.compact_until(calls).await
     }
 
-    /// The same, killed in so many calls, if there are so many.
+    /// The same, killed after this many calls, if there are as many.
     async fn compact_until(&mut self, calls: usize) -> Result<(), String> {
         let (now, clock) = (self.now(), self.clock().await);
         self.mortal.0.store(calls, Ordering::Relaxed);
@@ -239,7 +239,7 @@ impl<D: Database + Clone> Twins<D> {
         let outcome = self.thinned.mobync.compact(&ada(), age).await;
         let was_killed = self.mortal.0.swap(0, Ordering::Relaxed) == 1;
 
-        // By the text.
+        // According to the text.
         let newest = self.milestones.last().copied();
         let is_recent = newest.is_some_and(|(_, at)| (now - AGE / 100 + 1..=now).contains(&at));
         let mut milestones = self.milestones.clone();
@@ -267,8 +267,8 @@ impl<D: Database + Clone> Twins<D> {
         Ok(())
     }
 
-    /// Whether the log has these milestones and the horizon that goes with them: one that was killed may not
-    /// have come that far.
+    /// Whether the log has these milestones and their horizon: a killed compaction may not have come that
+    /// far.
     async fn has_milestone(&self, milestones: &[(i64, i64)]) -> bool {
         let log = self.thinned.log().await;
         let own: Vec<(i64, i64)> = log
@@ -307,7 +307,7 @@ impl<D: Database + Clone> Twins<D> {
         diff.id(&format!("{kind}-{:05}", self.count)).at(at)
     }
 
-    /// A request with any clock, new diffs and known ones.
+    /// A request with any clock, and with new and known diffs.
     async fn push(&mut self) -> Result<(), String> {
         let known: Vec<Sent> = self
             .sent
@@ -381,7 +381,7 @@ impl<D: Database + Clone> Twins<D> {
                         let rows = self.thinned.rows().await;
                         let what = format!("rows in pages, at {}", self.pager.clock);
                         let fetched = std::mem::take(&mut self.pager);
-                        // It goes on, or another new one comes.
+                        // It continues, or another new one comes.
                         if self.rng.bool() {
                             self.pager = Pager { rows: fetched.rows.clone(), ..fetched };
                             return same(&what, &self.pager.lines(), &rows);
@@ -417,7 +417,7 @@ impl<D: Database + Clone> Twins<D> {
         same("the rows", &self.thinned.rows().await, &self.whole.rows().await)
     }
 
-    /// What an answer says. What a returned update bears may differ at clock 0.
+    /// The contents of an answer. The stamps of a returned update may differ at clock 0.
     fn said(&self, answer: &SyncResponse, at_0: bool) -> (i64, String, Vec<String>, Vec<String>) {
         let diff = |diff: &Diff| {
             let mut data: BTreeMap<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
@@ -441,7 +441,7 @@ impl<D: Database + Clone> Twins<D> {
     }
 }
 
-/// An entry with all that is the same on both; ids of the server's own are not.
+/// An entry with everything that is the same on both; ids of the server's own differ.
 fn stamped(entry: &Diff) -> String {
     let is_a_clients = entry.id.starts_with("c-") || entry.id.starts_with("forbidden-");
     let id = if is_a_clients { &*entry.id } else { "" };
@@ -458,7 +458,7 @@ async fn put(database: &impl Database, change: Change) {
     unit.commit().await.unwrap();
 }
 
-/// Removes what the history before has left.
+/// Removes what the previous history has left.
 async fn empty(database: &impl Database) {
     let mut unit = database.open(&ada(), Access::Write).await.unwrap();
     for record in unit.read(&ada(), "tasks", &[]).await.unwrap() {

@@ -1,4 +1,4 @@
-//! Others who write to the rows of a database that speaks SQL: an application with connections of its own.
+//! Others who write to the rows of an SQL database: an application with connections of its own.
 
 mod sql;
 
@@ -26,12 +26,12 @@ use super::{
     support::captured::Statement,
 };
 
-/// A database that such an application uses, too.
+/// A database that is also used by such an application.
 #[derive(Clone)]
 pub struct ByHand<D> {
     pub database: D,
     pub hand: Arc<SqlHand>,
-    /// What must not be gone before the database is.
+    /// Must not be dropped before the database is.
     pub _folder: Option<Arc<TempDir>>,
 }
 
@@ -101,7 +101,7 @@ pub enum Pool {
     Postgres(PgPool),
 }
 
-/// Does one transaction after the other, so that only a sync can be in the way of one.
+/// Runs one transaction after the other, so that only a sync can block one.
 pub struct SqlHand {
     pool: Pool,
     now: AtomicI64,
@@ -109,10 +109,10 @@ pub struct SqlHand {
     begun: Mutex<Vec<JoinHandle<Result<(), String>>>>,
 }
 
-/// How long a sync lets others go on, before its next statement.
+/// How long a sync lets others continue before its next statement.
 const MEANWHILE: Duration = Duration::from_millis(8);
 
-/// How long a transaction may take, on a busy machine, before something must be wrong.
+/// How long a transaction may take on a busy machine before something must be wrong.
 const TOO_LONG: Duration = Duration::from_secs(30);
 
 impl SqlHand {
@@ -125,7 +125,7 @@ impl SqlHand {
         &self.pool
     }
 
-    /// Waits for all that has begun, and tells what it has failed with.
+    /// Waits for all transactions that have begun, and returns their failure.
     pub async fn end(&self) -> Result<(), String> {
         let begun = std::mem::take(&mut *self.begun.lock().unwrap());
         let mut all = Ok(());
@@ -189,7 +189,7 @@ impl Hand for SqlHand {
 }
 
 impl Pool {
-    /// An error is what an application should not see. What a constraint forbids is rolled back.
+    /// Returns an error that an application should not see. A constraint violation is rolled back.
     async fn transact(
         &self,
         statements: &[Statement],
@@ -215,7 +215,7 @@ impl Pool {
         }
     }
 
-    /// Runs statements on one connection, up to one that fails: then it rolls back.
+    /// Runs statements on one connection, until one fails: then it rolls back.
     pub async fn run(&self, sql: &[String]) -> Result<(), sqlx::Error> {
         match self {
             Self::Sqlite(pool) => {

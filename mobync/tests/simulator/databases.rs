@@ -1,4 +1,4 @@
-//! Databases that speak SQL, emptied for each seed: one for each thread, for a pool lives in a runtime.
+//! SQL databases, emptied for each seed: one for each thread, because a pool belongs to a runtime.
 
 use std::{cell::RefCell, sync::Arc, time::Duration};
 
@@ -74,7 +74,7 @@ pub async fn postgres() -> PostgresDatabase {
     database
 }
 
-/// The same with an application that writes to the rows.
+/// The same, with an application that writes to the rows.
 pub async fn sqlite_by_hand() -> ByHand<SqliteDatabase> {
     if let Some(place) = SQLITE_BY_HAND.with_borrow(Clone::clone) {
         return emptied(place, sql_tables::EMPTY_SQLITE).await;
@@ -84,7 +84,7 @@ pub async fn sqlite_by_hand() -> ByHand<SqliteDatabase> {
     place
 }
 
-/// A new one, in which this was done.
+/// A new database, in which this was run.
 pub async fn new_sqlite_by_hand(done: &str) -> ByHand<SqliteDatabase> {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}?mode=rwc", folder.path().join("seeds.sqlite").display());
@@ -111,7 +111,7 @@ pub async fn postgres_by_hand() -> ByHand<PostgresDatabase> {
     place
 }
 
-/// A new one, in which this was done.
+/// A new database, in which this was run.
 pub async fn new_postgres_by_hand(done: &str) -> ByHand<PostgresDatabase> {
     let url = format!("{}?options[synchronous_commit]=off", new_database().await);
     let [pool, its] = [sqlx::PgPool::connect(&url).await, sqlx::PgPool::connect(&url).await];
@@ -125,9 +125,9 @@ pub async fn new_postgres_by_hand(done: &str) -> ByHand<PostgresDatabase> {
     ByHand { database, hand: SqlHand::new(Pool::Postgres(pool)), _folder: None }
 }
 
-/// A place for the next seed.
+/// The same database, empty, for the next seed.
 pub async fn emptied<D>(place: ByHand<D>, sql: &str) -> ByHand<D> {
-    // What a failed world has begun is none of the next one's.
+    // Transactions begun by a failed world do not concern the next one.
     let _ = place.hand.end().await;
     place.hand.pool().run(&[sql.to_owned()]).await.unwrap();
     place

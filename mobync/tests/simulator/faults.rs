@@ -1,4 +1,4 @@
-//! A database that fails where it is told, takes its time, and does not take every value.
+//! A database that fails on request, takes its time, and does not accept every value.
 
 use std::sync::{Arc, Mutex};
 
@@ -18,11 +18,12 @@ use super::{
 pub struct Faults {
     picky: bool,
     batches: bool,
-    /// In how many calls, and whether it is busy then; the greatest number when it has failed.
+    /// The number of calls until the failure, and whether it is busy then; the greatest number after it has
+    /// failed.
     next: Arc<Mutex<Option<(usize, bool)>>>,
-    /// How long calls take, while two requests are served.
+    /// How long calls take while two requests are served.
     pace: Arc<Mutex<Option<Rng>>>,
-    /// Others who write, in so many calls.
+    /// Others who write, and after how many calls.
     meanwhile: Arc<Mutex<Vec<Meanwhile>>>,
 }
 
@@ -47,7 +48,7 @@ impl Faults {
         self.meanwhile.lock().unwrap().clear();
     }
 
-    /// Others write in so many calls.
+    /// Others write after this many calls.
     pub fn write_in(
         &self,
         calls: usize,
@@ -78,13 +79,13 @@ impl Faults {
         }
     }
 
-    /// Whether the failure that was to come has come since this was asked last.
+    /// Whether the planned failure has happened since the last query.
     pub fn take_failure(&self) -> bool {
         let mut next = self.next.lock().unwrap();
         next.take_if(|(calls, _)| *calls == usize::MAX).is_some()
     }
 
-    /// From now on calls wait for each other as this seed says.
+    /// From now on, calls wait for each other as determined by this seed.
     pub fn set_pace(&self, seed: Option<u64>) {
         *self.pace.lock().unwrap() = seed.map(Rng::with_seed);
     }
@@ -100,7 +101,7 @@ impl Hook for Faults {
     }
 
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
-        // Whether a unit goes on behind a rejection: if that fails, the sync does not.
+        // Checks whether a unit continues after a rejection; a failure here does not fail the sync.
         if name == "probe" {
             return Ok(());
         }

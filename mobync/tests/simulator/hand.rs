@@ -1,4 +1,4 @@
-//! Others who write to the rows: the application by its own SQL, beside all syncs.
+//! Others who write to the rows: the application with its own SQL, in parallel to all syncs.
 
 use std::{collections::BTreeSet, future::Future, pin::Pin, sync::Arc};
 
@@ -16,31 +16,31 @@ use super::{
     },
 };
 
-/// What is done by and by.
+/// Work that is done in the background.
 pub type Done<'h, T> = Pin<Box<dyn Future<Output = T> + Send + 'h>>;
 
-/// Who writes to the rows of a database without a sync.
+/// Writes to the rows of a database without a sync.
 pub trait Hand: Send + Sync {
     /// The database's clock, in milliseconds.
     fn set_time(&self, now: i64);
 
-    /// Begins a transaction, and does not wait for it: it may have to wait for a sync. It is rolled
-    /// back, or committed.
+    /// Begins a transaction, without waiting for it: it may have to wait for a sync. It is rolled back or
+    /// committed.
     fn begin(&self, statements: Vec<Statement>, rolls_back: bool);
 
-    /// Gives what has begun the time to do all that need not wait for a sync.
+    /// Gives the begun transactions time to do everything that need not wait for a sync.
     fn proceed(&self) -> Done<'_, ()> {
         Box::pin(async {})
     }
 
-    /// Waits for all that has begun.
+    /// Waits for all begun transactions.
     fn settle(&self) -> Done<'_, ()>;
 
-    /// The owner's objects of which a change has not come into the log.
+    /// The owner's objects with a change that is not in the log yet.
     fn marked<'h>(&'h self, owner: &'h str) -> Done<'h, BTreeSet<Key>>;
 }
 
-/// A database to play on.
+/// A database to simulate on.
 pub trait Place: Database + Clone {
     /// Whether others write to its rows.
     const HAS_HAND: bool = false;
@@ -111,7 +111,7 @@ impl Hand for Captured {
     }
 }
 
-/// A transaction of an application, drawn from a seed. Owners are counted around.
+/// A transaction of an application, drawn from a seed. Owner numbers wrap around.
 #[derive(Clone, Debug)]
 pub struct Transaction {
     pub statements: Vec<HandEdit>,
@@ -206,7 +206,7 @@ impl HandEdit {
 }
 
 impl Script {
-    /// The same history with a hand in it.
+    /// The same history, with an application that writes to the rows.
     pub fn with_hand(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(!seed);
         let calm = rng.usize(3..12);
@@ -226,7 +226,7 @@ impl Script {
     }
 }
 
-/// The fields in which an entry of the server's own changes what stands there.
+/// The fields in which an entry of the server's own changes the current values.
 pub fn changes(before: Option<&Fields>, fields: &Fields) -> bool {
     let stands = |name: &String| before.and_then(|row| row.get(name)).filter(|it| !it.is_null());
     fields.iter().all(|(name, value)| stands(name) != Some(value).filter(|it| !it.is_null()))

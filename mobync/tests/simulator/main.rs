@@ -1,12 +1,12 @@
-//! Random histories with every fault there is, over the real engine and the real device, judged by an
-//! oracle that was written from the protocol's text alone.
+//! Random histories with every kind of fault, on the real engine and the real device, checked by an oracle
+//! that was written from the protocol's text alone.
 //!
-//! After every step the server's log, rows and answers and each device's rows, pending and refused
-//! changes are what the text says; in the end all devices are equal, and a new one is: the promises
-//! *Converge*, *Nothing lost*, *Exactly once* and *Isolation*, whatever happens.
+//! After every step the server's log, rows and answers, and each device's rows, pending and refused changes,
+//! are as the text requires. In the end all devices are equal, including a new one: the promises *Converge*,
+//! *Nothing lost*, *Exactly once* and *Isolation*, whatever happens.
 //!
-//! `cargo test` plays a few hundred seeds. A failing one is reduced to its shortest script. To play
-//! more, or one again:
+//! `cargo test` runs a few hundred seeds. A failing one is reduced to its shortest script. To run more, or to
+//! repeat one:
 //!
 //! ```text
 //! SIM_SEEDS=1000000 cargo test --release -p mobync --all-features --test simulator -- --nocapture
@@ -97,7 +97,7 @@ fn marks_that_break_a_law_on_postgresql_are_found_out() {
     }
 }
 
-/// A database that lets the syncs of one owner overlap, and says that it does not.
+/// A database that lets the syncs of one owner overlap, although it claims not to.
 #[derive(Clone, Debug, Default)]
 struct Overlapping(support::Plain);
 

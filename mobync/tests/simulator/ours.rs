@@ -1,4 +1,4 @@
-//! The real device, and beside it what the protocol's text says of it.
+//! The real device, together with its state according to the protocol's text.
 
 use std::{
     collections::BTreeSet,
@@ -31,15 +31,15 @@ pub struct Ours {
     told: Told,
     time: Arc<AtomicI64>,
     limit: usize,
-    /// The number of the request whose answer is waited for; the app must live to know it.
+    /// The number of the request that waits for its answer; it is lost when the app dies.
     waits_for: Option<usize>,
-    /// Grows with each start of the app, which forgets the requests of the one before.
+    /// Grows with each start of the app, which forgets the requests of the previous run.
     pub life: usize,
     backup: Option<Box<(Mortal, Told, Seen)>>,
     pub seen: Seen,
-    /// It starts again with a server that has another history, and has not heard of it yet.
+    /// It starts again with a server that has another history, and has not got its answer yet.
     starts_again: bool,
-    /// The changes that no request before the last one had.
+    /// The changes that were in no request before the last one.
     first_sent: BTreeSet<String>,
 }
 
@@ -72,7 +72,7 @@ impl Ours {
         }
     }
 
-    /// The app is installed anew, and has lost everything.
+    /// The app is installed again, and has lost everything.
     pub fn anew(&self) -> Self {
         let anew = Self { life: self.life + 1, ..Self::new(self.limit) };
         anew.set_time(self.time.load(Ordering::Relaxed));
@@ -103,7 +103,7 @@ impl Ours {
         self.told.pending.is_empty()
     }
 
-    /// Whether a step was kept, though the app may have died of it.
+    /// Whether a step was stored, even if the app has died in it.
     fn was_kept<T>(&mut self, outcome: Result<T, DeviceError>) -> Result<Kept<T>, Failure> {
         match (self.device.store().take_death(), outcome) {
             (None, Ok(value)) => Ok(Kept::Yes(value)),
@@ -122,14 +122,14 @@ impl Ours {
         self.life += 1;
     }
 
-    /// The changes that it may repeat at clock 0, now or when it is put back to its copy.
+    /// The changes that it may repeat at clock 0, now or after it is restored to its copy.
     pub fn repeats_from_0(&self) -> impl Iterator<Item = &String> {
         let told = [Some(&self.told), self.backup.as_ref().map(|backup| &backup.1)];
         told.into_iter().flatten().filter(|told| told.clock == 0).flat_map(|told| &told.sent)
     }
 
-    /// Whether changes wait for an object that a device which has started again has yet to get. Nobody makes
-    /// another one of the same id until then.
+    /// Whether changes wait for an object that a device which has started again does not have yet. Until
+    /// then, nobody creates another one with the same id.
     fn awaits(&self, key: &Key) -> bool {
         let last = self.told.pending.iter().rfind(|change| change.key() == *key);
         let is_there = self.told.objects.contains_key(key);
@@ -147,10 +147,10 @@ impl Ours {
         self.check().await
     }
 
-    /// Tells the text of the change that was recorded last: its id is the device's choice.
+    /// Passes the change that was recorded last to the oracle: the device chooses its id.
     async fn hear_of_recorded(&mut self) -> Step {
         let pending = self.device.pending().await.map_err(Failure::of)?;
-        // An update without fields is none.
+        // An update without fields is no change.
         let is_told = |id: &String| self.told.pending.iter().any(|told| told.id == *id);
         if let Some(last) = pending.last().filter(|last| !is_told(&last.diff.id)) {
             let now = self.time.load(Ordering::Relaxed);
@@ -159,7 +159,7 @@ impl Ours {
         Ok(())
     }
 
-    /// The next request, under this number, if the app lives to send it.
+    /// The next request, with this number, if the app survives to send it.
     pub async fn send(
         &mut self,
         number: usize,
@@ -182,7 +182,7 @@ impl Ours {
         self.check().await?;
         let Kept::Yes(request) = kept else { return Ok(None) };
         let body = request.body();
-        // Behind answers of long ago there is one more that changes nothing.
+        // After old answers there is one more diff, which changes nothing.
         let made = body.diffs.iter().filter(|diff| !is_empty_update(diff));
         let diffs: Vec<Change> = made.map(convert::change).collect();
         same("the request", &(body.logical_clock, diffs), &(clock, sent))?;
@@ -192,7 +192,7 @@ impl Ours {
         Ok(Some(request))
     }
 
-    /// Hears an answer. Returns whether it was applied.
+    /// Receives an answer. Returns whether it was applied.
     pub async fn hear(
         &mut self,
         number: usize,
@@ -229,7 +229,8 @@ impl Ours {
         Ok(applied)
     }
 
-    /// What waited to be deleted, and was brought by the answer, is deleted by a change of the device's own.
+    /// Objects that waited to be deleted, and that the answer has brought, are deleted by a change of the
+    /// device's own.
     async fn delete_again(&mut self, brought: &[Entry]) -> Step {
         let is_pending = |key: &Key| self.told.pending.iter().any(|change| change.key() == *key);
         let waiting = std::mem::take(&mut self.told.waiting);
@@ -259,7 +260,7 @@ impl Ours {
         Ok(())
     }
 
-    /// The server does not keep what the device has missed.
+    /// The server no longer keeps what the device has missed.
     pub async fn hear_too_old(
         &mut self,
         number: usize,
@@ -283,7 +284,7 @@ impl Ours {
         self.check().await
     }
 
-    /// Tells the text what was set aside: what may have counted, and what depends on that.
+    /// Passes to the oracle what was set aside: changes that may have counted, and those that depend on them.
     async fn hear_of_set_aside(&mut self) -> Step {
         let fate = self.device.store();
         let next = fate.suspend();
@@ -300,7 +301,7 @@ impl Ours {
         same("that what may have counted is still pending", &may_count, &false)
     }
 
-    /// Takes an answer; whether it was applied.
+    /// Applies an answer; returns whether it was applied.
     async fn take(
         &mut self,
         request: &Request,
@@ -314,8 +315,8 @@ impl Ours {
         self.was_kept(outcome)
     }
 
-    /// The network brings an answer to another request, perhaps of another device or owner, in place of
-    /// that to this one. If the text can tell, it changes nothing; if not, it is not brought.
+    /// The network delivers an answer to another request, perhaps of another device or owner, in place of the
+    /// answer to this one. If the text can detect it, it changes nothing; otherwise it is not delivered.
     pub async fn hear_replayed(
         &mut self,
         number: usize,
@@ -342,7 +343,7 @@ impl Ours {
         let kept = self.was_kept(outcome)?;
         self.limit = (ids.len() / 2).max(1);
         if !matches!(kept, Kept::No) {
-            // What is sent is the device's business: the text knows only what was unanswered.
+            // The device decides what to send: the text only knows what was unanswered.
             let pending = self.device.pending().await.map_err(Failure::of)?;
             let sent = pending.iter().filter(|pending| pending.sent);
             self.told.sent = sent.map(|pending| pending.diff.id.clone()).collect();
@@ -365,7 +366,7 @@ impl Ours {
         self.check().await
     }
 
-    /// How a device starts again is not the text's business here; that all converge is.
+    /// The text does not say here how a device starts again, only that all converge.
     async fn mirror(&mut self) -> Step {
         let fate = self.device.store();
         let next = fate.suspend();
@@ -385,7 +386,7 @@ impl Ours {
         let id = self.told.pending[change % (count + 1)].id.clone();
         let outcome = self.device.withdraw(&id).await;
         if !matches!(self.was_kept(outcome)?, Kept::No) {
-            // How a change is taken back is not the text's business; that all converge is.
+            // The text does not say how a change is taken back, only that all converge.
             self.waits_for = None;
             let pending = self.device.pending().await.map_err(Failure::of)?;
             self.told.pending =
@@ -416,7 +417,7 @@ impl Ours {
 
     pub async fn back_up(&mut self) {
         let (store, told) = (self.device.store().copy().await, self.told.clone());
-        // One that is about to start again is in the middle of something.
+        // A device that is about to start again is between two states.
         if !self.starts_again {
             self.backup = Some(Box::new((store, told, self.seen.clone())));
         }
@@ -443,7 +444,7 @@ impl Ours {
         Ok(rows)
     }
 
-    /// The device is as the text has it.
+    /// The device is as the text requires.
     async fn check(&self) -> Step {
         let fate = self.device.store();
         let next = fate.suspend();
@@ -479,10 +480,10 @@ fn is_empty_update(diff: &Diff) -> bool {
     diff.operation == Operation::Update && convert::change(diff).fields.is_empty()
 }
 
-/// What became of a step.
+/// The result of a step.
 enum Kept<T> {
     Yes(T),
-    /// It was kept, but the app died before it knew.
+    /// It was stored, but the app died before it knew.
     Unheard,
     No,
 }
@@ -495,7 +496,7 @@ fn start(store: Mortal, time: &Arc<AtomicI64>) -> Device<Mortal> {
 }
 
 /// # Errors
-/// If what is differs from what the text says.
+/// If the actual value differs from what the text requires.
 pub fn same<T: PartialEq + std::fmt::Debug>(what: &str, is: &T, said: &T) -> Step {
     if is == said {
         return Ok(());

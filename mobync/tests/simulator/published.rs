@@ -1,4 +1,4 @@
-//! The client published for Flutter in 2020, with what it does and does not do.
+//! The client published for Flutter in 2020, with all its peculiarities.
 
 use std::collections::BTreeSet;
 
@@ -8,12 +8,12 @@ use super::oracle::{Change, Entry, Fields, Key, Kind, Objects};
 pub struct Published {
     pub clock: i64,
     pub objects: Objects,
-    /// All changes ever, each with the clock that it was recorded at.
+    /// All changes so far, each with the clock at which it was recorded.
     diffs: Vec<(i64, Change)>,
-    /// Objects of which it has a change that the server never hears of, or hears of in the wrong
-    /// order: no server can mend that.
+    /// Objects of which it has a change that the server never receives, or receives in the wrong order: no
+    /// server can repair that.
     pub astray: BTreeSet<Key>,
-    /// It was away for too long, and will never hear of anything again: a 410 is no success.
+    /// It was away for too long, and will never receive anything again: a 410 is no success.
     pub is_lost: bool,
 }
 
@@ -23,7 +23,7 @@ impl Published {
         self.diffs.push((self.clock, change));
     }
 
-    /// What has the device's clock is what it has not sent, by time.
+    /// Changes with the device's clock are unsent; they are sent ordered by time.
     pub fn request(&mut self) -> Vec<Change> {
         let pending = self.diffs.iter().filter(|(clock, _)| *clock >= self.clock);
         let recorded: Vec<Change> = pending.map(|(_, change)| change.clone()).collect();
@@ -66,7 +66,7 @@ impl Published {
     }
 }
 
-/// A create is an INSERT, and goes on if the id exists.
+/// A create is an INSERT, and continues if the id exists.
 fn apply(objects: &mut Objects, key: &Key, kind: Kind, fields: &Fields) {
     match kind {
         Kind::Create => {

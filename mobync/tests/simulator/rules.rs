@@ -1,4 +1,4 @@
-//! What the application forbids, and its database does not take.
+//! What the application forbids, and what its database does not accept.
 
 use mobync::{Diff, Owner, Refusal, Rules, View};
 
@@ -7,7 +7,7 @@ use super::{
     oracle::{Change, Kind},
 };
 
-/// With which code the database refuses this.
+/// The code with which the database refuses this.
 pub fn rejects<'v>(
     kind: Kind,
     id: &str,
@@ -18,7 +18,7 @@ pub fn rejects<'v>(
     }
     let mut bad = None;
     for value in values {
-        // Whichever it is, it is the first in the order of the fields.
+        // It is always the first in the order of the fields.
         if bad.is_none() && value == "bad" {
             bad = Some("invalid_value");
         }

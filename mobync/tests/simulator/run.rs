@@ -1,4 +1,4 @@
-//! Plays many seeds, and tells of the first one that fails.
+//! Runs many seeds, and reports the first one that fails.
 
 use std::{
     cell::Cell,
@@ -21,7 +21,7 @@ use super::{
     world::{Failure, World},
 };
 
-/// How much to play: what the environment says, or else that many seeds.
+/// How much to run: as set by the environment, or else this many seeds.
 struct Extent {
     first: u64,
     seeds: u64,
@@ -49,11 +49,10 @@ impl Extent {
     }
 }
 
-/// Plays scripts, each on a new database.
+/// Runs scripts, each on a new database.
 ///
 /// # Panics
-/// If one of them comes to something that is not as the text has it: with the shortest script found
-/// that does.
+/// If one of them has a result that differs from the text; the message has the shortest such script found.
 pub fn run<D, F>(name: &str, seeds: u64, new: F)
 where
     D: Place,
@@ -105,7 +104,7 @@ where
     eprintln!("{name}: {played} seeds in {:?}, all as the text says", started.elapsed());
 }
 
-/// Whether one of the first scripts fails, as those should of a database that breaks a promise.
+/// Whether one of the first scripts fails, as expected for a database that breaks a promise.
 pub fn fails<D: Place>(seeds: u64, new: &impl AsyncFn() -> D) -> bool {
     silence_worlds();
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
@@ -122,7 +121,7 @@ thread_local! {
     static IN_WORLD: Cell<bool> = const { Cell::new(false) };
 }
 
-/// A panic in a world is a finding to be reduced first, and then told.
+/// A panic in a world is a finding that is first reduced, then reported.
 fn silence_worlds() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,4 +1,4 @@
-//! The real server, and beside it what the protocol's text says of it.
+//! The real server, together with its state according to the protocol's text.
 
 mod asked;
 mod backup;
@@ -31,7 +31,7 @@ use super::{
     world::{Failure, kind},
 };
 
-/// The owners, by number: different by their bytes alone.
+/// The owners, by number: they differ only in bytes.
 pub const OWNERS: [&str; 2] = ["ada", "Ada"];
 
 pub struct Server<D> {
@@ -54,9 +54,9 @@ pub struct Posted {
     pub diffs: Vec<Diff>,
     pub head: Option<String>,
     pub limit: Option<u64>,
-    /// What is in the log that the device has seen.
+    /// The log entries that the device has seen.
     pub seen: Vec<Entry>,
-    /// Whether it asks what others have overridden.
+    /// Whether it asks for overridden values.
     pub report: bool,
     /// Whether it asks for checksums.
     pub check: bool,
@@ -64,7 +64,7 @@ pub struct Posted {
 
 type Outcome = Result<SyncResponse, Error>;
 
-/// What a request was answered, what the text says, and the rows that the server had then.
+/// The answer to a request, what the text requires, and the server's rows at that time.
 #[derive(Debug)]
 pub enum Reply {
     Answer {
@@ -73,8 +73,7 @@ pub enum Reply {
         rows: Objects,
         /// The objects that others have changed since.
         marked: BTreeSet<Key>,
-        /// The log before the answer's clock; none if the device has seen another one, and it has gone
-        /// unnoticed.
+        /// The log before the answer's clock; `None` if the device has seen another one without noticing.
         seen: Option<Vec<Entry>>,
     },
     /// The device has seen another history.
@@ -164,7 +163,7 @@ impl<D: Place> Server<D> {
         self.mobync.answer(&self.owners[posted.owner].0, &request).await
     }
 
-    /// Everything is as the text says, if the requests were served in this order.
+    /// Everything is as the text requires, if the requests were served in this order.
     async fn explain<const N: usize>(
         &mut self,
         served: [(&Posted, &Outcome); N],
@@ -194,7 +193,7 @@ impl<D: Place> Server<D> {
             }
         }
         let failed = replies.iter().filter(|reply| matches!(reply, Reply::Failed)).count();
-        // Where only the checksums could not be calculated, the answer comes without them.
+        // If only the checksums could not be calculated, the answer comes without them.
         let lacks_checksums = |(posted, outcome): &&(&Posted, &Outcome)| match outcome {
             Ok(answer) => {
                 let asks = posted.check && posted.diffs.is_empty() && answer.more.is_none();
@@ -219,7 +218,7 @@ impl<D: Place> Server<D> {
         limit.filter(|_| posted.diffs.is_empty()).map(|limit| usize::try_from(limit).unwrap())
     }
 
-    /// The answer is what the text says, which hears of the request by this.
+    /// Checks that the answer is what the text requires, and applies the request to the oracle.
     async fn hold_against_text(
         &mut self,
         posted: &Posted,
@@ -241,7 +240,8 @@ impl<D: Place> Server<D> {
         let reject = |kind, key: &Key, fields: &Fields| {
             if constraints { rejects(kind, &key.1, fields.values()) } else { None }
         };
-        // What a cascade has taken along, or made, the database refuses: only it knows in time.
+        // Changes to objects that a cascade has removed or created are refused by the database: only the
+        // database knows in time.
         let by_cascade = |change: &Change| {
             let mut refused = answer.refused.iter();
             let is_refused = refused.any(|it| it.diff_id == change.id && it.code == "constraint");
@@ -264,7 +264,7 @@ impl<D: Place> Server<D> {
             set_off = self.set_off(*owner, own, &without).await?;
         }
         let (limit, oracle) = (self.limit(posted), &mut self.owners[*owner].1);
-        // *Past*: a page is what was answered when the clock was where it ends.
+        // *Past*: a page is what was answered when the clock had the value at its end.
         let end = limit.map(|limit| oracle.page_end(*clock, limit));
         let mut past = end.map(|end| oracle.past(end));
         let told = sync(past.as_mut().unwrap_or(oracle), &set_off)?;
@@ -301,7 +301,7 @@ impl<D: Place> Server<D> {
         let has_failed = self.database.hook.take_failure();
         match outcome {
             Ok(_) if is_taken && !has_failed => {}
-            // Others have removed its object meanwhile.
+            // Others have removed its object in the meantime.
             Ok(done) if self.hand.is_some() && !done.message.is_empty() && !has_failed => {}
             Err(Error::Internal(_) | Error::Busy { .. }) if has_failed => {
                 return self.check().await;
@@ -341,9 +341,9 @@ impl<D: Place> Server<D> {
         self.check().await
     }
 
-    /// Log and rows of all owners are as the text says.
+    /// Log and rows of all owners are as the text requires.
     async fn check(&self) -> Result<(), Failure> {
-        // What a failed request has met may still be under way.
+        // Work begun by a failed request may still be under way.
         self.settle().await;
         for (number, (_, oracle)) in self.owners.iter().enumerate() {
             let log = self.log(number).await?;
@@ -369,7 +369,7 @@ impl<D: Place> Server<D> {
         Ok(())
     }
 
-    /// The log, read from below all faults, without its own entries.
+    /// The log, read without any faults, and without its own entries.
     async fn log(&self, owner: usize) -> Result<Vec<Entry>, Failure> {
         let mut entries = self.whole_log(owner).await?;
         entries.retain(|entry| entry.model != "diffs");
@@ -439,7 +439,7 @@ fn check_answer(
     same("the number of changes without effect", &idle, &told.idle)?;
     let is_sorted = answer.diffs.is_sorted_by(|left, right| left.order() <= right.order());
     same("that the answer is sorted", &is_sorted, &true)?;
-    // Of what others have changed meanwhile the answer may say more than the log.
+    // For objects that others have changed in the meantime, the answer may be newer than the log.
     let but_marked = |entries: Vec<Entry>| -> Vec<Entry> {
         entries.into_iter().filter(|entry| !marked.contains(&entry.key())).collect()
     };
@@ -448,8 +448,8 @@ fn check_answer(
     same_entries("an answer", &without_columns(entries, &told), &told)
 }
 
-/// Without the nulls of columns that no diff has written: a row of a table has them, and brings them
-/// along where it goes back.
+/// Without the nulls of columns that no diff has written: a table row has them, and they are included when it
+/// goes back.
 fn without_columns(mut is: Vec<Entry>, told: &[Entry]) -> Vec<Entry> {
     is.retain_mut(|entry| {
         let of_text = |told: &&Entry| (told.key(), told.kind) == (entry.key(), entry.kind);
@@ -463,7 +463,7 @@ fn without_columns(mut is: Vec<Entry>, told: &[Entry]) -> Vec<Entry> {
     is
 }
 
-/// The entries of each object are the same; where the text has an id of the server's own, any is.
+/// The entries of each object are the same; if the text has an id of the server's own, any id matches.
 fn same_entries(what: &str, is: &[Entry], said: &[Entry]) -> Result<(), Failure> {
     let by_object = |entries: &[Entry]| {
         let mut objects: BTreeMap<Key, Vec<Entry>> = BTreeMap::new();

@@ -6,10 +6,10 @@ use super::{
     world::Failure,
 };
 
-/// The shortest script found for which `fails` still tells of a failure, and that failure.
+/// The shortest script found for which `fails` still returns a failure, and that failure.
 ///
-/// In memory a world depends on its seed alone. Other databases serve two requests at once in an order of
-/// their own, so that what failed may go well the next times: then that is told, and nothing is reduced.
+/// In memory, a world depends only on its seed. Other databases choose the order of two simultaneous requests
+/// themselves, so a failing script may succeed when repeated. This is then reported, and nothing is reduced.
 pub fn shrink(
     mut script: Script,
     Failure(first): Failure,
@@ -50,7 +50,7 @@ pub fn shrink(
     }
 }
 
-/// The same step with less in it.
+/// The same step, reduced.
 fn simpler(step: &Step) -> Vec<Step> {
     let less = |edit: &Edit| {
         let without = (0..edit.fields.len()).map(|place| {
@@ -96,7 +96,7 @@ fn fewer(transaction: &Transaction) -> impl Iterator<Item = Transaction> {
 }
 
 impl Script {
-    /// The steps, a line each.
+    /// The steps, one per line.
     pub fn lines(&self) -> String {
         let lines = self.steps.iter().map(|step| format!("  {step:?}"));
         lines.collect::<Vec<_>>().join("\n")

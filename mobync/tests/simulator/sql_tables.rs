@@ -1,4 +1,5 @@
-//! The tables of an application that has the last word: cascades, triggers, and columns with a will.
+//! The tables of an application whose rows are authoritative: cascades, triggers, and columns that change
+//! values.
 
 pub const POSTGRES: &str = "
 CREATE TABLE tasks (
@@ -37,7 +38,7 @@ CREATE TRIGGER count_tasks AFTER INSERT OR DELETE OR UPDATE OF owner ON tasks
   FOR EACH ROW EXECUTE FUNCTION count_tasks();
 ";
 
-/// Behind a seed. Nothing is marked or set off by it.
+/// Run after a seed. It marks nothing and has no side effects.
 pub const EMPTY_POSTGRES: &str = "
 SET session_replication_role = replica;
 DELETE FROM tasks; DELETE FROM notes; DELETE FROM counts;
@@ -45,8 +46,8 @@ DELETE FROM diffs; DELETE FROM diffs_owners; DELETE FROM diffs_marks;
 SET session_replication_role = DEFAULT
 ";
 
-/// What makes marks that break a law: nobody hears of a row that was there before, or of a mark that is
-/// there while another transaction takes it.
+/// Makes marks that break a law: changes of existing rows, or of a mark that another transaction is taking,
+/// are not noticed.
 pub const WRONG_MARKS_POSTGRES: [&str; 3] = [
     "DROP TRIGGER diffs_capture_moved ON tasks; DROP TRIGGER diffs_capture_moved ON notes",
     "DROP TRIGGER diffs_capture_delete ON notes",
@@ -100,7 +101,7 @@ CREATE TRIGGER count_less AFTER DELETE ON tasks BEGIN
 END;
 ";
 
-/// What makes marks that break a law: nobody hears of a row that was there before.
+/// Makes marks that break a law: changes of existing rows are not noticed.
 pub const WRONG_MARKS_SQLITE: [&str; 3] = [
     "DROP TRIGGER diffs_capture_tasks_moved; DROP TRIGGER diffs_capture_notes_moved",
     "DROP TRIGGER diffs_capture_tasks_insert1; DROP TRIGGER diffs_capture_notes_insert1",

@@ -1,11 +1,11 @@
-//! What happens in a world, drawn from a seed.
+//! The events in a world, drawn from a seed.
 
 use fastrand::Rng;
 
 use super::hand::Transaction;
 
-/// A world and its history. Each step makes sense in whatever state it finds, or does nothing, so that
-/// a script without some of its steps is a script.
+/// A world and its history. Each step makes sense in any state, or does nothing, so that a script without
+/// some of its steps is still a script.
 #[derive(Clone, Debug)]
 pub struct Script {
     pub settings: Settings,
@@ -17,7 +17,7 @@ pub struct Script {
 pub struct Settings {
     pub owners: usize,
     pub devices: Vec<Kind>,
-    /// The greatest number of diffs that the server takes at once.
+    /// The greatest number of diffs that the server accepts at once.
     pub max_diffs: usize,
     /// Whether there are changes that a rule of the application forbids.
     pub rules: bool,
@@ -29,75 +29,75 @@ pub struct Settings {
     pub numbers: bool,
     /// Whether our devices keep a head.
     pub heads: bool,
-    /// How many entries our devices ask for at most.
+    /// How many entries our devices request at most.
     pub page: Option<u64>,
-    /// How many the server sends at most to those who do not ask.
+    /// How many entries the server sends at most to clients that set no limit.
     pub page_all: Option<u64>,
-    /// Whether the server is put back to backups; then there are only devices that notice.
+    /// Whether the server is restored from backups; then there are only devices that notice it.
     pub restores: bool,
     /// Whether logs are compacted.
     pub compacts: bool,
 }
 
-/// Which client a device runs.
+/// The client that a device runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// That of `mobync::client`, with this limit on the diffs of a request.
+    /// The one of `mobync::client`, with this limit on the diffs of a request.
     Ours { limit: usize },
     /// The one published for Flutter in 2020.
     Published,
 }
 
-/// One thing that happens. Devices, objects, requests and answers are counted around.
+/// One event. The numbers of devices, objects, requests and answers wrap around.
 #[derive(Clone, Debug)]
 pub enum Step {
-    /// A person creates what is not there, or else updates or deletes it.
+    /// A person creates an object that does not exist, or else updates or deletes it.
     Edit { device: usize, edit: Edit },
-    /// A device asks, is answered, and hears it.
+    /// A device sends a request, and receives the answer.
     Sync { device: usize },
-    /// Two devices ask at once, or one does twice; then they hear what they were answered.
+    /// Two devices send at once, or one sends twice; then they receive their answers.
     SyncTogether { devices: [usize; 2], pace: u64 },
-    /// A device sends a request, and gives up the one before.
+    /// A device sends a request, and abandons the previous one.
     Send { device: usize },
-    /// A request arrives, the last but so many. Each may arrive never, once, or often.
+    /// A request arrives, counted from the last one. Each may arrive never, once, or often.
     Deliver { request: usize },
-    /// Two requests arrive at once; the pace is the seed of which one the database serves when.
+    /// Two requests arrive at once; the pace is the seed of the order in which the database serves them.
     DeliverTogether { requests: [usize; 2], pace: u64 },
-    /// A device hears the answer to its request, if there is one.
+    /// A device receives the answer to its request, if there is one.
     Hear { device: usize },
-    /// A device hears some answer of long ago.
+    /// A device receives some old answer.
     HearLate { answer: usize },
-    /// A device that waits for an answer is brought one to another request.
+    /// A device that waits for an answer receives one to another request.
     Replay { device: usize, answer: usize },
-    /// The app is killed at the next thing that it does.
+    /// The app is killed at its next operation.
     Kill { device: usize, at: KilledAt },
-    /// A copy of a device is put aside.
+    /// A copy of a device is saved.
     Backup { device: usize },
-    /// A device is put back to its copy.
+    /// A device is restored from its copy.
     Restore { device: usize },
     /// A person takes a pending change back.
     Withdraw { device: usize, change: usize },
-    /// A person does a refused change again, in another way.
+    /// A person resubmits a refused change, in another form.
     Resubmit { device: usize, edit: Edit },
-    /// A device's clock jumps to so many milliseconds off the true time.
+    /// A device's clock jumps to this many milliseconds off the true time.
     Jump { device: usize, off: i64 },
-    /// Milliseconds pass.
+    /// Time passes, in milliseconds.
     Pass { millis: i64 },
     /// The backend writes.
     Write { owner: usize, edit: Edit },
-    /// The database fails in so many calls.
+    /// The database fails after this many calls.
     Fault { calls: usize, busy: bool },
-    /// The server is started anew, on the same database.
+    /// The server is restarted, on the same database.
     Restart,
-    /// A copy of the server's database is put aside.
+    /// A copy of the server's database is saved.
     BackUpServer,
-    /// The server's database is put back to the copy.
+    /// The server's database is restored from the copy.
     RestoreServer,
     /// An owner's log is compacted.
     Compact { owner: usize },
-    /// The application writes to the rows by its own SQL.
+    /// The application writes to the rows with its own SQL.
     Hand { transaction: Transaction },
-    /// The same, while a request is served, in so many calls of the database.
+    /// The same, while a request is served, after this many calls of the database.
     HandIn { calls: usize, transaction: Transaction },
 }
 
@@ -105,7 +105,7 @@ pub enum Step {
 pub struct Edit {
     pub object: usize,
     pub delete: bool,
-    /// Field and value, each by its number.
+    /// Pairs of field and value, each by its number.
     pub fields: Vec<(usize, usize)>,
 }
 
@@ -117,7 +117,7 @@ pub enum KilledAt {
     BehindCommit,
 }
 
-/// Objects that a world has, by model and id: few, so that conflicts are the rule.
+/// The objects of a world, by model and id: few, so that conflicts are common.
 pub const OBJECTS: [(&str, &str); 3] = [("tasks", "t0"), ("tasks", "kept"), ("notes", "t0")];
 /// The models that a device or a server may have.
 pub const MODELS: [&str; 3] = ["tasks", "notes", "counts"];
@@ -136,7 +136,7 @@ impl Script {
 }
 
 impl Script {
-    /// The same history with logs that are compacted.
+    /// The same history, with logs that are compacted.
     fn with_compactions(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed.rotate_left(32));
         let calm = rng.usize(2..12);
@@ -162,7 +162,7 @@ impl Settings {
             Kind::Ours { limit: limits[rng.usize(..limits.len())] }
         };
         let devices = (0..rng.usize(2..=4).max(owners)).map(|_| kind(rng)).collect();
-        // Published clients would send the same too many diffs for ever.
+        // Published clients would send the same too many diffs forever.
         let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
         let [rules, constraints, batches] = std::array::from_fn(|_| rng.bool());
         let few = |rng: &mut Rng| rng.bool().then(|| rng.u64(1..6));
@@ -196,14 +196,15 @@ impl Settings {
         Self { max_diffs: 10_000, heads: true, compacts: false, ..self }
     }
 
-    /// Without pages: `tests/retention` has those of compacted logs.
+    /// Without pages: `tests/retention` tests pages of compacted logs.
     fn whole(self) -> Self {
         Self { page: None, page_all: None, ..self }
     }
 }
 
 impl Settings {
-    /// A value of a field, neither of which is forbidden. The numbers are none that a column keeps.
+    /// A value of a field, neither of which is forbidden. The numbers are not among those that a column
+    /// keeps.
     pub fn value(&self, field: usize, number: usize) -> serde_json::Value {
         match u32::try_from(number) {
             Ok(0) | Err(_) => serde_json::Value::Null,
@@ -215,7 +216,7 @@ impl Settings {
     }
 }
 
-/// How likely what is, in one world.
+/// The probabilities of events in one world.
 struct Style {
     calm: bool,
     objects: usize,
@@ -280,7 +281,7 @@ impl Edit {
         (model.to_owned(), id.to_owned())
     }
 
-    /// The fields with their values. Some worlds have values that are not taken.
+    /// The fields with their values. Some worlds have values that are not accepted.
     pub fn values(&self, settings: &Settings) -> super::oracle::Fields {
         let value = |field: usize, number: usize| match number {
             _ if settings.numbers && FIELDS[field % FIELDS.len()] == "c" => {

@@ -1,4 +1,4 @@
-//! A device's store that dies with its app where it is told.
+//! A device's store that dies with its app at a given point.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,7 +25,7 @@ struct Fate {
 }
 
 impl Mortal {
-    /// The store dies there, the next time that it is used.
+    /// The store dies at that point, the next time that it is used.
     pub fn kill(&self, at: KilledAt) {
         self.fate.lock().unwrap().next = Some(at);
     }
@@ -34,7 +34,7 @@ impl Mortal {
         self.fate.lock().unwrap().next = None;
     }
 
-    /// Nothing dies until [`resume`](Self::resume): somebody only looks.
+    /// Nothing dies until [`resume`](Self::resume): for a check that only reads.
     pub fn suspend(&self) -> Option<KilledAt> {
         self.fate.lock().unwrap().next.take()
     }
@@ -43,7 +43,7 @@ impl Mortal {
         self.fate.lock().unwrap().next = next;
     }
 
-    /// Where it has died since this was asked last.
+    /// Where it has died since the last query.
     pub fn take_death(&self) -> Option<KilledAt> {
         self.fate.lock().unwrap().died.take()
     }

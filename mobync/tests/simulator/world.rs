@@ -1,4 +1,4 @@
-//! A world in which a script happens: one server, its owners' devices, and a network between them.
+//! A world in which a script runs: one server, its owners' devices, and a network between them.
 
 mod rest;
 
@@ -19,7 +19,7 @@ use super::{
 /// A time long after 1970, in milliseconds.
 const T0: i64 = 1_700_000_000_000;
 
-/// What is not as the text has it.
+/// A difference from the text.
 #[derive(Clone, Debug)]
 pub struct Failure(pub String);
 
@@ -33,10 +33,10 @@ pub struct World<D> {
     server: Server<D>,
     devices: Vec<Device>,
     requests: Vec<Sent>,
-    /// What each answer is to, and what it says.
+    /// For each answer, its request and its contents.
     answers: Vec<(usize, Reply)>,
     now: i64,
-    /// How many changes published clients have recorded, by owner.
+    /// The number of changes that published clients have recorded, by owner.
     recorded: Vec<usize>,
     settings: Settings,
 }
@@ -44,7 +44,7 @@ pub struct World<D> {
 struct Device {
     owner: usize,
     client: Client,
-    /// How far off its clock is, in milliseconds.
+    /// How far its clock is off, in milliseconds.
     off: i64,
     /// The number of the last request.
     sent: Option<usize>,
@@ -64,7 +64,7 @@ struct Sent {
 
 impl<D: Place> World<D> {
     /// # Errors
-    /// The first thing that is not as the text has it.
+    /// The first difference from the text.
     pub async fn play(database: D, script: &Script) -> Result<(), Failure> {
         let settings = script.settings.clone();
         let device = |(number, kind): (usize, &step::Kind)| Device {
@@ -170,8 +170,8 @@ impl<D: Place> World<D> {
         }
     }
 
-    /// The laws are about requests that repeat nothing that is forgotten. A device that has heard of something
-    /// is told then that it is too old; one that has heard of nothing yet is not.
+    /// The laws are about requests that repeat nothing that is forgotten. A device that has received
+    /// something then learns that it is too old; one that has received nothing yet does not.
     async fn compact(&mut self, owner: usize) -> Result<(), Failure> {
         let mut repeated = BTreeSet::new();
         for device in self.devices.iter().filter(|device| device.owner == owner) {
@@ -186,7 +186,7 @@ impl<D: Place> World<D> {
         self.server.compact(owner, &repeated).await
     }
 
-    /// What happens to a device alone.
+    /// The events of a single device.
     async fn of_device(&mut self, device: usize, step: &Step) -> Result<(), Failure> {
         match (&mut self.devices[device].client, step) {
             (Client::Ours(ours), Step::Backup { .. }) => ours.back_up().await,
@@ -219,7 +219,7 @@ impl<D: Place> World<D> {
                 let kind = kind(edit, now.objects.contains_key(&key));
                 let recorded = &mut self.recorded[device % self.settings.owners];
                 *recorded += 1;
-                // Those of two owners' devices are the same.
+                // Devices of two owners have the same ids.
                 let id = recorded.to_string();
                 let (model, object) = key;
                 let at = (self.now + *off).max(0);
@@ -280,7 +280,7 @@ impl<D: Place> World<D> {
         Ok(())
     }
 
-    /// The newest request but so many, counted around.
+    /// A request, counted back from the newest one, wrapping around.
     fn before_newest(&self, request: usize) -> usize {
         let count = self.requests.len();
         count - 1 - request % count
@@ -308,8 +308,8 @@ impl<D: Place> World<D> {
         }
     }
 
-    /// An app that was started anew has no request that an answer could be to, and the published one
-    /// does not listen any more.
+    /// An app that was restarted has no request that the answer could belong to, and the published one does
+    /// not listen any more.
     async fn hear_late(&mut self, answer: usize) -> Result<(), Failure> {
         match &self.requests[self.answers[answer].0].ours {
             Some(_) => self.hear_answer(answer).await,
@@ -340,7 +340,7 @@ impl<D: Place> World<D> {
                     return Ok(());
                 }
                 match reply {
-                    // It has gone unnoticed that what the device has is of another history.
+                    // Nobody noticed that the device's data is of another history.
                     Reply::Answer { seen: None, .. } => {
                         **ours = ours.anew();
                         return Ok(());
@@ -368,7 +368,7 @@ impl<D: Place> World<D> {
                 if !now.receive(&changes, answer.logical_clock, &entries) {
                     return Ok(());
                 }
-                // What it has got of these may be newer than what the log said.
+                // Its version of these objects may be newer than the log's.
                 if !marked.is_empty() {
                     return Ok(());
                 }
@@ -385,12 +385,12 @@ impl<D: Place> World<D> {
 }
 
 impl Device {
-    /// Whether it will never be answered again.
+    /// Whether it will never get an answer again.
     fn is_lost(&self) -> bool {
         matches!(&self.client, Client::Published { now, .. } if now.is_lost)
     }
 
-    /// Its rows are those, but for what went astray in the published client.
+    /// Its rows are these, except objects that went astray in the published client.
     fn compare(&self, rows: &Objects) -> Result<(), Failure> {
         match &self.client {
             Client::Ours(ours) => same_rows("one of our devices", ours.objects(), rows),
@@ -406,13 +406,13 @@ impl Device {
     }
 }
 
-/// A request, which asks for more than its diffs as its number says.
+/// A request, with options that depend on its number.
 fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>, seen: Vec<Entry>) -> Posted {
     let (report, check) = (number % 4 < 3, number % 4 > 1);
     Posted { owner, clock, diffs, head: None, limit: None, seen, report, check }
 }
 
-/// Without objects that others have changed meanwhile.
+/// Without objects that others have changed in the meantime.
 fn but(objects: &Objects, marked: &BTreeSet<Key>) -> Objects {
     let others = objects.iter().filter(|(key, _)| !marked.contains(*key));
     others.map(|(key, row)| (key.clone(), row.clone())).collect()
@@ -422,7 +422,7 @@ fn same_rows(what: &str, is: &Objects, said: &Objects) -> Result<(), Failure> {
     same(what, &without_nulls(is), &without_nulls(said))
 }
 
-/// What a person does to an object that is there, or is not.
+/// What a person does to an object that exists, or does not.
 pub fn kind(edit: &Edit, is_there: bool) -> Kind {
     match (is_there, edit.delete) {
         (false, _) => Kind::Create,

@@ -1,14 +1,14 @@
-//! When two worlds are alike, so that what can come of the one can come of the other.
+//! When two worlds are alike, so that the same can follow from both.
 //!
-//! * *Names.* Every edit has its own id and writes its own value. Both are only ever asked whether they
-//!   are equal (the ids would decide the log's order last, but no two entries of an object have the
-//!   same tick and time: `Server::check`). So an edit may be called by its place in the log, or, while
-//!   only one device knows of it, by its place on that device.
-//! * *Devices.* A device is nothing but its state and its request: the server does not know which one
-//!   asks. So worlds whose devices are the same in another order are alike.
-//! * *Fields.* The two fields are always together, or the one is as the other: every rule is per field.
-//!   So worlds are alike in which `a` is called `b`, and `b` is called `a`.
-//! * *Ids and ticks of answers.* No device looks at them.
+//! * *Names.* Every edit has its own id and writes its own value. Both are only ever compared for equality
+//!   (the ids would decide the log's order last, but no two entries of an object have the same tick and
+//!   time: `Server::check`). So an edit may be named by its place in the log, or, while only one device
+//!   knows it, by its place on that device.
+//! * *Devices.* A device is only its state and its request: the server does not know which device sends.
+//!   So worlds whose devices are the same in another order are alike.
+//! * *Fields.* The two fields are always together, or one is as the other: every rule is per field.
+//!   So worlds are alike if one is the other with `a` and `b` exchanged.
+//! * *Ids and ticks of answers.* No device uses them.
 
 use std::hash::{DefaultHasher, Hasher};
 
@@ -78,7 +78,7 @@ pub fn of_part(told: &Device, flight: Option<&Flight>, server: &Server) -> Liken
     })
 }
 
-/// Something said in the names that alike worlds have in common.
+/// A text in names that are the same for alike worlds.
 struct Text<'s> {
     log: &'s [Entry],
     is_swapped: bool,
@@ -130,7 +130,7 @@ impl<'s> Text<'s> {
 
     fn what(&mut self, kind: Kind, at: i64, fields: &Fields) {
         self.bytes.push(kind as u8);
-        // The server's now is far off.
+        // The server's time is far away.
         self.number((at - T0).min(100));
         self.fields(fields);
     }
@@ -155,7 +155,7 @@ fn number_of(id: &str) -> u64 {
     id.trim_start_matches('d').parse().expect("an edit's id")
 }
 
-/// 128 bits, for among hundreds of millions of worlds no two that differ may seem the same.
+/// 128 bits, so that among hundreds of millions of worlds no two different ones seem the same.
 fn hash(bytes: &[u8]) -> u128 {
     [0, 1].into_iter().fold(0, |hash, half| {
         let mut hasher = DefaultHasher::new();

@@ -1,13 +1,13 @@
-//! Every history there is of a few devices and one object with two fields, over the real merge.
+//! Every possible history of a few devices and one object with two fields, on the real merge.
 //!
-//! The devices are those of the protocol's text, which the simulator holds the real ones against.
-//! Edits, requests and answers come in every order, with edits between a request and its answer, with
-//! equal, later and earlier timestamps, with one answer lost, and with one that is a page. A device that has heard an answer, and
-//! has nothing pending, is equal to the server; and wherever all is quiet, all are equal. Quiet comes
-//! from every state by requests and answers alone, so every state converges: the promise *Converge*.
+//! The devices are those of the protocol's text, which the simulator compares the real ones with. Edits,
+//! requests and answers come in every order, with edits between a request and its answer, with equal, later
+//! and earlier timestamps, with one lost answer, and with one that is a page. A device that has received an
+//! answer, and has nothing pending, is equal to the server; and when all is quiet, all are equal. Every state
+//! becomes quiet by requests and answers alone, so every state converges: the promise *Converge*.
 //!
-//! Of histories that differ in nothing that matters one is visited: `search` and `likeness` say which
-//! these are, and the tests, that nothing is lost by it.
+//! Of histories that differ in nothing that matters only one is visited: `search` and `likeness` define which
+//! these are, and the tests check that nothing is missed.
 //!
 //! `cargo test` visits the smaller worlds; all twelve, up to four edits, take a while:
 //!
@@ -32,8 +32,8 @@ use std::{collections::HashSet, time::Instant};
 use search::{pairs, search, search_plainly};
 use world::{Flaw, World};
 
-/// How many devices and edits there are, and whether all devices have the object from the beginning;
-/// the smaller worlds first.
+/// The number of devices and edits, and whether all devices have the object from the beginning; the smaller
+/// worlds first.
 const WORLDS: [(usize, usize, bool); 12] = [
     (2, 2, false),
     (2, 2, true),
@@ -74,7 +74,7 @@ fn every_history_of_a_small_world_converges() {
 /// The same worlds with their log compacted once: *Twin*, *Exact* and *No undead*.
 fn compacted(devices: usize, edits: usize, is_made: bool, flaw: Flaw) -> World {
     let mut world = World::new(devices, edits, is_made, flaw);
-    // Pages of compacted logs are those of `tests/retention`.
+    // `tests/retention` tests pages of compacted logs.
     (world.compactions_left, world.pages_left) = (1, 0);
     world
 }

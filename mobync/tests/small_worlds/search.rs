@@ -1,4 +1,4 @@
-//! Every history of a world, or of each kind of history one.
+//! Every history of a world, or one of each kind of history.
 
 use std::{
     collections::{HashSet, hash_map::DefaultHasher},
@@ -10,31 +10,32 @@ use super::{
     world::{Action, World},
 };
 
-/// What a search came across.
+/// The worlds and devices that a search has found.
 #[derive(Debug, Default)]
 pub struct Found {
     /// Worlds in which a request has just been answered.
     pub worlds: usize,
-    /// Devices as they are in some world, each beside the server there.
+    /// Devices in a state that some world has, each with the server there.
     pub devices: usize,
 }
 
-/// Visits what can come of a world, but of histories that differ in nothing that matters only one.
+/// Visits everything that can follow from a world, but of histories that differ in nothing that matters only
+/// one.
 ///
-/// What a device does by itself, an edit or hearing an answer, has nothing to do with the server or with
-/// other devices. So whatever others do in between can as well be done before, and every history is like
-/// one in which a device does all that it does by itself right before it asks: it takes a turn.
+/// What a device does by itself, an edit or receiving an answer, does not involve the server or other
+/// devices. So whatever others do in between can also be done before. Every history is therefore like one in
+/// which a device does everything that it does by itself directly before it sends a request: it takes a turn.
 pub fn search(world: World, mut visit: impl FnMut(&World, usize)) -> Found {
     let mut found = Found::default();
     let mut seen = HashSet::from([of_world(&world)]);
     let mut open = vec![world];
     while let Some(world) = open.pop() {
         found.worlds += 1;
-        // The server alone does it, so it may come before all that a device does by itself.
+        // Only the server does it, so it may come before everything that a device does by itself.
         open.extend(world.compactions().into_iter().filter(|next| seen.insert(of_world(next))));
         let mut alike = HashSet::new();
         for device in 0..world.parts.len() {
-            // Alike devices can do alike things: one of them does.
+            // Alike devices can do alike things, so only one of them does.
             if !alike.insert(world.parts[device].likeness) {
                 continue;
             }
@@ -55,12 +56,12 @@ pub fn search(world: World, mut visit: impl FnMut(&World, usize)) -> Found {
     found
 }
 
-/// Whether the server has to do with it.
+/// Whether it involves the server.
 fn asks(action: Action) -> bool {
     matches!(action, Action::Ask | Action::AskForPage)
 }
 
-/// Everything that a device can come to by itself. Returns how much that is.
+/// Every state that a device can reach by itself. Returns the number of them.
 fn turns(world: &World, device: usize, mut end: impl FnMut(&World)) -> usize {
     let key = |world: &World| (world.parts[device].likeness, world.edits_left);
     let mut seen = HashSet::from([key(world)]);
@@ -80,7 +81,7 @@ fn turns(world: &World, device: usize, mut end: impl FnMut(&World)) -> usize {
     seen.len()
 }
 
-/// Visits everything that can come of a world, in every order.
+/// Visits everything that can follow from a world, in every order.
 pub fn search_plainly(world: World, mut visit: impl FnMut(&World, usize)) -> usize {
     let exact = |world: &World| {
         let mut hasher = DefaultHasher::new();
@@ -105,7 +106,7 @@ pub fn search_plainly(world: World, mut visit: impl FnMut(&World, usize)) -> usi
     seen.len()
 }
 
-/// The pairs of a device and the server, as `likeness` has them.
+/// The pairs of a device and the server, identified by `likeness`.
 pub fn pairs(pairs: &mut HashSet<u128>) -> impl FnMut(&World, usize) {
     |world, device| {
         pairs.insert(of_pair(world, device));

@@ -11,7 +11,7 @@ use super::{
     support::{T0, pure::PureServer},
 };
 
-/// All there is at one moment. Worlds share what is alike in them.
+/// The complete state at one moment. Worlds share the parts that are equal.
 #[derive(Clone, Debug)]
 pub struct World {
     pub server: Rc<Server>,
@@ -22,7 +22,7 @@ pub struct World {
     pub pages_left: usize,
     /// How often the log may still be compacted.
     pub compactions_left: usize,
-    /// How many edits there were: the next one's name.
+    /// The number of edits so far: the name of the next one.
     edits: usize,
     flaw: Flaw,
 }
@@ -63,26 +63,26 @@ pub struct Flight {
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     Edit(Kind, &'static [&'static str], i64),
-    /// A request arrives, and its answer sets out. One that is under way is lost.
+    /// A request arrives, and its answer is sent. One that is under way is lost.
     Ask,
-    /// The same, for as few entries as there can be.
+    /// The same, for a page with as few entries as possible.
     AskForPage,
     Hear,
 }
 
-/// A rule that is broken, to see whether the search finds out.
+/// A rule that is broken, to check that the search detects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Flaw {
     None,
-    /// The server takes a device that sends a known diff for one that has seen that diff's tick.
+    /// The server treats a device that sends a known diff as one that has seen that diff's tick.
     KnownIsSeen,
     /// The device forgets what it changed while its request was under way.
     ChangesInFlightAreForgotten,
-    /// The server does not say a delete that something came behind.
+    /// The server omits a delete that was followed by something.
     OldDeletesAreNotSaid,
-    /// A page says that it ends a tick later than it does.
+    /// A page claims to end a tick later than it does.
     PagesEndLate,
-    /// Devices are answered that have not seen the last tick but one below the horizon.
+    /// Devices that have not seen the last tick but one below the horizon get an answer.
     HorizonIsTooLow,
     /// The server forgets the ids of lives that have just ended.
     IdsAreForgottenAtOnce,
@@ -114,7 +114,7 @@ impl World {
         world
     }
 
-    /// Whatever the device may do.
+    /// Everything that the device may do.
     pub fn actions(&self, device: usize) -> Vec<Action> {
         let Part { told, flight, .. } = &self.parts[device];
         let mut actions = Vec::new();
@@ -153,7 +153,7 @@ impl World {
         self.parts[device] = part;
     }
 
-    /// The same world with its log compacted, in each way there is.
+    /// The same world with its log compacted, in each possible way.
     pub fn compactions(&self) -> Vec<Self> {
         let clock = self.server.clock();
         if self.compactions_left == 0 || clock == 0 {
@@ -161,7 +161,7 @@ impl World {
         }
         let horizons = (1..=clock).flat_map(|horizon| [(horizon, 0), (horizon, horizon - 1)]);
         let may = |(_, forgotten): &(i64, i64)| {
-            // What a device repeats that has heard nothing yet must be known.
+            // A diff that a device without any answer yet repeats must be known.
             let of_long_ago = |id: &String| {
                 let entry = self.server.log.iter().find(|entry| entry.id.as_ref() == Some(id));
                 entry.is_some_and(|entry| entry.tick < *forgotten)
@@ -274,9 +274,9 @@ impl World {
             let last = answer.iter().rfind(|entry| entry.key() == *key);
             last.is_some_and(|entry| entry.kind == Kind::Create) && !is_left(key)
         };
-        // There is one object.
+        // There is only one object.
         if let Some(key) = again.into_iter().find(is_back) {
-            // It has a name of its own, as an edit has.
+            // It has its own name, as an edit has.
             self.edits += 1;
             let id = format!("d{}", self.edits);
             let (model, object) = key;
@@ -289,8 +289,8 @@ impl World {
         Part::of(told.into(), None, &self.server)
     }
 
-    /// A device that has seen everything, and has nothing pending, is equal to the server. So where all
-    /// is quiet, all are equal.
+    /// A device that has seen everything, and has nothing pending, is equal to the server. So if all is
+    /// quiet, all are equal.
     pub fn check(&self, device: usize) {
         let Part { told, flight, .. } = &self.parts[device];
         if told.pending.is_empty() && flight.is_none() && told.clock == self.server.clock() {
@@ -300,7 +300,7 @@ impl World {
 }
 
 impl Server {
-    /// The server with these, whose log so far is given in the oracle's types.
+    /// The server with this merge, whose log so far is given in the oracle's types.
     fn with(&self, merge: PureServer) -> Self {
         let mut log = self.log.clone();
         log.extend(merge.log[self.merge.log.len()..].iter().map(convert::entry));
@@ -315,7 +315,7 @@ impl Server {
         server
     }
 
-    /// The same with its log thinned, as the text says, with whatever is above.
+    /// The same with its log thinned, as the text requires, with everything above the horizon.
     fn compacted(&self, horizon: i64, forgotten: i64) -> Self {
         let mut oracle = Oracle::default();
         oracle.adopt(self.log.clone());
@@ -350,7 +350,7 @@ impl Server {
         self.oracle().page_end(clock, 1)
     }
 
-    /// The rows when the clock was that.
+    /// The rows when the clock had that value.
     fn rows_at(&self, clock: i64) -> Objects {
         self.oracle().past(clock).objects()
     }
@@ -372,9 +372,9 @@ impl Server {
     }
 }
 
-/// What was in a request without an answer is for the person to look at, and what depends on it.
+/// Changes that were in a request without an answer are left to the person, with those that depend on them.
 fn set_aside(told: &mut Device) {
-    // There is one object.
+    // There is only one object.
     let last = told.pending.iter().rposition(|change| told.sent.contains(&change.id));
     if last.is_some() {
         told.pending.clear();

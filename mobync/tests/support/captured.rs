@@ -1,6 +1,6 @@
-//! A database in memory whose rows others write, too: an application by SQL, cascades, triggers, and
-//! columns with a will of their own. It behaves as PostgreSQL does with `READ COMMITTED`: a statement sees
-//! what others have committed, and a row that one transaction has written waits for it.
+//! A database in memory whose rows others also write: an application by SQL, cascades, triggers, and columns
+//! that change values. It behaves as PostgreSQL does with `READ COMMITTED`: a statement sees what others have
+//! committed, and waits for a row that another transaction has written.
 
 mod unit;
 
@@ -18,7 +18,7 @@ pub use self::unit::CapturedUnit;
 pub type Key = (String, String, String);
 pub type Row = Map<String, Value>;
 
-/// What the tables do by themselves.
+/// What the tables do automatically.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
 pub struct Features {
@@ -28,22 +28,22 @@ pub struct Features {
     pub serial: bool,
     /// The column `touched` counts the writes of its row.
     pub touched: bool,
-    /// With a row of `tasks` go those of `notes` whose column `b` has its id, or that have its id.
+    /// Deleting a row of `tasks` also deletes those of `notes` whose column `b` or id is its id.
     pub cascade: bool,
     /// The row `all` of `counts` has the number of the owner's `tasks`.
     pub counts: bool,
 }
 
-/// What is wrong with a database on purpose.
+/// A deliberate defect of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mutant {
-    /// What was captured by the first mark is taken for the row.
+    /// The values captured by the first mark are used in place of the row.
     CapturedValue,
-    /// All marks are removed behind a sync, not those that it has seen.
+    /// All marks are removed after a sync, not only those that it has seen.
     MarksForgotten,
-    /// What is set off is logged with the time at which that was.
+    /// Side effects are logged with the time at which they happened.
     SetOffNow,
-    /// What is set off is not looked at.
+    /// Side effects are ignored.
     NothingSetOff,
 }
 
@@ -82,7 +82,7 @@ pub enum Statement {
         id: String,
         to: String,
     },
-    /// An `INSERT` that throws out the rows which it clashes with.
+    /// An `INSERT` that removes the rows that it conflicts with.
     Replace {
         owner: String,
         model: String,
@@ -93,7 +93,7 @@ pub enum Statement {
     Empty {
         model: String,
     },
-    /// What is rolled back to a savepoint.
+    /// Rolled back to a savepoint.
     Undone(Vec<Statement>),
 }
 
@@ -113,16 +113,16 @@ struct State {
     now: i64,
     serial: i64,
     units: u64,
-    /// The units that have written the rows, and have not ended.
+    /// The rows written by units that have not ended, with their units.
     locked: BTreeMap<Key, u64>,
-    /// What waits for these.
+    /// Transactions that wait for these rows.
     waiting: Vec<Vec<Statement>>,
-    /// What others do in so many calls' time.
+    /// What others do after this many calls.
     injected: Vec<(usize, Vec<Statement>)>,
     calls: Vec<&'static str>,
     /// Models whose tables cannot be read.
     broken: BTreeSet<String>,
-    /// Models whose tables are gone.
+    /// Models whose tables were dropped.
     dropped: BTreeSet<String>,
 }
 
@@ -130,7 +130,7 @@ struct State {
 struct Marked {
     key: Key,
     at: i64,
-    /// What a trigger that captures values would have had.
+    /// The row that a trigger that captures values would have seen.
     row: Option<Row>,
 }
 
@@ -153,7 +153,7 @@ impl Captured {
         Self { mutant: Some(mutant), ..self }
     }
 
-    /// The same without triggers that mark.
+    /// The same, without triggers that mark.
     pub fn without_capture(self) -> Self {
         Self { captures: false, ..self }
     }
@@ -167,7 +167,7 @@ impl Captured {
         self.run_in(&mut self.state(), statements);
     }
 
-    /// The same, in so many calls of units of work.
+    /// The same, after this many calls of units of work.
     pub fn run_in_calls(&self, calls: usize, statements: &[Statement]) {
         self.state().injected.push((calls, statements.to_vec()));
     }
@@ -176,7 +176,7 @@ impl Captured {
         self.state().injected.clear();
     }
 
-    /// The calls of units of work since this was asked last.
+    /// The calls of units of work since the last query.
     pub fn take_calls(&self) -> Vec<&'static str> {
         std::mem::take(&mut self.state().calls)
     }
@@ -285,7 +285,7 @@ impl Captured {
         }
     }
 
-    /// No delete, so nothing cascades.
+    /// It is no delete, so nothing cascades.
     fn move_row(&self, state: &State, pending: &mut Pending, from: &Key, to: &Key) {
         let row = pending.row(state, from);
         if let Some(row) = row.filter(|_| pending.row(state, to).is_none()) {
@@ -296,7 +296,7 @@ impl Captured {
         }
     }
 
-    /// Writes a row, which may be new, or removes it; and what that sets off.
+    /// Writes a row, which may be new, or removes it; and applies the side effects.
     fn put(
         &self,
         state: &mut State,
@@ -329,7 +329,7 @@ impl Captured {
         self.count(state, pending, key);
     }
 
-    /// What columns make of a row.
+    /// Applies the columns' own changes to a row.
     fn make(&self, state: &mut State, row: &mut Row, is_new: bool) {
         if self.features.upper {
             upper(row);

@@ -1,4 +1,4 @@
-//! Every database there is, each empty and with the models that the scenarios use.
+//! Every supported database, each empty and with the models that the scenarios use.
 
 #![allow(clippy::unused_async, reason = "some databases are made at once, others are not")]
 
@@ -11,7 +11,7 @@ use super::{Plain, postgres};
 /// The fields of the scenarios' models hold any JSON.
 const MODELS: [&str; 4] = ["tasks", "members", "others", "kept"];
 
-/// A database, and what it must not outlive.
+/// A database, and the directory that it must not outlive.
 pub type Made<D> = (D, Option<TempDir>);
 
 pub async fn memory() -> Made<MemoryDatabase> {

@@ -1,4 +1,4 @@
-//! A device that applies changes to what it has.
+//! A device that applies changes to its objects.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use super::Server;
 pub struct Device(BTreeMap<String, Map<String, Value>>);
 
 impl Device {
-    /// A device that has synced, and holds what the server has.
+    /// A device that has synced, and has the same objects as the server.
     pub async fn of<D: Database, R: Rules>(server: &Server<D, R>, clock: i64) -> Self {
         let answer = server.sync(0, []).await;
         assert_eq!(answer.logical_clock, clock);
@@ -25,7 +25,7 @@ impl Device {
         self.0.contains_key(id)
     }
 
-    /// Applies changes in their order: a create replaces, what is not there is not changed.
+    /// Applies changes in order: a create replaces, and a missing object is not changed.
     pub fn apply(&mut self, diffs: &[Diff]) {
         for diff in diffs.iter().filter(|diff| diff.model == "tasks") {
             let mut data: Map<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
@@ -46,7 +46,7 @@ impl Device {
         }
     }
 
-    /// The objects, a line each; a field that is null is as one that is not there.
+    /// The objects, one per line; a null field counts as missing.
     pub fn rows(&self) -> Vec<String> {
         let rows = self.0.iter().map(|(id, fields)| {
             let fields = fields.iter().filter(|(_, value)| !value.is_null());

@@ -1,4 +1,4 @@
-//! A directory for one test, removed behind it.
+//! A directory for one test, removed after it.
 
 use std::{
     fs,
@@ -19,7 +19,7 @@ impl Directory {
         Self { path, files: AtomicUsize::new(0) }
     }
 
-    /// The path of a file that is not there yet.
+    /// The path of a file that does not exist yet.
     pub fn file(&self) -> PathBuf {
         self.path.join(format!("{}.sqlite", self.files.fetch_add(1, Ordering::Relaxed)))
     }

@@ -362,7 +362,7 @@ impl<U: UnitOfWork, H: Hook> HookedUnit<U, H> {
     ) -> Result<Vec<Rejection>, DatabaseError> {
         let mut rejections = Vec::new();
         for (place, write) in writes.iter().enumerate() {
-            // An error of the database's own is none of a write: its transaction may be over.
+            // An error of the database itself does not belong to a write: its transaction may be over.
             let done = match self.may_write(write).await {
                 Ok(()) => self.inner.write(owner, std::slice::from_ref(write)).await?,
                 Err(error) => vec![Rejection { place: 0, error }],
@@ -381,8 +381,8 @@ impl<U: UnitOfWork, H: Hook> HookedUnit<U, H> {
     }
 }
 
-/// Rejects a change that has the value `"bad"` (it is no value) or `"orphan"` (its parent is gone) in
-/// any field, and a delete of an object named `kept`.
+/// Rejects a change that has the value `"bad"` (invalid) or `"orphan"` (its parent is gone) in any field, and
+/// a delete of an object named `kept`.
 #[derive(Clone, Copy, Debug)]
 pub struct Picky;
 
@@ -416,7 +416,7 @@ pub struct Faulty {
 }
 
 impl Faulty {
-    /// Fails in `calls` calls' time; 0 is the next one.
+    /// Fails after `calls` calls; 0 is the next one.
     pub fn after(calls: usize) -> Self {
         Self { left: Arc::new(AtomicUsize::new(calls + 1)), busy: false }
     }

@@ -1,4 +1,4 @@
-//! What the tests share: changes made by devices, a server to sync with, a database of seven methods.
+//! Shared test code: changes made by devices, a server to sync with, a database of seven methods.
 #![allow(dead_code, unused_imports, unreachable_pub, reason = "each test file uses a part of it")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
@@ -25,7 +25,7 @@ pub use self::{
     server::{Forbid, Server},
 };
 
-/// A time long after 1970, in milliseconds, which the tests' timestamps count from.
+/// A time long after 1970, in milliseconds, which the tests' timestamps are relative to.
 pub const T0: i64 = 1_700_000_000_000;
 
 pub fn owner(name: &str) -> Owner {
@@ -36,7 +36,7 @@ pub fn ada() -> Owner {
     owner("ada")
 }
 
-/// Has a unit of work make a change to one of Ada's rows, which the log does not hear of.
+/// Makes a unit of work change one of Ada's rows, without a log entry.
 pub async fn make(unit: &mut impl UnitOfWork, change: Change) -> Result<(), DatabaseError> {
     let (operation, model, record) = match change {
         Change::Create { model, record } => (Operation::Create, model, record),
@@ -85,7 +85,7 @@ impl Sent {
         })
     }
 
-    /// Made so many milliseconds after [`T0`].
+    /// Made this many milliseconds after [`T0`].
     pub fn at(mut self, millis: i64) -> Self {
         self.0.utc_timestamp = T0 + millis;
         self
@@ -106,7 +106,7 @@ pub fn diffs(sent: impl IntoIterator<Item = Sent>) -> Vec<Diff> {
     sent.into_iter().map(|sent| sent.0).collect()
 }
 
-/// What a diff says, as one line: `update t1 {"done":true}`.
+/// The contents of a diff, as one line: `update t1 {"done":true}`.
 pub fn line(diff: &Diff) -> String {
     let mut data: Map<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
     let id = data.remove("id").unwrap();

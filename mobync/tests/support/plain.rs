@@ -1,4 +1,4 @@
-//! A database of the seven methods and nothing else, to try what the library provides on top.
+//! A database with only the seven methods, to test what the library provides on top.
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -13,7 +13,7 @@ use mobync::{DatabaseError, Diff, Owner, ReadFilter, Record, Synchronizer};
 /// The records of one owner, by model and id.
 type Rows = BTreeMap<(String, String), Record>;
 
-/// A clone works on copies of the owners' rows that it looks at, which replace them when committed.
+/// A clone works on copies of the owners' rows that it reads, which replace them on commit.
 #[derive(Clone, Debug, Default)]
 pub struct Plain {
     shared: Arc<Mutex<HashMap<Owner, Rows>>>,
@@ -28,7 +28,7 @@ impl Plain {
         rows.filter(|((of, _), _)| of == model).map(|(_, record)| record.clone()).collect()
     }
 
-    /// How many records were read at once at most, since this was asked last.
+    /// The greatest number of records that were read at once since the last query.
     pub fn take_most_read(&self) -> usize {
         self.most_read.swap(0, Ordering::Relaxed)
     }

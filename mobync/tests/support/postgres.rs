@@ -1,6 +1,6 @@
 //! A PostgreSQL server of the tests' own, with a new database for each test.
 //!
-//! It runs while the test process does, on a free port, in a folder that is removed behind it.
+//! It runs while the test process does, on a free port, in a folder that is removed afterwards.
 //! `MOBYNC_TEST_POSTGRES` names another server to use, such as `postgres://postgres@localhost`.
 #![allow(clippy::expect_used, clippy::panic, reason = "a test that cannot run must fail")]
 
@@ -41,7 +41,7 @@ async fn create_database(server: &str, name: &str) -> String {
     format!("{server}/{name}")
 }
 
-/// Waits until the server takes connections.
+/// Waits until the server accepts connections.
 async fn connect(url: &str) -> PgConnection {
     let mut failure = None;
     for _ in 0..600 {
@@ -54,7 +54,7 @@ async fn connect(url: &str) -> PgConnection {
     panic!("PostgreSQL does not answer at {url}: {failure:?}");
 }
 
-/// A server, with its data in a folder of its own.
+/// A server, with its data in its own folder.
 #[derive(Debug)]
 pub struct Cluster {
     bin: PathBuf,
@@ -68,7 +68,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Makes a server, and starts it.
+    /// Creates a server, and starts it.
     pub fn start() -> Self {
         Self::start_with("")
     }
@@ -105,9 +105,9 @@ impl Cluster {
         create_database(&self.url(), "tests").await
     }
 
-    /// Starts the server, on the data that are there.
+    /// Starts the server, on the existing data.
     pub fn resume(&mut self) {
-        // "immediate" is what a crash is; the guard waits for its input to end.
+        // "immediate" is like a crash; the guard waits for its input to end.
         let script = "trap '' INT TERM; \
              \"$0/postgres\" -D \"$1/data\" -p \"$2\" -h 127.0.0.1 -k \"$1\" -c max_connections=200 $3 \
              >>\"$1/log\" 2>&1 & pid=$!; \
@@ -124,7 +124,7 @@ impl Cluster {
         self.guard = Some(guard.expect("sh"));
     }
 
-    /// Stops the server, whose data stay: `fast` or `immediate`, the latter as a crash does.
+    /// Stops the server and keeps its data: `fast`, or `immediate`, which is like a crash.
     pub fn stop(&mut self, mode: &str) {
         let stopped = self
             .command(&self.bin.join("pg_ctl"))
@@ -144,7 +144,7 @@ impl Cluster {
         self.folder.join("data")
     }
 
-    /// The program, as a user that PostgreSQL may run as.
+    /// The program, run as a user that PostgreSQL allows.
     fn command(&self, program: &Path) -> Command {
         use std::os::unix::process::CommandExt;
 
@@ -172,7 +172,7 @@ fn other_user() -> Option<(u32, u32)> {
     Some(fields("postgres").or_else(|| fields("nobody")).expect("a user other than root"))
 }
 
-/// The folder of PostgreSQL's programs: the newest of Debian's, or where the path has them.
+/// The folder of PostgreSQL's programs: the newest of Debian's, or the one in the path.
 fn find_programs() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
     let debian = versions.map(|version| version.path().join("bin"));

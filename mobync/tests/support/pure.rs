@@ -30,8 +30,8 @@ pub struct PureAnswer {
 }
 
 impl PureAnswer {
-    /// What is said of each object, in order. Which entries' ids that bears may differ: those before
-    /// the window are not known.
+    /// The diffs of each object, in order. The entry ids in them may differ: those before the window are not
+    /// known.
     fn said(&self) -> (i64, BTreeMap<String, Vec<String>>, &[String]) {
         let mut said: BTreeMap<_, Vec<_>> = BTreeMap::new();
         for diff in &self.diffs {
@@ -41,7 +41,7 @@ impl PureAnswer {
         (self.clock, said, &self.refused)
     }
 
-    /// What goes back, however its JSON is written.
+    /// What goes back, regardless of the form of its JSON.
     fn diffs(&self) -> Vec<((i64, i64, &str), String)> {
         self.diffs.iter().map(|diff| (diff.order(), line(diff))).collect()
     }
@@ -52,9 +52,9 @@ impl PureServer {
         self.log.iter().map(|entry| entry.logical_clock + 1).max().unwrap_or_default()
     }
 
-    /// A sync whose diffs `refuse` may refuse, at a time that stands still.
+    /// A sync whose diffs `refuse` may refuse, at a fixed time.
     ///
-    /// It must make no difference whether the merge is shown the window or the whole log.
+    /// The result must be the same for the window and for the whole log.
     pub fn sync(
         &mut self,
         since: i64,
@@ -76,7 +76,7 @@ impl PureServer {
         answer
     }
 
-    /// A page of at most so many entries, or of one tick, for a device that has nothing pending.
+    /// A page of at most this many entries, or of one tick, for a device that has nothing pending.
     pub fn page(&self, since: i64, limit: u64) -> PureAnswer {
         let request = Request::new(&[]).unwrap();
         let mut window = self.window(since, &[]);
@@ -90,8 +90,8 @@ impl PureServer {
         PureAnswer { clock, diffs, refused: Vec::new(), overridden: Vec::new() }
     }
 
-    /// A new device comes: it must get the same from the log's entries folded one by one, as long as
-    /// they have all of every object.
+    /// A new device syncs: it must get the same from the log's entries applied one by one, as long as they
+    /// have all of every object.
     fn greet(mut self) {
         let mut snapshot = Snapshot::default();
         self.log.iter().for_each(|entry| snapshot.add(entry).unwrap());

@@ -1,4 +1,4 @@
-//! A server to sync with, whose time stands still.
+//! A server to sync with, at a fixed time.
 
 use mobync::{
     Access, Database, Diff, Error, Mobync, NoRules, Owner, Refusal, Rules, SyncResponse,
@@ -18,7 +18,7 @@ impl<D: Database> Server<D> {
         Self { mobync: Mobync::new(database).time(|| T0 + 60_000) }
     }
 
-    /// The same, with a rule that refuses the diffs that say so.
+    /// The same, with a rule that refuses the diffs marked so.
     pub fn forbidding(self) -> Server<D, Forbid> {
         Server { mobync: self.mobync.rules(Forbid) }
     }
@@ -37,12 +37,12 @@ impl<D: Database, R: Rules> Server<D, R> {
         self.try_sync(clock, sent).await.unwrap()
     }
 
-    /// What goes back, a line each.
+    /// What goes back, one diff per line.
     pub async fn back(&self, clock: i64, sent: impl IntoIterator<Item = Sent>) -> Vec<String> {
         self.sync(clock, sent).await.diffs.iter().map(line).collect()
     }
 
-    /// The log in its order.
+    /// The log in order.
     pub async fn log(&self) -> Vec<Diff> {
         let mut unit = self.mobync.database().open(&ada(), Access::Read).await.unwrap();
         let query = WindowQuery::since("diffs", 0);
@@ -51,13 +51,13 @@ impl<D: Database, R: Rules> Server<D, R> {
         entries
     }
 
-    /// The log, a line each, with its ticks.
+    /// The log, one entry per line, with its ticks.
     pub async fn log_lines(&self) -> Vec<String> {
         let log = self.log().await;
         log.iter().map(|entry| format!("{}: {}", entry.logical_clock, line(entry))).collect()
     }
 
-    /// The objects of the model `tasks`, a line each; a field that is null is as one that is not there.
+    /// The objects of the model `tasks`, one per line; a null field counts as missing.
     pub async fn rows(&self) -> Vec<String> {
         let mut unit = self.mobync.database().open(&ada(), Access::Read).await.unwrap();
         let records = unit.read(&ada(), "tasks", &[]).await.unwrap();

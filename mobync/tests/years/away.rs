@@ -35,7 +35,7 @@ async fn ids(device: &Device<MemoryStore>) -> BTreeSet<String> {
     device.all("tasks").await.unwrap().iter().map(|task| task.id().to_owned()).collect()
 }
 
-/// Does one thing to one of the objects, whatever makes sense.
+/// Makes one valid change to one of the objects.
 async fn edit(device: &Device<MemoryStore>, rng: &mut Rng) {
     let id = format!("t{}", rng.u8(..5));
     let record = Record::new(&*id).with(format!("f{}", rng.u8(..2)), rng.u32(..));
@@ -47,8 +47,8 @@ async fn edit(device: &Device<MemoryStore>, rng: &mut Rng) {
     }
 }
 
-/// Histories of two devices, one of which is away, with changes of its own, of which some were sent and
-/// got no answer.
+/// Histories of two devices. One of them is away and has changes of its own, some of which were sent and got
+/// no answer.
 #[tokio::test(start_paused = true)]
 async fn whoever_was_away_for_too_long_gets_everything_and_loses_nothing_unsent() {
     let (mut deletes, mut aside) = (0, 0);
@@ -64,7 +64,7 @@ async fn whoever_was_away_for_too_long_gets_everything_and_loses_nothing_unsent(
         line.sync(&away).await;
         let clock = away.clock().await.unwrap();
 
-        // The request arrives or not, and its answer never does.
+        // The request may arrive; its answer never does.
         let was_sent = rng.bool();
         for _ in 0..rng.u8(..4) {
             edit(&away, &mut rng).await;
@@ -98,7 +98,7 @@ async fn whoever_was_away_for_too_long_gets_everything_and_loses_nothing_unsent(
         };
         let before = ids(&away).await;
         line.requests.lock().unwrap().clear();
-        // In one go, or with an app that is started again in between.
+        // In one sync, or with an app that is restarted in between.
         let client = line.client(&away);
         if rng.bool() {
             line.fates.lock().unwrap().extend([Fate::Arrives, Fate::Arrives, Fate::AnswerLost]);
@@ -117,7 +117,7 @@ async fn whoever_was_away_for_too_long_gets_everything_and_loses_nothing_unsent(
         assert!(forgotten || refused.is_empty(), "seed {seed}: {refused:?}");
         let sent: Vec<_> = pending.iter().filter(|pending| pending.sent).collect();
         if forgotten && clock > 0 {
-            // What may have counted is for the person to look at.
+            // Changes that may have counted are left to the person.
             assert!(sent.iter().all(|sent| refused.iter().any(|it| it.diff.id == sent.diff.id)));
             assert!(refused.iter().all(|refused| refused.code == "too_old"));
             aside += usize::from(!sent.is_empty());
@@ -127,7 +127,7 @@ async fn whoever_was_away_for_too_long_gets_everything_and_loses_nothing_unsent(
             let Some(last) = last(&id) else { continue };
             let is_there = rows.iter().any(|row| row.id() == id);
             match last.diff.operation {
-                // One that was sent is taken as what it was then.
+                // A delete that was sent counts as it did then.
                 Operation::Delete if !last.sent => {
                     deletes += 1;
                     let requests = line.requests.lock().unwrap();
@@ -143,7 +143,8 @@ async fn whoever_was_away_for_too_long_gets_everything_and_loses_nothing_unsent(
     assert!(deletes > 30 && aside > 10, "{deletes} {aside}");
 }
 
-/// The pending diffs go out with the first request from zero, whole; without any it comes in pages.
+/// The pending diffs are sent with the first request from zero, whose answer is whole; without any it comes
+/// in pages.
 #[tokio::test(start_paused = true)]
 async fn what_is_pending_meets_by_its_time_and_without_it_pages_come() {
     for (mine, pending) in [(10, true), (90, true), (0, false)] {
@@ -187,7 +188,7 @@ async fn what_is_pending_meets_by_its_time_and_without_it_pages_come() {
     }
 }
 
-/// A server that always says so is not asked without an end.
+/// A server that always answers so does not cause endless requests.
 #[tokio::test(start_paused = true)]
 async fn a_server_that_finds_a_new_device_too_old_is_at_fault() {
     let says = json!({"success": false, "message": "Old.", "code": "too_old"});

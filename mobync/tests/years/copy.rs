@@ -1,4 +1,4 @@
-//! Whether a copy is right: it is told, and never mended by itself.
+//! Whether a copy is right: a difference is reported, and never repaired automatically.
 
 use mobync::{
     Access, Mobync, Record,
@@ -100,7 +100,7 @@ async fn what_is_pending_is_sent_first_and_what_others_write_is_applied_first() 
     unit.commit().await.unwrap();
     let differences = client.check().await.unwrap();
     assert_eq!((&*differences[0].model, differences[0].there), ("ghosts", 0));
-    // An answer that is lost says nothing.
+    // If an answer is lost, nothing is reported.
     line.fates.lock().unwrap().extend([Fate::Arrives, Fate::AnswerLost]);
     assert!(client.check().await.unwrap_err().is_temporary());
 }

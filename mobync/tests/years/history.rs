@@ -1,5 +1,5 @@
-//! The drill: a backup of the server's database is put back, and used until its clock has passed the
-//! devices'. Every device is told, and nothing that any device has is lost.
+//! The drill: a backup of the server's database is restored, and used until its clock has passed the
+//! devices'. Every device learns of it, and nothing that any device has is lost.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use super::{
     support::{Directory, T0, postgres},
 };
 
-/// The database of a server, of which a copy can be put aside, and put back.
+/// The database of a server, of which a copy can be saved and restored.
 trait Operator {
     type Database: Database + Clone;
 
@@ -74,7 +74,7 @@ struct OnPostgres {
 }
 
 impl OnPostgres {
-    /// Copies the database to a new one, when nobody is connected any more.
+    /// Copies the database to a new one, once nobody is connected any more.
     async fn copy_to(&self, name: &str) -> String {
         let (server, from) = self.url.rsplit_once('/').unwrap();
         let mut connection = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
@@ -129,7 +129,7 @@ impl Phones {
         Self { devices: (0..3).map(device).collect(), made: 0 }
     }
 
-    /// Each device makes something, and changes something that is there.
+    /// Each device creates something, and changes an existing object.
     async fn work(&mut self) {
         for device in &self.devices {
             self.made += 1;
@@ -173,7 +173,7 @@ async fn drill(mut operator: impl Operator) {
         phones.work().await;
         phones.sync(&line).await;
     }
-    // And something that never leaves its device before.
+    // And something that has never left its device before.
     phones.work().await;
     let mut had = Rows::new();
     for device in &phones.devices {
@@ -217,7 +217,7 @@ async fn drill(mut operator: impl Operator) {
             assert!(had[id]["note"].is_null() || !rows[id]["note"].is_null(), "{id}: {}", rows[id]);
         }
     }
-    // And it goes on as ever.
+    // And it continues as before.
     phones.work().await;
     phones.sync(&line).await;
     let all = rows(&phones.devices[0]).await;

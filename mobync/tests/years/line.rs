@@ -1,4 +1,4 @@
-//! The way to a server in the same process, over its endpoint.
+//! The connection to a server in the same process, over its endpoint.
 
 use std::{
     collections::VecDeque,
@@ -16,10 +16,11 @@ use mobync::{
 
 pub struct Line<D> {
     pub mobync: Mobync<D>,
-    /// What is answered first, in place of the server's answers.
+    /// The first answers, in place of the server's.
     pub fates: Arc<Mutex<VecDeque<Fate>>>,
     pub requests: Arc<Mutex<Vec<SyncRequest>>>,
-    /// Requests of clocks below this one, but of new devices, are too old; and whether ids are forgotten.
+    /// Requests with clocks below this one, except those of new devices, are too old; and whether ids are
+    /// forgotten.
     pub horizon: Arc<Mutex<(i64, bool)>>,
 }
 

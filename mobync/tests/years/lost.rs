@@ -63,7 +63,7 @@ async fn is_kept_until_it_is_looked_at<S: LocalStore>(device: Device<S>, again: 
         let missing = device.put_mine_back(gone).await.unwrap_err();
         assert!(matches!(missing, DeviceError::NoSuchDiff(_)), "{missing}");
     }
-    // Somebody has deleted the object: then it stays for the person to see.
+    // Somebody has deleted the object: then the entry stays for the person to see.
     device.delete("tasks", "t1").await.unwrap();
     let not_there = device.put_mine_back(&ids[2]).await.unwrap_err();
     assert!(matches!(not_there, DeviceError::NotThere { .. }), "{not_there}");
@@ -109,7 +109,7 @@ async fn a_report_on_what_was_not_sent_is_no_answer() {
     assert!(device.has_pending().await.unwrap() && device.overridden().await.unwrap().is_empty());
 }
 
-/// An entry is looked at late: what was written since stays.
+/// An entry is viewed late: values written since then stay.
 #[tokio::test]
 async fn only_what_still_stands_is_put_back() {
     for since in [vec![], vec!["name"], vec!["done"], vec!["name", "done"]] {

@@ -1,4 +1,4 @@
-//! A store that an older version has written is upgraded in place.
+//! A store written by an older version is upgraded in place.
 
 use mobync::{
     Record,
@@ -8,8 +8,8 @@ use sqlx::{Connection, Executor, SqliteConnection, sqlite::SqliteConnectOptions}
 
 use super::{shelf::Shelf, support::Directory};
 
-/// The tables and rows as the first version wrote them: a device at clock 3 with one object that the
-/// server knows, and a change of it that was in a request without an answer.
+/// The tables and rows as the first version wrote them: a device at clock 3 with one object that the server
+/// knows, and a change of it that was in a request without an answer.
 const FIRST_VERSION: &str = r#"
 CREATE TABLE mobync_objects (
     model TEXT NOT NULL, id TEXT NOT NULL, record TEXT, acknowledged TEXT, changed_at INTEGER NOT NULL,
@@ -58,7 +58,7 @@ async fn a_store_of_the_first_version_goes_on_with_everything_that_it_had() {
     client.sync().await.unwrap();
     let requests = shelf.requests.lock().unwrap();
     let repeated = &requests[1];
-    // Its head is not known, and the unanswered diff goes out as it was.
+    // Its head is not known, and the unanswered diff is sent unchanged.
     assert_eq!((repeated.logical_clock, repeated.head.as_deref()), (3, Some("")));
     assert_eq!(repeated.diffs.iter().map(|diff| &*diff.id).collect::<Vec<_>>(), ["p7"]);
     assert_eq!(requests.last().unwrap().head.as_deref(), Some("p7"));

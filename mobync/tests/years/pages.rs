@@ -63,7 +63,7 @@ async fn the_fraction_is_what_has_come_of_all_that_there_is() {
         let reply = mobync::client::Transport::send(&shelf, request.body()).await.unwrap();
         let answer = serde_json::from_slice(&reply.body).unwrap();
         device.take(&request, &answer).await.unwrap();
-        // What comes next is lost, so that the sync stops where it can be seen.
+        // The next request is lost, so that the sync stops at a visible point.
         shelf.fate(Fate::RequestLost);
         let _ = client.sync_now().await;
         let now = *status.borrow();
@@ -72,7 +72,7 @@ async fn the_fraction_is_what_has_come_of_all_that_there_is() {
     }
 }
 
-/// The app is killed, or the network breaks, behind any page.
+/// The app is killed, or the network fails, after any page.
 #[tokio::test(start_paused = true)]
 async fn an_interrupted_first_sync_goes_on_where_it_was() {
     let directory = Directory::new();
@@ -81,11 +81,11 @@ async fn an_interrupted_first_sync_goes_on_where_it_was() {
         let file = directory.file();
         let mut most = 0;
         for round in 0.. {
-            // A process of its own each time, as far as the store goes.
+            // Like a new process each time, as far as the store is concerned.
             let device = Device::new(SqliteStore::open(&file).await.unwrap());
             let before = device.clock().await.unwrap();
             shelf.heard();
-            // Whose data it is comes first, once there is something.
+            // The owner is checked first, once there is data.
             let client = shelf.client(&device);
             let questions = usize::from(round > 0);
             let interrupt = shelf.clone();
@@ -138,7 +138,7 @@ async fn a_device_that_keeps_up_pushes_without_fetching_first() {
         let heard = shelf.heard();
         assert_eq!(heard, [(5 + change, None, 1)]);
     }
-    // A client that starts again asks whose data it is, and hears that nothing was missed.
+    // A client that starts again asks for the owner, and learns that nothing was missed.
     device.create("tasks", Record::new("last")).await.unwrap();
     shelf.client(&device).sync().await.unwrap();
     assert_eq!(shelf.heard(), [(7, Some(1), 0), (8, None, 1)]);
@@ -177,7 +177,7 @@ async fn a_server_of_before_is_synced_with_as_ever() {
     };
     assert_eq!(heads(&shelf), [Some(String::new()), Some(String::new())]);
 
-    // The server is updated, and has heads; and then one process of the old version answers again.
+    // The server is updated, and has heads; then a process of the old version answers once more.
     let new = Shelf { pages: Some(u64::MAX), ..shelf.clone() };
     let one_more = |id: &str| device.create("tasks", Record::new(id.to_owned()));
     for (server, head) in [(&new, true), (&shelf, false), (&new, true)] {
@@ -190,7 +190,7 @@ async fn a_server_of_before_is_synced_with_as_ever() {
     }
 }
 
-/// Entries are 40 bytes or 100,000: pages have about a MiB in the end, and never fewer than ten entries.
+/// Entries are 40 bytes or 100,000: in the end pages have about a MiB, and never fewer than ten entries.
 #[tokio::test(start_paused = true)]
 async fn pages_are_cut_by_bytes() {
     let shelf = Shelf::new(1200, 10_000);
@@ -200,7 +200,7 @@ async fn pages_are_cut_by_bytes() {
     assert_eq!(limits[0], 1000);
     assert!((90..110).contains(limits.last().unwrap()), "{limits:?}");
 
-    // What does not arrive is tried again with half as much.
+    // A page that does not arrive is requested again with half the size.
     let shelf = Shelf::new(2000, 10);
     for _ in 0..4 {
         shelf.fate(Fate::RequestLost);
@@ -239,7 +239,7 @@ async fn a_page_that_cannot_be_one_is_no_answer() {
         assert_eq!(count(&device).await, 25, "{what}");
     }
 
-    // And one to a request that has changes.
+    // And an answer to a request that has changes.
     let device = phone();
     device.create("tasks", Record::new("mine")).await.unwrap();
     let request = device.request(10).await.unwrap();
@@ -281,8 +281,8 @@ async fn state(device: &Device<MemoryStore>) -> (Vec<Record>, Vec<String>) {
     (device.all("tasks").await.unwrap(), pending.collect())
 }
 
-/// Whatever became of an object in the missed past, and whatever is pending of it: pages of every size end
-/// as one answer does.
+/// For any missed history of an object and any pending changes of it, pages of every size have the same
+/// result as one answer.
 #[tokio::test]
 async fn pages_of_every_size_settle_pending_changes_as_one_answer_does() {
     const SIZES: [u64; 5] = [1000, 1, 2, 3, 4];
@@ -318,7 +318,7 @@ async fn pages_of_every_size_settle_pending_changes_as_one_answer_does() {
                         if !device.has_more().await.unwrap() {
                             break;
                         }
-                        // Nothing goes out that has not met all of the past.
+                        // Nothing is sent before it has met all of the past.
                         let next = device.request(10).await.unwrap();
                         assert!(next.body().diffs.is_empty(), "{what}");
                     }

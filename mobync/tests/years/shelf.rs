@@ -1,4 +1,4 @@
-//! A server of one long log, in which each tick has one create, that answers by hand.
+//! A server with one long log, in which each tick has one create, with generated answers.
 
 use std::{
     collections::VecDeque,
@@ -11,7 +11,7 @@ use mobync::{
 };
 use serde_json::{Value, json};
 
-/// What comes in place of the answer.
+/// A fault in place of the answer.
 #[derive(Clone, Debug)]
 pub enum Fate {
     RequestLost,
@@ -42,7 +42,7 @@ fn entry(tick: usize, bytes: usize) -> Diff {
 }
 
 impl Shelf {
-    /// A log of so many entries, each of so many bytes.
+    /// A log of this many entries, each of this many bytes.
     pub fn new(entries: usize, bytes: usize) -> Self {
         let log = (0..entries).map(|tick| entry(tick, bytes)).collect();
         let log = Arc::new(Mutex::new(log));
@@ -61,7 +61,7 @@ impl Shelf {
         self.fates.lock().unwrap().push_back(fate);
     }
 
-    /// The requests since this was asked last: clock, limit, and number of diffs.
+    /// The requests since the last query: clock, limit, and number of diffs.
     pub fn heard(&self) -> Vec<(i64, Option<u64>, usize)> {
         let requests = std::mem::take(&mut *self.requests.lock().unwrap());
         let heard = requests.iter();

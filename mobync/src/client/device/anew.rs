@@ -9,7 +9,7 @@ use super::{
 };
 use crate::client::{Changes, DeviceError, LocalUnit, Located, Pending, State};
 
-/// Pending diffs by object (model, id), in the order made.
+/// Pending diffs by object (model, id), in the order in which they were made.
 pub(super) type ByObject = BTreeMap<(String, String), Vec<Pending>>;
 
 pub(super) async fn begin<U: LocalUnit>(
@@ -23,7 +23,7 @@ pub(super) async fn begin<U: LocalUnit>(
     }
     let mut state = unit.state().await?;
     let mut pending = by_object(unit.pending(usize::MAX).await?);
-    // The server knows a delete that it has accepted, and then what has happened since.
+    // The server knows a delete that it has accepted, and everything that happened after it.
     let waits = |pending: &Pending| is_delete(pending) && !pending.sent;
     let deleted = hold_back_deletes(unit, &mut pending, waits).await?;
     state.deleted_before_resync.extend(gone(unit, deleted).await?);
@@ -43,7 +43,7 @@ pub(super) async fn begin<U: LocalUnit>(
     Ok(seen)
 }
 
-/// Sets the state back to that of a new device that has pending changes.
+/// Resets the state to that of a new device with pending changes.
 pub(super) fn restart(state: &mut State) {
     state.clock = 0;
     state.head.clear();
@@ -75,8 +75,8 @@ pub(super) fn by_object(pending: Vec<Pending>) -> ByObject {
     of_object
 }
 
-/// Removes these deletes, and all diffs before them, and returns their objects: to a server, a device at
-/// clock 0 holds nothing that it could delete.
+/// Removes these deletes and all diffs before them, and returns their objects. To a server, a device at clock
+/// 0 holds nothing that it could delete.
 pub(super) async fn hold_back_deletes<U: LocalUnit>(
     unit: &mut U,
     pending: &mut ByObject,
@@ -94,7 +94,7 @@ pub(super) async fn hold_back_deletes<U: LocalUnit>(
     Ok(deleted)
 }
 
-/// Those of the objects that the person does not see.
+/// The objects among these that the person does not see.
 pub(super) async fn gone<U: LocalUnit>(
     unit: &mut U,
     objects: Vec<(String, String)>,

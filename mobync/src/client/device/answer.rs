@@ -29,11 +29,11 @@ pub(super) struct Answer {
 #[derive(Default)]
 struct Touched {
     sent: Vec<Decoded>,
-    /// From the pages before.
+    /// From the earlier pages.
     held: Vec<Decoded>,
     answer: Vec<Decoded>,
     left: VecDeque<Left>,
-    /// Whether what is left meets the answer only with the last page.
+    /// Whether the remaining diffs meet the answer only on the last page.
     waits: bool,
 }
 
@@ -55,7 +55,7 @@ impl Answer {
             let change = read(diff)?;
             objects.entry(change.object()).or_default().answer.push(change);
         }
-        // In the order sent, whatever the order in the answer is.
+        // In the order sent, regardless of the order in the answer.
         let refused = request.changes().filter_map(|diff| {
             let refused = answer.refused.iter().find(|refused| refused.diff_id == diff.id)?;
             let (code, message) = (refused.code.clone(), refused.message.clone());
@@ -106,7 +106,7 @@ impl Answer {
         }
         match self.head.take() {
             Some(head) => state.head = head,
-            // A server that does not know heads: the one of an earlier answer is not of this clock.
+            // A server that does not know heads: the head of an earlier answer does not belong to this clock.
             None if self.clock > state.clock => state.head.clear(),
             None => {}
         }

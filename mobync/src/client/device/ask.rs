@@ -12,18 +12,18 @@ use crate::{
     record::Record,
 };
 
-/// After this many answers that look as if no new diff had arrived, a request checks whether they are
-/// old ones.
+/// After this many answers that look as if no new diff had arrived, a request checks whether they are old
+/// answers.
 const DOUBTS: u32 = 3;
 
-/// The limits of a request. It has at least one diff, if any is pending, and always those of a request
+/// The limits of a request. It has at least one diff if any is pending, and always the diffs of a request
 /// that got no answer.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::client) struct Limits {
     pub(in crate::client) diffs: usize,
-    /// Of all diffs together.
+    /// The total size of all diffs.
     pub(in crate::client) bytes: usize,
-    /// Of the log's entries that one answer covers, if there are no diffs.
+    /// The number of log entries that one answer covers, if there are no diffs.
     pub(in crate::client) page: Option<u64>,
 }
 
@@ -37,7 +37,7 @@ pub(super) async fn ask<U: LocalUnit>(
     limits: Limits,
 ) -> Result<Request, DeviceError> {
     let mut aside = Changes::default();
-    // What is new meets what the pages bring before it is sent.
+    // New changes are merged with the pages before they are sent.
     let most = if unit.state().await?.more.is_some() { 0 } else { limits.diffs };
     let mut pending = loop {
         let pending = next(unit, most).await?;
@@ -76,7 +76,7 @@ pub(super) async fn ask<U: LocalUnit>(
     let mut body = SyncRequest::new(state.clock, diffs);
     body.head = Some(state.head);
     if body.diffs.is_empty() {
-        // The answer to another limit is as good: each one is a state that the server has been in.
+        // An answer to another limit is also valid: each one is a state that the server has been in.
         body.limit = limits.page;
     } else {
         body.report = true;

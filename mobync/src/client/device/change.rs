@@ -14,11 +14,11 @@ use crate::{
     record::Record,
 };
 
-/// Nesting that no server accepts. Anything less deep is checked as text.
+/// A nesting depth that no server accepts. Anything less deep is checked as text.
 const DEEP: usize = 200;
 
-/// Records changes that are made now, with a limit on the bytes of each. `folds` says whether what they
-/// overwrite is [taken out](folding) of pending ones.
+/// Records changes that are made now, with a limit on the size of each. `folds` says whether the values that
+/// they overwrite are [removed](folding) from pending ones.
 pub(super) async fn record<U: LocalUnit>(
     unit: &mut U,
     changes: Vec<Change>,
@@ -69,7 +69,7 @@ pub(super) async fn record<U: LocalUnit>(
     Ok(seen)
 }
 
-/// Whether writing it as text could need more stack than there is.
+/// Whether writing it as text could overflow the stack.
 fn is_deep(change: &Change) -> bool {
     fn within(value: &Value, levels: usize) -> bool {
         let Some(levels) = levels.checked_sub(1) else { return false };
@@ -87,8 +87,7 @@ fn is_deep(change: &Change) -> bool {
     !record.fields().values().all(|value| within(value, DEEP))
 }
 
-/// Takes back a pending diff and all later ones of its object, and gives up a request that is under
-/// way.
+/// Takes back a pending diff and all later ones of its object, and abandons a request that is under way.
 pub(super) async fn withdraw<U: LocalUnit>(
     unit: &mut U,
     diff_id: &str,
@@ -133,8 +132,8 @@ pub(super) async fn dismiss<U: LocalUnit>(unit: &mut U, diff_id: &str) -> Result
     Ok(unit.dismiss(diff_id).await?)
 }
 
-/// Forgets an overridden diff, and returns the change that writes its values again where nobody has
-/// written others since it was reported.
+/// Forgets an overridden diff, and returns the change that writes its values again, except fields that
+/// somebody has written since the report.
 pub(super) async fn dismiss_overridden<U: LocalUnit>(
     unit: &mut U,
     diff_id: &str,

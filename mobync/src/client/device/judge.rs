@@ -21,9 +21,9 @@ pub(super) enum Flaw {
 
 /// Returns the owner in the answer.
 ///
-/// A pending diff is new to the server, or was accepted at the device's clock or later. In both cases
-/// the clock of the answer is greater. If the clock is the same, nothing has happened that a device
-/// without changes of its own could receive.
+/// A pending diff is new to the server, or was accepted at the device's clock or later. In both cases the
+/// clock of the answer is greater. If the clock is the same, nothing has happened that a device without own
+/// changes could receive.
 pub(super) fn judge<'a>(
     request: &Request,
     answer: &'a SyncResponse,

@@ -11,35 +11,35 @@ use crate::{
 
 /// How many creates are remembered to recognise the owner.
 const MARKS: usize = 16;
-/// So many pages have one tick each, so that a create is seen before others can have deleted its object.
+/// This many pages have one tick each, so that a create is seen before others can have deleted its object.
 const SHORT_PAGES: u32 = 16;
-/// The log entries of the pages after these.
+/// The number of log entries in each later page.
 const PAGE: u64 = 100;
 
 /// How a server's answers show whether they are for the owner of the store.
 #[derive(Debug)]
 pub(in crate::client) enum Identity {
-    /// They have this owner.
+    /// They name this owner.
     Named { owner: String, synced: i64 },
-    /// They have one of these diffs, unless the server has lost the entries of that clock.
+    /// They contain one of these diffs, unless the server has lost the log entries of that clock.
     Marked {
         marks: Vec<Mark>,
         since: i64,
         synced: i64,
         pages: u32,
-        /// Who has what the pages so far have brought.
+        /// The owner of the diffs in the pages so far.
         stranger: Option<String>,
     },
 }
 
-/// What an answer shows of the server.
+/// What an answer shows about the server.
 #[derive(Debug)]
 pub(in crate::client) enum Found {
     /// It answers for the owner of the store.
     Owner,
-    /// It has less than the device has seen, so it does not tell. A sync gets an error from it.
+    /// It has less than the device has seen, so the owner is unknown. A sync gets an error from it.
     Behind,
-    /// A page that does not tell: this is the request for the next one.
+    /// A page that does not show the owner; this is the request for the next page.
     More(Box<Request>),
 }
 
@@ -78,7 +78,7 @@ impl<S: LocalStore> Device<S> {
         Ok(self)
     }
 
-    /// The owner of the store, if it is known.
+    /// The owner of the store, if known.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -92,7 +92,7 @@ impl<S: LocalStore> Device<S> {
         let mut unit = self.store.begin(Access::Read).await?;
         let State { owner, marks, clock, .. } = unit.state().await?;
         if let Some(owner) = owner {
-            // A device that has nothing and sends nothing learns the owner from what comes back.
+            // A device that has nothing and sends nothing learns the owner from the answer.
             if clock == 0 && unit.pending(1).await?.is_empty() {
                 return Ok(None);
             }
@@ -125,13 +125,14 @@ impl Identity {
     /// The request to send: it has no diffs, and what comes back is not applied.
     pub(in crate::client) fn request(&self) -> Request {
         match self {
-            // One less, so that something comes back.
+            // One less, so that the answer contains something.
             Self::Named { synced, .. } => page(synced.saturating_sub(1).max(0), None, 1),
             Self::Marked { since, .. } => page(*since, None, 1),
         }
     }
 
-    /// The request to send if the server no longer keeps that part of its log: that of a new device.
+    /// The request to send if the server no longer keeps that part of its log. It is the request of a new
+    /// device.
     pub(in crate::client) fn request_from_zero() -> Request {
         page(0, Some(String::new()), PAGE)
     }
@@ -166,7 +167,7 @@ impl Identity {
                     return Ok(Found::Behind);
                 }
                 *stranger = stranger.take().or_else(|| bears.next().map(|diff| diff.owner.clone()));
-                // The creates are of ticks before the device's clock.
+                // The creates have ticks before the device's clock.
                 let more = answer.more.filter(|_| answer.logical_clock < *synced);
                 match (more, stranger.take()) {
                     (Some(_), other) => {
@@ -197,8 +198,8 @@ pub(super) fn learn(state: &mut State, owner: Option<&str>) {
     }
 }
 
-/// As long as no answer has had an owner, remembers creates of this device: an answer from the
-/// beginning has one of them, and no other owner has.
+/// Remembers creates of this device while no answer has named an owner. An answer from the beginning contains
+/// one of them, and no other owner's answer does.
 pub(super) async fn mark<U: LocalUnit>(unit: &mut U, request: &Request) -> Result<(), StoreError> {
     let mut state = unit.state().await?;
     if state.owner.is_some() {

@@ -9,7 +9,7 @@ use crate::{
 
 impl<S: LocalStore> Device<S> {
     /// The changes that the server has refused, or that cannot be sent, until they are resubmitted or
-    /// dismissed; those of one answer in the order made.
+    /// dismissed. Those of one answer are in the order in which they were made.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -18,8 +18,8 @@ impl<S: LocalStore> Device<S> {
     }
 
     /// Takes a pending diff back, with all later diffs of its object, and returns them. Use it when the
-    /// person gives up a change that the server will never accept. A request that is under way is given
-    /// up. If the server already has the diff, it comes back as if another device had made it.
+    /// person gives up a change that the server will never accept. A request that is under way is abandoned.
+    /// If the server already has the diff, it comes back as if another device had made it.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
@@ -60,8 +60,8 @@ impl<S: LocalStore> Device<S> {
         Ok(unit.commit().await?)
     }
 
-    /// The changes of this device that the server has accepted, and of which others have overridden
-    /// values, until they are put back or dismissed; the newest 1,000, in the order made.
+    /// The accepted changes of this device of which others have overridden values, until they are put back or
+    /// dismissed; the newest 1,000, in the order in which they were made.
     ///
     /// ```
     /// # use mobync::client::{Device, DeviceError, LocalStore};
@@ -82,7 +82,7 @@ impl<S: LocalStore> Device<S> {
         Ok(self.store.begin(Access::Read).await?.overridden().await?)
     }
 
-    /// Removes an overridden diff, when the person accepts what the others have made of it.
+    /// Removes an overridden diff, when the person accepts the values of the others.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not overridden, or [`DeviceError::Store`].
@@ -93,9 +93,9 @@ impl<S: LocalStore> Device<S> {
     }
 
     /// Writes the overridden values of a diff again, as a new change, and removes the diff from the
-    /// overridden ones. A field that no longer has the value that was reported to
-    /// [stand](crate::OverriddenField::stands) there keeps its value: somebody has written it since. If
-    /// that is so for all fields, nothing is written.
+    /// overridden ones. A field whose value is no longer the reported
+    /// [`stands`](crate::OverriddenField::stands) keeps its value: somebody has written it since. If this
+    /// applies to all fields, nothing is written.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not overridden, [`DeviceError::NotThere`] if the object has

@@ -18,7 +18,7 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     // The deletes are repeated after the answer.
     let deleted = hold_back_deletes(unit, &mut of_object, is_delete).await?;
 
-    // Before the rest, each record that the server had is created again, with its old time.
+    // First, each record that the server had is created again, with its old time.
     let mut creates = Vec::new();
     for Located { model, id, mut object } in unit.objects(None).await? {
         let record = object.acknowledged.take();
@@ -27,8 +27,8 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
         if let Some(record) = record
             && !deleted.contains(&object_of)
         {
-            // The server may know these diffs already, and known diffs come before new ones. With their
-            // old ids the create, which is older, would take their fields.
+            // The server may know these diffs already, and known diffs come before new ones. With their old
+            // ids, the older create would take their fields.
             for change in of_object.get_mut(&object_of).into_iter().flatten() {
                 change.diff.id = mint();
                 unit.set_pending(change).await?;
@@ -36,7 +36,7 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
             creates.push(diff_of(Change::create(model, record), "", object.changed_at.max(0)));
         }
     }
-    // Diffs of an unanswered request are sent in any case, so those before them must be, too.
+    // Diffs of an unanswered request are always sent, so the diffs before them must be sent, too.
     let sent = of_object.values().flatten().any(|change| change.sent);
     for (seq, diff) in (i64::MIN..first_seq).rev().zip(creates.into_iter().rev()) {
         unit.set_pending(&Pending { seq, sent, diff }).await?;

@@ -25,7 +25,7 @@ pub(super) fn check(diff: &Diff) -> Result<(), String> {
     })
 }
 
-/// The bytes that the diff has on the wire.
+/// The size of the diff on the wire, in bytes.
 pub(in crate::client) fn size_of(diff: &Diff) -> usize {
     struct Count(usize);
 
@@ -41,7 +41,7 @@ pub(in crate::client) fn size_of(diff: &Diff) -> usize {
     }
 
     let mut count = Count(0);
-    // Counting does not fail, and a diff is strings and numbers.
+    // Counting cannot fail, and a diff consists of strings and numbers.
     let _ = serde_json::to_writer(&mut count, diff);
     count.0
 }
@@ -55,8 +55,8 @@ pub(super) fn unsendable(pending: &Pending) -> Option<Unsendable> {
     })
 }
 
-/// Moves pending diffs to the refused ones, with those that depend on them: after a create all changes
-/// of the object that it made, after a delete the object that was created in its place.
+/// Moves pending diffs to the refused ones, with the diffs that depend on them. After a create, these are all
+/// changes of the object that it made; after a delete, the object that was created in its place.
 pub(super) async fn set_aside<U: LocalUnit>(
     unit: &mut U,
     unsendable: Vec<Unsendable>,
@@ -113,7 +113,7 @@ struct Fallen {
     code: String,
 }
 
-/// The next diff of an object as a refused one, if it cannot be sent, or depends on an earlier one that
+/// The next diff of an object as a refused one, if it cannot be sent or depends on an earlier diff that
 /// cannot.
 fn refuse(
     unsendable: &mut BTreeMap<String, Unsendable>,

@@ -13,7 +13,7 @@ use crate::{
     protocol::SyncResponse,
 };
 
-/// How far a device has come with its syncs.
+/// The progress of a device's syncs.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::client) struct Standing {
     pub(in crate::client) clock: i64,
@@ -21,15 +21,15 @@ pub(in crate::client) struct Standing {
     pub(in crate::client) more: Option<i64>,
     /// Whether the last request has not been answered.
     pub(in crate::client) is_asking: bool,
-    /// Whether others may have changed so much that the device fetches it before it pushes.
+    /// Whether others may have changed so much that the device fetches before it pushes.
     pub(in crate::client) is_away: bool,
     pub(in crate::client) has_pending: bool,
 }
 
 impl<S: LocalStore> Device<S> {
-    /// Creates the next request, with at most `most_diffs` pending diffs, but always with those of a
-    /// request that got no answer. The previous request is given up. A diff that no server would accept
-    /// is [set aside](Self::set_aside) instead.
+    /// Creates the next request, with at most `most_diffs` pending diffs, but always with those of a request
+    /// that got no answer. The previous request is abandoned. A diff that no server would accept is [set
+    /// aside](Self::set_aside) instead.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -50,9 +50,9 @@ impl<S: LocalStore> Device<S> {
         self.ask(Limits { diffs: most_diffs.max(1), bytes: most_bytes, page: None }).await
     }
 
-    /// Creates a request that fetches a page of what the device has missed: what at most so many entries
-    /// of the server's log say, at least 1. It has no diffs, except those of a request that got no
-    /// answer; with these it is answered whole. Fetch again as long as there is [more](Self::has_more).
+    /// Creates a request for one page of what the device has missed. A page covers at most this many entries
+    /// of the server's log, at least 1. The request has no diffs, except those of a request that got no
+    /// answer; then the answer is complete, not a page. Fetch again while there is [more](Self::has_more).
     ///
     /// ```
     /// use mobync::{Change, Mobync, Owner, Record, client::{Device, MemoryStore}, memory::MemoryDatabase};
@@ -151,8 +151,8 @@ impl<S: LocalStore> Device<S> {
         Ok(Taken::Applied(changes))
     }
 
-    /// Records that the server has refused a request as too large (413), so that the next one may have
-    /// fewer diffs. Request half as many.
+    /// Records that the server has refused a request as too large (413), so that the next one may have fewer
+    /// diffs. Then request half as many.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -164,7 +164,7 @@ impl<S: LocalStore> Device<S> {
         }
         state.is_asking = false;
         unit.set_state(&state).await?;
-        // If all diffs had been sent before and that answer was lost, it must have been the same one.
+        // If all diffs had been sent before and that answer was lost, it must have been the same request.
         let all = request.first_sent.is_empty();
         for pending in unit.pending(request.body.diffs.len()).await? {
             if all || request.first_sent.contains(&pending.seq) {
@@ -175,9 +175,9 @@ impl<S: LocalStore> Device<S> {
         Ok(())
     }
 
-    /// Moves a pending diff that cannot be sent, and those that depend on it, to the
-    /// [refused](Self::refused) diffs, with this code and message. It is undone on the device, and a
-    /// request that is under way is given up. The other diffs can then be sent.
+    /// Moves a pending diff that cannot be sent, and those that depend on it, to the [refused](Self::refused)
+    /// diffs, with this code and message. It is undone on the device, and a request that is under way is
+    /// abandoned. The other diffs can then be sent.
     ///
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
@@ -203,14 +203,14 @@ impl<S: LocalStore> Device<S> {
         Ok(changes)
     }
 
-    /// Goes back to clock 0 with everything that the device has. Call it after the server answered
-    /// `clock_ahead` or `other_history` **and a person has confirmed** that it is the right server, restored from a
-    /// backup. (On a wrong server this would publish one person's data to another.) Save a copy of the
+    /// Returns to clock 0 with everything that the device has. Call it after the server answered
+    /// `clock_ahead` or `other_history` **and a person has confirmed** that it is the right server, restored
+    /// from a backup. (On a wrong server this would publish one person's data to another.) Save a copy of the
     /// store before, and sync afterwards.
     ///
-    /// What the server has lost is created again. What both have is merged field by field, and the
-    /// later change wins. Deletes that are still pending are repeated after the next answer. Only
-    /// deletes that were acknowledged after the time of the backup are lost: such objects come back.
+    /// Data that the server has lost is created again. Data that both have is merged field by field, and the
+    /// later change wins. Deletes that are still pending are repeated after the next answer. Only deletes
+    /// that were acknowledged after the time of the backup are lost: such objects come back.
     ///
     /// # Errors
     /// [`DeviceError::Store`].
@@ -222,8 +222,8 @@ impl<S: LocalStore> Device<S> {
         Ok(())
     }
 
-    /// Records that the server has refused a request, and that nothing of it was applied: its diffs are
-    /// as they were before.
+    /// Records that the server has refused a request and applied nothing of it: its diffs are as they were
+    /// before.
     pub(in crate::client) async fn not_applied(
         &self,
         request: &Request,
@@ -236,9 +236,9 @@ impl<S: LocalStore> Device<S> {
     }
 
     /// Starts from clock 0 again, because the server no longer keeps what the device has missed: it has
-    /// answered this request with 410 `too_old`. With `forgotten` (a member of that answer) it does not
-    /// even know which diffs of long ago it has accepted. Then pending diffs that were in a request
-    /// without an answer are [set aside](Self::set_aside), with the code `too_old`. For the rest see
+    /// answered this request with 410 `too_old`. If `forgotten` is set (a member of that answer), it also no
+    /// longer knows which old diffs it has accepted. Then pending diffs that were in a request without an
+    /// answer are [set aside](Self::set_aside), with the code `too_old`. The rest is as in
     /// [`begin_anew`](Self::begin_anew). [`Client`](crate::client::Client) does this by itself.
     ///
     /// # Errors
@@ -251,8 +251,8 @@ impl<S: LocalStore> Device<S> {
         self.start_again(Some(request), forgotten).await
     }
 
-    /// Starts from clock 0 again, because the device's copy may be wrong. Its objects are removed, and
-    /// come with the next answers. Pending diffs stay pending, with their ids, and are sent with the next
+    /// Starts from clock 0 again, because the device's copy may be wrong. Its objects are removed, and come
+    /// back with the next answers. Pending diffs stay pending, with their ids, and are sent with the next
     /// request. Deletes among them wait until their objects come back.
     ///
     /// # Errors
@@ -281,7 +281,7 @@ impl<S: LocalStore> Device<S> {
     }
 }
 
-/// Returns `false` if the request was given up meanwhile.
+/// Returns `false` if the request was abandoned in the meantime.
 async fn not_applied<U: LocalUnit>(unit: &mut U, request: &Request) -> Result<bool, StoreError> {
     let mut state = unit.state().await?;
     if state.attempt != request.attempt {

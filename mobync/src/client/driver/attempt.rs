@@ -8,7 +8,7 @@ use crate::{
     protocol::SyncResponse,
 };
 
-/// By how much a page shrinks that no answer came for, and one that was too large to read.
+/// The factor by which a page shrinks if no answer came for it, or if the answer was too large to read.
 const LOST: u64 = 2;
 const TOO_LARGE: u64 = 8;
 
@@ -66,9 +66,9 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         let standing = self.device.standing().await?;
         syncing.reached(standing);
         self.check_owner(pace).await?;
-        // A request without an answer is repeated unchanged, so an answer to either of the two is an
-        // answer to the other. Then what was missed is fetched, in pages, and what is new goes out last:
-        // the answer to a request with diffs is whole.
+        // A request without an answer is repeated unchanged, so an answer to either of the two answers the
+        // other. Then missed changes are fetched in pages. New changes are sent last, because the answer to a
+        // request with diffs is never a page.
         let fetches = standing.is_asking || standing.more.is_some() || standing.is_away;
         let limits = if fetches { pace.fetching() } else { pace.pushing() };
         let request = self.ask(limits, changes).await?;
@@ -128,7 +128,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         Ok(request)
     }
 
-    /// Whether the answer was applied. It is not applied if something was withdrawn in the meantime.
+    /// Returns whether the answer was applied. It is not applied if something was withdrawn in the meantime.
     pub(super) async fn take(
         &self,
         request: &Request,
@@ -165,8 +165,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     }
 }
 
-/// Whether the server has said that nothing of the request was applied. What is
-/// [too old](Reached::TooOld) or too large tells the device so with what it does about it.
+/// Whether the server has said that nothing of the request was applied. The handling of [too
+/// old](Reached::TooOld) or too large requests records this on the device.
 fn was_refused(outcome: &Result<Reached, SyncFailure>) -> bool {
     match outcome {
         Ok(Reached::Renewed | Reached::InvalidDiff { .. }) => true,
@@ -181,7 +181,7 @@ fn was_refused(outcome: &Result<Reached, SyncFailure>) -> bool {
     }
 }
 
-/// A new device, or one that has just begun anew, cannot be too old.
+/// A new device, or one that has just started again, cannot be too old.
 pub(super) fn too_old(message: String) -> SyncFailure {
     SyncFailure::Refused { code: "too_old".to_owned(), message, diff: None }
 }

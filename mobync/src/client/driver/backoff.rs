@@ -33,8 +33,8 @@ impl Backoff {
         let wait = self.next.min(self.longest);
         self.next = wait.saturating_mul(2).min(self.longest);
         match retry_after {
-            // No device should come too early, and not all of those with the same answer at the same
-            // time.
+            // No device should return too early, and devices with the same answer should not all return
+            // together.
             Some(asked) => asked.min(MOST_ASKED) + wait.mul_f64(fastrand::f64() / 2.0),
             None => wait.mul_f64(0.5 + fastrand::f64()),
         }

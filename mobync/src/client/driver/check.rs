@@ -3,16 +3,15 @@
 use super::{Client, exchange::Reached, pace::Pace};
 use crate::client::{Changes, Difference, LocalStore, SyncFailure, Transport, device::Limits};
 
-/// How often it is tried, if there are new changes meanwhile.
+/// The number of tries if there are new changes in the meantime.
 const TRIES: usize = 3;
 
 impl<S: LocalStore, T: Transport> Client<S, T> {
-    /// Compares the device's copy with the server's, by checksums, and returns the models that differ:
-    /// none, as a rule. It syncs first. Nothing is repaired: tell the person, and offer to
+    /// Compares the device's copy with the server's, by checksums, and returns the models that differ;
+    /// normally there are none. It syncs first. Nothing is repaired: inform the person, and offer to
     /// [`refetch`](Self::refetch).
     ///
-    /// The server reads the owner's whole log for it, so do not call it often: after a fault, or once a
-    /// month.
+    /// The server reads the owner's whole log for it, so call it rarely: after a fault, or once a month.
     ///
     /// ```no_run
     /// # use mobync::client::{Client, LocalStore, SyncFailure, Transport};
@@ -28,8 +27,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// ```
     ///
     /// # Errors
-    /// As [`sync`](Self::sync), and [`SyncFailure::NoAnswer`] if the server has not said, because others
-    /// kept writing, or because it is of a version that cannot.
+    /// As [`sync`](Self::sync), and [`SyncFailure::NoAnswer`] if the server could not compare, because others
+    /// kept writing, or because its version does not support it.
     pub async fn check(&self) -> Result<Vec<Difference>, SyncFailure> {
         for _ in 0..TRIES {
             self.sync().await?;
@@ -46,7 +45,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         let mut request = self.ask(Limits::NOTHING_NEW, &mut Changes::default()).await?;
         request.body.check = request.body.diffs.is_empty();
         let Reached::Answer { answer, .. } = self.exchange(&request, pace).await? else {
-            // The next sync meets it again, and knows what to do.
+            // The next sync gets the same result, and handles it.
             return Ok(None);
         };
         if !self.take(&request, &answer, &mut Changes::default()).await? {
@@ -55,10 +54,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         Ok(self.device.compare(&answer).await?)
     }
 
-    /// Fetches everything again, in pages, and keeps what is unsent: for a device whose copy may be wrong
+    /// Fetches everything again, in pages, and keeps unsent changes: for a device whose copy may be wrong
     /// (see [`check`](Self::check)). It syncs first, and if that fails, nothing has changed. Then the
-    /// device's objects are removed, and come back page by page. If the process is killed meanwhile, the
-    /// next sync goes on where it was.
+    /// device's objects are removed, and come back page by page. If the process is killed meanwhile, the next
+    /// sync continues where it stopped.
     ///
     /// # Errors
     /// As [`sync`](Self::sync).

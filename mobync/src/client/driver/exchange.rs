@@ -16,7 +16,7 @@ const TINY: usize = 256;
 
 /// The result of a request that reached the server.
 pub(super) enum Reached {
-    /// An answer of so many bytes.
+    /// An answer of this many bytes.
     Answer {
         answer: SyncResponse,
         bytes: usize,
@@ -26,7 +26,7 @@ pub(super) enum Reached {
         message: String,
         forgotten: bool,
     },
-    /// The sentence that says so.
+    /// The server's message.
     TooLarge(String),
     InvalidDiff {
         diff_id: String,
@@ -72,7 +72,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     }
 
     /// Finds out which owner the server answers for, before changes of one person could reach another's
-    /// account: once for each client and token. A device that has never synced has nothing to compare.
+    /// account. It is done once for each client and token. A device that has never synced has nothing to
+    /// compare.
     pub(super) async fn check_owner(&self, pace: &mut Pace) -> Result<(), SyncFailure> {
         if pace.is_known {
             return Ok(());

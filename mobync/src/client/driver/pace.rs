@@ -1,4 +1,4 @@
-//! How much goes into one request and into one answer, as far as the limits on the way are known.
+//! How much goes into one request and into one answer, as far as the limits are known.
 
 use super::super::device::Limits;
 
@@ -13,7 +13,7 @@ const PAGE: u64 = 1000;
 const PAGE_BYTES: u64 = 1024 * 1024;
 const LEAST_PAGE: u64 = 10;
 const MOST_PAGE: u64 = 10_000;
-/// How much longer than the one before a page may be.
+/// The greatest factor by which a page may be longer than the previous one.
 const GROWTH: u64 = 4;
 
 /// The current limits, and the configured ones.
@@ -61,7 +61,7 @@ impl Pace {
         self.now = self.most;
     }
 
-    /// A page with more behind it had this many bytes.
+    /// A page that was not the last one had this many bytes.
     pub(super) fn had_page(&mut self, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).max(1);
         let ideal = self.page.saturating_mul(PAGE_BYTES) / bytes;
@@ -69,8 +69,8 @@ impl Pace {
         self.page = ideal.clamp(LEAST_PAGE, most.max(LEAST_PAGE));
     }
 
-    /// A page has not arrived, perhaps because it is too long for the way. Returns whether the next one
-    /// is shorter.
+    /// A page has not arrived, perhaps because it is too long for the connection. Returns whether the next
+    /// one is shorter.
     pub(super) fn lost_page(&mut self, by: u64) -> bool {
         let before = self.page;
         self.page = (before / by.max(1)).max(LEAST_PAGE);

@@ -8,14 +8,14 @@ use crate::client::device::Standing;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 #[non_exhaustive]
 pub struct Status {
-    /// Whether a sync is under way. It is not during a wait between two tries.
+    /// Whether a sync is under way. False during a wait between two tries.
     pub is_syncing: bool,
     /// How much of the server's history the device has, from 0 to 1, while it fetches the rest in pages;
-    /// else `None`.
+    /// otherwise `None`.
     pub fetched: Option<f64>,
 }
 
-/// Sets the status while a sync is under way, also if that is dropped.
+/// Sets the status while a sync is under way, and resets it even if the sync is dropped.
 pub(super) struct Syncing<'c>(&'c watch::Sender<Status>);
 
 impl<'c> Syncing<'c> {
@@ -26,7 +26,7 @@ impl<'c> Syncing<'c> {
         this
     }
 
-    /// The device has come so far.
+    /// Records the device's progress.
     #[allow(clippy::cast_precision_loss, reason = "it is for the eye")]
     pub(super) fn reached(&self, standing: Standing) {
         let part = |more: i64| (standing.clock as f64 / more.max(1) as f64).clamp(0.0, 1.0);

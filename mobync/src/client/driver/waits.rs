@@ -1,4 +1,4 @@
-//! What is waited for between two tries.
+//! The waits between two tries.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ pub(super) struct Wait {
     pub(super) ends_by_change: bool,
 }
 
-/// A point in time, to know what has happened since.
+/// A point in time, to detect what has happened since.
 pub(super) struct Since {
     occasions: watch::Receiver<Occasions>,
     before: Occasions,
@@ -51,8 +51,8 @@ impl Waits {
 }
 
 impl Wait {
-    /// Waits, on a clock that nobody sets back. Returns whether something came first that has happened
-    /// since then.
+    /// Waits, on a monotonic clock. Returns whether the wait was ended by something that has happened since
+    /// then.
     pub(super) async fn ends_early(self, since: Since) -> bool {
         let Since { mut occasions, before } = since;
         let come = occasions.wait_for(|now| {

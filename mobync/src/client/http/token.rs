@@ -70,7 +70,7 @@ impl Tokens {
         Ok(Some(token))
     }
 
-    /// Drops the token. Returns whether there can be another one.
+    /// Drops the token. Returns whether another one is possible.
     pub(super) fn give_up(&self) -> bool {
         let can_renew = self.renew.is_some();
         if can_renew {

@@ -18,28 +18,28 @@ use tokio::time::timeout;
 
 use crate::client::NoAnswer;
 
-/// How much of a request is passed on at once, in bytes.
+/// The size of the parts in which a request is passed on, in bytes.
 const PIECE: usize = 16 * 1024;
-/// What slow networks transfer in a second, in bytes.
+/// What a slow network transfers in a second, in bytes.
 const SLOW: usize = 4 * 1024;
-/// What buffers on the way can hold, in bytes.
+/// What buffers of the network can hold, in bytes.
 const BUFFERED: usize = 1024 * 1024;
 
-/// How far one request and its answer have come.
+/// The progress of one request and its answer.
 pub(super) struct Progress {
     steps: Arc<AtomicUsize>,
     silence: Duration,
 }
 
 impl Progress {
-    /// Of a request of so many bytes.
+    /// For a request of this many bytes.
     pub(super) fn new(silence: Duration, bytes: usize) -> Self {
         let seconds = u64::try_from(bytes.min(BUFFERED) / SLOW).unwrap_or(u64::MAX);
         let silence = silence.saturating_add(Duration::from_secs(seconds));
         Self { steps: Arc::default(), silence }
     }
 
-    /// Waits as long as there is progress.
+    /// Waits while there is progress.
     pub(super) async fn watch<F: Future>(&self, work: F) -> Result<F::Output, NoAnswer> {
         let mut work = pin!(work);
         loop {
@@ -54,7 +54,7 @@ impl Progress {
     }
 }
 
-/// The body of a request, which counts how often more of it was asked for.
+/// The body of a request. It counts how often more of it was requested.
 pub(super) struct Upload {
     rest: Bytes,
     steps: Arc<AtomicUsize>,
@@ -96,7 +96,7 @@ mod tests {
 
     use super::*;
 
-    /// A network that takes one piece each so often.
+    /// A network that takes one piece per interval.
     async fn upload(bytes: usize, rest: Duration) -> (Result<usize, NoAnswer>, Duration) {
         let progress = Progress::new(Duration::from_mins(1), 0);
         let mut body = Upload::new(Bytes::from(vec![7; bytes]), &progress);

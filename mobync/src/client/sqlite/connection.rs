@@ -18,8 +18,7 @@ use tokio::{
 
 use crate::client::StoreError;
 
-/// The connection, while it is not used. One is enough for one person, and waiting units get it in
-/// order.
+/// The connection while it is not used. One is enough for one person, and waiting units get it in order.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
     connection: Arc<Mutex<Option<SqliteConnection>>>,
@@ -59,8 +58,8 @@ impl Kept {
 }
 
 impl Lent {
-    /// Runs a statement, and returns its rows. If it fails, or if its future is dropped, the connection
-    /// is gone.
+    /// Runs a statement, and returns its rows. If it fails, or if its future is dropped, the connection is
+    /// closed.
     pub(super) async fn run(
         &mut self,
         query: Query<'_, Sqlite, <Sqlite as Database>::Arguments>,
@@ -89,7 +88,7 @@ impl Drop for Lent {
         if !self.in_transaction {
             *place = Some(connection);
         } else if let Ok(runtime) = Handle::try_current() {
-            // The next unit of work waits for its place until this is done.
+            // The next unit of work waits until this is done.
             runtime.spawn(async move {
                 if sqlx::query("ROLLBACK").execute(&mut connection).await.is_ok() {
                     *place = Some(connection);

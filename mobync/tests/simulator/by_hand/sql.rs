@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::support::captured::{Row, Statement};
 
-/// Adds the statements of one, in the SQL of SQLite or of PostgreSQL.
+/// Adds the SQL of a statement, for SQLite or PostgreSQL.
 pub(super) fn write(statement: &Statement, is_sqlite: bool, sql: &mut Vec<String>) {
     match statement {
         Statement::Put { owner, model, id, fields } => {
@@ -31,13 +31,13 @@ pub(super) fn write(statement: &Statement, is_sqlite: bool, sql: &mut Vec<String
         Statement::Replace { owner, model, id, fields } if is_sqlite => {
             sql.push(insert("INSERT OR REPLACE", model, [owner, id], fields, true));
         }
-        // The row that has the slot becomes this one.
+        // The row in the slot becomes this one.
         Statement::Replace { owner, model, id, fields } => {
             let insert = insert("INSERT", model, [owner, id], fields, true);
             let taken = taken(fields);
             sql.push(format!("{insert} ON CONFLICT (owner, slot) DO UPDATE SET {taken}"));
         }
-        // Others refer to the tasks.
+        // Others reference the tasks.
         Statement::Empty { model } if is_sqlite || model == "tasks" => {
             sql.push(format!("DELETE FROM {model}"));
         }
@@ -52,7 +52,7 @@ pub(super) fn write(statement: &Statement, is_sqlite: bool, sql: &mut Vec<String
     }
 }
 
-/// An insert of a row, which may take the only slot that an owner has.
+/// An insert of a row, which may take the only slot of an owner.
 fn insert(verb: &str, model: &str, key: [&str; 2], fields: &Row, takes_slot: bool) -> String {
     let (mut names, mut values) = (vec!["owner", "id"], key.map(|it| format!("'{it}'")).to_vec());
     if takes_slot {
@@ -64,7 +64,7 @@ fn insert(verb: &str, model: &str, key: [&str; 2], fields: &Row, takes_slot: boo
     format!("{verb} INTO {model} ({}) VALUES ({})", names.join(", "), values.join(", "))
 }
 
-/// What an upsert takes over of the row that it could not insert.
+/// The values that an upsert takes from the row that it could not insert.
 fn taken(fields: &Row) -> String {
     let names = fields.keys().map(String::as_str).chain(["id"]);
     names.map(|name| format!("{name} = excluded.{name}")).collect::<Vec<_>>().join(", ")

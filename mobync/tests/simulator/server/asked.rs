@@ -1,4 +1,4 @@
-//! What an answer has for who asked for more than diffs, as the text has it.
+//! The optional parts of an answer, according to the text.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use mobync::{Checksum, Overridden, OverriddenField, SyncResponse};
 
 use crate::oracle::{Answer, Lost};
 
-/// What others have overridden.
+/// The overridden values.
 pub fn overridden(answer: &SyncResponse, told: &Answer) -> Vec<Lost> {
     let of_diff = |diff: &Overridden| {
         let diff_id = &diff.diff_id;
@@ -25,7 +25,7 @@ pub fn overridden(answer: &SyncResponse, told: &Answer) -> Vec<Lost> {
     answer.overridden.iter().flat_map(of_diff).collect()
 }
 
-/// A model of which nothing is there counts as one that is not named.
+/// A model without objects counts as one that is not named.
 pub fn sums(check: &BTreeMap<String, Checksum>) -> BTreeMap<String, (u64, u64, u64)> {
     let number = |digits: &String| u64::from_str_radix(digits, 16).unwrap();
     let sum = |(model, it): (&String, &Checksum)| {

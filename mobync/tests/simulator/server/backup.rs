@@ -1,4 +1,4 @@
-//! A server that is put back to a backup.
+//! A server that is restored from a backup.
 
 use mobync::{Access, Diff, Operation, Record, UnitOfWork, WindowQuery, Write};
 use serde_json::value::{RawValue, to_raw_value};
@@ -6,7 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use super::{MODELS, Oracle, Server, start};
 use crate::{hand::Place, support::hooked::Hooked, world::Failure};
 
-/// What is kept of one owner.
+/// The saved data of one owner.
 pub(super) struct Kept {
     log: Vec<Diff>,
     rows: Vec<(&'static str, Record)>,
@@ -14,7 +14,7 @@ pub(super) struct Kept {
 }
 
 impl<D: Place> Server<D> {
-    /// Puts a copy of all data aside.
+    /// Saves a copy of all data.
     pub async fn back_up(&mut self) -> Result<(), Failure> {
         let mut backup = Vec::new();
         for (owner, oracle) in &self.owners {
@@ -33,7 +33,7 @@ impl<D: Place> Server<D> {
         Ok(())
     }
 
-    /// Puts all data back to the copy, if there is one.
+    /// Restores all data from the copy, if there is one.
     pub async fn restore(&mut self) -> Result<(), Failure> {
         if self.backup.is_empty() {
             return Ok(());

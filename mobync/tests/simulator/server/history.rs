@@ -11,7 +11,7 @@ use crate::{hand::Place, ours::same, world::Failure};
 const AGE: i64 = 6;
 
 impl<D: Place> Server<D> {
-    /// *Same* and *Noticed*: with which code a device is refused that has seen another history.
+    /// *Same* and *Noticed*: the code with which a device that has seen another history is refused.
     pub(super) async fn refusal(&self, posted: &Posted) -> Result<Option<&'static str>, Failure> {
         let Posted { owner, clock, head, .. } = posted;
         if *clock > self.owners[*owner].1.clock() {
@@ -25,7 +25,7 @@ impl<D: Place> Server<D> {
         Ok(head.is_some_and(|head| !has(head)).then_some("other_history"))
     }
 
-    /// An answer has a head if it was asked for one, and there is something new: of its last tick, and
+    /// An answer has a head if it was requested and there is something new: an entry of its last tick, and
     /// one of the request's own, if it has new ones.
     pub(super) async fn check_head(
         &self,
@@ -46,7 +46,8 @@ impl<D: Place> Server<D> {
         Ok(())
     }
 
-    /// The owner's log is compacted; if the database fails, again. Unless that forgets one of these ids.
+    /// Compacts the owner's log; repeats it if the database fails. Does nothing if one of these ids would be
+    /// forgotten.
     pub async fn compact(
         &mut self,
         owner: usize,

@@ -1,4 +1,4 @@
-//! Others write to the server's rows: what the server may log of that, and must.
+//! Others write to the server's rows: what the server may log of that, and what it must.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,7 +20,7 @@ impl<D: Place> Server<D> {
         }
     }
 
-    /// The same in so many calls of the database.
+    /// The same, after this many calls of the database.
     pub fn begin_in(&self, calls: usize, transaction: &Transaction) {
         if let Some(hand) = &self.hand {
             let statements = transaction.statements(&self.settings);
@@ -29,14 +29,14 @@ impl<D: Place> Server<D> {
         }
     }
 
-    /// Waits for all that others do.
+    /// Waits for everything that others do.
     pub async fn settle(&self) {
         if let Some(hand) = &self.hand {
             hand.settle().await;
         }
     }
 
-    /// The objects that others have changed, and of which no sync knows.
+    /// The objects that others have changed, and that no sync has processed.
     pub(super) async fn marked(&self, owner: usize) -> BTreeSet<Key> {
         match &self.hand {
             Some(hand) => hand.marked(OWNERS[owner]).await,
@@ -44,7 +44,7 @@ impl<D: Place> Server<D> {
         }
     }
 
-    /// *Truth*, at rest: nothing is marked.
+    /// *Truth*, when all is quiet: nothing is marked.
     pub async fn check_rest(&self) -> Result<(), Failure> {
         self.settle().await;
         for owner in 0..self.settings.owners {
@@ -53,9 +53,9 @@ impl<D: Place> Server<D> {
         self.check().await
     }
 
-    /// Takes the entries before that tick into the text which say what others have written, if they keep
-    /// the laws: one of an object, at a time at which others may have written, and none that says what
-    /// the log said before. That they say what the rows do is checked with the rows.
+    /// Adopts the entries before that tick with changes of others into the oracle, if they keep the laws: one
+    /// per object, at a time at which others may have written, and none that repeats what the log already
+    /// has. That they match the rows is checked with the rows.
     pub(super) async fn adopt_drained(
         &mut self,
         owner: usize,
@@ -85,8 +85,8 @@ impl<D: Place> Server<D> {
         Ok(())
     }
 
-    /// The entries of a request's own tick that are neither its diffs' nor of the text `without` them, if
-    /// they keep the laws: a millisecond behind the request's own of the object, where it has one.
+    /// The entries of a request's own tick that are neither its diffs' nor in the text `without` them, if
+    /// they keep the laws: a millisecond after the request's own entry of the object, if there is one.
     pub(super) async fn set_off(
         &self,
         owner: usize,
@@ -129,7 +129,7 @@ impl<D: Place> Server<D> {
     }
 }
 
-/// *Quiet*: an entry of the server's own changes what is said of its object.
+/// *Quiet*: an entry of the server's own changes the state of its object.
 fn check_server_entry(entry: &Entry, objects: &mut Objects) -> Result<(), Failure> {
     let before = objects.get(&entry.key());
     let is_needed = match entry.kind {

@@ -3,7 +3,7 @@
 use super::{Client, Device, Failure, Ours, Place, World, same};
 
 impl<D: Place> World<D> {
-    /// Faults end, nobody writes, all sync: then all are equal, and stay so.
+    /// Faults end, nobody writes, all sync: then all are equal, and stay equal.
     pub(super) async fn come_to_rest(&mut self) -> Result<(), Failure> {
         self.server.calm();
         for device in &self.devices {
@@ -16,7 +16,7 @@ impl<D: Place> World<D> {
                 self.sync_until_quiet(device).await?;
             }
         }
-        // Marks wait for a device that is answered.
+        // Marks wait for a device that gets an answer.
         for owner in 0..self.settings.owners {
             let mut devices = self.devices.iter().filter(|device| device.owner == owner);
             if devices.all(Device::is_lost) {
@@ -44,7 +44,7 @@ impl<D: Place> World<D> {
         Ok(())
     }
 
-    /// A new device comes, and syncs.
+    /// Adds a new device, which syncs.
     async fn add_fresh(&mut self, owner: usize) -> Result<(), Failure> {
         let client = Client::Ours(Box::new(Ours::new(100)));
         self.devices.push(Device { owner, client, off: 0, sent: None });

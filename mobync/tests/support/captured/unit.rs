@@ -16,7 +16,7 @@ pub struct CapturedUnit {
     pub(super) owner: Owner,
     pub(super) number: u64,
     pub(super) pending: Pending,
-    /// The marks that go with the commit.
+    /// The marks that are removed with the commit.
     pub(super) taken: BTreeSet<u64>,
     pub(super) appended: Vec<Diff>,
     pub(super) rewritten: Vec<Rewrite>,
@@ -37,7 +37,7 @@ impl Drop for CapturedUnit {
 }
 
 impl CapturedUnit {
-    /// Before each call others may have their turn.
+    /// Before each call others may run.
     fn pass(&mut self, name: &'static str) {
         let database = self.database.clone();
         let mut state = database.state();
