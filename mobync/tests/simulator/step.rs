@@ -136,6 +136,13 @@ impl Script {
 }
 
 impl Script {
+    /// The same history without heads, pages and compactions, so that other faults show earlier.
+    pub fn plain(mut self) -> Self {
+        self.steps.retain(|step| !matches!(step, Step::Compact { .. }));
+        let settings = Settings { heads: false, page: None, page_all: None, ..self.settings };
+        Self { settings: Settings { compacts: false, ..settings }, ..self }
+    }
+
     /// The same history, with logs that are compacted.
     fn with_compactions(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed.rotate_left(32));
