@@ -46,17 +46,10 @@ DELETE FROM diffs; DELETE FROM diffs_owners; DELETE FROM diffs_marks;
 SET session_replication_role = DEFAULT
 ";
 
-/// Makes marks that break a law: changes of existing rows, or of a mark that another transaction is taking,
-/// are not noticed.
-pub const WRONG_MARKS_POSTGRES: [&str; 3] = [
+/// Makes marks that break a law: changes of existing rows are not noticed.
+pub const WRONG_MARKS_POSTGRES: [&str; 2] = [
     "DROP TRIGGER diffs_capture_moved ON tasks; DROP TRIGGER diffs_capture_moved ON notes",
     "DROP TRIGGER diffs_capture_delete ON notes",
-    "CREATE UNIQUE INDEX key ON diffs_marks (owner, model, id);
-     DO $$ DECLARE marking text; BEGIN
-       FOR marking IN SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname LIKE 'diffs\\_capture%' LOOP
-         EXECUTE replace(marking, 'BETWEEN 1 AND 1024;', 'BETWEEN 1 AND 1024 ON CONFLICT DO NOTHING;');
-       END LOOP;
-     END $$",
 ];
 
 pub const SQLITE: &str = "
