@@ -55,7 +55,13 @@ impl Device {
     }
 
     pub async fn click(&self, selector: &str) {
-        self.find(selector).await.click().await.unwrap();
+        // What moves, or lies under something that goes away, can be clicked in a moment.
+        let mut problem = None;
+        let click = async || {
+            problem = self.find(selector).await.click().await.err();
+            problem.is_none()
+        };
+        assert!(is_in_time(click).await, "{selector} cannot be clicked: {problem:?}");
     }
 
     pub async fn write(&self, selector: &str, keys: &str) {
