@@ -215,6 +215,8 @@ impl Ours {
         };
         if applied {
             let end = (told.clock, answer.more.is_some());
+            let is_left = |change: &&Change| !sent.iter().any(|sent| sent.id == change.id);
+            let left = self.told.pending.iter().filter(is_left).map(Change::key).collect();
             self.told.receive(&sent, end, &entries, &told.refused);
             self.told.owner = said.owner.map(ToOwned::to_owned).or(self.told.owner.take());
             self.waits_for = None;
@@ -223,7 +225,7 @@ impl Ours {
             if std::mem::take(&mut self.starts_again) {
                 self.mirror().await?;
             }
-            self.delete_again(&entries).await?;
+            self.delete_again(&entries, &left).await?;
         }
         self.check().await?;
         Ok(applied)
@@ -231,12 +233,11 @@ impl Ours {
 
     /// Objects that waited to be deleted, and that the answer has brought, are deleted by a change of the
     /// device's own.
-    async fn delete_again(&mut self, brought: &[Entry]) -> Step {
-        let is_pending = |key: &Key| self.told.pending.iter().any(|change| change.key() == *key);
+    async fn delete_again(&mut self, brought: &[Entry], left: &BTreeSet<Key>) -> Step {
         let waiting = std::mem::take(&mut self.told.waiting);
         let is_back = |key: &Key| {
             let last = brought.iter().rfind(|entry| entry.key() == *key);
-            last.is_some_and(|entry| entry.kind == Kind::Create) && !is_pending(key)
+            last.is_some_and(|entry| entry.kind == Kind::Create) && !left.contains(key)
         };
         let back: Vec<Key> = waiting.into_iter().filter(is_back).collect();
         if back.is_empty() {
@@ -246,11 +247,8 @@ impl Ours {
         let next = fate.suspend();
         let pending = self.device.pending().await.map_err(Failure::of)?;
         fate.resume(next);
-        let new: Vec<Change> = pending
-            .iter()
-            .skip(self.told.pending.len())
-            .map(|it| convert::change(&it.diff))
-            .collect();
+        let new = pending.iter().skip(self.told.pending.len());
+        let new: Vec<Change> = new.map(|it| convert::change(&it.diff)).collect();
         let keys: Vec<(Key, Kind)> = new.iter().map(|it| (it.key(), it.kind)).collect();
         let said: Vec<(Key, Kind)> = back.into_iter().map(|key| (key, Kind::Delete)).collect();
         same("what is deleted again", &keys, &said)?;
