@@ -10,10 +10,8 @@ pub(super) struct Asked<'a> {
     /// The greatest number of log entries in a page.
     pub(super) limit: Option<u64>,
     /// Whether it asks what others have overridden.
-    #[allow(dead_code)]
     pub(super) report: bool,
     /// Whether it asks for checksums.
-    #[allow(dead_code)]
     pub(super) check: bool,
 }
 

@@ -159,10 +159,10 @@ impl Marks {
 
     /// Whether the last tick needs a milestone: it has none, and the newest one is not recent.
     fn wants_milestone(&self, (now, age): (i64, i64), last: i64) -> bool {
-        let moment = now.saturating_sub(age.checked_div(MILESTONES).unwrap_or(0));
+        let moment = now.saturating_sub(age / MILESTONES);
+        let is_of_a_moment_ago = |at: i64| moment < at && at <= now;
         let newest = self.milestones.last();
-        last >= 0
-            && newest.is_none_or(|(tick, at, _)| *tick < last && !(moment + 1..=now).contains(at))
+        last >= 0 && newest.is_none_or(|(tick, at, _)| *tick < last && !is_of_a_moment_ago(*at))
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use mobync::{Mobync, postgres::PostgresDatabase};
+use mobync::{Access, Database, Mobync, UnitOfWork, postgres::PostgresDatabase};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, PgPool, postgres::PgPoolOptions};
 
@@ -161,6 +161,50 @@ async fn no_application_sees_a_deadlock_and_all_are_equal_in_the_end() {
     let longest = Duration::from_millis(seen.longest.load(Ordering::Relaxed));
     println!("{transactions} transactions; the longest statement took {longest:?}");
     assert!(longest < Duration::from_secs(10), "{longest:?}");
+}
+
+/// Whether a statement of an application waits for a sync that has taken the mark of the same row.
+async fn waits_for_a_sync(broken: Option<&str>) -> bool {
+    let pool = postgres_with(&[
+        "CREATE TABLE tasks (owner text, id text, name text, PRIMARY KEY (owner, id))",
+        "INSERT INTO tasks VALUES ('ada', 't1', 'Milk')",
+    ])
+    .await;
+    let builder = PostgresDatabase::builder().table("tasks").capture();
+    let database = builder.pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    if let Some(broken) = broken {
+        sqlx::raw_sql(AssertSqlSafe(broken)).execute(&pool).await.unwrap();
+    }
+    let update = "UPDATE tasks SET name = name || '!' WHERE id = 't1'";
+    sqlx::query(update).execute(&pool).await.unwrap();
+
+    let ada = owner("ada");
+    let mut sync = database.open(&ada, Access::Write).await.unwrap();
+    assert_eq!(sync.take_marks(&ada, 10).await.unwrap().len(), 1);
+    let mut application = pool.begin().await.unwrap();
+    let patience = "SET LOCAL lock_timeout = '300ms'";
+    sqlx::query(patience).execute(&mut *application).await.unwrap();
+    let updated = sqlx::query(update).execute(&mut *application).await;
+    if updated.is_ok() {
+        application.commit().await.unwrap();
+        sync.commit().await.unwrap();
+        let mut next = database.open(&ada, Access::Write).await.unwrap();
+        assert_eq!(next.take_marks(&ada, 10).await.unwrap().len(), 1, "it is marked again");
+    }
+    updated.is_err()
+}
+
+#[tokio::test]
+async fn no_application_waits_for_a_mark_as_it_would_if_marks_had_a_key() {
+    assert!(!waits_for_a_sync(None).await);
+    let key = "CREATE UNIQUE INDEX key ON diffs_marks (owner, model, id);
+        DO $$ DECLARE marking text; BEGIN
+          FOR marking IN SELECT pg_get_functiondef(oid) FROM pg_proc WHERE proname LIKE 'diffs\\_capture%' LOOP
+            EXECUTE replace(marking, 'BETWEEN 1 AND 1024;', 'BETWEEN 1 AND 1024 ON CONFLICT DO NOTHING;');
+          END LOOP;
+        END $$";
+    assert!(waits_for_a_sync(Some(key)).await);
 }
 
 /// The rows as devices should hold them.

@@ -1,0 +1,127 @@
+//! A device that starts again from clock 0: after its server was restored, or because it was away for too
+//! long.
+
+use std::collections::BTreeSet;
+
+use mobync::{
+    Access,
+    client::{LocalStore, LocalUnit, Request},
+};
+
+use super::{Change, Entry, Failure, Kept, Key, Kind, Ours, Seen, Step, convert, same};
+
+impl Ours {
+    /// Whether changes wait for an object that a device which has started again does not have yet. Until
+    /// then, nobody creates another one with the same id.
+    pub(super) fn awaits(&self, key: &Key) -> bool {
+        let last = self.told.pending.iter().rfind(|change| change.key() == *key);
+        let is_there = self.told.objects.contains_key(key);
+        !is_there && last.is_some_and(|change| change.kind == Kind::Update)
+    }
+
+    /// Objects that waited to be deleted, and that the answer has brought, are deleted by a change of the
+    /// device's own.
+    pub(super) async fn delete_again(&mut self, brought: &[Entry], left: &BTreeSet<Key>) -> Step {
+        let waiting = std::mem::take(&mut self.told.waiting);
+        let is_back = |key: &Key| {
+            let last = brought.iter().rfind(|entry| entry.key() == *key);
+            last.is_some_and(|entry| entry.kind == Kind::Create) && !left.contains(key)
+        };
+        let (back, rest): (Vec<Key>, Vec<Key>) = waiting.into_iter().partition(is_back);
+        if self.told.has_more {
+            // A later page may bring them.
+            let objects = &self.told.objects;
+            self.told.waiting = rest.into_iter().filter(|key| !objects.contains_key(key)).collect();
+        }
+        if back.is_empty() {
+            return Ok(());
+        }
+        let fate = self.device.store();
+        let next = fate.suspend();
+        let pending = self.device.pending().await.map_err(Failure::of)?;
+        fate.resume(next);
+        let new = pending.iter().skip(self.told.pending.len());
+        let new: Vec<Change> = new.map(|it| convert::change(&it.diff)).collect();
+        let keys: Vec<(Key, Kind)> = new.iter().map(|it| (it.key(), it.kind)).collect();
+        let said: Vec<(Key, Kind)> = back.into_iter().map(|key| (key, Kind::Delete)).collect();
+        same("what is deleted again", &keys, &said)?;
+        for change in new {
+            self.told.record(change);
+        }
+        Ok(())
+    }
+
+    /// The server no longer keeps what the device has missed.
+    pub async fn hear_too_old(
+        &mut self,
+        number: usize,
+        request: &Request,
+        forgotten: bool,
+    ) -> Step {
+        if self.waits_for != Some(number) {
+            return Ok(());
+        }
+        let outcome = self.device.too_old(request, forgotten).await;
+        if !matches!(self.was_kept(outcome)?, Kept::No) {
+            // This request had an answer.
+            self.told.sent.retain(|id| !self.first_sent.contains(id));
+            self.seen = Seen::default();
+            if forgotten {
+                self.hear_of_set_aside().await?;
+            }
+            self.told.too_old();
+            self.waits_for = None;
+        }
+        self.check().await
+    }
+
+    /// Passes to the oracle what was set aside: changes that may have counted, and those that depend on them.
+    async fn hear_of_set_aside(&mut self) -> Step {
+        let fate = self.device.store();
+        let next = fate.suspend();
+        let refused = self.device.refused().await.map_err(Failure::of)?;
+        fate.resume(next);
+        for refused in refused {
+            let id = refused.diff.id;
+            if self.told.refused.iter().all(|(known, _)| *known != id) {
+                self.told.pending.retain(|change| change.id != id);
+                self.told.refused.push((id, "too_old"));
+            }
+        }
+        let may_count = self.told.pending.iter().any(|change| self.told.sent.contains(&change.id));
+        same("that what may have counted is still pending", &may_count, &false)
+    }
+
+    /// The device has seen another history: it starts again with this one, and keeps what it has.
+    pub async fn start_again(&mut self, number: usize) -> Step {
+        if self.waits_for != Some(number) {
+            return Ok(());
+        }
+        let outcome = self.device.resync().await;
+        if !matches!(self.was_kept(outcome)?, Kept::No) {
+            (self.waits_for, self.starts_again, self.seen) = (None, true, Seen::default());
+            self.told.held.clear();
+            self.told.has_more = false;
+            self.mirror().await?;
+        }
+        self.check().await
+    }
+
+    /// The text does not say here how a device starts again, only that all converge.
+    pub(super) async fn mirror(&mut self) -> Step {
+        let fate = self.device.store();
+        let next = fate.suspend();
+        let pending = self.device.pending().await.map_err(Failure::of)?;
+        let clock = self.device.clock().await.map_err(Failure::of)?;
+        let objects = self.rows().await?;
+        let unit = fate.begin(Access::Read).await.map_err(Failure::of);
+        let waiting = unit?.state().await.map_err(Failure::of)?.deleted_before_resync;
+        fate.resume(next);
+        let sent = pending.iter().filter(|pending| pending.sent);
+        self.told.sent = sent.map(|pending| pending.diff.id.clone()).collect();
+        self.told.pending = pending.iter().map(|it| convert::change(&it.diff)).collect();
+        (self.told.clock, self.told.objects) = (clock, objects);
+        self.told.waiting = waiting.into_iter().collect();
+        Ok(())
+    }
+}
