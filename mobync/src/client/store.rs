@@ -160,6 +160,10 @@ pub struct State {
     /// the pending diffs, so that the server merges them.
     #[serde(default)]
     pub(super) is_anew: bool,
+    /// Whether there may be pending updates of objects that do not exist on the device, because it has
+    /// started from clock 0 again, and they have not come back.
+    #[serde(default)]
+    pub(super) has_orphans: bool,
     /// How many answers in a row looked as if no new diff had arrived.
     #[serde(default)]
     pub(super) doubts: u32,

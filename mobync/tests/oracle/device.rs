@@ -52,6 +52,12 @@ impl Device {
         if change.kind == Kind::Update {
             self.fold(&mut change);
         }
+        // "Away for too long": updates of an object that has not come back.
+        let is_of_object = |it: &Change| it.key() == change.key();
+        let mut of_object = self.pending.iter().filter(|it| is_of_object(it));
+        if change.kind == Kind::Create && of_object.all(|it| it.kind == Kind::Update) {
+            self.pending.retain(|it| !is_of_object(it));
+        }
         self.pending.push(change);
     }
 

@@ -131,9 +131,6 @@ impl Ours {
     }
 
     pub async fn edit(&mut self, key: &Key, kind: Kind, edit: &super::oracle::Fields) -> Step {
-        if self.awaits(key) {
-            return Ok(());
-        }
         let outcome = self.device.record([convert::library_change(key, kind, edit)]).await;
         if !matches!(self.was_kept(outcome)?, Kept::No) {
             self.hear_of_recorded().await?;
@@ -296,9 +293,6 @@ impl Ours {
     pub async fn resubmit(&mut self, edit: &Edit, fields: &super::oracle::Fields) -> Step {
         let Some((id, _)) = self.told.refused.first().cloned() else { return Ok(()) };
         let key = edit.key();
-        if self.awaits(&key) {
-            return Ok(());
-        }
         let kind = super::world::kind(edit, self.told.objects.contains_key(&key));
         let mended = convert::library_change(&key, kind, fields);
         let outcome = self.device.resubmit(&id, mended).await;

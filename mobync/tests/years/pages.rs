@@ -358,3 +358,29 @@ async fn a_pending_create_outlives_another_life_that_began_and_ended_in_two_page
         assert_eq!(task.get("name"), Some(&json!("mine")));
     }
 }
+
+/// Its server is restored while a pending create waits for the last page.
+#[tokio::test]
+async fn a_create_that_waits_for_the_last_page_meets_its_object_also_on_a_restored_server() {
+    for (mine, expected) in [(1, "theirs"), (i64::MAX / 2, "mine")] {
+        let server = || Mobync::new(MemoryDatabase::new()).time(|| 1_000_000);
+        let (before, restored, ada) = (server(), server(), Owner::new("ada").unwrap());
+        let theirs = Record::new("t1").with("name", "theirs").with("note", "kept");
+        before.write(&ada, [Change::create("tasks", theirs)]).await.unwrap();
+        before.write(&ada, [Change::create("tasks", Record::new("t2"))]).await.unwrap();
+
+        let device = phone().time(move || mine);
+        device.create("tasks", Record::new("t1").with("name", "mine")).await.unwrap();
+        let request = device.fetch(1).await.unwrap();
+        device.take(&request, &before.answer(&ada, request.body()).await.unwrap()).await.unwrap();
+        assert!(device.has_more().await.unwrap());
+
+        device.resync().await.unwrap();
+        let request = device.request(1000).await.unwrap();
+        let answer = restored.answer(&ada, request.body()).await.unwrap();
+        device.take(&request, &answer).await.unwrap();
+        let record = Record::new("t1").with("name", expected).with("note", "kept");
+        assert_eq!(device.get("tasks", "t1").await.unwrap(), Some(record.clone()), "{mine}");
+        assert_eq!(restored.read(&ada, "tasks", &[]).await.unwrap(), [record], "{mine}");
+    }
+}

@@ -32,9 +32,9 @@ pub(super) async fn begin<U: LocalUnit>(
         let before = object.current.take();
         object.acknowledged = None;
         let object_of = (model, id);
-        for change in pending.get(&object_of).into_iter().flatten().filter_map(decode) {
-            change.apply(&mut object.current);
-        }
+        let changes = pending.get(&object_of).into_iter().flatten();
+        changes.clone().filter_map(decode).for_each(|change| change.apply(&mut object.current));
+        state.has_orphans |= object.current.is_none() && changes.count() > 0;
         unit.set_object(&object_of.0, &object_of.1, &object).await?;
         seen.push(object_of, before.as_ref(), object.current);
     }

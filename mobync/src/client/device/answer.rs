@@ -87,15 +87,20 @@ impl Answer {
             let change = Decoded::read(diff).map_err(StoreError::new)?;
             self.objects.entry(change.object()).or_default().held.push(change);
         }
+        let mut has_left = false;
         for pending in unit.pending(usize::MAX).await? {
             if self.sent.contains(&pending.diff.id) {
                 unit.forget(pending.seq).await?;
-            } else if let Some(change) = decode(&pending)
+                continue;
+            }
+            has_left = true;
+            if let Some(change) = decode(&pending)
                 && let Some(touched) = self.objects.get_mut(&change.object())
             {
                 touched.left.push_back(Left { seq: pending.seq, change, amended: false });
             }
         }
+        state.has_orphans &= has_left;
 
         if self.more.is_some() {
             for touched in self.objects.values_mut().filter(|touched| !touched.left.is_empty()) {

@@ -54,6 +54,9 @@ pub(super) async fn record<U: LocalUnit>(
         if folds && diff.operation == Operation::Update {
             folding::fold(unit, &mut diff).await?;
         }
+        if is_create && state.has_orphans {
+            forget_orphans(unit, &model, &id).await?;
+        }
         let pending = Pending { seq: state.next_seq, sent: false, diff };
         state.next_seq += 1;
         unit.set_pending(&pending).await?;
@@ -67,6 +70,25 @@ pub(super) async fn record<U: LocalUnit>(
     }
     unit.set_state(&state).await?;
     Ok(seen)
+}
+
+/// Removes the pending updates of an object that has not come back: they were made to another life than the
+/// one that begins now.
+async fn forget_orphans<U: LocalUnit>(
+    unit: &mut U,
+    model: &str,
+    id: &str,
+) -> Result<(), StoreError> {
+    let mut pending = unit.pending(usize::MAX).await?;
+    pending.retain(|pending| {
+        decode(pending).is_some_and(|change| change.object() == (model.to_owned(), id.to_owned()))
+    });
+    if pending.iter().all(|pending| pending.diff.operation == Operation::Update) {
+        for orphan in pending {
+            unit.forget(orphan.seq).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether writing it as text could overflow the stack.

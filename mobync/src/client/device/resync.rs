@@ -3,10 +3,15 @@
 use super::{
     anew::{by_object, gone, hold_back_deletes, restart},
     change::is_delete,
+    decode,
 };
 use crate::{
     change::Change,
-    client::{DeviceError, LocalUnit, Located, Pending},
+    client::{
+        DeviceError, LocalUnit, Located, Pending, StoreError,
+        settle::{Decoded, Left, settle},
+    },
+    diff::{Diff, Operation},
     engine::{diff_of, mint},
 };
 
@@ -22,19 +27,28 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     let mut creates = Vec::new();
     for Located { model, id, mut object } in unit.objects(None).await? {
         let record = object.acknowledged.take();
-        unit.set_object(&model, &id, &object).await?;
-        let object_of = (model.clone(), id);
+        let object_of = (model, id);
         if let Some(record) = record
             && !deleted.contains(&object_of)
         {
-            // The server may know these diffs already, and known diffs come before new ones. With their old
-            // ids, the older create would take their fields.
-            for change in of_object.get_mut(&object_of).into_iter().flatten() {
-                change.diff.id = mint();
-                unit.set_pending(change).await?;
+            let create = Change::create(&object_of.0, record.clone());
+            let create = diff_of(create, "", object.changed_at.max(0));
+            if let Some(changes) = of_object.get_mut(&object_of) {
+                if meet(unit, &create, changes).await? {
+                    object.current = Some(record);
+                    let left = changes.iter().filter_map(decode);
+                    left.for_each(|change| change.apply(&mut object.current));
+                }
+                // The server may know these diffs already, and known diffs come before new ones. With their
+                // old ids, the older create would take their fields.
+                for change in changes {
+                    change.diff.id = mint();
+                    unit.set_pending(change).await?;
+                }
             }
-            creates.push(diff_of(Change::create(model, record), "", object.changed_at.max(0)));
+            creates.push(create);
         }
+        unit.set_object(&object_of.0, &object_of.1, &object).await?;
     }
     // Diffs of an unanswered request are always sent, so the diffs before them must be sent, too.
     let sent = of_object.values().flatten().any(|change| change.sent);
@@ -46,4 +60,28 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     state.marks.clear();
     restart(&mut state);
     Ok(unit.set_state(&state).await?)
+}
+
+/// A pending create that has waited for the last page meets what the pages have brought, because one object
+/// needs one create. Returns whether there was such a create.
+async fn meet<U: LocalUnit>(
+    unit: &mut U,
+    create: &Diff,
+    changes: &mut Vec<Pending>,
+) -> Result<bool, DeviceError> {
+    if changes.first().is_none_or(|first| first.diff.operation != Operation::Create) {
+        return Ok(false);
+    }
+    let left = changes.iter().filter_map(|pending| {
+        Some(Left { seq: pending.seq, change: decode(pending)?, amended: false })
+    });
+    let create = Decoded::read(create.clone()).map_err(StoreError::new)?;
+    let left = settle(&[create], left.collect());
+    for pending in std::mem::take(changes) {
+        match left.iter().find(|left| left.seq == pending.seq) {
+            Some(left) => changes.push(Pending { diff: left.change.diff.clone(), ..pending }),
+            None => unit.forget(pending.seq).await?,
+        }
+    }
+    Ok(true)
 }

@@ -11,14 +11,6 @@ use mobync::{
 use super::{Change, Entry, Failure, Kept, Key, Kind, Ours, Seen, Step, convert, same};
 
 impl Ours {
-    /// Whether changes wait for an object that a device which has started again does not have yet. Until
-    /// then, nobody creates another one with the same id.
-    pub(super) fn awaits(&self, key: &Key) -> bool {
-        let last = self.told.pending.iter().rfind(|change| change.key() == *key);
-        let is_there = self.told.objects.contains_key(key);
-        !is_there && last.is_some_and(|change| change.kind == Kind::Update)
-    }
-
     /// Objects that waited to be deleted, and that the answer has brought, are deleted by a change of the
     /// device's own.
     pub(super) async fn delete_again(&mut self, brought: &[Entry], left: &BTreeSet<Key>) -> Step {
