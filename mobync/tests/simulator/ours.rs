@@ -126,8 +126,11 @@ impl Ours {
 
     /// The changes that it may repeat at clock 0, now or after it is restored to its copy.
     pub fn repeats_from_0(&self) -> impl Iterator<Item = &String> {
-        let told = [Some(&self.told), self.backup.as_ref().map(|backup| &backup.1)];
-        told.into_iter().flatten().filter(|told| told.clock == 0).flat_map(|told| &told.sent)
+        let is_new = |told: &&Told| told.clock == 0;
+        let sent = Some(&self.told).filter(is_new).into_iter().flat_map(|told| &told.sent);
+        // What the copy does not know to be sent, the device may have sent since.
+        let copy = self.backup.as_ref().map(|backup| &backup.1).filter(is_new);
+        sent.chain(copy.into_iter().flat_map(|told| &told.pending).map(|change| &change.id))
     }
 
     pub async fn edit(&mut self, key: &Key, kind: Kind, edit: &super::oracle::Fields) -> Step {
