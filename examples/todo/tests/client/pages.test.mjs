@@ -387,6 +387,29 @@ test("what is held is still there after a restart, and nothing of it stays", asy
   assert.deepEqual(keys, ["state"]);
 });
 
+for (const [what, code, anew] of [
+  ["another history", 409, (phone) => phone.resend()],
+  ["it was away for too long", 410, (phone) => phone.status],
+]) {
+  test(`nothing that was held is left where a device begins anew between pages: ${what}`, async () => {
+    const store = memoryStore();
+    const network = new Network().then(
+      page(3, 9, [back("create", "t1", { name: "Theirs", due: "soon" }, 900)]),
+      failure(code, code === 409 ? "other_history" : "too_old"),
+      ok(2),
+    );
+    const phone = await device(network, { isNew: true, store });
+    await phone.create("tasks", { id: "t1", name: "Mine" });
+    await phone.sync();
+    assert.equal((await anew(phone)).state, "saved");
+    assert.equal(network.requests.length, 3);
+    assert.deepEqual(network.requests[2].diffs.map(line), ['create t1 {"name":"Mine"}']);
+    assert.deepEqual(await phone.read("tasks"), [{ id: "t1", name: "Mine", done: false }]);
+    const keys = (await store.read((tx) => tx.all("meta"))).map(({ key }) => key);
+    assert.ok(!keys.some((key) => Array.isArray(key)), `${keys}`);
+  });
+}
+
 /** A server whose log has one entry of so many bytes at each clock. */
 class Heavy {
   limits = [];

@@ -1,7 +1,6 @@
 // Beginning anew: the device asks from the clock 0 again, and loses nothing that is not sent yet.
 
 import { fold, newDiff } from "./diffs.js";
-import { release } from "./holding.js";
 import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
@@ -23,7 +22,6 @@ export async function resendAll(tx, at, isUnasked = false) {
   const begun = new Set(left.filter(({ diff }) => diff.type === "create").map(keyOf));
   for (const { seq } of left) await tx.delete("pending", seq);
   await dropBases(tx);
-  await release(tx);
   for (const { model, id, row } of objects.filter((object) => !begun.has(keyOf(object)))) {
     const diff = { ...newDiff("create", model, row), utc_timestamp: state.syncedAt ?? 0 };
     await tx.put("pending", { model, id, diff });
@@ -38,7 +36,6 @@ export async function resendAll(tx, at, isUnasked = false) {
  * @param {Tx} tx
  */
 export async function refetchAll(tx) {
-  await release(tx);
   await tx.put("meta", { ...(await stateOf(tx)), clock: 0, head: "", goal: 1, anew: true });
 }
 
