@@ -197,6 +197,7 @@ test("an object that a restored server cannot be given is the person's to look a
     ok(3, [back("create", "t1", { name: "Milk" })]),
     failure(409, "clock_ahead"),
     proxy(413),
+    proxy(413), // the create alone
     ok(0), // without the create
     ok(0),
   );

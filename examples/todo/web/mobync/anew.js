@@ -7,6 +7,9 @@ import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Tx} Tx */
 
+/** As long as this is set, everything goes out with the clock 0: it was made without knowledge of the past. */
+const ANEW = { anew: true, heard: 0 };
+
 /**
  * For a server that was restored from a backup: makes a new device of this one, with a create for each
  * of its objects before what is pending. The database as it was is kept as `backup` in the table `meta`.
@@ -16,28 +19,35 @@ export async function resendAll(tx, at, isUnasked = false) {
   const state = await stateOf(tx);
   const objects = await tx.all("objects");
   await tx.put("meta", { key: "backup", at, state, pending: await tx.all("pending"), objects });
-  const deleted = await holdDeletes(tx, []);
+  const deleted = await holdDeletes(tx, state.deleted);
   /** @type {Pending[]} */
   const left = await tx.all("pending");
   const begun = new Set(left.filter(({ diff }) => diff.type === "create").map(keyOf));
   for (const { seq } of left) await tx.delete("pending", seq);
   await dropBases(tx);
+  /** @type {Map<string, number>} */
+  const last = new Map();
   for (const { model, id, row } of objects.filter((object) => !begun.has(keyOf(object)))) {
     const diff = { ...newDiff("create", model, row), utc_timestamp: state.syncedAt ?? 0 };
+    last.set(keyOf({ model, id }), diff.utc_timestamp);
     await tx.put("pending", { model, id, diff });
   }
-  for (const { seq, ...entry } of left) await tx.put("pending", entry);
+  for (const { seq, diff, ...object } of left) {
+    // The server gives the changes of one object growing times only if they are in one request.
+    const utc_timestamp = Math.max(diff.utc_timestamp, (last.get(keyOf(object)) ?? -1) + 1);
+    last.set(keyOf(object), utc_timestamp);
+    await tx.put("pending", { ...object, diff: seq <= state.unanswered ? diff : { ...diff, utc_timestamp } });
+  }
   const { syncedAt, person, owner, token } = state;
-  await tx.put("meta", { ...NEW_DEVICE, goal: 0, isUnasked, syncedAt, person, owner, token, deleted });
+  await tx.put("meta", { ...NEW_DEVICE, ...ANEW, isUnasked, syncedAt, person, owner, token, deleted });
 }
 
 /**
  * Fetches everything again. The objects stay until the first answer is there, which replaces them.
  * @param {Tx} tx
  */
-export async function refetchAll(tx) {
-  await tx.put("meta", { ...(await stateOf(tx)), clock: 0, head: "", goal: 1, anew: true });
-}
+export const refetchAll = async (tx) =>
+  tx.put("meta", { ...(await stateOf(tx)), ...ANEW, clock: 0, head: "", goal: 1 });
 
 /**
  * Before a request of a device that begins anew: a delete would find nothing that the device holds. It
@@ -75,7 +85,7 @@ async function holdDeletes(tx, deleted, after = 0) {
 }
 
 /**
- * With the first answer: the device has nothing but what is pending.
+ * With the answer to everything that was pending: the device has nothing else.
  * @param {Tx} tx @param {Record<string, any>} defaults  of each model
  * @param {Set<string>} models  gets those that have changed
  */

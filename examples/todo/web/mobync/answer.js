@@ -7,9 +7,10 @@ const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
 
 /**
  * A failure. `heard` means that something has answered; `status` is set if that was the sync server. If
- * `isPassing`, it is tried again soon even though it may need a person.
+ * `isPassing`, it is tried again soon even though it may need a person. If `isDoubtful`, it looks like an old
+ * answer, but may be a correct one to a device that was restored from a backup.
  * @typedef {{ code: string, message: string, diffId?: string, status?: number, heard?: boolean,
- *   retryAfter?: number, isPassing?: boolean, forgotten?: boolean }} Failure
+ *   retryAfter?: number, isPassing?: boolean, isDoubtful?: boolean, forgotten?: boolean }} Failure
  */
 
 /**
@@ -57,7 +58,8 @@ export function interpret(heard, { now, maxAnswer }) {
 /**
  * Why the answer must not be applied: it is for another owner, or an old one. Then nobody knows whether
  * the server has the diffs that were sent.
- * @param {Answer} answer @param {{ owner: string | null, clock: number }} asked
+ * @param {Answer} answer
+ * @param {{ owner: string | null, clock: number, heard?: number }} asked  `heard` is the clock of the answer before
  * @param {import("./types.js").Diff[]} sent
  * @returns {Failure | null}
  */
@@ -70,9 +72,10 @@ export function misfit({ logical_clock, diffs, refused, overridden, more }, aske
     return { code: "other_owner", message, heard: true };
   }
   const ids = new Set(sent.map(({ id }) => id));
-  // Diffs always advance the clock: they are new, or were new when the device was at this clock.
+  // Diffs always advance the clock: they are new, or were new when the device was at this clock or later.
   const isNews = sent.length > 0 || diffs.length > 0 || more !== undefined;
-  const isOld = isNews ? logical_clock <= asked.clock : logical_clock < asked.clock;
+  const least = sent.length > 0 ? Math.max(asked.clock, asked.heard ?? 0) : asked.clock;
+  const isOld = isNews ? logical_clock <= least : logical_clock < least;
   const isSent = (/** @type {{ diff_id: string }} */ { diff_id }) => ids.has(diff_id);
   const isOfThese =
     [...refused, ...overridden].every(isSent) &&
@@ -80,7 +83,8 @@ export function misfit({ logical_clock, diffs, refused, overridden, more }, aske
     (more === undefined || (sent.length === 0 && more > logical_clock));
   if (!isOld && isOfThese) return null;
   const message = "The answer is an old one, as a cache on the way repeats them: nothing of it was taken.";
-  return { code: "no_answer", message, heard: true };
+  const isDoubtful = isOfThese && sent.length > 0 && logical_clock === least;
+  return { code: "no_answer", message, heard: true, isDoubtful };
 }
 
 /** @param {any} answer */

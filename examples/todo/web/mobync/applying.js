@@ -20,18 +20,17 @@ import { markOf } from "./tokens.js";
  * Applies the answer to a request, unless another tab was quicker, or has sent what this answer knows
  * nothing about.
  * @param {Tx} tx @param {any} options @param {Set<string>} models  gets those that have changed
- * @param {{ asked: State, sent: Pending[], answer: Answer, token: string | null }} exchange
+ * @param {{ asked: State, sent: Pending[], isAll: boolean, answer: Answer, token: string | null }} exchange  if not
+ *   `isAll`, the answer only acknowledges what was sent
  * @returns {Promise<boolean>}  whether there is more to fetch or to send
  */
-export async function apply(tx, options, models, { asked, sent, answer, token }) {
+export async function apply(tx, options, models, { asked, sent, isAll, answer, token }) {
   const state = await stateOf(tx);
   if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return true;
   const at = options.now();
-  if (state.anew) await empty(tx, options.models, models);
-  /** @type {State["deleted"]} */
-  const deleted = [];
+  if (state.anew && isAll) await empty(tx, options.models, models);
   // One that is there by now was made again here.
-  for (const object of state.deleted) if (!(await tx.get("objects", object))) deleted.push(object);
+  const [, deleted] = await parted(tx, state.deleted);
 
   const refusedIds = new Set(answer.refused.map(({ diff_id }) => diff_id));
   for (const { diff_id, code, message } of answer.refused) {
@@ -47,37 +46,54 @@ export async function apply(tx, options, models, { asked, sent, answer, token })
     if (!refusedIds.has(entry.diff.id)) await advance(tx, options, entry.diff, entry.id);
   }
   const { logical_clock: clock, more: goal = clock } = answer;
-  for (const diff of answer.diffs) {
+  for (const diff of isAll ? answer.diffs : []) {
     models.add(diff.model);
     await applyDiff(tx, options, diff, state.clock < state.goal || clock < goal);
   }
-  for (const diff of clock < goal ? [] : await release(tx)) await applyDiff(tx, options, diff);
-  for (const { model, id } of sent) {
-    if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+  for (const diff of clock < goal || !isAll ? [] : await release(tx)) await applyDiff(tx, options, diff);
+  for (const { model, id, diff } of sent) {
+    if ((await tx.all("pending", model, id)).length > 0) continue;
+    if (isAll) await dropBase(tx, model, id);
+    else await keepBase(tx, model, id, (await baseOf(tx, model, id))?.row, diff.utc_timestamp);
   }
 
+  const owner = state.owner ?? answer.diffs[0]?.owner ?? null;
+  const all = { ...state, owner, mark: state.mark, token: markOf(token), failures: 0 };
+  for (const { diff, model, id } of state.anew || owner !== null ? [] : sent) {
+    const isMade = diff.type === "create" && !refusedIds.has(diff.id) && (await tx.get("objects", [model, id]));
+    if (isMade) all.mark = { id: diff.id, from: asked.clock, to: clock };
+  }
+  if (!isAll) {
+    await tx.put("meta", { ...all, heard: clock });
+    return true;
+  }
+  const [back, away] = await parted(tx, deleted);
   const now = {
+    ...all,
     clock,
     goal,
     anew: false,
     isUnasked: false,
     // A server that moves on and names no head knows of none: the one from before is not of this clock.
     head: answer.head ?? (clock > state.clock ? "" : state.head),
-    owner: state.owner ?? answer.diffs[0]?.owner ?? null,
     syncedAt: goal > clock ? state.syncedAt : at,
-    token: markOf(token),
-    failures: 0,
+    deleted: goal > clock ? away : [],
   };
-  await tx.put("meta", { ...state, ...now, deleted: [] });
+  await tx.put("meta", now);
   const changes = new Changes(tx, options, models);
-  /** @type {State["deleted"]} */
-  const away = [];
-  for (const [model, id] of deleted) {
-    if (await tx.get("objects", [model, id])) await changes.delete(model, id);
-    else away.push([model, id]);
-  }
-  if (goal > clock && away.length > 0) await tx.put("meta", { ...state, ...now, deleted: away });
+  for (const [model, id] of back) await changes.delete(model, id);
   return goal > clock || (await tx.count("pending")) > 0;
+}
+
+/**
+ * @param {Tx} tx @param {State["deleted"]} objects
+ * @returns {Promise<State["deleted"][]>}  those that exist here, and those that do not
+ */
+async function parted(tx, objects) {
+  /** @type {State["deleted"][]} */
+  const parts = [[], []];
+  for (const object of objects) parts[(await tx.get("objects", object)) ? 0 : 1].push(object);
+  return parts;
 }
 
 /** @param {Tx} tx @param {any} options @param {Diff} diff @param {boolean} [isPage]  and may have to wait */

@@ -4,7 +4,7 @@ import { filled, newDiff, uuid } from "./diffs.js";
 import { MobyncError } from "./errors.js";
 import { foldPending } from "./folding.js";
 import { bytesOf } from "./json.js";
-import { keepBase, stateOf } from "./state.js";
+import { baseOf, keepBase, stateOf } from "./state.js";
 import { checkedFields, checkedId, isPlain, tooLarge } from "./values.js";
 
 /** @typedef {import("./types.js").Diff} Diff */
@@ -33,6 +33,10 @@ export class Changes {
     if (await this.#tx.get("objects", [model, id])) {
       throw new MobyncError("exists", `There is an object ${id} in ${model} already.`);
     }
+    // Updates of an object that has not come back after the device began anew were made to another life.
+    const orphans = await this.#tx.all("pending", model, id);
+    const isUpdate = (/** @type {import("./types.js").Pending} */ { diff }) => diff.type === "update";
+    for (const { seq } of orphans.every(isUpdate) ? orphans : []) await this.#tx.delete("pending", seq);
     const row = filled(data, defaults);
     await this.#record("create", model, data, undefined);
     await this.#tx.put("objects", { model, id, row });
@@ -71,7 +75,8 @@ export class Changes {
   /** @param {Diff["type"]} type @param {string} model @param {any} data @param {Row | undefined} before */
   async #record(type, model, data, before) {
     const { id } = data;
-    const earlier = (await this.#tx.all("pending", model, id)).at(-1)?.diff.utc_timestamp ?? -1;
+    const last = (await this.#tx.all("pending", model, id)).at(-1)?.diff.utc_timestamp;
+    const earlier = last ?? (await baseOf(this.#tx, model, id))?.time ?? -1;
     const state = await stateOf(this.#tx);
     const utc_timestamp = Math.max(Math.floor(this.#options.now()), earlier + 1);
     const diff = { ...newDiff(type, model, data), logical_clock: state.clock, utc_timestamp };

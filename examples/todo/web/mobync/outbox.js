@@ -10,33 +10,37 @@ import { unsendable } from "./values.js";
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Tx} Tx */
 
+/** So many diffs every server accepts in a request. */
+const MOST_DIFFS = 10_000;
+
 export class Outbox {
   #options;
   #pace;
-  /** The most diffs in a request, and about the most bytes of several diffs. */
-  #limit;
-  #bytes;
+  /** The most diffs in a request, and about the most bytes of several diffs, after one that was too large. */
+  #limit = Infinity;
+  #bytes = Infinity;
 
   /** @param {any} options @param {import("./pace.js").Pace} pace */
   constructor(options, pace) {
     this.#options = options;
     this.#pace = pace;
-    this.#limit = options.maxDiffs;
-    this.#bytes = options.maxBytes;
   }
 
   /**
    * Selects the changes of the next request. A request that had no answer is repeated as it was. While
    * there is something to fetch first, it is empty. Otherwise it has the oldest pending changes. A device
-   * that begins anew sends all of them together, if possible. Changes that no server accepts are set aside.
+   * that begins anew sends all of them together, if a server accepts that. Changes that no server accepts are set aside.
    * What is about to be sent is stored first: after a crash, the same must be sent again.
    * @param {Tx} tx @param {Set<string>} models  gets those that have changed
-   * @returns {Promise<{ before: State, asked: State, sent: Pending[] }>}
+   * @returns {Promise<{ before: State, asked: State, sent: Pending[], isAll: boolean }>}  whether the answer is
+   *   applied. A device that begins anew sends all changes with the clock 0 before it applies an answer
    */
   async take(tx, models) {
     let before = await stateOf(tx);
     if (before.anew) before = await withDeletesHeld(tx, before);
-    let pending = await tx.first("pending", this.#limit);
+    const { maxDiffs, maxChange } = this.#options;
+    const limit = Math.min(this.#limit, before.anew ? MOST_DIFFS : maxDiffs);
+    let pending = await tx.first("pending", limit);
     if (pending.length > 0 && pending[pending.length - 1].seq < before.unanswered) {
       pending = (await tx.all("pending")).filter(({ seq }) => seq <= before.unanswered);
     }
@@ -48,12 +52,12 @@ export class Outbox {
     /** @type {Pending[]} */
     const sent = [];
     const gone = new Set();
-    const most = before.anew ? this.#bytes : Math.min(this.#bytes, this.#pace.bytes);
+    const most = Math.min(this.#bytes, before.anew ? maxChange : this.#pace.bytes);
     let total = 0;
     for (const entry of pending) {
       if (gone.has(entry.seq)) continue;
       const bytes = sizeOf(entry);
-      const why = unsendable(entry.diff, bytes, this.#options.maxChange);
+      const why = unsendable(entry.diff, bytes, maxChange);
       if (why) {
         for (const { seq } of await this.setAside(tx, entry, why, models)) gone.add(seq);
         continue;
@@ -64,7 +68,7 @@ export class Outbox {
     }
     const asked = { ...before, unanswered: Math.max(before.unanswered, sent.at(-1)?.seq ?? 0) };
     if (asked.unanswered > before.unanswered) await tx.put("meta", asked);
-    return { before, asked, sent };
+    return { before, asked, sent, isAll: !before.anew || (await tx.count("pending")) === sent.length };
   }
 
   /**
@@ -93,8 +97,7 @@ export class Outbox {
 
   /** The change that was too large has been set aside. */
   restore() {
-    this.#limit = this.#options.maxDiffs;
-    this.#bytes = this.#options.maxBytes;
+    this.#limit = this.#bytes = Infinity;
   }
 }
 

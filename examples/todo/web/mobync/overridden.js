@@ -9,6 +9,9 @@ import { MobyncError } from "./errors.js";
 /** @typedef {import("./types.js").Pending} Pending */
 /** @typedef {import("./types.js").Tx} Tx */
 
+/** So many are kept for the person, the newest. */
+const MOST = 1000;
+
 /**
  * Keeps what an answer reports, before its diffs are applied: of each object one entry, with the last
  * values that were sent. A value that the person has replaced since is no loss.
@@ -31,6 +34,10 @@ export async function keepOverridden(tx, overridden, sent, at) {
     lost.set(key, { id: diff.id, model, object: id, fields, row, at, seq });
   }
   for (const entry of lost.values()) await tx.put("overridden", entry);
+  const tooMany = (await tx.count("overridden")) - MOST;
+  if (tooMany <= 0) return;
+  const oldest = (await tx.all("overridden")).sort((a, b) => a.seq - b.seq).slice(0, tooMany);
+  for (const { id } of oldest) await tx.delete("overridden", id);
 }
 
 /**

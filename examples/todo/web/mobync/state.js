@@ -11,6 +11,7 @@ export const NEW_DEVICE = {
   head: "",
   goal: 1,
   anew: false,
+  heard: 0,
   isUnasked: false,
   unanswered: 0,
   syncedAt: null,
@@ -18,6 +19,7 @@ export const NEW_DEVICE = {
   run: null,
   person: null,
   owner: null,
+  mark: null,
   failures: 0,
   token: null,
 };
@@ -41,11 +43,17 @@ const LONG_AWAY = 24 * 60 * 60 * 1000;
 /** @param {string} model @param {string} id */
 const keyOf = (model, id) => ["base", model, id];
 
-/** @param {Tx} tx @param {string} model @param {string} id @returns {Promise<{ row: Row | undefined } | undefined>} */
+/**
+ * @param {Tx} tx @param {string} model @param {string} id
+ * @returns {Promise<{ row: Row | undefined, time?: number } | undefined>}
+ */
 export const baseOf = (tx, model, id) => tx.get("meta", keyOf(model, id));
 
-/** @param {Tx} tx @param {string} model @param {string} id @param {Row | undefined} row */
-export const keepBase = (tx, model, id, row) => tx.put("meta", { key: keyOf(model, id), row });
+/**
+ * @param {Tx} tx @param {string} model @param {string} id @param {Row | undefined} row
+ * @param {number} [time]  of the last change, if the next one goes out with the same clock
+ */
+export const keepBase = (tx, model, id, row, time) => tx.put("meta", { key: keyOf(model, id), row, time });
 
 /** @param {Tx} tx @param {string} model @param {string} id */
 export const dropBase = (tx, model, id) => tx.delete("meta", keyOf(model, id));

@@ -3,6 +3,7 @@
 import { refetchAll, resendAll } from "./anew.js";
 import { interpret, misfit } from "./answer.js";
 import { apply } from "./applying.js";
+import { newDiff } from "./diffs.js";
 import { ELSEWHERE, UNREACHED } from "./errors.js";
 import { Outbox } from "./outbox.js";
 import { Pace } from "./pace.js";
@@ -21,6 +22,9 @@ import { Patience } from "./waiting.js";
 /** The most log entries in a page that is fetched only to see its owner. */
 const A_FEW = 100;
 
+/** After so many doubtful answers in a row, a diff without effect shows whether they are old. */
+const DOUBTS = 3;
+
 export class Sync {
   #options;
   #store;
@@ -32,6 +36,7 @@ export class Sync {
   #flight;
   /** Whether this run has begun anew. Between two histories behind one address it would do so for ever. */
   #hasBegunAnew = false;
+  #doubts = 0;
   #wantsCheck = false;
   /** @type {{ clock: number, check: Answer["check"] } | null} */
   #checked = null;
@@ -87,8 +92,8 @@ export class Sync {
     const { clock, owner } = await this.#store.read(stateOf);
     const isElsewhere = ELSEWHERE.has(failure.code) && clock > 0 && owner !== null;
     if (!this.#options.recover || !isElsewhere || this.#hasBegunAnew) return failure;
-    const { problem, isSeen } = await this.#seekOwner(owner, token);
-    if (problem || !isSeen) return problem ?? failure;
+    const { problem, seen } = await this.#seekOwner({ owner, mark: null }, token);
+    if (problem || seen === undefined) return problem ?? failure;
     this.#hasBegunAnew = true;
     await this.#write((tx) => resendAll(tx, this.#options.now(), true), true);
     return "again";
@@ -96,16 +101,17 @@ export class Sync {
 
   /**
    * Before the first change is sent with a new token, checks that it is the same owner's. The diffs of the
-   * device's last tick show the owner, or else the first page that has any. Nothing is applied.
+   * device's last tick show the owner, or else the first page that has any. While the owner is unknown, a
+   * create of this device shows it. Nothing is applied.
    * @param {string | null} token
    * @returns {Promise<Failure | null>}
    */
   async #identify(token) {
     const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
-    const { clock, owner } = state;
-    if (owner === null || pending === 0 || state.token === markOf(token)) return null;
-    let isUnknown = clock === 0;
-    if (clock > 0) {
+    const { clock, owner, mark } = state;
+    if ((owner ?? mark) === null || pending === 0 || state.token === markOf(token)) return null;
+    let isUnknown = clock === 0 || owner === null;
+    if (!isUnknown) {
       const answer = await this.#ask({ logical_clock: clock - 1, diffs: [], limit: 1 }, token);
       const problem = answer.success ? misfit(answer, { owner, clock: clock - 1 }, []) : answer;
       const isOld = answer.success && answer.logical_clock < clock;
@@ -113,31 +119,42 @@ export class Sync {
       isUnknown = problem?.code === "too_old";
       if (problem && !isUnknown) return problem;
     }
-    const { problem, isSeen } = isUnknown ? await this.#seekOwner(owner, token) : { problem: null, isSeen: true };
+    const { problem, seen } = isUnknown ? await this.#seekOwner(state, token) : { problem: null, seen: owner };
     if (problem) return problem;
-    if (state.isUnasked && !isSeen) {
-      const message = "This account has no data, unlike the one that this device has synced with. Is it the right one?";
+    if (seen === undefined && (owner === null || state.isUnasked)) {
+      const message = "This account has no data of this device, which has synced before. Is it the right one?";
       return { code: "clock_ahead", message, heard: true };
     }
-    await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), token: markOf(token) }));
+    const known = { owner: owner ?? seen, token: markOf(token) };
+    await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), ...known }));
     return null;
   }
 
   /**
-   * Fetches pages from the clock 0 on until one has diffs, which show whose account it is. Nothing is applied.
-   * @param {string} owner @param {string | null} token
-   * @returns {Promise<{ problem: Failure | null, isSeen: boolean }>}  whether there were any of this owner
+   * Fetches pages until one has diffs, which show whose account it is; or while the owner is unknown, until one
+   * has the create that is remembered. Such a page has one tick, as others may have deleted the object since,
+   * unless the server keeps these no more.
+   * @param {Pick<State, "owner" | "mark">} state @param {string | null} token
+   * @returns {Promise<{ problem: Failure | null, seen?: string }>}  the owner, if it is that of this device
    */
-  async #seekOwner(owner, token) {
-    let [clock, head] = [0, ""];
+  async #seekOwner({ owner, mark }, token) {
+    let [clock, head] = [mark?.from ?? 0, ""];
     for (;;) {
-      const limit = Math.min(A_FEW, this.#pace.entries);
+      const limit = mark && mark.to < Infinity ? 1 : Math.min(A_FEW, this.#pace.entries);
       const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit }, token);
       const problem = answer.success ? misfit(answer, { owner, clock }, []) : answer;
       if (problem && this.#isSmallerNext(problem, { limit })) continue;
-      if (problem) return { problem, isSeen: false };
+      if (problem?.code === "too_old" && mark?.from) {
+        mark = { ...mark, from: 0, to: Infinity };
+        clock = 0;
+        continue;
+      }
+      if (problem) return { problem };
       const page = /** @type {Answer} */ (answer);
-      if (page.more === undefined || page.diffs.length > 0) return { problem: null, isSeen: page.diffs.length > 0 };
+      const seen = (mark ? page.diffs.find(({ id }) => id === mark.id) : page.diffs[0])?.owner;
+      if (seen !== undefined || page.more === undefined || page.logical_clock >= (mark?.to ?? Infinity)) {
+        return { problem: seen === undefined ? misfit(page, { owner: owner ?? "", clock }, []) : null, seen };
+      }
       [clock, head] = [page.logical_clock, page.head ?? ""];
     }
   }
@@ -179,8 +196,9 @@ export class Sync {
 
   /** @param {string | null} token @returns {Promise<Failure | "again" | null>} */
   async #exchange(token) {
-    const { before, asked, sent } = await this.#write((tx, models) => this.#outbox.take(tx, models));
+    const { before, asked, sent, isAll } = await this.#write((tx, models) => this.#outbox.take(tx, models));
     const diffs = sent.map(({ diff }) => diff);
+    if (this.#doubts >= DOUBTS) diffs.unshift(...sent.slice(0, 1).map(({ model, id }) => newDiff("update", model, { id })));
     const { clock, head } = asked;
     const isCheck = this.#wantsCheck && diffs.length === 0 && !asked.anew && !isBehind(asked, this.#options.now());
     if (isCheck) this.#wantsCheck = false;
@@ -188,11 +206,12 @@ export class Sync {
     this.#told.traffic({ direction: "up", clock, diffs });
     const answer = await this.#ask({ logical_clock: clock, head, diffs, ...members }, token);
     const problem = answer.success ? misfit(answer, asked, diffs) : answer;
+    this.#doubts = problem ? this.#doubts + Number(problem.isDoubtful ?? 0) : 0;
     if (!problem) {
       const taken = /** @type {Answer} */ (answer);
       const { logical_clock, refused, check } = taken;
       this.#told.traffic({ direction: "down", clock: logical_clock, diffs: taken.diffs, refused });
-      const exchange = { asked, sent, answer: taken, token };
+      const exchange = { asked, sent, isAll, answer: taken, token };
       const isMore = await this.#write((tx, models) => apply(tx, this.#options, models, exchange), true);
       // A server may answer any empty request with a page, which has no checksums.
       if (isCheck && taken.more === undefined) this.#checked = { clock: logical_clock, check };

@@ -97,7 +97,8 @@
  * @property {boolean} [recover]  at `clock_ahead` and `other_history`, call `resend` without asking a person,
  *   if the account has data of this owner. Set it while the devices of a server that was restored from a
  *   backup recover; the default is false
- * @property {number} [maxDiffs]  the most diffs in one request; the default is 500
+ * @property {number} [maxDiffs]  the most diffs in one request; the default is 500. A device that begins anew
+ *   sends as many as a server accepts, 10,000 and 16 MiB
  * @property {number} [maxBytes]  about the most bytes in one request of several diffs; the default is 256 KiB
  * @property {number} [maxChange]  the most bytes of one change in a request; the default is a little less than
  *   the servers' 16 MiB
@@ -141,16 +142,18 @@
 
 /**
  * The state of a device: its clock and head, the server's clock as far as it is known, whether the next
- * answer replaces all objects, the seq of the last change in a request without an answer, when a sync
- * last succeeded, objects (model, id) to delete if they come back, the object of the last change and
- * the ids of its updates since any other change, its owner (as named by the
- * application and by the server), how often in a row the server has failed, and a mark of the token.
+ * answer replaces all objects, the clock of the last answer that did not because more was to be sent first,
+ * the seq of the last change in a request without an answer, when a sync last succeeded, objects (model, id)
+ * to delete if they come back, the object of the last change and the ids of its updates since any other
+ * change, its owner (as named by the application and by the server), how often in a row the server has
+ * failed, and a mark of the token.
  * @typedef {object} State
  * @property {"state"} key
  * @property {number} clock
  * @property {string} head
  * @property {number} goal
  * @property {boolean} anew
+ * @property {number} heard
  * @property {boolean} isUnasked  it begins anew for a restored server, and no person has been asked
  * @property {number} unanswered
  * @property {number | null} syncedAt
@@ -158,6 +161,8 @@
  * @property {{ model: string, id: string, diffs: string[] } | null} run
  * @property {string | null} person
  * @property {string | null} owner
+ * @property {{ id: string, from: number, to: number } | null} mark  while the owner is unknown: a create of this
+ *   device, and between which clocks the server has it
  * @property {number} failures
  * @property {number | null} token  a mark of the token of the last answer
  */
