@@ -11,15 +11,21 @@ use std::{
     io::{self, IsTerminal},
     net::Ipv4Addr,
     process::ExitCode,
+    time::Duration,
 };
 
 use axum::Router;
 use clap::Parser;
-use mobync::{Database, Mobync};
+use mobync::{Database, Mobync, Retention};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::format::FmtSpan};
 
 use crate::rules::TasksHaveNames;
+
+const A_DAY: Duration = Duration::from_hours(24);
+
+/// So that looking at the logs of few owners takes no time, and of many no computer.
+const OWNERS_AN_HOUR: u32 = 36_000;
 
 /// Serves a todo app that works offline, and syncs it between devices.
 #[derive(Parser)]
@@ -31,6 +37,18 @@ struct Args {
     /// Where the tasks are: a file of SQLite, or PostgreSQL as in <postgres://user@localhost/app>.
     #[arg(long, default_value = "sqlite://todo.sqlite")]
     database: String,
+    /// How long a device can be away without having to fetch everything again, in days or a part of one.
+    /// What only older devices need is removed from the log.
+    #[arg(long, value_name = "DAYS", default_value = "180", value_parser = days)]
+    keep: Duration,
+}
+
+fn days(text: &str) -> Result<Duration, String> {
+    let days: f64 = text.parse().map_err(|_| "it is not a number of days".to_owned())?;
+    Duration::try_from_secs_f64(days * 24.0 * 60.0 * 60.0)
+        .ok()
+        .filter(|keep| !keep.is_zero())
+        .ok_or_else(|| "it must be greater than zero".to_owned())
 }
 
 #[tokio::main]
@@ -62,6 +80,9 @@ async fn serve_on<D: Database>(mobync: Mobync<D>, args: &Args) -> io::Result<()>
     let stop = shutdown::requested()?;
     let mobync = mobync.rules(TasksHaveNames);
     let live = mobync.live().clone();
+    let keeper = mobync.clone();
+    let retention = Retention::new(args.keep).every(args.keep.min(A_DAY));
+    tokio::spawn(async move { keeper.retain(retention.owners_an_hour(OWNERS_AN_HOUR)).await });
     let app: Router = page::router()
         .merge(records::router(mobync.clone()))
         .merge(mobync_axum::router(mobync.clone(), auth::owner_of))

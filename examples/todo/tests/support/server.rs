@@ -26,6 +26,11 @@ impl Server {
         Self::start_on(0, Arc::new(tempfile::tempdir().unwrap()))
     }
 
+    /// With a new, empty database, and a log that keeps only what devices need that were away for so many days.
+    pub fn keeping(days: &str) -> Self {
+        Self::start_with(&["--keep", days], 0, Arc::new(tempfile::tempdir().unwrap()))
+    }
+
     /// Its port and its data, for another one that goes on with them.
     pub fn place(&self) -> (u16, Arc<TempDir>) {
         (self.port(), Arc::clone(&self.data))
@@ -33,8 +38,12 @@ impl Server {
 
     /// On that port, of which 0 is a free one, and with those data.
     pub fn start_on(port: u16, data: Arc<TempDir>) -> Self {
+        Self::start_with(&[], port, data)
+    }
+
+    fn start_with(options: &[&str], port: u16, data: Arc<TempDir>) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
-        program.args(["--port", &port.to_string()]).current_dir(data.path());
+        program.args(["--port", &port.to_string()]).args(options).current_dir(data.path());
         program.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut process = program.spawn().unwrap();
         let mut stdout = BufReader::new(process.stdout.take().unwrap());

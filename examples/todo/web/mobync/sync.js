@@ -138,6 +138,7 @@ export class Sync {
    * @returns {Promise<{ problem: Failure | null, seen?: string }>}  the owner, if it is that of this device
    */
   async #seekOwner({ owner, mark }, token) {
+    const made = mark?.id;
     let [clock, head] = [mark?.from ?? 0, ""];
     for (;;) {
       const limit = mark && mark.to < Infinity ? 1 : Math.min(A_FEW, this.#pace.entries);
@@ -151,7 +152,7 @@ export class Sync {
       }
       if (problem) return { problem };
       const page = /** @type {Answer} */ (answer);
-      const seen = (mark ? page.diffs.find(({ id }) => id === mark.id) : page.diffs[0])?.owner;
+      const seen = page.diffs.find(({ id }) => (made ?? id) === id)?.owner;
       if (seen !== undefined || page.more === undefined || page.logical_clock >= (mark?.to ?? Infinity)) {
         return { problem: seen === undefined ? misfit(page, { owner: owner ?? "", clock }, []) : null, seen };
       }
@@ -198,7 +199,8 @@ export class Sync {
   async #exchange(token) {
     const { before, asked, sent, isAll } = await this.#write((tx, models) => this.#outbox.take(tx, models));
     const diffs = sent.map(({ diff }) => diff);
-    if (this.#doubts >= DOUBTS) diffs.unshift(...sent.slice(0, 1).map(({ model, id }) => newDiff("update", model, { id })));
+    if (this.#doubts >= DOUBTS)
+      diffs.unshift(...sent.slice(0, 1).map(({ model, id }) => newDiff("update", model, { id })));
     const { clock, head } = asked;
     const isCheck = this.#wantsCheck && diffs.length === 0 && !asked.anew && !isBehind(asked, this.#options.now());
     if (isCheck) this.#wantsCheck = false;
