@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { Mobync, memoryStore } from "../../web/mobync.js";
-import { MODELS, Network, Replica, back, chance, device, failure, lost, ok, until } from "./network.mjs";
+import { MODELS, Network, Replica, back, chance, device, failure, line, lost, ok, until } from "./network.mjs";
 
 const of = (owner, diff) => ({ ...diff, owner });
 const pull = (clock) => ok(clock, [back("create", "t9", { name: "Bread" })]);
@@ -51,6 +51,33 @@ for (const [what, stale] of Object.entries(STALE)) {
       assert.equal(new Set(ids).size, 1);
     });
   }
+}
+
+/** A device restored from a backup repeats what the server has at a tick below its clock. */
+for (const [what, server, saved] of [
+  ["the right server", ({ diffs }) => (diffs.length > 1 ? ok(6) : ok(5))(), true],
+  ["a cache", ok(5), false],
+]) {
+  test(`after three answers that look old, a diff without effect shows whether they are (${what})`, async () => {
+    const network = new Network();
+    const phone = await old(network);
+    await phone.create("tasks", { id: "t1", name: "Milk" });
+    network.then(server, lost, server, server, server, server);
+    for (let round = 0; round < 4; round += 1) assert.equal((await phone.sync()).problem.code, "no_answer");
+    assert.ok(network.requests.slice(1).every(({ diffs }) => diffs.length === 1));
+    const { state, pending, refused } = await phone.sync();
+    assert.deepEqual([state, pending, refused], [saved ? "saved" : "offline", saved ? 0 : 1, 0]);
+    if (!saved) await phone.sync();
+    const probes = network.requests.slice(5).map(({ diffs }) => diffs[0]);
+    assert.deepEqual([...new Set(probes.map(line))], ["update t1"]);
+    assert.equal(new Set(probes.map(({ id }) => id)).size, saved ? 1 : 2);
+    // It is no change of the person's, and not needed again.
+    if (!saved) return;
+    await phone.update("tasks", "t1", { done: true });
+    network.then(ok(7));
+    await phone.sync();
+    assert.deepEqual(network.requests.at(-1).diffs.map(line), ['update t1 {"done":true}']);
+  });
 }
 
 test("an answer to no changes may have the clock that the device has, but no lower one", async () => {
@@ -170,6 +197,58 @@ for (const [what, grace] of Object.entries({
       );
     });
   }
+}
+
+/** A server with one entry in each tick; of what is deleted in the same page there is nothing. */
+function pages(owner, log, horizon = 0) {
+  return ({ logical_clock: clock, limit }) => {
+    if (clock > 0 && clock < horizon) return failure(410, "too_old")();
+    const [end, more] = clock + limit < log.length ? [clock + limit, log.length] : [log.length];
+    const part = log.slice(clock, end).filter(Boolean);
+    const diffs = part.some(({ type }) => type === "delete") ? [] : part;
+    return ok(
+      end,
+      diffs.map((diff) => of(owner, diff)),
+      undefined,
+      { more },
+    )();
+  };
+}
+
+for (const [whose, log, horizon, code] of [
+  ["the same owner's", (mine) => [null, mine, back("update", "t1")]],
+  ["the same owner's, and the object is deleted", (mine) => [null, mine, back("delete", "t1")]],
+  ["the same owner's, and the log forgets", (mine) => [mine, null, null, null, null], 4],
+  ["another owner's", () => Array(9).fill(back("create", "x")), 0, "other_owner"],
+  ["another owner's, and the log forgets", () => Array(9).fill(back("create", "x")), 8, "other_owner"],
+  ["an empty one", () => [], 0, "no_answer"],
+  ["one in which nothing is left", () => [null, null, null], 0, "clock_ahead"],
+]) {
+  test(`before any diff has come back, an account shows by a create whose it is (${whose})`, async () => {
+    let token = "ada's";
+    const network = new Network().then(ok(1), ok(2), ok(3));
+    const phone = await device(network, { token: () => token });
+    await phone.sync();
+    await phone.create("tasks", { id: "t1", name: "Milk" });
+    await phone.sync();
+    await phone.update("tasks", "t1", { name: "Oat milk" });
+    await phone.sync();
+    const [mine] = network.requests[1].diffs;
+    token = "new";
+    await phone.update("tasks", "t1", { done: true });
+    const account = pages("ada", log(mine), horizon);
+    let answer = (request) => (request.limit ? account(request) : ok(4)());
+    network.then(...Array.from({ length: 9 }, () => (request) => answer(request)));
+    const { problem, pending } = await phone.sync();
+    assert.deepEqual([problem?.code, pending], [code, code ? 1 : 0]);
+    const asked = network.requests.slice(3);
+    assert.equal(asked.filter(({ diffs }) => diffs.length > 0).length, code ? 0 : 1);
+    assert.ok(asked.length <= 3, `${asked.length}`);
+    if (code) return;
+    // From now on the owner is known.
+    answer = ok(9, [of("grace", back("create", "g1"))]);
+    assert.equal((await phone.sync()).problem.code, "other_owner");
+  });
 }
 
 test("an owner's database begun anew for a restored server is still that owner's", async () => {

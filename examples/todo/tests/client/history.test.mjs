@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { memoryStore } from "../../web/mobync.js";
-import { Network, back, device, failure, line, lost, ok, proxy } from "./network.mjs";
+import { Network, back, device, failure, lost, ok } from "./network.mjs";
 
 const ids = async (mobync) => (await mobync.read("tasks")).map(({ id }) => id);
 const head = (clock, text, diffs) => ok(clock, diffs, undefined, { head: text });

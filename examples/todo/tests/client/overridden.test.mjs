@@ -186,3 +186,19 @@ for (const [what, overridden] of Object.entries({
     assert.equal((await phone.sync()).state, "saved");
   });
 }
+
+test("of what nobody looks at, the newest thousand is kept", async () => {
+  const network = new Network();
+  const phone = await device(network);
+  for (let number = 0; number < 1010; number += 1) await phone.create("tasks", { id: `t${number}`, name: "Mine" });
+  let clock = 0;
+  const report = (request) =>
+    reports(
+      (clock += 1),
+      request.diffs.map((_, place) => [place, "name", "Theirs"]),
+    )(request);
+  network.then(...Array.from({ length: 20 }, () => report));
+  assert.equal((await phone.sync()).overridden, 1000);
+  const kept = (await phone.overridden()).map(({ object }) => object);
+  assert.deepEqual([kept[0], kept.at(-1)], ["t10", "t1009"]);
+});
