@@ -43,12 +43,11 @@ struct Args {
     keep: Duration,
 }
 
-fn days(text: &str) -> Result<Duration, String> {
-    let days: f64 = text.parse().map_err(|_| "it is not a number of days".to_owned())?;
-    Duration::try_from_secs_f64(days * 24.0 * 60.0 * 60.0)
-        .ok()
+fn days(text: &str) -> Result<Duration, &'static str> {
+    let days = text.parse::<f64>().ok();
+    days.and_then(|days| Duration::try_from_secs_f64(days * 24.0 * 60.0 * 60.0).ok())
         .filter(|keep| !keep.is_zero())
-        .ok_or_else(|| "it must be greater than zero".to_owned())
+        .ok_or("it must be a number of days greater than 0 and at most 1e14")
 }
 
 #[tokio::main]
@@ -79,10 +78,7 @@ async fn serve(args: &Args) -> io::Result<()> {
 async fn serve_on<D: Database>(mobync: Mobync<D>, args: &Args) -> io::Result<()> {
     let stop = shutdown::requested()?;
     let mobync = mobync.rules(TasksHaveNames);
-    let live = mobync.live().clone();
-    let keeper = mobync.clone();
-    let retention = Retention::new(args.keep).every(args.keep.min(A_DAY));
-    tokio::spawn(async move { keeper.retain(retention.owners_an_hour(OWNERS_AN_HOUR)).await });
+    let (live, keeper) = (mobync.live().clone(), mobync.clone());
     let app: Router = page::router()
         .merge(records::router(mobync.clone()))
         .merge(mobync_axum::router(mobync.clone(), auth::owner_of))
@@ -90,6 +86,8 @@ async fn serve_on<D: Database>(mobync: Mobync<D>, args: &Args) -> io::Result<()>
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
     greet(listener.local_addr()?.port(), &args.database);
+    let retention = Retention::new(args.keep).every(args.keep.min(A_DAY));
+    tokio::spawn(async move { keeper.retain(retention.owners_an_hour(OWNERS_AN_HOUR)).await });
     axum::serve(listener, app)
         .with_graceful_shutdown(async move {
             stop.await;

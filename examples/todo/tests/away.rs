@@ -158,6 +158,39 @@ fn a_first_sync_shows_how_far_it_is_and_goes_on_after_it_was_cut_off() {
 }
 
 #[test]
+fn a_device_that_was_away_for_longer_than_the_log_goes_back_gets_all_again_and_keeps_its_changes() {
+    Browser::test("too-old", async |browser| {
+        let server = Server::keeping("0.00001");
+        let phone = browser.device(server.address()).await;
+        let laptop = browser.device(server.address()).await;
+        phone.add("Milk").await;
+        laptop.sees("Milk").await;
+        phone.add("Tea").await;
+        laptop.sees("Tea").await;
+        phone.says("All saved").await;
+        phone.click("label:has(#airplane)").await;
+        phone.rename("Milk", "Oat milk").await;
+        phone.add("Salt").await;
+        phone.says("Offline, 2 changes wait").await;
+        laptop.click_in("Tea", ".delete").await;
+        laptop.add("Bread").await;
+        let of_phone = json!({"logical_clock": 2, "diffs": []});
+        let is_too_old = async || server.answer("ada", &of_phone)["code"] == "too_old";
+        until("the log does not go back so far", is_too_old).await;
+        phone.click("label:has(#airplane)").await;
+        phone.says("All saved").await;
+        for device in [&phone, &laptop] {
+            for task in ["Oat milk", "Salt", "Bread"] {
+                device.sees(task).await;
+            }
+            device.sees_no("Tea").await;
+            device.has_no(".notice").await;
+        }
+        assert_eq!(server.names("ada"), ["Bread", "Oat milk", "Salt"]);
+    });
+}
+
+#[test]
 fn a_database_of_the_version_before_is_opened_with_all_that_is_in_it() {
     Browser::test("upgrade", async |browser| {
         let server = Server::start();

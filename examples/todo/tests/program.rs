@@ -58,6 +58,16 @@ fn every_script_that_the_page_loads_is_kept_by_the_service_worker() {
 }
 
 #[test]
+fn a_time_to_keep_the_log_that_is_none_is_told() {
+    for days in ["0", "-1", "1e15", "NaN", "long"] {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
+        let output = program.arg(format!("--keep={days}")).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && told.contains("greater than 0"), "{days}: {told}");
+    }
+}
+
+#[test]
 fn a_file_that_has_not_changed_is_not_sent_again() {
     let server = Server::start();
     for path in ["/", "/mobync.js", "/sw.js"] {

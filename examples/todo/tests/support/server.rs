@@ -69,7 +69,11 @@ impl Server {
 
     /// What a new device of that person gets, with changes of its own.
     pub fn push(&self, token: &str, diffs: &Value) -> Value {
-        let body = json!({"logical_clock": 0, "diffs": diffs});
+        self.answer(token, &json!({"logical_clock": 0, "diffs": diffs}))
+    }
+
+    /// The answer to a request, or the failure.
+    pub fn answer(&self, token: &str, body: &Value) -> Value {
         let agent: Agent = Agent::config_builder().http_status_as_error(false).build().into();
         let request = agent.post(format!("{}/sync", self.address));
         let mut answer =

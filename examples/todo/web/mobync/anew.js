@@ -7,9 +7,6 @@ import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Tx} Tx */
 
-/** As long as this is set, everything goes out with the clock 0: it was made without knowledge of the past. */
-const ANEW = { anew: true, heard: 0 };
-
 /**
  * For a server that was restored from a backup: makes a new device of this one, with a create for each
  * of its objects before what is pending. The database as it was is kept as `backup` in the table `meta`.
@@ -39,15 +36,24 @@ export async function resendAll(tx, at, isUnasked = false) {
     await tx.put("pending", { ...object, diff: seq <= state.unanswered ? diff : { ...diff, utc_timestamp } });
   }
   const { syncedAt, person, owner, token } = state;
-  await tx.put("meta", { ...NEW_DEVICE, ...ANEW, isUnasked, syncedAt, person, owner, token, deleted });
+  await beginAnew(tx, { ...NEW_DEVICE, isUnasked, syncedAt, person, owner, token, deleted });
 }
 
 /**
  * Fetches everything again. The objects stay until the first answer is there, which replaces them.
  * @param {Tx} tx
  */
-export const refetchAll = async (tx) =>
-  tx.put("meta", { ...(await stateOf(tx)), ...ANEW, clock: 0, head: "", goal: 1 });
+export const refetchAll = async (tx) => beginAnew(tx, { ...(await stateOf(tx)), clock: 0, head: "", goal: 1 });
+
+/**
+ * From now on everything goes out with the clock 0: it was made without knowledge of the past.
+ * @param {Tx} tx @param {State} state
+ */
+async function beginAnew(tx, state) {
+  let latest = -1;
+  for (const { diff } of await tx.all("pending")) if (diff.utc_timestamp > latest) latest = diff.utc_timestamp;
+  await tx.put("meta", { ...state, anew: true, heard: 0, latest });
+}
 
 /**
  * Before a request of a device that begins anew: a delete would find nothing that the device holds. It

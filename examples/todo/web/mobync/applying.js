@@ -51,10 +51,8 @@ export async function apply(tx, options, models, { asked, sent, isAll, answer, t
     await applyDiff(tx, options, diff, state.clock < state.goal || clock < goal);
   }
   for (const diff of clock < goal || !isAll ? [] : await release(tx)) await applyDiff(tx, options, diff);
-  for (const { model, id, diff } of sent) {
-    if ((await tx.all("pending", model, id)).length > 0) continue;
-    if (isAll) await dropBase(tx, model, id);
-    else await keepBase(tx, model, id, (await baseOf(tx, model, id))?.row, diff.utc_timestamp);
+  for (const { model, id } of sent) {
+    if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
   }
 
   const owner = state.owner ?? answer.diffs[0]?.owner ?? null;

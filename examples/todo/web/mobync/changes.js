@@ -4,7 +4,7 @@ import { filled, newDiff, uuid } from "./diffs.js";
 import { MobyncError } from "./errors.js";
 import { foldPending } from "./folding.js";
 import { bytesOf } from "./json.js";
-import { baseOf, keepBase, stateOf } from "./state.js";
+import { keepBase, stateOf } from "./state.js";
 import { checkedFields, checkedId, isPlain, tooLarge } from "./values.js";
 
 /** @typedef {import("./types.js").Diff} Diff */
@@ -75,16 +75,17 @@ export class Changes {
   /** @param {Diff["type"]} type @param {string} model @param {any} data @param {Row | undefined} before */
   async #record(type, model, data, before) {
     const { id } = data;
-    const last = (await this.#tx.all("pending", model, id)).at(-1)?.diff.utc_timestamp;
-    const earlier = last ?? (await baseOf(this.#tx, model, id))?.time ?? -1;
+    const earlier = (await this.#tx.all("pending", model, id)).at(-1)?.diff.utc_timestamp ?? -1;
     const state = await stateOf(this.#tx);
-    const utc_timestamp = Math.max(Math.floor(this.#options.now()), earlier + 1);
+    // What goes out with the clock 0 in several requests has only its times.
+    const last = state.anew ? Math.max(earlier, state.latest) : earlier;
+    const utc_timestamp = Math.max(Math.floor(this.#options.now()), last + 1);
     const diff = { ...newDiff(type, model, data), logical_clock: state.clock, utc_timestamp };
     const bytes = bytesOf(JSON.stringify(diff));
     if (bytes > this.#options.maxChange) tooLarge(bytes, this.#options.maxChange);
     const isFolded = type === "update" && this.#options.fold;
     const diffs = isFolded ? [...(await foldPending(this.#tx, state, model, data)), diff.id] : [];
-    await this.#tx.put("meta", { ...state, run: { model, id, diffs } });
+    await this.#tx.put("meta", { ...state, latest: utc_timestamp, run: { model, id, diffs } });
     if (earlier < 0) await keepBase(this.#tx, model, id, before);
     await this.#tx.put("pending", { model, id, diff });
     this.#models.add(model);

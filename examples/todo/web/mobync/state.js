@@ -12,6 +12,7 @@ export const NEW_DEVICE = {
   goal: 1,
   anew: false,
   heard: 0,
+  latest: -1,
   isUnasked: false,
   unanswered: 0,
   syncedAt: null,
@@ -43,17 +44,11 @@ const LONG_AWAY = 24 * 60 * 60 * 1000;
 /** @param {string} model @param {string} id */
 const keyOf = (model, id) => ["base", model, id];
 
-/**
- * @param {Tx} tx @param {string} model @param {string} id
- * @returns {Promise<{ row: Row | undefined, time?: number } | undefined>}
- */
+/** @param {Tx} tx @param {string} model @param {string} id @returns {Promise<{ row: Row | undefined } | undefined>} */
 export const baseOf = (tx, model, id) => tx.get("meta", keyOf(model, id));
 
-/**
- * @param {Tx} tx @param {string} model @param {string} id @param {Row | undefined} row
- * @param {number} [time]  of the last change, if the next one goes out with the same clock
- */
-export const keepBase = (tx, model, id, row, time) => tx.put("meta", { key: keyOf(model, id), row, time });
+/** @param {Tx} tx @param {string} model @param {string} id @param {Row | undefined} row */
+export const keepBase = (tx, model, id, row) => tx.put("meta", { key: keyOf(model, id), row });
 
 /** @param {Tx} tx @param {string} model @param {string} id */
 export const dropBase = (tx, model, id) => tx.delete("meta", keyOf(model, id));

@@ -154,6 +154,7 @@
  * @property {number} goal
  * @property {boolean} anew
  * @property {number} heard
+ * @property {number} latest  the time of the last change, and no less than any that is pending while it begins anew
  * @property {boolean} isUnasked  it begins anew for a restored server, and no person has been asked
  * @property {number} unanswered
  * @property {number | null} syncedAt
