@@ -85,16 +85,17 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// The greatest number of diffs in one request; 1,000 by default. If the server finds a request too
-    /// large, the limit is halved for the lifetime of the client.
+    /// The greatest number of diffs in one request; by default 1,000, or 10,000 after the device has started
+    /// again from clock 0. If the server finds a request too large, the limit is halved for the lifetime of
+    /// the client.
     #[must_use]
     pub fn most_diffs(self, most: usize) -> Self {
         let most = Limits { diffs: most.max(1), ..self.most };
         self.within(most)
     }
 
-    /// The greatest total size of the diffs in one request, in bytes; 512 KiB by default. A single diff may
-    /// be larger. The limit is halved in the same way as [`most_diffs`](Self::most_diffs).
+    /// The greatest total size of the diffs in one request, in bytes; by default 512 KiB, or nearly 16 MiB
+    /// after the device has started again from clock 0. A single diff may be larger. The limit is halved in the same way as [`most_diffs`](Self::most_diffs).
     #[must_use]
     pub fn most_bytes(self, most: usize) -> Self {
         let most = Limits { bytes: most, ..self.most };

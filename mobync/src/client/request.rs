@@ -14,6 +14,8 @@ pub struct Request {
     pub(super) body: SyncRequest,
     /// The `seq` of the pending diffs that were in no earlier request.
     pub(super) first_sent: Vec<i64>,
+    /// Diffs with a smaller `seq` were pending when the request was made.
+    pub(super) next_seq: i64,
     /// The id of the extra diff that tests whether the answer is new.
     pub(super) probe: Option<String>,
     /// The changes that were set aside because they cannot be sent.
@@ -28,7 +30,7 @@ impl Request {
 
     pub(super) fn of(attempt: u64, body: SyncRequest) -> Self {
         let (first_sent, probe, set_aside) = (Vec::new(), None, Changes::default());
-        Self { attempt, body, first_sent, probe, set_aside }
+        Self { attempt, body, first_sent, next_seq: 0, probe, set_aside }
     }
 
     /// The diff with that id, if it is in the request.

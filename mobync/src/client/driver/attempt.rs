@@ -36,7 +36,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                     let standing = self.device.standing().await?;
                     syncing.reached(standing);
                     *progress |= answered;
-                    if answered && !standing.has_pending && standing.more.is_none() {
+                    let is_done = !standing.has_pending && !standing.is_anew;
+                    if answered && is_done && standing.more.is_none() {
                         return Ok(());
                     }
                 }
@@ -70,7 +71,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         // other. Then missed changes are fetched in pages. New changes are sent last, because the answer to a
         // request with diffs is never a page.
         let fetches = standing.is_asking || standing.more.is_some() || standing.is_away;
-        let limits = if fetches { pace.fetching() } else { pace.pushing() };
+        let limits = if fetches { pace.fetching() } else { pace.pushing(standing.is_anew) };
         let request = self.ask(limits, changes).await?;
         let is_page = request.body.limit.is_some();
         let outcome = self.exchange(&request, pace).await;
