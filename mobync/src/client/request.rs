@@ -96,6 +96,37 @@ impl Changes {
     }
 }
 
+/// The result of a sync. Its size does not depend on how much the device has fetched: for the changed objects
+/// themselves, listen to [`Device::changes`](super::Device::changes), or read what you show again.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Synced {
+    /// How many objects have changed on the device; an object that has changed with two answers counts twice.
+    pub objects: usize,
+    /// The changes that the server has refused, or that cannot be sent; they are undone.
+    pub refused: Vec<RefusedDiff>,
+    /// The changes of which the server has reported overridden values.
+    pub overridden: Vec<OverriddenDiff>,
+}
+
+impl Synced {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.objects == 0 && self.refused.is_empty() && self.overridden.is_empty()
+    }
+
+    pub(super) fn add(&mut self, changes: Changes) {
+        let Changes { objects, refused, overridden } = changes;
+        self.join(Self { objects: objects.len(), refused, overridden });
+    }
+
+    pub(super) fn join(&mut self, later: Self) {
+        self.objects = self.objects.saturating_add(later.objects);
+        self.refused.extend(later.refused);
+        self.overridden.extend(later.overridden);
+    }
+}
+
 /// A model whose objects on the device are not those on the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -7,12 +7,15 @@ use std::sync::{
 
 use fastrand::Rng;
 use mobync::{
-    Mobync, Record, SyncRequest,
+    Change, Mobync, Record, SyncRequest,
     client::{Device, MemoryStore},
     memory::MemoryDatabase,
 };
 
-use super::support::{T0, ada};
+use super::{
+    line::Line,
+    support::{T0, ada},
+};
 
 /// A server that can be restored to a backup.
 struct Server {
@@ -317,5 +320,29 @@ async fn only_what_the_last_answer_brings_is_there() {
             assert_eq!(phone.device.all("tasks").await.unwrap(), rows);
             assert_eq!(rows[0], Record::new("a").with("other", 3), "{restart:?} {is_edited}");
         }
+    }
+}
+
+/// The client sends everything at once, or else as much as the server accepts.
+#[tokio::test]
+async fn one_request_is_enough_for_what_a_server_accepts() {
+    let limits = [(10_000, None, vec![2500]), (10_000, Some(1000), vec![1000, 1000, 500])];
+    // By number or by bytes: the server does not say.
+    let limits = limits.into_iter().chain([(700, None, vec![2500, 1250, 625])]);
+    for (accepted, set, expected) in limits {
+        let line = Line::to(Mobync::new(MemoryDatabase::new()).max_diffs(accepted));
+        let phone = Phone::new();
+        let tasks = (0..2500).map(|id| Change::create("tasks", Record::new(format!("t{id}"))));
+        phone.device.record(tasks).await.unwrap();
+        phone.device.begin_anew().await.unwrap();
+        let client = line.client(&phone.device);
+        let client = if let Some(most) = set { client.most_diffs(most) } else { client };
+        client.sync_now().await.unwrap();
+        assert_eq!(phone.device.all("tasks").await.unwrap().len(), 2500);
+        let requests = line.requests.lock().unwrap();
+        let pushed = requests.iter().filter(|request| !request.diffs.is_empty());
+        let sent: Vec<usize> = pushed.clone().map(|request| request.diffs.len()).collect();
+        assert_eq!(sent[..expected.len()], expected, "{accepted} {set:?}");
+        assert!(pushed.clone().all(|request| request.logical_clock == 0));
     }
 }

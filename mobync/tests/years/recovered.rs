@@ -48,9 +48,10 @@ async fn the_newest_state_that_a_device_had_wins() {
                     let id = format!("t{}", rng.u8(..2));
                     let record = Record::new(&*id).with(format!("f{}", rng.u8(..2)), value);
                     let is_there = phones[place].get("tasks", &id).await.unwrap().is_some();
-                    match is_there {
-                        true => phones[place].update("tasks", record).await.unwrap(),
-                        false => phones[place].create("tasks", record).await.unwrap(),
+                    if is_there {
+                        phones[place].update("tasks", record).await.unwrap();
+                    } else {
+                        phones[place].create("tasks", record).await.unwrap();
                     }
                 }
             }
