@@ -79,10 +79,12 @@ impl Device {
             it.kind == Kind::Update && it.key() == change.key() && !self.sent.contains(&it.id)
         };
         let many = self.pending.iter().rev().take_while(is_foldable).count();
-        let mut run = self.pending.split_off(self.pending.len() - many);
-        run.push(change.clone());
-        let times = growing(&run);
-        run.pop();
+        let run = self.pending.split_off(self.pending.len() - many);
+        // The times of all diffs of this object at the end, then of those that are folded.
+        let of_object = self.pending.iter().rev().take_while(|it| it.key() == change.key()).count();
+        let mut all = self.pending[self.pending.len() - of_object..].to_vec();
+        all.extend(run.iter().cloned().chain([change.clone()]));
+        let times = growing(&all).split_off(of_object);
         let mut has_dropped = false;
         for (mut it, at) in run.into_iter().zip(&times) {
             if has_dropped {
