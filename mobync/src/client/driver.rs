@@ -18,7 +18,7 @@ use self::{
     pace::Pace,
     waits::{Since, Wait, Waits},
 };
-use super::{Changes, Device, LocalStore, SyncFailure, Transport, device::Limits};
+use super::{Device, LocalStore, SyncFailure, Synced, Transport, device::Limits};
 
 /// A device that syncs over a transport, one sync at a time. Cheap to clone.
 ///
@@ -37,7 +37,7 @@ use super::{Changes, Device, LocalStore, SyncFailure, Transport, device::Limits}
 ///
 /// client.device().create("tasks", Record::new("t1").with("name", "Milk")).await?;
 /// let synced = client.sync().await?;
-/// println!("{} objects have changed", synced.objects.len());
+/// println!("{} objects have changed", synced.objects);
 /// # Ok(())
 /// # }
 /// ```
@@ -85,16 +85,17 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// The greatest number of diffs in one request; 1,000 by default. If the server finds a request too
-    /// large, the limit is halved for the lifetime of the client.
+    /// The greatest number of diffs in one request; by default 1,000, or 10,000 after the device has started
+    /// again from clock 0. If the server finds a request too large, the limit is halved for the lifetime of
+    /// the client.
     #[must_use]
     pub fn most_diffs(self, most: usize) -> Self {
         let most = Limits { diffs: most.max(1), ..self.most };
         self.within(most)
     }
 
-    /// The greatest total size of the diffs in one request, in bytes; 512 KiB by default. A single diff may
-    /// be larger. The limit is halved in the same way as [`most_diffs`](Self::most_diffs).
+    /// The greatest total size of the diffs in one request, in bytes; by default 512 KiB, or nearly 16 MiB
+    /// after the device has started again from clock 0. A single diff may be larger. The limit is halved in the same way as [`most_diffs`](Self::most_diffs).
     #[must_use]
     pub fn most_bytes(self, most: usize) -> Self {
         let most = Limits { bytes: most, ..self.most };
@@ -181,14 +182,14 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     pub async fn run(
         &self,
         every: Duration,
-        mut tell: impl FnMut(Result<Changes, SyncFailure>) + Send,
+        mut tell: impl FnMut(Result<Synced, SyncFailure>) + Send,
     ) -> Infallible {
         let mut waits = Waits::new(self.backoff, self.pauses);
         loop {
             let since = Since::now(self.device.occasions());
-            let mut changes = Changes::default();
+            let mut synced = Synced::default();
             let mut progress = false;
-            let tried = self.attempt(&mut changes, &mut progress).await;
+            let tried = self.attempt(&mut synced, &mut progress).await;
             let wait = match &tried {
                 Ok(()) => {
                     waits.begin_anew();
@@ -196,7 +197,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 }
                 Err(failure) => waits.behind(failure, progress),
             };
-            tell(tried.map(|()| changes));
+            tell(tried.map(|()| synced));
             if wait.ends_early(since).await {
                 waits.begin_anew();
             }
@@ -207,18 +208,16 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// no answer, and waits for another sync that is under way. It can be dropped at any time without losing
     /// anything.
     ///
-    /// Returns what has changed on the device.
-    ///
     /// # Errors
     /// [`SyncFailure`], except temporary ones.
-    pub async fn sync(&self) -> Result<Changes, SyncFailure> {
-        let mut changes = Changes::default();
+    pub async fn sync(&self) -> Result<Synced, SyncFailure> {
+        let mut synced = Synced::default();
         let mut waits = Waits::new(self.backoff, self.pauses);
         loop {
             let since = Since::now(self.device.occasions());
             let mut progress = false;
-            match self.attempt(&mut changes, &mut progress).await {
-                Ok(()) => return Ok(changes),
+            match self.attempt(&mut synced, &mut progress).await {
+                Ok(()) => return Ok(synced),
                 Err(failure) if failure.is_temporary() => {
                     let wait = waits.behind(&failure, progress);
                     tracing::debug!(wait = ?wait.time, %failure, "sync will be tried again");
@@ -235,9 +234,9 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     ///
     /// # Errors
     /// [`SyncFailure`]. [`Device::changes`] reports what changed before it.
-    pub async fn sync_now(&self) -> Result<Changes, SyncFailure> {
-        let mut changes = Changes::default();
-        self.attempt(&mut changes, &mut false).await?;
-        Ok(changes)
+    pub async fn sync_now(&self) -> Result<Synced, SyncFailure> {
+        let mut synced = Synced::default();
+        self.attempt(&mut synced, &mut false).await?;
+        Ok(synced)
     }
 }

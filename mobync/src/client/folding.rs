@@ -16,21 +16,22 @@ const FEW: usize = 4;
 /// Folds the pending diffs directly before an update that will be recorded. Reads no other diffs.
 pub(super) async fn fold<U: LocalUnit>(unit: &mut U, update: &mut Diff) -> Result<(), StoreError> {
     let Ok(new) = Decoded::read(update.clone()) else { return Ok(()) };
-    let mut run = Vec::new();
     let mut many = FEW;
-    loop {
+    let of_object = loop {
         let last = unit.last_pending(many).await?;
-        let read = last.len();
-        run.clear();
-        run.extend(last.into_iter().map_while(|pending| Foldable::of(pending, &new)));
-        if run.len() < many || read < many {
-            break;
+        let is_all = last.len() < many;
+        let of_object: Vec<_> =
+            last.into_iter().map_while(|pending| OfObject::new(pending, &new)).collect();
+        if of_object.len() < many || is_all {
+            break of_object;
         }
         many = many.saturating_mul(2);
-    }
-    run.reverse();
+    };
+    let run = of_object.iter().take_while(|it| it.is_foldable()).count();
+    let before = of_object.iter().skip(run).rev().fold(i64::MIN, |latest, it| it.counts_at(latest));
+    let run = of_object.into_iter().take(run).rev().collect();
     let overwritten = new.fields().map(ToOwned::to_owned).collect();
-    let Folded { dropped, changed, at } = folded(run, &overwritten, update.utc_timestamp);
+    let Folded { dropped, changed, at } = folded(run, before, &overwritten, update.utc_timestamp);
     for seq in dropped {
         unit.forget(seq).await?;
     }
@@ -41,20 +42,26 @@ pub(super) async fn fold<U: LocalUnit>(unit: &mut U, update: &mut Diff) -> Resul
     Ok(())
 }
 
-/// A pending update that was in no request.
-struct Foldable {
+/// A pending diff of the object.
+struct OfObject {
     pending: Pending,
     record: Record,
 }
 
-impl Foldable {
-    /// `None` if it is not an unsent update of the same object.
-    fn of(pending: Pending, new: &Decoded) -> Option<Self> {
-        if pending.sent || pending.diff.operation != Operation::Update {
-            return None;
-        }
+impl OfObject {
+    /// `None` if it is of another object.
+    fn new(pending: Pending, new: &Decoded) -> Option<Self> {
         let decoded = Decoded::read(pending.diff.clone()).ok()?;
         (decoded.object() == new.object()).then(|| Self { pending, record: decoded.into_record() })
+    }
+
+    fn is_foldable(&self) -> bool {
+        !self.pending.sent && self.pending.diff.operation == Operation::Update
+    }
+
+    /// The time that the server gives it after a diff of that time.
+    fn counts_at(&self, latest: i64) -> i64 {
+        self.pending.diff.utc_timestamp.max(latest.saturating_add(1))
     }
 }
 
@@ -70,16 +77,18 @@ struct Folded {
 }
 
 /// Removes the overwritten fields from updates of one object. The updates are in the order in which they were
-/// made, directly before the new update of these fields, which was made at `at`.
+/// made, directly before the new update of these fields, which was made at `at`. `before` is the time of the
+/// diff before them.
 ///
 /// In the end every diff has the time that the server would have given it by the rule of one millisecond if
 /// nothing had been dropped.
-fn folded(run: Vec<Foldable>, overwritten: &BTreeSet<String>, at: i64) -> Folded {
+fn folded(run: Vec<OfObject>, before: i64, overwritten: &BTreeSet<String>, at: i64) -> Folded {
     let mut folded = Folded { at, ..Folded::default() };
-    let mut latest = i64::MIN;
-    for Foldable { mut pending, record } in run {
+    let mut latest = before;
+    for change in run {
+        latest = change.counts_at(latest);
+        let OfObject { mut pending, record } = change;
         let sent_at = pending.diff.utc_timestamp;
-        latest = sent_at.max(latest.saturating_add(1));
         let mut left = Record::new(record.id());
         for (name, value) in record.fields().iter().filter(|(name, _)| !overwritten.contains(*name))
         {
@@ -113,7 +122,7 @@ mod tests {
 
     use super::*;
 
-    fn foldable(seq: i64, at: i64, fields: Value) -> Foldable {
+    fn foldable(seq: i64, at: i64, fields: Value) -> OfObject {
         let mut data = fields;
         data["id"] = json!("t1");
         let record: Record = serde_json::from_value(data.clone()).unwrap();
@@ -126,13 +135,23 @@ mod tests {
             model: "tasks".to_owned(),
             json_data: data.to_string(),
         };
-        Foldable { pending: Pending { seq, sent: false, diff }, record }
+        OfObject { pending: Pending { seq, sent: false, diff }, record }
     }
 
     /// The updates that are dropped, those whose time changes, and the time of the new update.
-    fn fold(run: Vec<Foldable>, fields: &[&str], at: i64) -> (Vec<i64>, Vec<String>, i64) {
+    fn fold(run: Vec<OfObject>, fields: &[&str], at: i64) -> (Vec<i64>, Vec<String>, i64) {
+        fold_after(i64::MIN, run, fields, at)
+    }
+
+    /// The same, after a diff of that time.
+    fn fold_after(
+        before: i64,
+        run: Vec<OfObject>,
+        fields: &[&str],
+        at: i64,
+    ) -> (Vec<i64>, Vec<String>, i64) {
         let fields = fields.iter().map(|name| (*name).to_owned()).collect();
-        let Folded { dropped, changed, at } = folded(run, &fields, at);
+        let Folded { dropped, changed, at } = folded(run, before, &fields, at);
         let line = |pending: &Pending| {
             let mut data: Value = serde_json::from_str(&pending.diff.json_data).unwrap();
             data.as_object_mut().unwrap().remove("id");
@@ -162,6 +181,13 @@ mod tests {
             foldable(3, 4, json!({"a": 2})),
         ];
         assert_eq!(fold(run, &["a"], 5), (vec![1, 3], vec![r#"2@11 {"b":1}"#.into()], 13));
+    }
+
+    #[test]
+    fn a_create_of_the_same_moment_before_them_counts_too() {
+        // The server would have stored them as 17, 18 and 19.
+        let run = vec![foldable(2, 17, json!({"a": 1}))];
+        assert_eq!(fold_after(17, run, &["a"], 17), (vec![2], vec![], 19));
     }
 
     #[test]

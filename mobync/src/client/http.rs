@@ -14,7 +14,7 @@ use reqwest::{Client, ClientBuilder, Response, Url, redirect};
 
 use self::{
     token::Tokens,
-    transfer::{Progress, Upload},
+    transfer::{Patience, Progress, Upload},
 };
 use super::{NoAnswer, Reply, Transport};
 use crate::{error::BoxError, protocol::SyncRequest};
@@ -35,6 +35,7 @@ pub struct HttpTransport {
     url: Url,
     tokens: Tokens,
     silence: Duration,
+    patience: Patience,
     most_answer_bytes: usize,
 }
 
@@ -49,6 +50,7 @@ impl HttpTransport {
             url: url.parse().map_err(|cause| NoAnswer::new(format!("{url}: {cause}")))?,
             tokens: Tokens::default(),
             silence: SILENCE,
+            patience: Patience::default(),
             most_answer_bytes: MOST_ANSWER_BYTES,
         })
     }
@@ -81,9 +83,11 @@ impl HttpTransport {
         Ok(Self { client: build(builder)?, ..self })
     }
 
-    /// The longest time without data before a transfer is aborted; 1 minute by default. After a request with
+    /// The longest time without data before a transfer is aborted; 1 minute by default. For a request with
     /// changes it is a second longer for each 4 KiB of the first MiB, because the progress of data in the
-    /// network's buffers is not visible.
+    /// network's buffers is not visible. That second is doubled after each transfer that was aborted, until
+    /// there is an answer, so that a network of any speed is given enough time in the end. The rest of the
+    /// time is doubled, too, but at most to eight times as long.
     #[must_use]
     pub fn silence(self, silence: Duration) -> Self {
         Self { silence, ..self }
@@ -115,7 +119,7 @@ impl HttpTransport {
 impl Transport for HttpTransport {
     async fn send(&self, request: &SyncRequest) -> Result<Reply, NoAnswer> {
         let body = Bytes::from(serde_json::to_vec(request).map_err(NoAnswer::new)?);
-        let progress = Progress::new(self.silence, body.len());
+        let progress = self.patience.begin(self.silence, body.len());
         let mut post = self
             .client
             .post(self.url.clone())
@@ -131,6 +135,7 @@ impl Transport for HttpTransport {
         }
         let (status, retry_after) = (response.status().as_u16(), retry_after(response.headers()));
         let body = self.read(&mut response, &progress).await?;
+        progress.end();
         Ok(Reply { status, retry_after, body })
     }
 

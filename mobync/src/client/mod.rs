@@ -47,7 +47,7 @@ pub use self::{
     error::{DeviceError, StoreError},
     failure::SyncFailure,
     memory::{MemoryStore, MemoryStoreUnit},
-    request::{Changed, Changes, Difference, Request, Taken},
+    request::{Changed, Changes, Difference, Request, Synced, Taken},
     store::{LocalStore, LocalUnit, Located, Object, OverriddenDiff, Pending, RefusedDiff, State},
     transport::{NoAnswer, Reply, Transport},
 };

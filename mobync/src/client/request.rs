@@ -14,6 +14,8 @@ pub struct Request {
     pub(super) body: SyncRequest,
     /// The `seq` of the pending diffs that were in no earlier request.
     pub(super) first_sent: Vec<i64>,
+    /// Diffs with a smaller `seq` were pending when the request was made.
+    pub(super) next_seq: i64,
     /// The id of the extra diff that tests whether the answer is new.
     pub(super) probe: Option<String>,
     /// The changes that were set aside because they cannot be sent.
@@ -28,7 +30,7 @@ impl Request {
 
     pub(super) fn of(attempt: u64, body: SyncRequest) -> Self {
         let (first_sent, probe, set_aside) = (Vec::new(), None, Changes::default());
-        Self { attempt, body, first_sent, probe, set_aside }
+        Self { attempt, body, first_sent, next_seq: 0, probe, set_aside }
     }
 
     /// The diff with that id, if it is in the request.
@@ -89,6 +91,37 @@ impl Changes {
 
     pub(super) fn extend(&mut self, later: Self) {
         self.objects.extend(later.objects);
+        self.refused.extend(later.refused);
+        self.overridden.extend(later.overridden);
+    }
+}
+
+/// The result of a sync. Its size does not depend on how much the device has fetched: for the changed objects
+/// themselves, listen to [`Device::changes`](super::Device::changes), or read what you show again.
+#[derive(Clone, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub struct Synced {
+    /// How many objects have changed on the device; an object that has changed with two answers counts twice.
+    pub objects: usize,
+    /// The changes that the server has refused, or that cannot be sent; they are undone.
+    pub refused: Vec<RefusedDiff>,
+    /// The changes of which the server has reported overridden values.
+    pub overridden: Vec<OverriddenDiff>,
+}
+
+impl Synced {
+    /// Whether nothing has changed.
+    pub fn is_empty(&self) -> bool {
+        self.objects == 0 && self.refused.is_empty() && self.overridden.is_empty()
+    }
+
+    pub(super) fn add(&mut self, changes: Changes) {
+        let Changes { objects, refused, overridden } = changes;
+        self.join(Self { objects: objects.len(), refused, overridden });
+    }
+
+    pub(super) fn join(&mut self, later: Self) {
+        self.objects = self.objects.saturating_add(later.objects);
         self.refused.extend(later.refused);
         self.overridden.extend(later.overridden);
     }

@@ -23,7 +23,7 @@ pub(super) struct Left {
     pub(super) amended: bool,
 }
 
-/// A record as the server has it, and the time of its last change.
+/// A record as the server has it, and the time of its last change, or a later one if that is not known.
 #[derive(Clone, Debug)]
 pub(super) struct Acknowledged {
     pub(super) record: Option<Record>,
@@ -87,10 +87,19 @@ impl Left {
 }
 
 impl Acknowledged {
-    /// Applies a change that the server has.
-    pub(super) fn apply(&mut self, change: &Decoded) {
+    /// Applies a change of this device that the server has accepted.
+    pub(super) fn accept(&mut self, change: &Decoded) {
         change.apply(&mut self.record);
         self.changed_at = self.changed_at.max(change.diff.utc_timestamp);
+    }
+
+    /// Applies a change that has come at that time. A create bears the time when the object was created, and
+    /// its fields may have been written at any time since.
+    pub(super) fn receive(&mut self, change: &Decoded, now: i64) {
+        self.accept(change);
+        if change.is(Operation::Create) {
+            self.changed_at = self.changed_at.max(now);
+        }
     }
 }
 
@@ -180,7 +189,7 @@ mod tests {
         let mut acknowledged = Acknowledged { record, changed_at: 0 };
         let left = left.into_iter().map(|change| Left { seq: 0, change, amended: false });
         for diff in answer {
-            acknowledged.apply(diff);
+            acknowledged.receive(diff, 0);
         }
         let left = settle(answer, left.collect());
         let mut shown = acknowledged.record;

@@ -156,10 +156,17 @@ pub struct State {
     /// Whether the last request has not been answered.
     #[serde(default)]
     pub(super) is_asking: bool,
-    /// Whether the device has started from clock 0 again, and has no answer yet: the next request has
-    /// the pending diffs, so that the server merges them.
+    /// Whether the device has started from clock 0 again, and has applied no answer yet: all pending diffs
+    /// go out at clock 0, so that the server merges them.
     #[serde(default)]
     pub(super) is_anew: bool,
+    /// The greatest clock of the answers that were not applied, because `is_anew` and not all diffs were
+    /// sent.
+    #[serde(default)]
+    pub(super) heard: i64,
+    /// While `is_anew`: the greatest time of the device's changes, so that they do not go back.
+    #[serde(default)]
+    pub(super) latest: i64,
     /// Whether there may be pending updates of objects that do not exist on the device, because it has
     /// started from clock 0 again, and they have not come back.
     #[serde(default)]
@@ -201,7 +208,8 @@ pub struct Object {
     /// The record without the pending changes, as it was at the device's clock; `None` if it does not
     /// exist.
     pub acknowledged: Option<Record>,
-    /// When the acknowledged record was last changed, in milliseconds since 1970.
+    /// When the acknowledged record was last changed, in milliseconds since 1970, or when it came, if that
+    /// does not tell.
     pub changed_at: i64,
 }
 

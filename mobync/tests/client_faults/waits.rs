@@ -87,8 +87,8 @@ fn run(client: &Client<MemoryStore, Way>) -> Arc<Mutex<Vec<Result<usize, String>
     let tell = Arc::clone(&told);
     let client = client.clone();
     tokio::spawn(async move {
-        let tell = |synced: Result<mobync::client::Changes, SyncFailure>| {
-            let line = synced.map(|changes| changes.objects.len());
+        let tell = |synced: Result<mobync::client::Synced, SyncFailure>| {
+            let line = synced.map(|synced| synced.objects);
             tell.lock().unwrap().push(line.map_err(|failure| failure.to_string()));
         };
         client.run(Duration::from_mins(10), tell).await

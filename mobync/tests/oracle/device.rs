@@ -21,6 +21,13 @@ pub struct Device {
     pub sent: BTreeSet<String>,
     /// Objects to be deleted again if the next answer brings them.
     pub waiting: BTreeSet<Key>,
+    /// Whether it has started from clock 0 again, and has applied no answer yet.
+    pub anew: bool,
+    /// While `anew`: the greatest clock of the answers that were not applied, the greatest time of a change,
+    /// and what the last request left out.
+    pub heard: i64,
+    pub latest: i64,
+    pub left_out: BTreeSet<String>,
     /// Whether the last answer was a page, and there is more.
     pub has_more: bool,
     /// What pages have brought for objects with pending changes.
@@ -49,6 +56,9 @@ impl Device {
     /// The person changes something: immediately in the rows, and pending.
     pub fn record(&mut self, mut change: Change) {
         apply(&mut self.objects, change.key(), change.kind, &change.fields);
+        if self.anew {
+            change.at = change.at.max(self.latest + 1);
+        }
         if change.kind == Kind::Update {
             self.fold(&mut change);
         }
@@ -58,6 +68,7 @@ impl Device {
         if change.kind == Kind::Create && of_object.all(|it| it.kind == Kind::Update) {
             self.pending.retain(|it| !is_of_object(it));
         }
+        self.latest = if self.anew { change.at } else { 0 };
         self.pending.push(change);
     }
 
@@ -68,10 +79,12 @@ impl Device {
             it.kind == Kind::Update && it.key() == change.key() && !self.sent.contains(&it.id)
         };
         let many = self.pending.iter().rev().take_while(is_foldable).count();
-        let mut run = self.pending.split_off(self.pending.len() - many);
-        run.push(change.clone());
-        let times = growing(&run);
-        run.pop();
+        let run = self.pending.split_off(self.pending.len() - many);
+        // The times of all diffs of this object at the end, then of those that are folded.
+        let of_object = self.pending.iter().rev().take_while(|it| it.key() == change.key()).count();
+        let mut all = self.pending[self.pending.len() - of_object..].to_vec();
+        all.extend(run.iter().cloned().chain([change.clone()]));
+        let times = growing(&all).split_off(of_object);
         let mut has_dropped = false;
         for (mut it, at) in run.into_iter().zip(&times) {
             if has_dropped {
@@ -92,6 +105,9 @@ impl Device {
 
     /// The diffs of the next request: the first ones, and all that were in one without an answer.
     pub fn request(&mut self, limit: usize) -> Vec<Change> {
+        if self.anew {
+            self.hold_back();
+        }
         let unanswered = self
             .pending
             .iter()
@@ -100,6 +116,7 @@ impl Device {
         let limit = if self.has_more { 0 } else { limit };
         let most = limit.max(unanswered).min(self.pending.len());
         let sent = self.pending[..most].to_vec();
+        self.left_out = self.pending[most..].iter().map(|change| change.id.clone()).collect();
         self.sent.extend(sent.iter().map(|change| change.id.clone()));
         sent
     }
@@ -114,7 +131,7 @@ impl Device {
         let is_new = if sent.is_empty() {
             said.clock > self.clock || (said.clock == self.clock && said.entries.is_empty())
         } else {
-            said.clock > self.clock
+            said.clock > self.clock.max(self.heard)
         };
         let is_ours =
             said.owner.is_none() || self.owner.is_none() || said.owner == self.owner.as_deref();
@@ -140,6 +157,17 @@ impl Device {
         }
         self.pending.retain(|change| !sent.iter().any(|sent| sent.id == change.id));
         self.sent.retain(|id| !sent.iter().any(|sent| sent.id == *id));
+        if self.is_cut() {
+            self.heard = self.heard.max(clock);
+            return;
+        }
+        if std::mem::take(&mut self.anew) {
+            (self.heard, self.latest) = (0, 0);
+            self.objects.clear();
+            for change in sent.iter().chain(&self.pending) {
+                apply(&mut self.objects, change.key(), change.kind, &change.fields);
+            }
+        }
         let mut held = std::mem::take(&mut self.held);
         held.retain(|entry| self.pending.iter().any(|change| change.key() == entry.key()));
         for entry in entries {
@@ -171,9 +199,13 @@ impl Device {
         }
     }
 
-    /// The server no longer keeps what the device has missed: "Away for too long". The changes to set aside
-    /// were set aside before.
-    pub fn too_old(&mut self) {
+    /// Whether an answer to the last request is only an acknowledgement: "Starting again".
+    pub fn is_cut(&self) -> bool {
+        self.anew && self.pending.iter().any(|change| self.left_out.contains(&change.id))
+    }
+
+    /// "Deletes are held back."
+    fn hold_back(&mut self) {
         let waits = |change: &Change, sent: &BTreeSet<String>| {
             change.kind == Kind::Delete && !sent.contains(&change.id)
         };
@@ -187,15 +219,38 @@ impl Device {
             });
             deleted.insert(key);
         }
+        self.waiting.extend(deleted);
+        let objects = &self.objects;
+        self.waiting.retain(|key| !objects.contains_key(key));
+        let pending = &self.pending;
+        self.sent.retain(|id| pending.iter().any(|change| change.id == *id));
+    }
+
+    /// The device starts again with what is pending. "Times grow."
+    pub fn start_again(&mut self) {
+        for place in 0..self.pending.len() {
+            let (before, rest) = self.pending.split_at_mut(place);
+            let of_object = before.iter().filter(|it| it.key() == rest[0].key()).cloned();
+            let least =
+                growing(&of_object.collect::<Vec<_>>()).last().map_or(i64::MIN, |at| at + 1);
+            if !self.sent.contains(&rest[0].id) {
+                rest[0].at = rest[0].at.max(least);
+            }
+        }
+        self.latest = self.pending.iter().map(|change| change.at).max().unwrap_or(0);
+        self.held.clear();
+        (self.clock, self.heard, self.has_more, self.anew) = (0, 0, false, true);
+    }
+
+    /// The server no longer keeps what the device has missed: "Away for too long". The changes to set aside
+    /// were set aside before.
+    pub fn too_old(&mut self) {
+        self.hold_back();
         self.objects.clear();
         for change in &self.pending {
             apply(&mut self.objects, change.key(), change.kind, &change.fields);
         }
-        let pending = &self.pending;
-        self.sent.retain(|id| pending.iter().any(|change| change.id == *id));
-        self.waiting.extend(deleted.into_iter().filter(|key| !self.objects.contains_key(key)));
-        self.held.clear();
-        (self.clock, self.has_more) = (0, false);
+        self.start_again();
     }
 
     /// One diff of an answer.

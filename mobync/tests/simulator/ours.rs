@@ -214,12 +214,12 @@ impl Ours {
             self.told.receive(&sent, end, &entries, &told.refused);
             self.told.owner = said.owner.map(ToOwned::to_owned).or(self.told.owner.take());
             self.waits_for = None;
-            self.seen.log = log.to_vec();
-            self.seen.head = answer.head.clone().unwrap_or(std::mem::take(&mut self.seen.head));
-            if std::mem::take(&mut self.starts_again) {
-                self.mirror().await?;
+            if !self.told.anew {
+                self.seen.log = log.to_vec();
+                self.seen.head = answer.head.clone().unwrap_or(std::mem::take(&mut self.seen.head));
+                self.starts_again = false;
+                self.delete_again(&entries, &left).await?;
             }
-            self.delete_again(&entries, &left).await?;
         }
         self.check().await?;
         Ok(applied)

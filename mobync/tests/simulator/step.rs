@@ -169,8 +169,8 @@ impl Settings {
             Kind::Ours { limit: limits[rng.usize(..limits.len())] }
         };
         let devices = (0..rng.usize(2..=4).max(owners)).map(|_| kind(rng)).collect();
-        // Published clients would send the same too many diffs forever.
-        let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(1..=4) } else { 10_000 };
+        // Published clients would send the same too many diffs forever, and ours send two after doubts.
+        let max_diffs = if !published && rng.u8(..4) == 0 { rng.usize(2..=4) } else { 10_000 };
         let [rules, constraints, batches] = std::array::from_fn(|_| rng.bool());
         let few = |rng: &mut Rng| rng.bool().then(|| rng.u64(1..6));
         let (heads, page, page_all) = (rng.bool(), few(rng), few(rng).filter(|few| *few < 3));
@@ -197,10 +197,12 @@ impl Settings {
         }
     }
 
-    /// With devices that notice another history, and start again with one request.
+    /// With devices that notice another history, and start again.
     fn noticing(mut self) -> Self {
-        self.devices.fill(Kind::Ours { limit: 1_000 });
-        Self { max_diffs: 10_000, heads: true, compacts: false, ..self }
+        for device in self.devices.iter_mut().filter(|kind| **kind == Kind::Published) {
+            *device = Kind::Ours { limit: 100 };
+        }
+        Self { heads: true, compacts: false, ..self }
     }
 
     /// Without pages: `tests/retention` tests pages of compacted logs.

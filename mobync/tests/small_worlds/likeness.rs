@@ -67,6 +67,9 @@ pub fn of_part(told: &Device, flight: Option<&Flight>, server: &Server) -> Liken
         assert!(told.refused.is_empty(), "nothing is refused here");
         text.many(&told.sent, |text, id| text.name(number_of(id)));
         text.number(i64::from(!told.waiting.is_empty()));
+        text.number(i64::from(told.anew));
+        text.number((told.latest - T0).clamp(0, 100));
+        assert!(told.left_out.is_empty(), "each request has all that is pending");
         text.many(flight, |text, flight| {
             text.number(flight.clock);
             text.number(flight.too_old.map_or(0, |forgotten| 1 + i64::from(forgotten)));

@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 #![allow(unreachable_pub, reason = "the modules are as those of a library")]
 
+mod again;
 mod away;
 mod copy;
 mod history;
@@ -11,6 +12,7 @@ mod line;
 mod lost;
 mod old_store;
 mod pages;
+mod recovered;
 mod shelf;
 #[path = "../support/mod.rs"]
 mod support;

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::{anew::gone, change, decode};
+use super::{anew::wait_for, change, decode};
 use crate::{
     change::Change,
     client::{
-        Changes, DeviceError, LocalUnit, OverriddenDiff, Pending, RefusedDiff, Request, StoreError,
+        Changes, DeviceError, LocalUnit, OverriddenDiff, Pending, RefusedDiff, Request, State,
+        StoreError,
         settle::{Acknowledged, Decoded, Left, settle},
     },
     diff::{Diff, Operation},
@@ -23,6 +24,8 @@ pub(super) struct Answer {
     overridden: Vec<OverriddenDiff>,
     /// The ids of the request's diffs.
     sent: HashSet<String>,
+    /// Diffs with a smaller `seq` were pending when the request was made.
+    next_seq: i64,
 }
 
 /// The parts of request and answer that concern one object.
@@ -35,6 +38,8 @@ struct Touched {
     left: VecDeque<Left>,
     /// Whether the remaining diffs meet the answer only on the last page.
     waits: bool,
+    /// Whether the answer replaces what the device has.
+    is_anew: bool,
 }
 
 impl Answer {
@@ -73,6 +78,7 @@ impl Answer {
             refused: refused.collect(),
             overridden: overridden.collect(),
             sent: request.changes().map(|diff| diff.id.clone()).collect(),
+            next_seq: request.next_seq,
         })
     }
 
@@ -83,27 +89,34 @@ impl Answer {
         now: i64,
     ) -> Result<Changes, DeviceError> {
         let mut state = unit.state().await?;
+        let pending = unit.pending(usize::MAX).await?;
+        let (sent, left): (Vec<_>, Vec<_>) =
+            pending.into_iter().partition(|pending| self.sent.contains(&pending.diff.id));
+        for pending in sent {
+            unit.forget(pending.seq).await?;
+        }
+        state.attempt += 1;
+        if state.is_anew && left.iter().any(|pending| pending.seq < self.next_seq) {
+            return self.acknowledge(unit, state).await;
+        }
+        if state.is_anew {
+            self.replace_all(unit).await?;
+        }
         for diff in std::mem::take(&mut state.held) {
             let change = Decoded::read(diff).map_err(StoreError::new)?;
             self.objects.entry(change.object()).or_default().held.push(change);
         }
-        let mut has_left = false;
-        for pending in unit.pending(usize::MAX).await? {
-            if self.sent.contains(&pending.diff.id) {
-                unit.forget(pending.seq).await?;
-                continue;
-            }
-            has_left = true;
+        state.has_orphans &= !left.is_empty();
+        for pending in left {
             if let Some(change) = decode(&pending)
                 && let Some(touched) = self.objects.get_mut(&change.object())
             {
                 touched.left.push_back(Left { seq: pending.seq, change, amended: false });
             }
         }
-        state.has_orphans &= has_left;
 
         if self.more.is_some() {
-            for touched in self.objects.values_mut().filter(|touched| !touched.left.is_empty()) {
+            for touched in self.objects.values_mut().filter(|touched| touched.meets()) {
                 touched.waits = true;
                 let brought = touched.held.iter().chain(&touched.answer);
                 state.held.extend(brought.map(|change| change.diff.clone()));
@@ -115,8 +128,7 @@ impl Answer {
             None if self.clock > state.clock => state.head.clear(),
             None => {}
         }
-        (state.clock, state.more, state.is_anew) = (self.clock, self.more, false);
-        state.attempt += 1;
+        (state.clock, state.more, state.is_anew, state.heard) = (self.clock, self.more, false, 0);
         let deleted = std::mem::take(&mut state.deleted_before_resync);
         let (again, waits): (Vec<_>, _) =
             deleted.into_iter().partition(|object| self.brings_back(object));
@@ -124,22 +136,47 @@ impl Answer {
             state.caught_up_at = Some(now);
         } else {
             // A later page may bring them.
-            state.deleted_before_resync = gone(unit, waits).await?;
+            wait_for(unit, &mut state, waits).await?;
+        }
+
+        let mut changes = report(unit, self.refused, self.overridden).await?;
+        for (object, touched) in self.objects {
+            state.has_orphans |= touched.apply(object, unit, now, &mut changes).await?;
         }
         unit.set_state(&state).await?;
-
-        let (refused, overridden) = (self.refused, self.overridden);
-        let mut changes = Changes { refused, overridden, ..Changes::default() };
-        for refused in &changes.refused {
-            unit.set_refused(refused).await?;
-        }
-        keep_overridden(unit, &changes.overridden).await?;
-        for (object, touched) in self.objects {
-            touched.apply(object, unit, &mut changes).await?;
-        }
         let again = again.into_iter().map(|(model, id)| Change::delete(model, id)).collect();
         changes.extend(change::record(unit, again, now, usize::MAX, false).await?);
         Ok(changes)
+    }
+
+    /// The device starts again with several requests, and this is not the answer to the last one: its diffs
+    /// are accepted, and nothing is received.
+    async fn acknowledge<U: LocalUnit>(
+        self,
+        unit: &mut U,
+        mut state: State,
+    ) -> Result<Changes, DeviceError> {
+        state.heard = state.heard.max(self.clock);
+        unit.set_state(&state).await?;
+        for ((model, id), touched) in self.objects {
+            let mut object = unit.object(&model, &id).await?;
+            let (record, changed_at) = (object.acknowledged.take(), object.changed_at);
+            let mut acknowledged = Acknowledged { record, changed_at };
+            touched.sent.iter().for_each(|change| acknowledged.accept(change));
+            (object.acknowledged, object.changed_at) =
+                (acknowledged.record, acknowledged.changed_at);
+            unit.set_object(&model, &id, &object).await?;
+        }
+        report(unit, self.refused, self.overridden).await
+    }
+
+    /// The device has started again, so that it has what this answer brings, and nothing else.
+    async fn replace_all<U: LocalUnit>(&mut self, unit: &mut U) -> Result<(), StoreError> {
+        for located in unit.objects(None).await? {
+            self.objects.entry((located.model, located.id)).or_default();
+        }
+        self.objects.values_mut().for_each(|touched| touched.is_anew = true);
+        Ok(())
     }
 
     /// Whether the object exists after this answer, and the person has not created it again.
@@ -154,40 +191,55 @@ impl Answer {
 /// How many overridden diffs are kept for the person. Beyond that, the oldest ones are dropped.
 const MOST_OVERRIDDEN: usize = 1000;
 
-async fn keep_overridden<U: LocalUnit>(
+/// Stores what the person should see.
+async fn report<U: LocalUnit>(
     unit: &mut U,
-    overridden: &[OverriddenDiff],
-) -> Result<(), DeviceError> {
-    if overridden.is_empty() {
-        return Ok(());
+    refused: Vec<RefusedDiff>,
+    overridden: Vec<OverriddenDiff>,
+) -> Result<Changes, DeviceError> {
+    for refused in &refused {
+        unit.set_refused(refused).await?;
     }
-    for lost in overridden {
+    for lost in &overridden {
         unit.set_overridden(lost).await?;
     }
-    let all = unit.overridden().await?;
-    for lost in all.iter().take(all.len().saturating_sub(MOST_OVERRIDDEN)) {
-        unit.dismiss_overridden(&lost.diff.id).await?;
+    if !overridden.is_empty() {
+        let all = unit.overridden().await?;
+        for lost in all.iter().take(all.len().saturating_sub(MOST_OVERRIDDEN)) {
+            unit.dismiss_overridden(&lost.diff.id).await?;
+        }
     }
-    Ok(())
+    Ok(Changes { refused, overridden, ..Changes::default() })
 }
 
 impl Touched {
+    /// Whether there are changes on both sides.
+    fn meets(&self) -> bool {
+        let brings = !self.held.is_empty() || !self.answer.is_empty();
+        brings && !self.left.is_empty()
+    }
+
+    /// Returns whether there are pending changes of an object that does not exist.
     async fn apply<U: LocalUnit>(
         self,
         (model, id): (String, String),
         unit: &mut U,
+        now: i64,
         changes: &mut Changes,
-    ) -> Result<(), DeviceError> {
+    ) -> Result<bool, DeviceError> {
         let mut object = unit.object(&model, &id).await?;
         let mut acknowledged =
             Acknowledged { record: object.acknowledged.take(), changed_at: object.changed_at };
-        for change in self.sent.iter().chain(&self.answer) {
-            acknowledged.apply(change);
+        if self.is_anew {
+            acknowledged = Acknowledged { record: None, changed_at: 0 };
         }
+        self.sent.iter().for_each(|change| acknowledged.accept(change));
+        self.answer.iter().for_each(|change| acknowledged.receive(change, now));
         object.acknowledged = acknowledged.record;
         object.changed_at = acknowledged.changed_at;
         if self.waits {
-            return Ok(unit.set_object(&model, &id, &object).await?);
+            unit.set_object(&model, &id, &object).await?;
+            return Ok(false);
         }
         let before: Vec<i64> = self.left.iter().map(|left| left.seq).collect();
         let left = settle(&[self.held, self.answer].concat(), self.left);
@@ -206,7 +258,8 @@ impl Touched {
             unit.forget(seq).await?;
         }
         unit.set_object(&model, &id, &object).await?;
+        let is_orphan = self.is_anew && object.current.is_none() && !kept.is_empty();
         changes.push((model, id), seen.as_ref(), object.current);
-        Ok(())
+        Ok(is_orphan)
     }
 }

@@ -1,7 +1,7 @@
 //! The next request.
 
 use super::{
-    decode,
+    anew, decode,
     sendable::{set_aside, size_of, unsendable},
 };
 use crate::{
@@ -37,6 +37,9 @@ pub(super) async fn ask<U: LocalUnit>(
     limits: Limits,
 ) -> Result<Request, DeviceError> {
     let mut aside = Changes::default();
+    if unit.state().await?.is_anew {
+        anew::hold_back(unit).await?;
+    }
     // New changes are merged with the pages before they are sent.
     let most = if unit.state().await?.more.is_some() { 0 } else { limits.diffs };
     let mut pending = loop {
@@ -81,7 +84,8 @@ pub(super) async fn ask<U: LocalUnit>(
     } else {
         body.report = true;
     }
-    Ok(Request { attempt: state.attempt, body, first_sent, probe: probe_id, set_aside: aside })
+    let (attempt, next_seq) = (state.attempt, state.next_seq);
+    Ok(Request { attempt, body, first_sent, next_seq, probe: probe_id, set_aside: aside })
 }
 
 /// The first pending diffs.

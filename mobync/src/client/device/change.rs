@@ -46,6 +46,9 @@ pub(super) async fn record<U: LocalUnit>(
 
         let mut diff = diff_of(change, "", now);
         diff.logical_clock = state.clock;
+        if state.is_anew {
+            diff.utc_timestamp = now.max(state.latest.saturating_add(1));
+        }
         sendable::check(&diff).map_err(DeviceError::InvalidChange)?;
         let bytes = size_of(&diff);
         if bytes > most {
@@ -56,6 +59,9 @@ pub(super) async fn record<U: LocalUnit>(
         }
         if is_create && state.has_orphans {
             forget_orphans(unit, &model, &id).await?;
+        }
+        if state.is_anew {
+            state.latest = diff.utc_timestamp;
         }
         let pending = Pending { seq: state.next_seq, sent: false, diff };
         state.next_seq += 1;

@@ -19,7 +19,7 @@ pub(super) enum Flaw {
     OtherOwner(String),
 }
 
-/// Returns the owner in the answer.
+/// Returns the owner in the answer. `heard` is the clock of an earlier answer to the same clock.
 ///
 /// A pending diff is new to the server, or was accepted at the device's clock or later. In both cases the
 /// clock of the answer is greater. If the clock is the same, nothing has happened that a device without own
@@ -28,6 +28,7 @@ pub(super) fn judge<'a>(
     request: &Request,
     answer: &'a SyncResponse,
     owner: Option<&str>,
+    heard: i64,
 ) -> Result<Option<&'a str>, Flaw> {
     let (sent, clock) = (&request.body.diffs, request.body.logical_clock);
     if !answer.success {
@@ -64,8 +65,10 @@ pub(super) fn judge<'a>(
     if answer.diffs.iter().any(|diff| !(0..answer.logical_clock).contains(&diff.logical_clock)) {
         return Err(Flaw::Invalid("it brings a change of a tick that has not been"));
     }
+    if !sent.is_empty() && answer.logical_clock <= clock.max(heard) {
+        return Err(Flaw::NothingNew);
+    }
     match (answer.logical_clock == clock, sent.is_empty(), answer.diffs.is_empty()) {
-        (true, false, _) => Err(Flaw::NothingNew),
         (true, true, false) => Err(Flaw::Invalid("it brings changes, and its clock says none")),
         _ => Ok(bears),
     }

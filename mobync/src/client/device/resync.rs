@@ -1,7 +1,7 @@
 //! Starting again with a server that was restored: the protocol's "A clock that is ahead".
 
 use super::{
-    anew::{by_object, gone, hold_back_deletes, restart},
+    anew::{by_object, grow, hold_back_deletes, restart, wait_for},
     change::is_delete,
     decode,
 };
@@ -41,25 +41,34 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
                 }
                 // The server may know these diffs already, and known diffs come before new ones. With their
                 // old ids, the older create would take their fields.
-                for change in changes {
-                    change.diff.id = mint();
+                for change in changes.iter_mut() {
+                    (change.diff.id, change.sent) = (mint(), false);
                     unit.set_pending(change).await?;
                 }
+                grow(unit, changes, create.utc_timestamp).await?;
             }
             creates.push(create);
         }
         unit.set_object(&object_of.0, &object_of.1, &object).await?;
     }
+    for changes in of_object.values_mut() {
+        grow(unit, changes, i64::MIN).await?;
+    }
     // Diffs of an unanswered request are always sent, so the diffs before them must be sent, too.
-    let sent = of_object.values().flatten().any(|change| change.sent);
+    let changes: Vec<Pending> = of_object.into_values().flatten().collect();
+    let last_sent = changes.iter().filter(|change| change.sent).map(|change| change.seq).max();
+    let before = |change: &Pending| !change.sent && Some(change.seq) < last_sent;
+    for change in changes.into_iter().filter(before) {
+        unit.set_pending(&Pending { sent: true, ..change }).await?;
+    }
+    let sent = last_sent.is_some();
     for (seq, diff) in (i64::MIN..first_seq).rev().zip(creates.into_iter().rev()) {
         unit.set_pending(&Pending { seq, sent, diff }).await?;
     }
 
-    state.deleted_before_resync.extend(gone(unit, deleted).await?);
+    wait_for(unit, &mut state, deleted).await?;
     state.marks.clear();
-    restart(&mut state);
-    Ok(unit.set_state(&state).await?)
+    Ok(restart(unit, state).await?)
 }
 
 /// A pending create that has waited for the last page meets what the pages have brought, because one object

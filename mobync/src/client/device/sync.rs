@@ -15,6 +15,7 @@ use crate::{
 
 /// The progress of a device's syncs.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::struct_excessive_bools, reason = "each is a thing of its own")]
 pub(in crate::client) struct Standing {
     pub(in crate::client) clock: i64,
     /// The server's clock, if there is more to fetch.
@@ -23,6 +24,8 @@ pub(in crate::client) struct Standing {
     pub(in crate::client) is_asking: bool,
     /// Whether others may have changed so much that the device fetches before it pushes.
     pub(in crate::client) is_away: bool,
+    /// Whether it has started from clock 0 again, and has applied no answer yet.
+    pub(in crate::client) is_anew: bool,
     pub(in crate::client) has_pending: bool,
 }
 
@@ -108,6 +111,7 @@ impl<S: LocalStore> Device<S> {
             clock: state.clock,
             more: state.more,
             is_asking: state.is_asking,
+            is_anew: state.is_anew,
             is_away: !state.is_anew && state.was_away(self.time.now()),
             has_pending: !unit.pending(1).await?.is_empty(),
         })
@@ -130,7 +134,7 @@ impl<S: LocalStore> Device<S> {
         if state.attempt != request.attempt {
             return Ok(Taken::Superseded);
         }
-        match judge(request, answer, state.owner.as_deref()) {
+        match judge(request, answer, state.owner.as_deref(), state.heard) {
             Ok(owner) => owner::learn(&mut state, owner),
             Err(flaw) => {
                 if matches!(flaw, Flaw::NothingNew) {

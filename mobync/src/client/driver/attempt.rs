@@ -3,7 +3,7 @@
 use super::{Client, exchange::Reached, pace::Pace, status::Syncing};
 use crate::{
     client::{
-        Changes, DeviceError, LocalStore, Request, SyncFailure, Taken, Transport, device::Limits,
+        DeviceError, LocalStore, Request, SyncFailure, Synced, Taken, Transport, device::Limits,
     },
     protocol::SyncResponse,
 };
@@ -23,7 +23,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// Sends requests until nothing is pending; `progress` says whether one was answered.
     pub(super) async fn attempt(
         &self,
-        changes: &mut Changes,
+        synced: &mut Synced,
         progress: &mut bool,
     ) -> Result<(), SyncFailure> {
         let mut pace = self.pace.lock().await;
@@ -31,12 +31,13 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         pace.is_renewed = false;
         let mut mended = Mended::default();
         loop {
-            match self.step(&mut pace, &mut mended, changes, &syncing).await {
+            match self.step(&mut pace, &mut mended, synced, &syncing).await {
                 Ok(answered) => {
                     let standing = self.device.standing().await?;
                     syncing.reached(standing);
                     *progress |= answered;
-                    if answered && !standing.has_pending && standing.more.is_none() {
+                    let is_done = !standing.has_pending && !standing.is_anew;
+                    if answered && is_done && standing.more.is_none() {
                         return Ok(());
                     }
                 }
@@ -60,7 +61,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         &self,
         pace: &mut Pace,
         mended: &mut Mended,
-        changes: &mut Changes,
+        synced: &mut Synced,
         syncing: &Syncing<'_>,
     ) -> Result<bool, SyncFailure> {
         let standing = self.device.standing().await?;
@@ -70,8 +71,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         // other. Then missed changes are fetched in pages. New changes are sent last, because the answer to a
         // request with diffs is never a page.
         let fetches = standing.is_asking || standing.more.is_some() || standing.is_away;
-        let limits = if fetches { pace.fetching() } else { pace.pushing() };
-        let request = self.ask(limits, changes).await?;
+        let limits = if fetches { pace.fetching() } else { pace.pushing(standing.is_anew) };
+        let request = self.ask(limits, synced).await?;
         let is_page = request.body.limit.is_some();
         let outcome = self.exchange(&request, pace).await;
         if was_refused(&outcome) {
@@ -79,7 +80,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
         match outcome {
             Ok(Reached::Answer { answer, bytes }) => {
-                if !self.take(&request, &answer, changes).await? {
+                if !self.take(&request, &answer, synced).await? {
                     return Ok(false);
                 }
                 // The server has accepted the changes, or named the owner, so it answers for the owner of
@@ -93,10 +94,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 return Ok(true);
             }
             Ok(Reached::TooLarge(message)) => {
-                self.make_smaller(&request, message, pace, changes).await?;
+                self.make_smaller(&request, message, pace, synced).await?;
             }
             Ok(Reached::InvalidDiff { diff_id, message }) => {
-                self.set_aside(&diff_id, "invalid_diff", message, changes).await?;
+                self.set_aside(&diff_id, "invalid_diff", message, synced).await?;
             }
             Ok(Reached::TooOld { message, forgotten }) => {
                 if mended.has_begun_anew || standing.clock == 0 {
@@ -104,7 +105,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 }
                 tracing::info!("the device was away for too long, and fetches everything again");
                 mended.has_begun_anew = true;
-                changes.extend(self.device.too_old(&request, forgotten).await?);
+                synced.add(self.device.too_old(&request, forgotten).await?);
             }
             Ok(Reached::Renewed) => {}
             Err(SyncFailure::AnswerTooLarge { .. }) if is_page && pace.lost_page(TOO_LARGE) => {}
@@ -121,10 +122,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     pub(super) async fn ask(
         &self,
         limits: Limits,
-        changes: &mut Changes,
+        synced: &mut Synced,
     ) -> Result<Request, SyncFailure> {
         let request = self.device.ask(limits).await?;
-        changes.extend(request.set_aside.clone());
+        synced.add(request.set_aside.clone());
         Ok(request)
     }
 
@@ -133,11 +134,11 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         &self,
         request: &Request,
         answer: &SyncResponse,
-        changes: &mut Changes,
+        synced: &mut Synced,
     ) -> Result<bool, SyncFailure> {
         match self.device.take(request, answer).await {
             Ok(Taken::Applied(applied)) => {
-                changes.extend(applied);
+                synced.add(applied);
                 Ok(true)
             }
             Ok(Taken::Superseded) => Ok(false),
@@ -153,10 +154,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         diff_id: &str,
         code: &str,
         message: String,
-        changes: &mut Changes,
+        synced: &mut Synced,
     ) -> Result<(), SyncFailure> {
         match self.device.set_aside(diff_id, code, message).await {
-            Ok(aside) => changes.extend(aside),
+            Ok(aside) => synced.add(aside),
             // The person has withdrawn it in the meantime.
             Err(DeviceError::NoSuchDiff(_)) => {}
             Err(error) => return Err(error.into()),

@@ -1,7 +1,7 @@
 //! Whether the device's copy is right, and fetching everything again.
 
 use super::{Client, exchange::Reached, pace::Pace};
-use crate::client::{Changes, Difference, LocalStore, SyncFailure, Transport, device::Limits};
+use crate::client::{Difference, LocalStore, SyncFailure, Synced, Transport, device::Limits};
 
 /// The number of tries if there are new changes in the meantime.
 const TRIES: usize = 3;
@@ -42,13 +42,13 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     }
 
     async fn check_once(&self, pace: &mut Pace) -> Result<Option<Vec<Difference>>, SyncFailure> {
-        let mut request = self.ask(Limits::NOTHING_NEW, &mut Changes::default()).await?;
+        let mut request = self.ask(Limits::NOTHING_NEW, &mut Synced::default()).await?;
         request.body.check = request.body.diffs.is_empty();
         let Reached::Answer { answer, .. } = self.exchange(&request, pace).await? else {
             // The next sync gets the same result, and handles it.
             return Ok(None);
         };
-        if !self.take(&request, &answer, &mut Changes::default()).await? {
+        if !self.take(&request, &answer, &mut Synced::default()).await? {
             return Ok(None);
         }
         Ok(self.device.compare(&answer).await?)
@@ -61,10 +61,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     ///
     /// # Errors
     /// As [`sync`](Self::sync).
-    pub async fn refetch(&self) -> Result<Changes, SyncFailure> {
-        let mut changes = self.sync().await?;
-        changes.extend(self.device.begin_anew().await?);
-        changes.extend(self.sync().await?);
-        Ok(changes)
+    pub async fn refetch(&self) -> Result<Synced, SyncFailure> {
+        let mut synced = self.sync().await?;
+        synced.add(self.device.begin_anew().await?);
+        synced.join(self.sync().await?);
+        Ok(synced)
     }
 }

@@ -3,7 +3,7 @@
 use super::{Client, attempt::too_old, pace::Pace};
 use crate::{
     client::{
-        Changes, LocalStore, NoAnswer, Request, SyncFailure, Transport,
+        LocalStore, NoAnswer, Request, SyncFailure, Synced, Transport,
         device::{Found, Identity, Limits, size_of},
         transport::Heard,
     },
@@ -138,7 +138,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         request: &Request,
         message: String,
         pace: &mut Pace,
-        changes: &mut Changes,
+        synced: &mut Synced,
     ) -> Result<(), SyncFailure> {
         self.device.too_large(request).await?;
         let diffs: Vec<&Diff> = request.changes().collect();
@@ -155,12 +155,12 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
             }
         };
         // If even a request without diffs is too large, the diff is not the cause.
-        let nothing = self.ask(Limits::NOTHING_NEW, changes).await?;
+        let nothing = self.ask(Limits::NOTHING_NEW, synced).await?;
         match self.exchange(&nothing, pace).await? {
             Reached::Answer { answer, .. } => {
-                self.take(&nothing, &answer, changes).await?;
+                self.take(&nothing, &answer, synced).await?;
                 pace.recover();
-                self.set_aside(&diff.id, "payload_too_large", message, changes).await
+                self.set_aside(&diff.id, "payload_too_large", message, synced).await
             }
             Reached::TooLarge(message) => {
                 self.device.too_large(&nothing).await?;

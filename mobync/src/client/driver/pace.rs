@@ -6,6 +6,8 @@ use super::super::device::Limits;
 const MOST_DIFFS: usize = 1000;
 /// A slow network transfers this in a minute.
 const MOST_BYTES: usize = 512 * 1024;
+/// What a server accepts: 10,000 diffs, and 16 MiB with the bytes around them.
+const ALL: Limits = Limits { diffs: 10_000, bytes: 16 * 1024 * 1024 - 64 * 1024, page: None };
 
 /// The log entries in the first page.
 const PAGE: u64 = 1000;
@@ -21,6 +23,9 @@ const GROWTH: u64 = 4;
 pub(super) struct Pace {
     pub(super) now: Limits,
     pub(super) most: Limits,
+    /// The limits of a device that starts again: as much as possible, since only its last answer counts.
+    anew: Limits,
+    most_anew: Limits,
     /// The log entries that the next page covers.
     page: u64,
     /// Whether the server was found to answer for the owner of the store.
@@ -31,13 +36,15 @@ pub(super) struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self::new(Limits { diffs: MOST_DIFFS, bytes: MOST_BYTES, page: None })
+        let most = Limits { diffs: MOST_DIFFS, bytes: MOST_BYTES, page: None };
+        Self { anew: ALL, most_anew: ALL, ..Self::new(most) }
     }
 }
 
 impl Pace {
     pub(super) fn new(most: Limits) -> Self {
-        Self { now: most, most, page: PAGE, is_known: false, is_renewed: false }
+        let (now, anew, most_anew) = (most, most, most);
+        Self { now, most, anew, most_anew, page: PAGE, is_known: false, is_renewed: false }
     }
 
     /// The limits of a request that has no diffs, except those of a request that got no answer.
@@ -46,19 +53,21 @@ impl Pace {
     }
 
     /// The limits of a request with new diffs. If there are none, it is a page.
-    pub(super) fn pushing(&self) -> Limits {
-        Limits { page: Some(self.page), ..self.now }
+    pub(super) fn pushing(&self, is_anew: bool) -> Limits {
+        Limits { page: Some(self.page), ..if is_anew { self.anew } else { self.now } }
     }
 
     /// A request with these was too large. The server does not say whether by number or by bytes.
     pub(super) fn halve(&mut self, diffs: usize, bytes: usize) {
-        self.now.diffs = (diffs / 2).max(1);
-        self.now.bytes = self.now.bytes.min(bytes) / 2;
+        for limits in [&mut self.now, &mut self.anew] {
+            limits.diffs = limits.diffs.min((diffs / 2).max(1));
+            limits.bytes = limits.bytes.min(bytes / 2);
+        }
     }
 
     /// One diff alone was the cause of the halving.
     pub(super) fn recover(&mut self) {
-        self.now = self.most;
+        (self.now, self.anew) = (self.most, self.most_anew);
     }
 
     /// A page that was not the last one had this many bytes.

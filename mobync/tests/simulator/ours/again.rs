@@ -92,19 +92,17 @@ impl Ours {
         let outcome = self.device.resync().await;
         if !matches!(self.was_kept(outcome)?, Kept::No) {
             (self.waits_for, self.starts_again, self.seen) = (None, true, Seen::default());
-            self.told.held.clear();
-            self.told.has_more = false;
             self.mirror().await?;
+            self.told.start_again();
         }
         self.check().await
     }
 
     /// The text does not say here how a device starts again, only that all converge.
-    pub(super) async fn mirror(&mut self) -> Step {
+    async fn mirror(&mut self) -> Step {
         let fate = self.device.store();
         let next = fate.suspend();
         let pending = self.device.pending().await.map_err(Failure::of)?;
-        let clock = self.device.clock().await.map_err(Failure::of)?;
         let objects = self.rows().await?;
         let unit = fate.begin(Access::Read).await.map_err(Failure::of);
         let waiting = unit?.state().await.map_err(Failure::of)?.deleted_before_resync;
@@ -112,7 +110,7 @@ impl Ours {
         let sent = pending.iter().filter(|pending| pending.sent);
         self.told.sent = sent.map(|pending| pending.diff.id.clone()).collect();
         self.told.pending = pending.iter().map(|it| convert::change(&it.diff)).collect();
-        (self.told.clock, self.told.objects) = (clock, objects);
+        self.told.objects = objects;
         self.told.waiting = waiting.into_iter().collect();
         Ok(())
     }
