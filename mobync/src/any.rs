@@ -61,6 +61,11 @@ trait Opens: Send + Sync {
     fn marked_owners(&self, most: usize) -> Done<'_, Vec<Owner>>;
     fn news(&self) -> Boxed<'_, ()>;
     fn owners<'f>(&'f self, last: Option<&'f Owner>, most: usize) -> Done<'f, Option<Vec<Owner>>>;
+    fn logged_owners<'f>(
+        &'f self,
+        last: Option<&'f Owner>,
+        most: usize,
+    ) -> Done<'f, Option<Vec<Owner>>>;
     fn unsound_rows<'f>(
         &'f self,
         owner: Option<&'f Owner>,
@@ -103,6 +108,14 @@ impl<D: Database> Opens for D {
 
     fn owners<'f>(&'f self, last: Option<&'f Owner>, most: usize) -> Done<'f, Option<Vec<Owner>>> {
         Box::pin(Database::owners(self, last, most))
+    }
+
+    fn logged_owners<'f>(
+        &'f self,
+        last: Option<&'f Owner>,
+        most: usize,
+    ) -> Done<'f, Option<Vec<Owner>>> {
+        Box::pin(Database::logged_owners(self, last, most))
     }
 
     fn unsound_rows<'f>(
@@ -152,6 +165,14 @@ impl Database for AnyDatabase {
         most: usize,
     ) -> Result<Option<Vec<Owner>>, DatabaseError> {
         self.0.owners(last, most).await
+    }
+
+    async fn logged_owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        self.0.logged_owners(last, most).await
     }
 
     async fn unsound_rows(

@@ -79,6 +79,17 @@ pub trait Database: Send + Sync + 'static {
         async { Ok(None) }
     }
 
+    /// The owners after `last` that have a log, in any order that stays the same: what
+    /// [`Mobync::retain`](crate::Mobync::retain) goes through. Returns `most` owners, or fewer; none at the
+    /// end. Others may be among them. By default those of [`owners`](Self::owners).
+    fn logged_owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> impl Future<Output = Result<Option<Vec<Owner>>, DatabaseError>> + Send {
+        self.owners(last, most)
+    }
+
     /// The model's rows that no diff can represent, as far as the database itself knows: their number, and
     /// some of them. With an owner, that owner's rows; without one, rows whose owner is not a valid name. A
     /// row whose owner is null does not count. The default returns none.

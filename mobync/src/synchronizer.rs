@@ -33,6 +33,10 @@ use crate::{
 /// Everything else that a sync needs from a database is derived from these methods: see [`UnitOfWork`]. To
 /// be fast, implement that trait instead of this one.
 ///
+/// The log should have indexes on (owner, id), (owner, `logical_clock`) and (owner, `model`). Without them each
+/// sync reads the owner's whole log. Reads of the log are bounded by filters on these columns: see the
+/// chapter "Indexes for a database of your own" of `DATABASES.md`.
+///
 /// # Errors
 /// Every method fails with the implementer's own error, which becomes a [`DatabaseError`]. That type
 /// distinguishes "the database failed" from "the database rejects this value".

@@ -17,6 +17,7 @@ use crate::{
     record::Record,
 };
 
+pub(crate) use self::log::TICKS;
 pub use self::{
     marks::{Mark, SetOff, Will},
     retention::Rewrite,
@@ -160,7 +161,8 @@ pub trait UnitOfWork: Send + Sized {
     }
 
     /// Reads what a sync needs from the log, and which of the request's objects exist. The default uses
-    /// [`read`](Self::read) a few times; for a [page](WindowQuery::limit) it needs O(log n) reads.
+    /// [`read`](Self::read) a few times. For a [page](WindowQuery::limit) it reads up to 16 ticks at once, so
+    /// that it never has much more than the page and the largest ticks.
     fn window(
         &mut self,
         owner: &Owner,

@@ -378,6 +378,73 @@ async fn bounded_seven_methods_read_about_a_page_of_a_long_log() {
     }
 }
 
+/// *Bounded*, also if some ticks have many times as many entries as others, and some are gone.
+#[tokio::test]
+async fn bounded_seven_methods_read_a_page_and_a_few_ticks_however_uneven_they_are() {
+    const LARGEST: usize = 30;
+    for seed in 0..3 {
+        let mut rng = Rng::with_seed(seed);
+        let server = Server::new(support::Plain::default());
+        let (mut log, mut tick) = (Vec::new(), 0);
+        let mut ends = vec![0];
+        // A long time of small ticks, or of none, comes before a long time of large ones.
+        for part in 0..2 {
+            let ticks = 40 + rng.i64(0..20);
+            let is_gap = part % 2 == 0 && rng.u8(..3) == 0;
+            for _ in 0..ticks {
+                let entries = match (is_gap, part % 2) {
+                    (true, _) => 0,
+                    (_, 0) => 1,
+                    _ => LARGEST - rng.usize(..5),
+                };
+                log.extend((0..entries).map(|n| Diff {
+                    logical_clock: tick,
+                    owner: "ada".to_owned(),
+                    ..create(&format!("t{tick}-{n}"), json!({})).0
+                }));
+                tick += 1;
+            }
+            ends.push(tick);
+        }
+        let all = log.len();
+        let mut horizon = create("horizon", json!({})).model("diffs").0;
+        (horizon.logical_clock, horizon.utc_timestamp) = (tick - 1, 0);
+        (horizon.owner, horizon.operation) = ("ada".to_owned(), mobync::Operation::Update);
+        log.push(horizon);
+        let database = server.mobync.database();
+        let mut unit = database.open(&ada(), Access::Write).await.unwrap();
+        unit.append(&ada(), "diffs", log).await.unwrap();
+        UnitOfWork::commit(unit).await.unwrap();
+
+        for limit in [10, 100] {
+            let (mut clock, mut head, mut entries) = (0, String::new(), 0);
+            loop {
+                database.take_most_read();
+                let answer = ask(&server, with_head(page(clock, limit), &head)).await;
+                let most = database.take_most_read();
+                assert!(most <= 16 * LARGEST + 1, "seed {seed}, from {clock}: {most} were read");
+                entries += answer.diffs.len();
+                clock = answer.logical_clock;
+                head = answer.head.unwrap_or_default();
+                if answer.more.is_none() {
+                    break;
+                }
+            }
+            assert_eq!(entries, all, "seed {seed}");
+        }
+        database.take_most_read();
+        let mut unit = database.open(&ada(), Access::Read).await.unwrap();
+        let mut end = tick;
+        loop {
+            let read = unit.entries_before(&ada(), "diffs", end, 50).await.unwrap();
+            let Some(first) = read.iter().map(|entry| entry.logical_clock).min() else { break };
+            assert!(read.len() <= 50 + 16 * LARGEST, "seed {seed}: {}", read.len());
+            end = first;
+        }
+        assert!(database.take_most_read() <= 16 * LARGEST + 1);
+    }
+}
+
 /// The id of the entry that begins so.
 async fn head_of(server: &Server<support::Plain>, beginning: &str) -> String {
     let log = server.log().await;

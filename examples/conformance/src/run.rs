@@ -68,7 +68,7 @@ pub fn run(address: &str, path: &str, scenario: &Scenario) -> Result<Vec<Answer>
 
 fn request(step: &Step, path: &str, names: &Names) -> Request {
     let mut body = match &step.request {
-        Some(request) => encode(request, step.token.as_deref(), names).to_string(),
+        Some(request) => names.fill(&encode(request, step.token.as_deref(), names).to_string()),
         None => names.fill(&step.body),
     };
     body.extend(std::iter::repeat_n(' ', step.padding));

@@ -84,5 +84,7 @@ fn every_code_of_the_error_table_that_a_client_can_provoke_is_in_a_scenario() {
         answers.flatten().filter_map(|answer| answer.get("code")?.as_str()).collect();
     codes.sort_unstable();
     codes.dedup();
+    // What is too old depends on what the server keeps.
+    codes.retain(|code| *code != "too_old");
     assert_eq!(codes, CODES);
 }

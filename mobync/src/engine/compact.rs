@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Mobync, mint, patience::Patience};
+use super::{Mobync, mint};
 use crate::{
     database::{Access, Database},
     diff::Diff,
@@ -27,6 +27,9 @@ pub struct Compacted {
     pub horizon: i64,
     /// The tick below which the ids of diffs may be forgotten.
     pub forgotten: i64,
+    /// Whether the log is kept for a [follower](crate::follow) that has not handled entries older than the
+    /// time.
+    pub waits: bool,
 }
 
 impl<D: Database, R> Mobync<D, R> {
@@ -47,7 +50,9 @@ impl<D: Database, R> Mobync<D, R> {
     /// The server learns the age of the log from the calls: each call marks where the log ends now. So call
     /// it regularly, about once a day, or let [`retain`](Self::retain) do it. The first call removes
     /// nothing. It works in small units of work, and the owner's devices sync in between. It can be
-    /// cancelled at any time; the next call continues. It stops at a [follower](crate::follow)'s position.
+    /// cancelled at any time; the next call continues. It stops at the least position of the
+    /// [followers](crate::follow): if it would go further without them, it says so ([`Compacted::waits`]) and
+    /// logs a warning. [Remove](Self::unfollow) followers that are gone.
     ///
     /// The time is your promise to the people who use the app: how long a device may be away. Less than a
     /// few weeks is rarely right. A lower value takes effect at once; a greater one does not restore
@@ -72,14 +77,29 @@ impl<D: Database, R> Mobync<D, R> {
     /// # }
     /// ```
     pub async fn compact(&self, owner: &Owner, older_than: Duration) -> Result<Compacted, Error> {
+        let compacted = self.compact_one(owner, older_than).await?;
+        if compacted.waits {
+            tracing::warn!(
+                "a log is kept for a follower that has not handled its old entries: repair the follower, \
+                 or remove it with `unfollow`"
+            );
+        }
+        Ok(compacted)
+    }
+
+    /// The same without the warning.
+    pub(super) async fn compact_one(
+        &self,
+        owner: &Owner,
+        older_than: Duration,
+    ) -> Result<Compacted, Error> {
         let age = i64::try_from(older_than.as_millis()).unwrap_or(i64::MAX);
-        let compacted = Compaction { mobync: self, owner, age, patience: self.patience() };
-        let compacted = compacted.run().await?;
-        let Compacted { removed, thinned, kept, horizon, forgotten } = compacted;
+        let compacted = Compaction { mobync: self, owner, age }.run().await?;
+        let Compacted { removed, thinned, kept, horizon, forgotten, waits } = compacted;
         if removed > 0 || thinned > 0 {
-            tracing::info!(removed, thinned, kept, horizon, forgotten, "compacted a log");
+            tracing::info!(removed, thinned, kept, horizon, forgotten, waits, "compacted a log");
         } else {
-            tracing::debug!(horizon, forgotten, "nothing to compact");
+            tracing::debug!(horizon, forgotten, waits, "nothing to compact");
         }
         Ok(compacted)
     }
@@ -91,7 +111,6 @@ struct Compaction<'c, D, R> {
     owner: &'c Owner,
     /// In milliseconds.
     age: i64,
-    patience: Patience,
 }
 
 /// A part of the log, and the changes to it.
@@ -105,13 +124,13 @@ struct Piece {
 }
 
 impl<D: Database, R> Compaction<'_, D, R> {
-    async fn run(mut self) -> Result<Compacted, Error> {
+    async fn run(self) -> Result<Compacted, Error> {
         // For most owners there is nothing to do, so the log is only read.
         let mut begun = self.look().await.map_err(Error::of_database)?;
         if !begun.rewrite.is_empty() {
             begun = self.begin().await?;
         }
-        let mut compacted = Compacted::default();
+        let mut compacted = Compacted { waits: begun.waits, ..Compacted::default() };
         let Begun { horizon: Some(horizon), thinning, .. } = begun else { return Ok(compacted) };
         (compacted.horizon, compacted.forgotten) = (horizon.clock, horizon.forgotten);
         let Some(thinning) = thinning else { return Ok(compacted) };
@@ -149,17 +168,23 @@ impl<D: Database, R> Compaction<'_, D, R> {
     }
 
     /// Writes a milestone, and moves the horizon, if necessary.
-    async fn begin(&mut self) -> Result<Begun, Error> {
+    async fn begin(&self) -> Result<Begun, Error> {
+        let mut patience = self.mobync.patience();
         loop {
-            let _turn = self.mobync.turn(self.owner, Access::Write).await?;
-            match self.begin_in_turn().await.map_err(Error::of_database) {
-                Err(error) if error.is_conflict() && self.patience.again(true).await => {}
+            match self.begin_in_turn().await {
+                Err(error) if error.is_conflict() && patience.again(true).await => {}
                 begun => return begun,
             }
         }
     }
 
-    async fn begin_in_turn(&self) -> Result<Begun, DatabaseError> {
+    /// Nobody waits for the turn while a conflict is waited for.
+    async fn begin_in_turn(&self) -> Result<Begun, Error> {
+        let _turn = self.mobync.turn(self.owner, Access::Write).await?;
+        self.try_to_begin().await.map_err(Error::of_database)
+    }
+
+    async fn try_to_begin(&self) -> Result<Begun, DatabaseError> {
         let mut unit = self.mobync.database.open(self.owner, Access::Write).await?;
         let begun = self.look_in(&mut unit).await?;
         unit.rewrite(self.owner, self.log(), &begun.rewrite).await?;
@@ -170,18 +195,17 @@ impl<D: Database, R> Compaction<'_, D, R> {
     /// Thins the entries of some ticks before `end`. If there are none, it ends the walk, and the log
     /// records that everything is thinned.
     async fn piece(
-        &mut self,
+        &self,
         walk: &mut Option<Thinning>,
         end: i64,
         thinning: &str,
     ) -> Result<Piece, Error> {
         // A part is computed once, even if it must be tried again, because the walk has passed it then.
         let mut piece = None;
+        let mut patience = self.mobync.patience();
         loop {
-            let _turn = self.mobync.turn(self.owner, Access::Write).await?;
-            let done = self.piece_in_turn(walk, end, thinning, &mut piece).await;
-            match done.map_err(Error::of_database) {
-                Err(error) if error.is_conflict() && self.patience.again(true).await => {}
+            match self.piece_in_turn(walk, end, thinning, &mut piece).await {
+                Err(error) if error.is_conflict() && patience.again(true).await => {}
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(piece.unwrap_or_default()),
             }
@@ -189,6 +213,17 @@ impl<D: Database, R> Compaction<'_, D, R> {
     }
 
     async fn piece_in_turn(
+        &self,
+        walk: &mut Option<Thinning>,
+        end: i64,
+        thinning: &str,
+        piece: &mut Option<Piece>,
+    ) -> Result<(), Error> {
+        let _turn = self.mobync.turn(self.owner, Access::Write).await?;
+        self.try_piece(walk, end, thinning, piece).await.map_err(Error::of_database)
+    }
+
+    async fn try_piece(
         &self,
         walk: &mut Option<Thinning>,
         end: i64,

@@ -410,7 +410,6 @@ impl<D: Database, R> Mobync<D, R> {
         has_turn: bool,
         patience: &mut Patience,
     ) -> Result<bool, Error> {
-        let _turn = if has_turn { None } else { self.turn(owner, Access::Write).await? };
         loop {
             let drained = async {
                 let mut unit = self.database.open(owner, Access::Write).await?;
@@ -419,7 +418,11 @@ impl<D: Database, R> Mobync<D, R> {
                 unit.commit().await?;
                 Ok(drained)
             };
-            match drained.await.map_err(Error::of_database) {
+            let drained = {
+                let _turn = if has_turn { None } else { self.turn(owner, Access::Write).await? };
+                drained.await.map_err(Error::of_database)
+            };
+            match drained {
                 Ok(drained) => {
                     self.live.announce(owner, drained.clock);
                     if !drained.has_more {

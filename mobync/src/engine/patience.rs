@@ -9,6 +9,8 @@ use uuid::Uuid;
 const MOST_CONFLICTS: u32 = 5;
 /// For how long it is repeated if others write, too, unless the database sets how long owners wait.
 const LONG_ENOUGH: Duration = Duration::from_secs(5);
+/// Longer waits are the same, and cannot be added to every time.
+const LONGEST: Duration = Duration::from_hours(24);
 /// Half of the longest pause: at first, and at the end.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
@@ -22,6 +24,7 @@ pub(super) struct Patience {
 impl Patience {
     pub(super) fn new(limit: Option<Duration>) -> Self {
         let limit = limit.unwrap_or(LONG_ENOUGH);
+        let limit = limit.min(LONGEST);
         let now = Instant::now();
         Self { conflicts: 0, until: now.checked_add(limit).unwrap_or(now) }
     }

@@ -9,7 +9,6 @@ use super::{
     Mobync,
     look::{self, Known, Object, Tables},
     mint,
-    patience::Patience,
     pending::MOST_AT_ONCE,
 };
 use crate::{
@@ -169,7 +168,6 @@ struct Repair<'r, D, R> {
     mobync: &'r Mobync<D, R>,
     owner: &'r Owner,
     mode: Mode,
-    patience: Patience,
     /// What the log says, as far as it has been read.
     said: Option<Snapshot>,
     reconciled: Reconciled,
@@ -186,8 +184,7 @@ enum Page<'p> {
 
 impl<'r, D: Database, R> Repair<'r, D, R> {
     fn new(mobync: &'r Mobync<D, R>, owner: &'r Owner, mode: Mode) -> Self {
-        let patience = mobync.patience();
-        Self { mobync, owner, mode, patience, said: None, reconciled: Reconciled::default() }
+        Self { mobync, owner, mode, said: None, reconciled: Reconciled::default() }
     }
 
     async fn run(
@@ -246,10 +243,14 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
     /// Compares a page, and logs the differences. Returns the ids of its rows; none at the end.
     async fn page(&mut self, model: &str, page: Page<'_>) -> Result<Vec<String>, Error> {
         let mobync = self.mobync;
+        let mut patience = mobync.patience();
         loop {
-            // Acquired for each page, so that others get their turns.
-            let _turn = mobync.turn(self.owner, Access::Write).await?;
-            match self.page_in_turn(model, page).await.map_err(Error::of_database) {
+            // Acquired for each page and each attempt, so that others get their turns.
+            let compared = {
+                let _turn = mobync.turn(self.owner, Access::Write).await?;
+                self.page_in_turn(model, page).await.map_err(Error::of_database)
+            };
+            match compared {
                 Ok((ids, of_page, clock)) => {
                     self.reconciled.add(of_page);
                     if let Some(clock) = clock {
@@ -257,7 +258,7 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
                     }
                     return Ok(ids);
                 }
-                Err(error) if error.is_conflict() && self.patience.again(true).await => {}
+                Err(error) if error.is_conflict() && patience.again(true).await => {}
                 Err(error) => return Err(error),
             }
         }

@@ -12,9 +12,11 @@ use crate::{Database, Error, Owner};
 
 /// How many owners are read at once.
 const OWNERS: usize = 10_000;
-/// How long to wait after a failure.
+/// How long to wait after a failure, and at least between the beginnings of two rounds.
 const REST: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
+/// Less than this is more likely a mistake than an age.
+const DAY: Duration = Duration::from_hours(24);
 
 /// How long logs are kept, and at what pace they are compacted in the background. For [`Mobync::retain`].
 #[derive(Clone, Copy, Debug)]
@@ -40,10 +42,11 @@ impl Retention {
         Self { owners_an_hour: most.max(1), ..self }
     }
 
-    /// Sets how often each owner is processed, if the pace allows it. The default is once a day.
+    /// Sets how often each owner is processed, if the pace allows it. The default is once a day; the
+    /// least is once a minute.
     #[must_use]
     pub fn every(self, interval: Duration) -> Self {
-        Self { every: interval, ..self }
+        Self { every: interval.max(REST), ..self }
     }
 }
 
@@ -54,9 +57,10 @@ impl<D: Database, R> Mobync<D, R> {
     /// enough; several do no harm. The database must be able to list its owners, as the ready-made ones
     /// can.
     ///
-    /// It emits a `tracing` event for each owner, with the fields `removed`, `thinned`, `kept`, `horizon`
-    /// and `forgotten`, and one at the end of each round, with `owners`, `failed`, `removed` and
-    /// `duration_s`.
+    /// It emits a `tracing` event for each owner, with the fields `removed`, `thinned`, `kept`, `horizon`,
+    /// `forgotten` and `waits`, and one at the end of each round, with `owners`, `failed`, `removed`,
+    /// `waiting` and `duration_s`. If logs are kept for a [follower](crate::follow) that has not handled
+    /// their old entries, `waiting` says of how many owners, and the event is a warning.
     ///
     /// ```
     /// use std::time::Duration;
@@ -74,6 +78,10 @@ impl<D: Database, R> Mobync<D, R> {
     /// # }
     /// ```
     pub async fn retain(&self, retention: Retention) -> Infallible {
+        if retention.older_than < DAY {
+            let hours = retention.older_than.as_secs_f64() / HOUR.as_secs_f64();
+            tracing::warn!(hours, "logs are kept for less than a day: is that the right unit?");
+        }
         loop {
             let started = Instant::now();
             if let Err(error) = self.retain_all(&retention).await {
@@ -89,10 +97,10 @@ impl<D: Database, R> Mobync<D, R> {
     async fn retain_all(&self, retention: &Retention) -> Result<(), Error> {
         let started = Instant::now();
         let pace = HOUR.checked_div(retention.owners_an_hour).unwrap_or(HOUR);
-        let (mut count, mut failed, mut removed) = (0_u64, 0_u64, 0_u64);
+        let (mut count, mut failed, mut removed, mut waiting) = (0_u64, 0_u64, 0_u64, 0_u64);
         let mut last: Option<Owner> = None;
         loop {
-            let owners = self.database.owners(last.as_ref(), OWNERS).await;
+            let owners = self.database.logged_owners(last.as_ref(), OWNERS).await;
             let owners = owners.map_err(Error::of_database)?.ok_or_else(|| {
                 Error::Internal("the database cannot list its owners: compact one by one".into())
             })?;
@@ -101,8 +109,11 @@ impl<D: Database, R> Mobync<D, R> {
             }
             for owner in owners {
                 let begun = Instant::now();
-                match self.compact(&owner, retention.older_than).await {
-                    Ok(Compacted { removed: of_owner, .. }) => removed += of_owner,
+                match self.compact_one(&owner, retention.older_than).await {
+                    Ok(Compacted { removed: of_owner, waits, .. }) => {
+                        removed += of_owner;
+                        waiting += u64::from(waits);
+                    }
                     Err(error) => {
                         log_failure(&error);
                         failed += 1;
@@ -114,13 +125,27 @@ impl<D: Database, R> Mobync<D, R> {
             }
         }
         let duration_s = started.elapsed().as_secs();
-        tracing::info!(
-            owners = count,
-            failed,
-            removed,
-            duration_s,
-            "looked at the logs of all owners"
-        );
+        let owners = count;
+        if waiting > 0 {
+            tracing::warn!(
+                owners,
+                failed,
+                removed,
+                waiting,
+                duration_s,
+                "looked at the logs of all owners: some are kept for a follower that has not handled their \
+                 old entries: repair the follower, or remove it with `unfollow`"
+            );
+        } else {
+            tracing::info!(
+                owners,
+                failed,
+                removed,
+                waiting,
+                duration_s,
+                "looked at the logs of all owners"
+            );
+        }
         Ok(())
     }
 }

@@ -14,10 +14,10 @@ const REST: Duration = Duration::from_secs(1);
 
 impl<D: Database, R> Mobync<D, R> {
     /// Sets how often [`watch`](Self::watch) checks for changes outside of syncs, if the database does not
-    /// announce them earlier. The default is one second.
+    /// announce them earlier. The default is one second; the least is a millisecond.
     #[must_use]
     pub fn watch_every(self, interval: Duration) -> Self {
-        self.set(|settings| settings.watch_every = interval)
+        self.set(|settings| settings.watch_every = interval.max(Duration::from_millis(1)))
     }
 
     /// Brings changes of rows outside of syncs into the log soon after they are made, and notifies

@@ -62,6 +62,24 @@ pub trait Cursors: Database {
         rows::keep(self, place, clock, hold)
     }
 
+    /// Removes the follower with all its cursors. It may not exist. Provided: fails, because the owners
+    /// cannot be listed. Delete the records with the follower's name instead.
+    ///
+    /// # Errors
+    /// If the database failed, or cannot do it.
+    fn forget(
+        &self,
+        log: &str,
+        follower: &str,
+    ) -> impl Future<Output = Result<(), DatabaseError>> + Send {
+        let _ = (log, follower);
+        async {
+            Err(DatabaseError::failed(
+                "this database cannot list its owners: delete the follower's record of each owner",
+            ))
+        }
+    }
+
     /// Examines up to `most` owners after `after`, and returns those with unhandled entries. Provided:
     /// none, for a database that cannot list its owners. Its followers look at an owner after the
     /// owner's next sync.

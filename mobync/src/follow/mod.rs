@@ -71,7 +71,15 @@
 //! | memory | in memory: they are lost with the process, as the log is |
 //! | seven methods, or a [`Database`] of your own | one record per owner in the model `diffs_followers`: see [`Cursors`]. There is no sweep, so entries that a process has left unhandled are handled after the owner's next sync |
 //!
-//! If you delete an owner's log, delete the owner's cursors as well. To remove a follower, delete its rows:
+//! If you delete an owner's log, delete the owner's cursors as well.
+//!
+//! # Followers and retention
+//! A [compaction](Mobync::compact) removes nothing that a follower has not handled. It goes by the stored cursors,
+//! and does not know which followers the code still has. So one that was removed from the code, but has cursors, or
+//! one that always fails, keeps the log of every owner from its position on, for ever: the compaction logs a warning,
+//! [`Compacted::waits`](crate::Compacted::waits) is true, and devices never become too old. A follower without a cursor
+//! for an owner (it has not looked there yet) counts as one at the beginning of that owner's log. When you remove a
+//! follower from the code, call [`unfollow`](Mobync::unfollow) with its name, or delete its rows:
 //! `DELETE FROM diffs_followers WHERE name = 'mailer'`.
 
 mod changes;
@@ -88,7 +96,12 @@ pub use self::cursors::{Cursors, News, Page, Place, Start};
 pub(crate) use self::queue::Queue;
 pub(crate) use self::rows::followers_of;
 use self::work::{Settings, Work};
-use crate::{Database, Diff, Mobync, NoRules, Owner, engine::mint, error::BoxError};
+use crate::{Database, Diff, Error, Mobync, NoRules, Owner, engine::mint, error::BoxError};
+
+/// Between two looks for the same thing: less would be a busy loop.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// More cannot be added to every time.
+pub(crate) const LONGEST: Duration = Duration::from_hours(24);
 
 impl<D: Database, R> Mobync<D, R> {
     /// Makes a follower, which calls `handler` with the accepted changes of all owners: after their commit,
@@ -112,6 +125,33 @@ impl<D: Database, R> Mobync<D, R> {
             handler: Arc::new(handler),
             settings: Settings::default(),
         }
+    }
+}
+
+impl<D: Cursors, R> Mobync<D, R> {
+    /// Removes a follower that no longer exists in the code, with its position.
+    ///
+    /// As long as it is not removed, [compactions](Self::compact) keep the log for it from its position on,
+    /// and warn of that. Stop it in all processes first: one that still runs starts again at the beginning of
+    /// the log. So does a new follower of that name. It is no error if there is none.
+    ///
+    /// ```
+    /// use mobync::{Mobync, memory::MemoryDatabase};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), mobync::Error> {
+    /// let mobync = Mobync::new(MemoryDatabase::new());
+    /// mobync.unfollow("mailer-of-last-year").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Internal`] or [`Error::Busy`] if the database fails, or cannot list its owners (seven
+    /// methods): then delete the records of the model `diffs_followers` whose id is the name.
+    pub async fn unfollow(&self, name: &str) -> Result<(), Error> {
+        let log = &self.settings().diffs_model;
+        self.database().forget(log, name).await.map_err(Error::of_database)
     }
 }
 
@@ -147,22 +187,23 @@ impl<D, H> Follower<D, H> {
     }
 
     /// How long an owner stays reserved after this process has died while handling it; 30 seconds by
-    /// default. A handler may take longer, since the lease is renewed while it runs.
+    /// default. A handler may take longer, since the lease is renewed while it runs. From 10 milliseconds
+    /// to a day.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease.max(Duration::from_millis(10));
+        self.settings.lease = lease.clamp(Duration::from_millis(10), LONGEST);
         self
     }
 
-    /// The interval between two sweeps over all owners; 30 seconds by default.
+    /// The interval between two sweeps over all owners; 30 seconds by default. From a millisecond to a day.
     pub fn sweep_each(mut self, pause: Duration) -> Self {
-        self.settings.sweep = pause;
+        self.settings.sweep = pause.clamp(SHORTEST, LONGEST);
         self
     }
 
     /// The backoff after failures: the first pause, which doubles with each further failure, and the
-    /// longest one. One second and five minutes by default.
+    /// longest one. One second and five minutes by default. From a millisecond to a day.
     pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
-        self.settings.pauses = (first, longest);
+        self.settings.pauses = (first.clamp(SHORTEST, LONGEST), longest.clamp(SHORTEST, LONGEST));
         self
     }
 }

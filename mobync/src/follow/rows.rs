@@ -7,11 +7,8 @@ use serde_json::{Value, value::to_raw_value};
 use super::{Cursors, News, Place};
 use crate::{
     Access, Database, DatabaseError, Diff, Operation, Owner, ReadFilter, UnitOfWork, Write,
-    engine::Settings, retention::Horizon,
+    engine::Settings, retention::Horizon, unit::TICKS,
 };
-
-/// How many ticks are read at once: they may have 10,000 entries each.
-const TICKS: i64 = 16;
 
 /// The name of the table, or model, with the cursors of a log.
 pub(crate) fn followers_of(log: &str) -> String {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::MemoryDatabase;
 use crate::{
     DatabaseError, Diff, Owner,
-    follow::{Cursors, News, Page, Place, Start},
+    follow::{Cursors, LONGEST, News, Page, Place, Start},
     hash::HashMap,
 };
 
@@ -64,7 +64,7 @@ impl Cursors for MemoryDatabase {
         if cursor.is_held() && !cursor.is_of(place.holder) {
             return Ok(None);
         }
-        cursor.holder = Some((place.holder.to_owned(), Instant::now() + hold));
+        cursor.holder = Some((place.holder.to_owned(), Instant::now() + hold.min(LONGEST)));
         Ok(Some(cursor.clock))
     }
 
@@ -80,8 +80,13 @@ impl Cursors for MemoryDatabase {
         let cursor = cursor.filter(|cursor| cursor.is_of(place.holder) && cursor.clock <= clock);
         let Some(cursor) = cursor else { return Ok(false) };
         cursor.clock = clock;
-        cursor.holder = Some((place.holder.to_owned(), Instant::now() + hold));
+        cursor.holder = Some((place.holder.to_owned(), Instant::now() + hold.min(LONGEST)));
         Ok(true)
+    }
+
+    async fn forget(&self, _: &str, follower: &str) -> Result<(), DatabaseError> {
+        self.followers().0.remove(follower);
+        Ok(())
     }
 
     async fn behind(

@@ -224,6 +224,10 @@ impl Dialect for Postgres {
         catalogue::find(connection, table).await
     }
 
+    fn exists(table: &str) -> String {
+        format!("to_regclass({}) IS NOT NULL", quoting::literal(&quote(table)))
+    }
+
     async fn free_columns(
         connection: &mut PgConnection,
         _: &str,

@@ -80,6 +80,8 @@ pub(crate) struct Begun {
     pub(crate) horizon: Option<Horizon>,
     /// The id of the entry to remove when the log below the horizon is thinned; `None` if it already is.
     pub(crate) thinning: Option<String>,
+    /// Whether the horizon would be further without followers.
+    pub(crate) waits: bool,
 }
 
 impl Marks {
@@ -123,8 +125,9 @@ impl Marks {
 
         let (before, forgotten) =
             self.horizon.as_ref().map_or((0, 0), |it| (it.clock, it.forgotten));
-        let most = handled.unwrap_or(clock).min(clock);
-        let at = self.newest(now, age).min(most).max(before);
+        let old = self.newest(now, age).min(clock);
+        let at = old.min(handled.unwrap_or(clock)).max(before);
+        let waits = at < old;
         let older = self.newest(now, age.saturating_mul(2));
         let forgotten = older.min(at.saturating_sub(1)).max(forgotten);
 
@@ -132,7 +135,7 @@ impl Marks {
             && self.horizon.as_ref().is_none_or(|it| (it.clock, it.forgotten) != (at, forgotten));
         if !moves {
             let horizon = self.horizon.clone();
-            return Begun { rewrite, horizon, thinning: self.thinning.last().cloned() };
+            return Begun { rewrite, horizon, thinning: self.thinning.last().cloned(), waits };
         }
         let (horizon, thinning) = (Horizon { id: mint(), clock: at, forgotten }, mint());
         rewrite.removed.extend(self.horizon.iter().map(|it| it.id.clone()));
@@ -142,7 +145,7 @@ impl Marks {
         rewrite.added.push(horizon.entry(owner, log));
         let tick = at.saturating_sub(1);
         rewrite.added.push(own_entry(owner, log, THINNING, thinning.clone(), tick, now));
-        Begun { rewrite, horizon: Some(horizon), thinning: Some(thinning) }
+        Begun { rewrite, horizon: Some(horizon), thinning: Some(thinning), waits }
     }
 
     /// One more than the tick of the newest milestone that is older than that, or 0.

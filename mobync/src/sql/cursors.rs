@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Arg, Dialect, LogRow, Model, SqlDatabase, Table, null_in_log, quote, session::Session,
+    Arg, Dialect, LogRow, Model, SqlDatabase, Table, null_in_log, owners::owners_of_log, quote,
+    session::Session,
 };
 use crate::{
     DatabaseError, Diff, Operation, Owner,
@@ -17,7 +18,7 @@ const UP_TO_DATE: char = '-';
 impl<D: Dialect> Cursors for SqlDatabase<D> {
     async fn prepare(&self, _: &str, follower: &str, start: Start) -> Result<(), DatabaseError> {
         self.make_followers().await?;
-        let (cursors, owners) = (self.cursors(), owners(&self.schema.log));
+        let (cursors, owners) = (self.cursors(), owners_of_log(&self.schema.log, "$2", "$3"));
         let log = &self.schema.log.table;
         // The row without an owner says that the follower exists. One statement, so all or nothing.
         let here = match start {
@@ -69,6 +70,17 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
         Ok(!self.change(&sql, &args).await?.is_empty())
     }
 
+    async fn forget(&self, _: &str, follower: &str) -> Result<(), DatabaseError> {
+        let log = &self.schema.log;
+        let exists = D::exists(&followers_of(&log.name));
+        let sql = format!("SELECT CAST(1 AS TEXT) WHERE {exists}");
+        if self.ask(log, &sql, &[]).await?.is_empty() {
+            return Ok(());
+        }
+        let sql = format!("DELETE FROM {} WHERE name = $1 RETURNING name", self.cursors());
+        self.change(&sql, &[Arg::Text(follower)]).await.map(drop)
+    }
+
     async fn behind(
         &self,
         _: &str,
@@ -84,7 +96,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
              WHERE f.name = $1 AND f.owner = o.owner), 0), 1 = 0) \
              THEN '{BEHIND}' ELSE '{UP_TO_DATE}' END || o.owner FROM o \
              WHERE o.owner IS NOT NULL ORDER BY o.place",
-            owners = owners(&self.schema.log),
+            owners = owners_of_log(&self.schema.log, "$2", "$3"),
             log = self.schema.log.table,
             cursors = self.cursors(),
             never = i64::MAX,
@@ -169,19 +181,6 @@ impl<D: Dialect> SqlDatabase<D> {
 /// The table of a log's cursors, quoted.
 pub(super) fn cursors_of(log: &Model) -> String {
     quote(&followers_of(&log.name))
-}
-
-/// The owners of the log after `$2`, at most `$3` of them: a loose index scan, one probe for each.
-fn owners(log: &Model) -> String {
-    let first = |behind: &str| {
-        format!("(SELECT min(t.owner) FROM {} AS t WHERE t.owner > {behind})", log.table)
-    };
-    format!(
-        "o (owner, place) AS (SELECT {}, CAST(1 AS BIGINT) UNION ALL SELECT {}, o.place + 1 FROM o \
-         WHERE o.owner IS NOT NULL AND o.place < $3)",
-        first("CAST($2 AS TEXT)"),
-        first("o.owner")
-    )
 }
 
 /// A place as the first three parameters, and others.

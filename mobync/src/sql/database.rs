@@ -165,6 +165,14 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         self.owners_behind(last, most).await.map(Some)
     }
 
+    async fn logged_owners(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Option<Vec<Owner>>, DatabaseError> {
+        self.logged_behind(last, most).await.map(Some)
+    }
+
     async fn unsound_rows(
         &self,
         owner: Option<&Owner>,

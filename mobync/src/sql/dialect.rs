@@ -220,6 +220,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         table: &Table,
     ) -> impl Future<Output = Result<Option<Found>, sqlx::Error>> + Send;
 
+    /// The condition that there is a table with this name. It never fails.
+    fn exists(table: &str) -> String;
+
     /// Checks that marks of these tables can be kept beside the log.
     ///
     /// # Errors

@@ -16,12 +16,36 @@ impl<D: Dialect> SqlDatabase<D> {
         most: usize,
     ) -> Result<Vec<Owner>, DatabaseError> {
         let mut owners = BTreeSet::new();
-        for model in self.schema.models.values().chain([&self.schema.log]) {
+        for model in self.schema.models.values() {
             let names = self.owners_of(model).await?;
             owners.extend(names.iter().filter_map(|name| Owner::new(name).ok()));
         }
+        owners.extend(self.logged_behind(None, usize::MAX).await?);
         let behind = owners.into_iter().filter(|owner| last.is_none_or(|last| owner > last));
         Ok(behind.take(most).collect())
+    }
+
+    /// The owners after this one who have a log, in the order of the log's index.
+    pub(super) async fn logged_behind(
+        &self,
+        last: Option<&Owner>,
+        most: usize,
+    ) -> Result<Vec<Owner>, DatabaseError> {
+        let sql = format!(
+            "WITH RECURSIVE {} SELECT o.owner FROM o WHERE o.owner IS NOT NULL ORDER BY o.place",
+            owners_of_log(&self.schema.log, "$1", "$2")
+        );
+        let mut last = last.map(ToString::to_string).unwrap_or_default();
+        loop {
+            let args = [Arg::Text(&last), Arg::Integer(i64::try_from(most).unwrap_or(i64::MAX))];
+            let names = self.ask(&self.schema.log, &sql, &args).await?;
+            let owners: Vec<Owner> = names.iter().flat_map(Owner::new).collect();
+            match names.into_iter().next_back() {
+                // None of them is a name: fewer would mean the end.
+                Some(name) if owners.is_empty() => last = name,
+                _ => return Ok(owners),
+            }
+        }
     }
 
     /// Counts the rows that no diff can represent, as far as the database itself can find them, and
@@ -141,4 +165,18 @@ impl<D: Dialect> SqlDatabase<D> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         D::texts(&mut connection, sql, args).await.map_err(failed)
     }
+}
+
+/// The owners of the log after a text, at most so many, as the table `o`: a loose index scan, with one
+/// probe for each owner, however many entries there are.
+pub(super) fn owners_of_log(log: &Model, last: &str, most: &str) -> String {
+    let first = |behind: &str| {
+        format!("(SELECT min(t.owner) FROM {} AS t WHERE t.owner > {behind})", log.table)
+    };
+    format!(
+        "o (owner, place) AS (SELECT {}, CAST(1 AS BIGINT) UNION ALL SELECT {}, o.place + 1 FROM o \
+         WHERE o.owner IS NOT NULL AND o.place < {most})",
+        first(&format!("CAST({last} AS TEXT)")),
+        first("o.owner")
+    )
 }

@@ -7,7 +7,7 @@ use super::{
     cursors::{cursors_of, entry},
     schema::Model,
 };
-use crate::{DatabaseError, Diff, Owner, merge::push_string, unit::Rewrite};
+use crate::{DatabaseError, Diff, Owner, follow::followers_of, merge::push_string, unit::Rewrite};
 
 /// The columns of an entry besides owner and id.
 const COLUMNS: [&str; 5] = ["logical_clock", "utc_timestamp", "type", "model", "json_data"];
@@ -81,6 +81,13 @@ impl<D: Dialect> SqlUnit<D> {
         owner: &Owner,
     ) -> Result<Option<i64>, DatabaseError> {
         let log = &Arc::clone(&self.schema).log;
+        // The first follower makes the table. A statement that fails would be an error in the server's log.
+        let exists = D::exists(&followers_of(&log.name));
+        let sql = format!("SELECT CAST(1 AS TEXT) WHERE {exists}");
+        let failed = |error| D::explain(log, error);
+        if self.select(None, &sql, &[], false).await.map_err(failed)?.is_empty() {
+            return Ok(None);
+        }
         let cursors = cursors_of(log);
         // The row without an owner says that the follower exists.
         let sql = format!(
@@ -88,15 +95,10 @@ impl<D: Dialect> SqlUnit<D> {
              AND c.owner = $1), 0)) AS TEXT) FROM {cursors} AS f WHERE f.owner = '' \
              HAVING count(*) > 0"
         );
-        match self.select(None, &sql, &[Arg::Text(owner.as_str())], true).await {
-            // The first follower makes the table.
-            Err(error) if D::lacks(&error) => Ok(None),
-            Err(error) => Err(D::explain(log, error)),
-            Ok(texts) => {
-                let clock = texts.first().map(|clock| clock.parse()).transpose();
-                clock.map_err(DatabaseError::failed)
-            }
-        }
+        let args = [Arg::Text(owner.as_str())];
+        let texts = self.select(None, &sql, &args, false).await.map_err(failed)?;
+        let clock = texts.first().map(|clock| clock.parse()).transpose();
+        clock.map_err(DatabaseError::failed)
     }
 
     async fn select_entries(

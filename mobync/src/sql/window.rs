@@ -10,8 +10,7 @@ pub(crate) const ENTRY: i64 = 0;
 const LAST: i64 = 1;
 const OBJECT: i64 = 2;
 const MARKED: i64 = 3;
-const HEAD: i64 = 4;
-const PAGE: i64 = 5;
+const PAGE: i64 = 4;
 
 /// The requested objects, by model, without those that cannot exist as rows.
 type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
@@ -71,26 +70,28 @@ impl<'q> Statement<'q> {
             with = page(log, args.len());
             ticks += " AND t.logical_clock <= coalesce((SELECT next - 1 FROM page), $3)";
         }
+        // The last entry is read in any case. It is the head of a device that has missed nothing, if its tick
+        // has no other entry.
+        let mut has_head = "0".to_owned();
+        if let Some(head) = query.head.filter(|head| log.can_have(head)) {
+            args.push(Arg::Text(head));
+            // By the key: a tick may have many entries.
+            has_head = format!(
+                "CASE WHEN {is_head} AND t.logical_clock = $2 - 1 THEN 1 WHEN EXISTS (SELECT 1 \
+                 FROM {table} AS t WHERE {owned}{is_head} AND +t.logical_clock = $2 - 1) THEN 1 ELSE 0 END",
+                is_head = format_args!("{} = ${}", log.id.exact(), args.len())
+            );
+        }
         let mut sql = format!(
             "{with}SELECT * FROM ({entries}) AS entries \
              UNION ALL SELECT * FROM (SELECT CAST({LAST} AS BIGINT), CAST(NULL AS TEXT), \
-             t.logical_clock, CAST(0 AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
+             t.logical_clock, CAST({has_head} AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
              CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
              ORDER BY t.logical_clock DESC LIMIT 1) AS last",
             entries = D::entries(log, &ticks)
         );
         if query.limit.is_some() {
             sql += &format!(" UNION ALL SELECT {PAGE}, NULL, next, 0, NULL, NULL, NULL FROM page");
-        }
-        if let Some(head) = query.head.filter(|head| log.can_have(head)) {
-            args.push(Arg::Text(head));
-            // By the key: a tick may have many entries.
-            sql += &format!(
-                " UNION ALL SELECT {HEAD}, NULL, 0, 0, NULL, NULL, NULL FROM {table} AS t \
-                 WHERE {owned}{id} = ${head} AND +t.logical_clock = $2 - 1",
-                id = log.id.exact(),
-                head = args.len()
-            );
         }
         if schema.captured().next().is_some() {
             sql += &format!(" UNION ALL {}", marked::<D>(log));
@@ -119,7 +120,10 @@ impl<'q> Statement<'q> {
         let (mut found, mut next) = (HashSet::new(), None);
         for row in rows {
             match row {
-                (LAST, _, tick, ..) => window.clock = tick.saturating_add(1),
+                (LAST, _, tick, has_head, ..) => {
+                    window.clock = tick.saturating_add(1);
+                    window.has_head = has_head != 0;
+                }
                 (ENTRY, _, tick, ..) => {
                     // Only an entry that the request names can be older.
                     window.start = window.start.min(tick);
@@ -130,7 +134,6 @@ impl<'q> Statement<'q> {
                     found.extend(models.get(place).map(|model| (*model, id)));
                 }
                 (MARKED, ..) => window.marked = true,
-                (HEAD, ..) => window.has_head = true,
                 (PAGE, _, tick, ..) => next = Some(tick),
                 _ => return Err(null_in_log()),
             }

@@ -154,6 +154,10 @@ impl Dialect for Sqlite {
         catalogue::find(connection, table).await
     }
 
+    fn exists(table: &str) -> String {
+        format!("EXISTS (SELECT 1 FROM pragma_table_info({}))", Self::literal(table))
+    }
+
     async fn free_columns(
         connection: &mut SqliteConnection,
         log: &str,

@@ -73,8 +73,17 @@ async fn read_all<U: UnitOfWork>(
     Ok(Window { clock, entries, ..Window::default() })
 }
 
-/// *Bounded*: reads longer and longer ranges of ticks, until there are more entries than fit in a page,
-/// from more than one tick.
+/// How many ticks are read at once: they may have 10,000 entries each.
+pub(crate) const TICKS: i64 = 16;
+
+/// The number of ticks to read next, after so many. It does not depend on what was in these: behind a gap, or
+/// behind many small ticks, may be large ones.
+pub(super) fn next_length(length: i64) -> i64 {
+    length.saturating_mul(2).min(TICKS)
+}
+
+/// *Bounded*: reads short ranges of ticks, until there are more entries than fit in a page, from more than
+/// one tick. So it never has more than the page and the entries of a few ticks, however uneven they are.
 async fn read_page<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
@@ -93,7 +102,7 @@ async fn read_page<U: UnitOfWork>(
         ];
         window.entries.extend(read_log(unit, owner, log, &ticks).await?);
         window.cut(limit);
-        (from, length) = (to, length.saturating_mul(2));
+        (from, length) = (to, next_length(length));
     }
     Ok(window)
 }

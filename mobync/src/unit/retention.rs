@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Value, value::to_raw_value};
 
-use super::UnitOfWork;
+use super::{UnitOfWork, log::next_length};
 use crate::{
     diff::{Diff, Operation},
     error::DatabaseError,
@@ -62,7 +62,7 @@ pub(super) async fn read_before<U: UnitOfWork>(
         for record in unit.read(owner, log, &ticks).await? {
             entries.push(Diff::from_record(record)?);
         }
-        (end, length) = (start, length.saturating_mul(2));
+        (end, length) = (start, next_length(length));
     }
     Ok(entries)
 }

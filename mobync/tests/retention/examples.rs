@@ -14,6 +14,7 @@ use mobync::{
 };
 use serde_json::json;
 
+use super::paces::Lines;
 use super::support::{
     self, Server, T0, ada, create, databases::on_every_database, delete, diffs, owner, update,
 };
@@ -27,6 +28,7 @@ on_every_database! {
     what_is_young_stays_as_it_is
     a_log_is_small_in_the_end
     the_horizon_does_not_pass_a_follower
+    a_follower_that_is_gone_is_told_of_and_can_be_removed
     a_follower_that_begins_late_gets_what_is_left
     a_dead_life_that_is_older_than_the_log_goes
 }
@@ -222,6 +224,54 @@ async fn the_horizon_does_not_pass_a_follower<D: Cursors>(aging: Aging<D>) {
         }
     }
     following.abort();
+}
+
+async fn a_follower_that_is_gone_is_told_of_and_can_be_removed<D: Cursors>(aging: Aging<D>) {
+    let server = &aging.server;
+    for n in 0..3 {
+        server.sync(n, [create(&format!("t{n}"), json!({"a": n}))]).await;
+    }
+    let (told, mut handled) = tokio::sync::mpsc::unbounded_channel();
+    let follower = server.mobync.follow("mailer", move |_, _: Vec<Diff>| {
+        let _ = told.send(());
+        async { Ok::<_, std::convert::Infallible>(()) }
+    });
+    let following = tokio::spawn(follower.sweep_each(Duration::from_millis(5)).run());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    server.sync(3, [create("t3", json!({}))]).await;
+    handled.recv().await.unwrap();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    following.abort();
+    let _ = following.await;
+
+    // It is gone, and the log goes on.
+    for n in 4..8 {
+        server.sync(n, [create(&format!("t{n}"), json!({"a": n}))]).await;
+    }
+    aging.compact().await;
+    aging.on_day(40);
+    let (lines, listening) = Lines::listen();
+    for _ in 0..2 {
+        let compacted = aging.compact().await;
+        assert!(compacted.waits && compacted.horizon <= 4, "{compacted:?}");
+        assert!(lines.take().contains("kept for a follower"));
+    }
+    server.mobync.unfollow("another").await.unwrap_or_default();
+    assert!(aging.compact().await.waits);
+    lines.take();
+    if let Err(error) = server.mobync.unfollow("mailer").await {
+        // The seven methods cannot list owners.
+        assert_eq!(error.code(), "internal");
+        let mut unit = server.mobync.database().open(&ada(), mobync::Access::Write).await.unwrap();
+        let cursor = Change::delete("diffs_followers", "mailer");
+        super::support::make(&mut unit, cursor).await.unwrap();
+        unit.commit().await.unwrap();
+    }
+    let compacted = aging.compact().await;
+    assert_eq!((compacted.waits, compacted.horizon), (false, 8));
+    assert!(!lines.take().contains("kept for a follower"));
+    drop(listening);
+    server.mobync.unfollow("mailer").await.unwrap_or_default();
 }
 
 async fn a_follower_that_begins_late_gets_what_is_left<D: Cursors>(aging: Aging<D>) {

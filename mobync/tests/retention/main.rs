@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 mod examples;
+mod paces;
+mod patience;
 #[path = "../support/mod.rs"]
 mod support;
 mod twin;

@@ -6,7 +6,12 @@ use std::sync::{
 };
 use std::time::Duration;
 
-use mobync::{Mobync, postgres::PostgresDatabase, sqlite::SqliteDatabase};
+use mobync::{
+    Access, Database, Mobync, Retention, UnitOfWork,
+    postgres::PostgresDatabase,
+    sql::{Dialect, SqlDatabase},
+    sqlite::SqliteDatabase,
+};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
 use tokio::{
@@ -358,6 +363,80 @@ async fn no_statement_of_a_sync_reads_all_rows_of_an_owner_right_after_a_bulk_lo
     }
 }
 
+/// Lets a retention go through all owners once.
+async fn retain_each_owner<D: Dialect>(mobync: &Mobync<SqlDatabase<D>>, log: &'static str) {
+    let retention = Retention::new(Duration::from_hours(1_000)).owners_an_hour(u32::MAX);
+    let keeper = mobync.clone();
+    let keeping = tokio::spawn(async move { keeper.retain(retention).await });
+    for tries in 0.. {
+        assert!(tries < 1_000, "some owner has no milestone");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        let mut without = 0;
+        for owner in mobync.database().logged_owners(None, 1_000).await.unwrap().unwrap() {
+            let mut unit = mobync.database().open(&owner, Access::Read).await.unwrap();
+            without += usize::from(unit.own_entries(&owner, log).await.unwrap().is_empty());
+        }
+        if without == 0 {
+            break;
+        }
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    keeping.abort();
+}
+
+#[tokio::test]
+async fn owners_are_listed_by_a_probe_for_each_however_many_entries_they_have() {
+    let filling = filled().await;
+    let before = [counts(&filling, SCANS).await, counts(&filling, LOOKS).await];
+    let options = (*filling.connect_options()).clone();
+    let pool = sqlx::postgres::PgPoolOptions::new().connect_with(options).await.unwrap();
+    let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
+    let mut owners = Vec::new();
+    loop {
+        let some = database.logged_owners(owners.last(), 7).await.unwrap().unwrap();
+        assert!(some.len() <= 7);
+        if some.is_empty() {
+            break;
+        }
+        owners.extend(some);
+    }
+    // 100 owners have 1,000 entries each, and one has 100,000.
+    let mut sorted = owners.clone();
+    sorted.sort();
+    sorted.dedup();
+    assert_eq!((owners.len(), sorted), (101, owners));
+    assert_eq!(database.logged_owners(None, 1_000).await.unwrap().unwrap().len(), 101);
+    let after = [counts(&pool, SCANS).await, counts(&pool, LOOKS).await];
+    assert_eq!(after[0], before[0], "sequential scans");
+    let read = after[1].1 - before[1].1;
+    assert!((202..=400).contains(&read), "read {read} entries of indexes");
+}
+
+#[tokio::test]
+async fn a_compaction_without_followers_leaves_no_error_in_the_servers_log() {
+    let cluster = super::support::postgres::Cluster::start();
+    let pool = PgPool::connect(&cluster.new_database().await).await.unwrap();
+    sqlx::query(TASKS).execute(&pool).await.unwrap();
+    let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
+    database.set_up().await.unwrap();
+    let mobync = Mobync::new(database);
+    mobync.apply(&ada(), 0, diffs(creates("t"))).await.unwrap();
+    let errors = async || -> i64 {
+        let log = "SELECT count(*) FROM regexp_matches(pg_read_file(current_setting('data_directory') \
+                   || '/../log'), 'ERROR', 'g')";
+        sqlx::query_scalar(log).fetch_one(&pool).await.unwrap()
+    };
+    let before = errors().await;
+    for _ in 0..3 {
+        // The first one writes a milestone.
+        mobync.compact(&ada(), Duration::from_hours(1)).await.unwrap();
+        mobync.unfollow("nobody").await.unwrap();
+    }
+    assert_eq!(errors().await, before);
+    assert!(sqlx::query("SELECT * FROM nowhere").execute(&pool).await.is_err());
+    assert_eq!(errors().await, before + 1, "it counts");
+}
+
 /// Collects the statements that sqlx logs, on any thread.
 struct Statements(Arc<Mutex<Vec<String>>>);
 
@@ -430,6 +509,7 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
         mobync.apply(&one, clock, Vec::new()).await.unwrap();
     }
     mobync.answer(&one, &super::pages::page("e1998")).await.unwrap();
+    retain_each_owner(&mobync, "changes").await;
 
     let mut statements = heard.lock().unwrap().clone();
     statements.retain(|sql| sql.contains("\"errands\"") || sql.contains("\"changes\""));
@@ -445,9 +525,10 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
             let of_table =
                 details.iter().filter(|detail| detail.starts_with("SEARCH t USING INDEX"));
             let of_table: Vec<&String> = of_table.collect();
-            assert_eq!(of_table.len(), 2, "{details:?}");
+            assert_eq!(of_table.len(), 3, "{details:?}");
             assert!(of_table[0].contains("(owner=? AND logical_clock>? AND logical_clock<?)"));
-            assert!(of_table[1].contains("(owner=? AND id=?)"));
+            assert!(of_table[1].contains("(owner=?)"), "the last entry may be the head");
+            assert!(of_table[2].contains("(owner=? AND id=?)"));
             pages += 1;
         }
         for detail in details {

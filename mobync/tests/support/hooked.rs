@@ -7,7 +7,8 @@ use std::sync::{
 
 use mobync::{
     Access, Change, Database, DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record,
-    Rejection, Rewrite, SetOff, SkippedRow, Snapshot, UnitOfWork, Will, Window, WindowQuery, Write,
+    Rejection, Rewrite, SetOff, SkippedRow, Snapshot, Turns, UnitOfWork, Will, Window, WindowQuery,
+    Write,
 };
 
 /// What may go wrong.
@@ -21,6 +22,11 @@ pub trait Hook: Clone + Send + Sync + 'static {
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
         let _ = name;
         Ok(())
+    }
+
+    /// How syncs wait for their owner, in front of the database.
+    fn turns(&self) -> Option<Turns> {
+        None
     }
 
     /// Whether changes reach the database in its own batches, each of which is one call.
@@ -62,6 +68,10 @@ impl<D: Database, H: Hook> Database for Hooked<D, H> {
 
     fn serialises(&self) -> bool {
         self.inner.serialises()
+    }
+
+    fn turns(&self) -> Option<Turns> {
+        self.hook.turns()
     }
 
     async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {

@@ -11,7 +11,7 @@ use mobync_actix::{AuthenticatedOwner, BearerToken, Credentials, SharedAuth};
 
 use super::{Task, application};
 
-pub(super) fn serve<D: Database>(
+pub(super) fn serve<D: Database + Clone>(
     database: impl Future<Output = io::Result<D>>,
     task: Task,
 ) -> io::Result<()> {

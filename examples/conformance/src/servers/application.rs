@@ -1,5 +1,7 @@
 //! What all servers under test have in common: the users, the rule, and a database with moods.
 
+use std::time::Duration;
+
 use mobync::{
     Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, View, http::AuthError,
     memory::MemoryDatabase,
@@ -34,7 +36,7 @@ pub(super) fn memory() -> MemoryDatabase {
 }
 
 /// Sync on that database, behind its moods, and with the rule.
-pub fn mobync<D: Database>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbiddenNames> {
+pub fn mobync<D: Database + Clone>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbiddenNames> {
     Mobync::new(Moody { database, gate: gate.clone() }).rules(NoForbiddenNames)
 }
 
@@ -63,14 +65,14 @@ impl Rules for NoForbiddenNames {
     }
 }
 
-/// A database that is busy, fails, or waits for a gate, for owners of such names.
+/// A database that is busy, fails, waits for a gate, or compacts another owner's log, for owners of such names.
 #[derive(Debug)]
 pub struct Moody<D> {
     database: D,
     gate: Gate,
 }
 
-impl<D: Database> Database for Moody<D> {
+impl<D: Database + Clone> Database for Moody<D> {
     type Unit = D::Unit;
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<D::Unit, DatabaseError> {
@@ -78,7 +80,11 @@ impl<D: Database> Database for Moody<D> {
             "busy" => return Err(DatabaseError::busy("all connections are in use")),
             "failing" => return Err(DatabaseError::failed("the disk is on fire")),
             name if name.starts_with("gated-") => self.gate.pass().await,
-            _ => {}
+            name => {
+                if let Some(whose) = name.strip_prefix("compacting-") {
+                    compact(&self.database, whose).await?;
+                }
+            }
         }
         self.database.open(owner, access).await
     }
@@ -86,4 +92,14 @@ impl<D: Database> Database for Moody<D> {
     fn serialises(&self) -> bool {
         self.database.serialises()
     }
+}
+
+/// Compacts the log of that owner, for which nothing is too young.
+async fn compact<D: Database + Clone>(database: &D, whose: &str) -> Result<(), DatabaseError> {
+    let whose = Owner::new(whose).map_err(DatabaseError::failed)?;
+    // A milestone is old after a millisecond.
+    tokio::time::sleep(Duration::from_millis(2)).await;
+    let compacting = Mobync::new(database.clone());
+    compacting.compact(&whose, Duration::ZERO).await.map_err(DatabaseError::failed)?;
+    Ok(())
 }

@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 
 use super::{Task, application};
 
-pub(super) fn serve<D: Database>(
+pub(super) fn serve<D: Database + Clone>(
     database: impl Future<Output = io::Result<D>>,
     task: Task,
 ) -> io::Result<()> {

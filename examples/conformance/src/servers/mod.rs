@@ -82,7 +82,7 @@ impl Database {
 
 impl Framework {
     /// Serves on the database, which is opened where it is used: in the framework's runtime.
-    fn serve<D: mobync::Database>(
+    fn serve<D: mobync::Database + Clone>(
         self,
         database: impl Future<Output = io::Result<D>>,
         task: Task,

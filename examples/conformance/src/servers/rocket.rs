@@ -25,7 +25,7 @@ fn token(token: Result<BearerToken, SyncError>) -> Result<String, SyncError> {
     token.map(|BearerToken(token)| token)
 }
 
-pub(super) fn serve<D: Database>(
+pub(super) fn serve<D: Database + Clone>(
     database: impl Future<Output = io::Result<D>>,
     task: Task,
 ) -> io::Result<()> {
