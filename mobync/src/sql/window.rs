@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Arg, Dialect, LogRow, Model, rows::sound_rows, schema::Schema};
+use super::{
+    Arg, Dialect, LogRow, Model, cursors::entry, retention::own, rows::sound_rows, schema::Schema,
+};
 use crate::{error::DatabaseError, merge::Window, owner::Owner, unit::WindowQuery};
 
 /// The kind of window rows that have entries of the log.
@@ -12,6 +14,7 @@ const OBJECT: i64 = 2;
 const MARKED: i64 = 3;
 const HEAD: i64 = 4;
 const PAGE: i64 = 5;
+const OWN: i64 = 6;
 
 /// The requested objects, by model, without those that cannot exist as rows.
 type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
@@ -81,6 +84,12 @@ impl<'q> Statement<'q> {
         );
         if query.limit.is_some() {
             sql += &format!(" UNION ALL SELECT {PAGE}, NULL, next, 0, NULL, NULL, NULL FROM page");
+            // A second statement would see another state, and the page would wait for it in memory.
+            sql += &format!(
+                " UNION ALL SELECT {OWN}, t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, \
+                 t.json_data FROM {table} AS t WHERE {owned}{own} AND EXISTS (SELECT 1 FROM page)",
+                own = own::<D>(log)
+            );
         }
         if let Some(head) = query.head.filter(|head| log.can_have(head)) {
             args.push(Arg::Text(head));
@@ -116,7 +125,7 @@ impl<'q> Statement<'q> {
         let unknown_models = unknown_models.into_iter().map(str::to_owned).collect();
         let mut window = Window { start: query.since, unknown_models, ..Window::default() };
         let models: Vec<&str> = objects.keys().copied().collect();
-        let (mut found, mut next) = (HashSet::new(), None);
+        let (mut found, mut next, mut own) = (HashSet::new(), None, Vec::new());
         for row in rows {
             match row {
                 (LAST, _, tick, ..) => window.clock = tick.saturating_add(1),
@@ -132,11 +141,12 @@ impl<'q> Statement<'q> {
                 (MARKED, ..) => window.marked = true,
                 (HEAD, ..) => window.has_head = true,
                 (PAGE, _, tick, ..) => next = Some(tick),
+                (OWN, ..) => own.push(entry(owner, row)?),
                 _ => return Err(null_in_log()),
             }
         }
         if let Some(next) = next {
-            window.more = Some(window.clock);
+            (window.more, window.own) = (Some(window.clock), Some(own));
             window.clock = next;
         }
         let exists = |(model, id): &(&'q str, &'q str)| found.contains(&(*model, (*id).to_owned()));
