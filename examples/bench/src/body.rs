@@ -79,6 +79,13 @@ impl Body {
         Self { text: format!(r#"{{"logical_clock":{clock},"head":"{head}","diffs":["#), diffs: 0 }
     }
 
+    /// For a device at this clock, with this head, that asks for a page.
+    pub(crate) fn page(clock: i64, head: &str, limit: usize) -> Self {
+        let text =
+            format!(r#"{{"logical_clock":{clock},"head":"{head}","limit":{limit},"diffs":["#);
+        Self { text, diffs: 0 }
+    }
+
     /// Creates a task, a record of about 150 bytes.
     pub(crate) fn create(&mut self, id: Id, object: Id) {
         self.begin(id, "create");

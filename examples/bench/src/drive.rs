@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::{
     Result, Server, Workload,
-    connection::{Answer, Connection},
+    connection::Connection,
     server::{Usage, own_cpu},
     workload::Device,
 };
@@ -53,6 +53,13 @@ pub struct Measured {
     pub request_bytes: f64,
     /// The mean size of an answer's body, in bytes.
     pub answer_bytes: f64,
+}
+
+impl Measured {
+    /// How much the memory of the server's process grew, in MiB.
+    pub(crate) fn grown_mib(&self) -> f64 {
+        self.peak_mib.zip(self.before_mib).map_or(0.0, |(peak, before)| peak - before)
+    }
 }
 
 /// The results of the connections so far.
@@ -186,7 +193,7 @@ impl Crowd {
             if let Some(last) = device.last()? {
                 let mut connection = Connection::open(&self.url).await?;
                 let answer = connection.send(last).await?;
-                device.check(Answer::read(&answer)?)?;
+                device.read(&answer)?;
                 device.check_all()?;
             }
         }
@@ -204,7 +211,7 @@ async fn step(
     let start = Instant::now();
     let answer = connection.send(request).await?;
     tally.borrow_mut().count(start.elapsed(), sent, answer.len());
-    device.check(Answer::read(&answer)?)
+    device.read(&answer)
 }
 
 impl Until {

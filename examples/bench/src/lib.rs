@@ -5,6 +5,7 @@
 //! answers. A [`Server`] is what they sync with. The [`rows`] compare servers with their floors.
 
 mod body;
+mod compaction;
 mod connection;
 pub mod drive;
 mod places;

@@ -31,6 +31,9 @@ struct Args {
     /// How often each floor and the library are measured, alternately.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Another build of this program, for the row `builds`.
+    #[arg(long)]
+    other: Option<PathBuf>,
     /// Where to write all measurements.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
@@ -121,6 +124,7 @@ fn measure(args: Args) -> Result<()> {
     };
     let options = Options {
         program: std::env::current_exe()?,
+        other: args.other,
         rows: Row::ALL.into_iter().filter(wanted).collect(),
         frameworks: args.frameworks,
         databases: args.databases,

@@ -29,6 +29,7 @@ const WORKLOADS: [Workload; 9] = [
 fn options(row: Row) -> Options {
     Options {
         program: PROGRAM.into(),
+        other: Some(PROGRAM.into()),
         rows: vec![row],
         frameworks: Framework::ALL.to_vec(),
         databases: Database::ALL.to_vec(),
@@ -125,6 +126,8 @@ fn pushes_are_set_against_bare_transactions() {
     assert_eq!(subjects(&goals(Row::PushSqlite)), ["8 connections", "32 connections"]);
     assert_eq!(subjects(&goals(Row::PushCaptured)), ["postgres", "sqlite"]);
     assert_eq!(subjects(&goals(Row::IdleHead)), ["memory", "sqlite", "postgres"]);
+    let pushes = ["memory push", "sqlite push", "postgres push"];
+    assert_eq!(subjects(&goals(Row::Builds)), pushes);
 }
 
 #[test]
@@ -141,6 +144,20 @@ fn a_first_sync_is_set_against_its_rows_in_time_and_in_bytes() {
     let goals = goals(Row::FirstSync);
     assert_eq!(subjects(&goals), ["memory", "memory", "sqlite", "sqlite", "postgres", "postgres"]);
     bytes_are_equal(&goals.into_iter().step_by(2).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_compacted_log_is_set_against_its_rows() {
+    let of = |database: &str, kind: &str| -> Vec<String> {
+        ["", ", 20 at once"].map(|many| format!("{database} {kind}{many}")).into()
+    };
+    let pages = goals(Row::Pages);
+    let expected = ["sqlite", "postgres"]
+        .map(|database| [of(database, "together"), of(database, "apart")].concat());
+    assert_eq!(subjects(&pages), expected.concat());
+    let sizes = goals(Row::CompactedLog);
+    let expected = ["sqlite columns", "sqlite pages", "postgres columns", "postgres pages"];
+    assert_eq!(subjects(&sizes), expected);
 }
 
 #[test]

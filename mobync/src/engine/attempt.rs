@@ -226,9 +226,11 @@ impl<R> Attempt<'_, R> {
                 Some(_) if !self.asked.asks_for_head() => {
                     limit = limit.map(|limit| limit.saturating_mul(4));
                 }
-                // It must have existed before the page was read, too.
-                Some(Horizon { id, .. }) if passed.as_ref() == Some(&id) => {
-                    return Ok((window, passed));
+                // It must have existed when the page was read, or also before.
+                Some(Horizon { id, .. })
+                    if window.own.is_some() || passed.as_ref() == Some(&id) =>
+                {
+                    return Ok((window, Some(id)));
                 }
                 Some(Horizon { id, .. }) => passed = Some(id),
             }
@@ -245,6 +247,9 @@ impl<R> Attempt<'_, R> {
         let among = Horizon::among(&window.entries, log);
         if among.is_some() || window.more.is_none() {
             return Ok(among);
+        }
+        if let Some(own) = &window.own {
+            return Ok(Horizon::among(own, log));
         }
         Ok(Horizon::among(&unit.own_entries(self.owner, log).await?, log))
     }

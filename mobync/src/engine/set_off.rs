@@ -87,8 +87,12 @@ fn with_a_will<U: UnitOfWork>(unit: &U, merge: &Merge<'_>, named: &[(&str, &str)
     for (model, id) in named {
         let will = unit.will(model);
         let Standing::Alive(alive) = standing(model, id) else { continue };
-        let is_written = alive.is_new() || alive.own().next().is_some();
-        if will == Will::None || !is_written || unit.keeps(&alive.write(model, id)) {
+        if will == Will::None {
+            continue;
+        }
+        let write = alive.write(model, id);
+        let is_written = alive.is_new() || write.fields().next().is_some();
+        if !is_written || unit.keeps(&write) {
             continue;
         }
         let only_own = will == Will::Named && !alive.is_new();

@@ -142,7 +142,7 @@ impl Object<'_> {
 }
 
 /// Values that go back, by field, each as JSON text.
-type Values<'v> = BTreeMap<&'v str, String>;
+type Values<'v> = BTreeMap<Cow<'v, str>, String>;
 
 struct Answer<'o, F, M> {
     owner: &'o Owner,
@@ -204,7 +204,7 @@ where
         back.extend(life.unseen());
         back.extend(object.named.failed());
         let all = if object.named.behind_delete() { written(life, row) } else { Values::new() };
-        back.extend(all.keys().filter(|name| !object.named.has(name)));
+        back.extend(all.keys().map(|name| &**name).filter(|name| !object.named.has(name)));
         if back.is_empty() {
             return None;
         }
@@ -216,7 +216,7 @@ where
             let stands = stands.unwrap_or_else(|| {
                 (self.default_of)(object.model, name).unwrap_or("null").to_owned()
             });
-            values.insert(name, stands);
+            values.insert(name.into(), stands);
         }
         Some(self.diff(object, Operation::Update, last, &values))
     }
@@ -234,7 +234,7 @@ where
             }
             _ => ((self.mint)(), self.tick, self.now),
         };
-        let fields = values.iter().map(|(name, value)| (*name, value.as_str()));
+        let fields = values.iter().map(|(name, value)| (&**name, value.as_str()));
         let json_data = encode(&object.id, fields.clone());
         debug_assert!(
             reads_as(&json_data, &object.id, fields),
@@ -256,11 +256,12 @@ where
 fn written<'v>(life: &'v Life<'_>, row: Option<&'v Row<'_>>) -> Values<'v> {
     match row {
         Some(row) if life.is_older() => {
-            row.iter().map(|(name, value)| (&**name, value.get().to_owned())).collect()
+            row.iter().map(|(name, value)| (name.clone(), value.get().to_owned())).collect()
         }
         _ => {
-            let fields = life.fields().iter();
-            fields.map(|(name, value)| (&**name, value.json.get().to_owned())).collect()
+            let fields = life.fields_once();
+            let fields = fields.iter();
+            fields.map(|(name, value)| (name.clone(), value.json.get().to_owned())).collect()
         }
     }
 }

@@ -86,18 +86,28 @@ impl<'a> Life<'a> {
         }
     }
 
-    /// The current values of the fields that were written.
+    /// The current values of the fields that were written. They stay in memory.
     pub(super) fn fields(&self) -> &Written<'a> {
-        self.fields.get_or_init(|| {
-            let mut written = Box::default();
-            if let Some(began) = &self.began {
-                write(&mut written, &self.created, began);
-            }
-            for (fields, writer) in &self.writes {
-                write(&mut written, fields, writer);
-            }
-            written
-        })
+        self.fields.get_or_init(|| Box::new(self.compute()))
+    }
+
+    /// The same, to look at once: a request may have thousands of lives.
+    pub(super) fn fields_once(&self) -> Cow<'_, Written<'a>> {
+        match self.fields.get() {
+            Some(written) => Cow::Borrowed(&**written),
+            None => Cow::Owned(self.compute()),
+        }
+    }
+
+    fn compute(&self) -> Written<'a> {
+        let mut written = Written::default();
+        if let Some(began) = &self.began {
+            write(&mut written, &self.created, began);
+        }
+        for (fields, writer) in &self.writes {
+            write(&mut written, fields, writer);
+        }
+        written
     }
 
     /// The entries of the window that wrote these fields, in order.

@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use serde_json::value::RawValue;
-
 use super::{
     Merge,
     arena::ObjectPlace,
@@ -53,16 +51,9 @@ impl<'m, 'a> Alive<'m, 'a> {
 
     /// The fields that the request's new diffs have written.
     pub(crate) fn own(&self) -> impl Iterator<Item = (&'m str, &'m str)> {
-        self.own_fields().map(|(name, json)| (&**name, json.get()))
-    }
-
-    fn own_fields(&self) -> impl Iterator<Item = (&'m Cow<'a, str>, &'a RawValue)> {
-        let clock = self.clock;
-        let is_own = move |Value { writer, .. }: &Value<'_>| {
-            writer.origin == Origin::Own && writer.tick == clock
-        };
-        let fields = self.life.fields().iter().filter(move |(_, value)| is_own(value));
-        fields.map(|(name, value)| (name, value.json))
+        let Self { life, clock } = *self;
+        let own = life.fields().iter().filter(move |(_, value)| value.is_own(clock));
+        own.map(|(name, value)| (&**name, value.json.get()))
     }
 
     /// Everything that the request's new diffs have written, as one write.
@@ -72,8 +63,17 @@ impl<'m, 'a> Alive<'m, 'a> {
         'm: 'w,
     {
         let operation = if self.is_new() { Operation::Create } else { Operation::Update };
-        let fields = self.own_fields().map(|(name, json)| (Cow::Borrowed(&**name), json));
-        Write { operation, model, id: id.into(), fields: fields.collect(), whole: None }
+        let written = self.life.fields_once();
+        let own = written.iter().filter(|(_, value)| value.is_own(self.clock));
+        let fields = own.map(|(name, value)| (name.clone(), value.json)).collect();
+        Write { operation, model, id: id.into(), fields, whole: None }
+    }
+}
+
+impl Value<'_> {
+    /// Whether one of the request's new diffs has written it.
+    fn is_own(&self, clock: Tick) -> bool {
+        self.writer.origin == Origin::Own && self.writer.tick == clock
     }
 }
 

@@ -15,6 +15,9 @@ pub struct Window {
     pub entries: Vec<Diff>,
     /// The owner's clock, in ticks, if this is a page and more entries follow.
     pub more: Option<i64>,
+    /// In such a page, all of the log's [own entries](crate::UnitOfWork::own_entries), if they are from the
+    /// same snapshot. `None` if they must be asked for.
+    pub own: Option<Vec<Diff>>,
     /// Whether the log has the query's `head`, with the tick before its `since`.
     pub has_head: bool,
     /// For each of the query's objects, in order, whether it exists.

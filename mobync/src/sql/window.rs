@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use super::{Arg, Dialect, LogRow, Model, rows::sound_rows, schema::Schema};
+use super::{
+    Arg, Dialect, LogRow, Model, cursors::entry, retention::own, rows::sound_rows, schema::Schema,
+};
 use crate::{error::DatabaseError, merge::Window, owner::Owner, unit::WindowQuery};
 
 /// The kind of window rows that have entries of the log.
@@ -11,6 +13,7 @@ const LAST: i64 = 1;
 const OBJECT: i64 = 2;
 const MARKED: i64 = 3;
 const PAGE: i64 = 4;
+const OWN: i64 = 5;
 
 /// The requested objects, by model, without those that cannot exist as rows.
 type Objects<'q> = BTreeMap<&'q str, Vec<&'q str>>;
@@ -92,6 +95,12 @@ impl<'q> Statement<'q> {
         );
         if query.limit.is_some() {
             sql += &format!(" UNION ALL SELECT {PAGE}, NULL, next, 0, NULL, NULL, NULL FROM page");
+            // A second statement would see another state, and the page would wait for it in memory.
+            sql += &format!(
+                " UNION ALL SELECT {OWN}, t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, \
+                 t.json_data FROM {table} AS t WHERE {owned}{own} AND EXISTS (SELECT 1 FROM page)",
+                own = own::<D>(log)
+            );
         }
         if schema.captured().next().is_some() {
             sql += &format!(" UNION ALL {}", marked::<D>(log));
@@ -117,7 +126,7 @@ impl<'q> Statement<'q> {
         let unknown_models = unknown_models.into_iter().map(str::to_owned).collect();
         let mut window = Window { start: query.since, unknown_models, ..Window::default() };
         let models: Vec<&str> = objects.keys().copied().collect();
-        let (mut found, mut next) = (HashSet::new(), None);
+        let (mut found, mut next, mut own) = (HashSet::new(), None, Vec::new());
         for row in rows {
             match row {
                 (LAST, _, tick, has_head, ..) => {
@@ -135,11 +144,12 @@ impl<'q> Statement<'q> {
                 }
                 (MARKED, ..) => window.marked = true,
                 (PAGE, _, tick, ..) => next = Some(tick),
+                (OWN, ..) => own.push(entry(owner, row)?),
                 _ => return Err(null_in_log()),
             }
         }
         if let Some(next) = next {
-            window.more = Some(window.clock);
+            (window.more, window.own) = (Some(window.clock), Some(own));
             window.clock = next;
         }
         let exists = |(model, id): &(&'q str, &'q str)| found.contains(&(*model, (*id).to_owned()));

@@ -9,8 +9,8 @@ use std::{
 };
 
 use mobync::{
-    Change, Compacted, Database, Diff, Error, Mobync, Record, Retention, UnitOfWork,
-    follow::Cursors, memory::MemoryDatabase,
+    Access, Change, Compacted, Database, Diff, Error, Mobync, Record, Retention, UnitOfWork,
+    WindowQuery, follow::Cursors, memory::MemoryDatabase,
 };
 use serde_json::json;
 
@@ -31,6 +31,7 @@ on_every_database! {
     a_follower_that_is_gone_is_told_of_and_can_be_removed
     a_follower_that_begins_late_gets_what_is_left
     a_dead_life_that_is_older_than_the_log_goes
+    a_page_says_of_the_log_itself_what_the_log_says
 }
 
 /// A server whose time can be set.
@@ -373,4 +374,34 @@ async fn all_owners_are_compacted_in_the_background_and_one_that_fails_keeps_no_
         assert_eq!(mobync.apply(owner, 0, Vec::new()).await.unwrap().diffs.len(), 1);
     }
     keeping.abort();
+}
+
+/// Where a page has the log's own entries at all.
+async fn a_page_says_of_the_log_itself_what_the_log_says(aging: Aging<impl Database>) {
+    let database = aging.server.mobync.database();
+    for n in 0..12 {
+        aging.server.sync(n, [create(&format!("t{n}"), json!({"a": n}))]).await;
+        aging.on_day(20 * n);
+        aging.compact().await;
+    }
+    let mut unit = database.open(&ada(), Access::Read).await.unwrap();
+    let by_id = |mut entries: Vec<Diff>| {
+        entries.sort_by(|left, right| left.id.cmp(&right.id));
+        entries
+    };
+    let own = by_id(unit.own_entries(&ada(), "diffs").await.unwrap());
+    assert!(own.len() > 2, "milestones and a horizon: {own:?}");
+    for since in 0..12 {
+        for limit in 1..30 {
+            let query = WindowQuery { limit: Some(limit), ..WindowQuery::since("diffs", since) };
+            let window = unit.window(&ada(), query).await.unwrap();
+            match window.own {
+                Some(told) => {
+                    assert!(window.more.is_some(), "the whole window has them");
+                    assert_eq!(by_id(told), own, "from {since}, at most {limit}");
+                }
+                None => assert!(window.entries.iter().all(|entry| entry.logical_clock >= since)),
+            }
+        }
+    }
 }

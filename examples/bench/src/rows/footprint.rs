@@ -63,8 +63,8 @@ fn once(lab: &Lab, server: &Server, mut crowd: Crowd) -> Result<Round> {
     lab.gather(server, Workload::Idle, 8)?; // Many small pushes: all connections are open.
     let once = crowd.run(Until::requests(1), Some(server));
     let measured = lab.client.block_on(once)?;
-    let Measured { before_mib, peak_mib, request_bytes, answer_bytes, .. } = measured;
-    let grown = peak_mib.zip(before_mib).map_or(0.0, |(peak, before)| peak - before);
+    let Measured { request_bytes, answer_bytes, .. } = measured;
+    let grown = measured.grown_mib();
     Ok(Round::new((request_bytes + answer_bytes) / MIB, grown, vec![measured]))
 }
 

@@ -1,5 +1,6 @@
 //! What is measured against what.
 
+mod compacted;
 mod footprint;
 mod growth;
 mod lab;
@@ -28,10 +29,17 @@ pub enum Row {
     IdlePostgres,
     /// Idle syncs of devices that send a head, against those of devices that do not.
     IdleHead,
+    /// Pushes and idle syncs, against those of another build of this program.
+    Builds,
     /// Updates with a long log, against those with a short one.
     Growth,
     /// A first sync, against reading and writing out the rows.
     FirstSync,
+    /// First syncs in pages from a compacted log: their time against reading and writing out the rows, and
+    /// the memory for many at once.
+    Pages,
+    /// The bytes of a compacted log, against those of the rows.
+    CompactedLog,
     /// The memory for a large sync, against the bytes of its request and answer.
     Memory,
     /// The server's memory after a million requests, against that after a tenth of them.
@@ -45,6 +53,8 @@ pub enum Row {
 pub struct Options {
     /// This program, to start servers with.
     pub program: PathBuf,
+    /// Another build of it, for the row that compares the two.
+    pub other: Option<PathBuf>,
     /// What to measure.
     pub rows: Vec<Row>,
     /// The servers.
@@ -85,7 +95,7 @@ impl Default for Scale {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::PushMemory,
         Self::IdleMemory,
         Self::PushPostgres,
@@ -93,8 +103,11 @@ impl Row {
         Self::PushCaptured,
         Self::IdlePostgres,
         Self::IdleHead,
+        Self::Builds,
         Self::Growth,
         Self::FirstSync,
+        Self::Pages,
+        Self::CompactedLog,
         Self::Memory,
         Self::Million,
         Self::Servers,
@@ -110,8 +123,11 @@ impl Row {
             Self::PushCaptured => "push-captured",
             Self::IdlePostgres => "idle-postgres",
             Self::IdleHead => "idle-head",
+            Self::Builds => "builds",
             Self::Growth => "growth",
             Self::FirstSync => "first-sync",
+            Self::Pages => "pages",
+            Self::CompactedLog => "compacted-log",
             Self::Memory => "memory",
             Self::Million => "million",
             Self::Servers => "servers",
@@ -127,8 +143,11 @@ impl Row {
             Self::PushCaptured => requests::push_captured(lab, report),
             Self::IdlePostgres => requests::idle_postgres(lab, report),
             Self::IdleHead => requests::idle_head(lab, report),
+            Self::Builds => requests::builds(lab, report),
             Self::Growth => growth::growth(lab, report),
             Self::FirstSync => growth::first_sync(lab, report),
+            Self::Pages => compacted::pages(lab, report),
+            Self::CompactedLog => compacted::size(lab, report),
             Self::Memory => footprint::memory(lab, report),
             Self::Million => footprint::million(lab, report),
             Self::Servers => servers::servers(lab, report),

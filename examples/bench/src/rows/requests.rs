@@ -2,7 +2,7 @@
 
 use super::Lab;
 use crate::{
-    Database, Measured, Report, Result, What, Workload,
+    Database, Measured, Report, Result, Server, What, Workload, drive,
     report::{Bound, Goal},
     transactions,
 };
@@ -38,6 +38,29 @@ pub(super) fn idle_head(lab: &mut Lab, report: &mut Report) -> Result<()> {
             per_second,
             |lab| lab.try_on(framework, database, What::Ours, Workload::Idle, 8),
             |lab| lab.try_on(framework, database, What::Ours, Workload::IdleHead, 8),
+        )?;
+    }
+    Ok(())
+}
+
+/// Compares pushes with those of another build of the library.
+pub(super) fn builds(lab: &mut Lab, report: &mut Report) -> Result<()> {
+    let Some(other) = lab.options.other.clone() else { return Ok(()) };
+    let framework = lab.framework();
+    for database in lab.options.databases.clone() {
+        let row = ("builds", format!("{} push", database.name()));
+        let goal = Goal::new(row, ("requests/s", "the other build"), Bound::AtLeast(1.0));
+        lab.contest(
+            goal,
+            report,
+            per_second,
+            |lab| {
+                let at = lab.make(database)?;
+                let server = Server::start(&other, framework, database, What::Ours, &at)?;
+                let run = drive(&server.url, Some(&server), PUSH, 8, lab.until());
+                lab.client.block_on(run)
+            },
+            |lab| lab.try_on(framework, database, What::Ours, PUSH, 8),
         )?;
     }
     Ok(())

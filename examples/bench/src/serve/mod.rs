@@ -3,7 +3,7 @@
 mod actix;
 mod axum;
 mod bare;
-mod ours;
+pub(crate) mod ours;
 mod rocket;
 
 use std::{

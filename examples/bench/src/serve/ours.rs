@@ -10,14 +10,14 @@ pub(super) fn memory() -> MemoryDatabase {
     MemoryDatabase::new().model("tasks", ["name", "note", "done", "position"])
 }
 
-pub(super) async fn sqlite(path: &str, captures: bool) -> Result<SqliteDatabase> {
+pub(crate) async fn sqlite(path: &str, captures: bool) -> Result<SqliteDatabase> {
     let url = format!("sqlite://{path}");
     let database = SqliteDatabase::builder().table(tasks(captures)).connect(&url).await?;
     database.set_up().await?;
     Ok(database)
 }
 
-pub(super) async fn postgres(url: &str, captures: bool) -> Result<PostgresDatabase> {
+pub(crate) async fn postgres(url: &str, captures: bool) -> Result<PostgresDatabase> {
     let database = PostgresDatabase::builder().table(tasks(captures)).connect(url).await?;
     database.set_up().await?;
     Ok(database)

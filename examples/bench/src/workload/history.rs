@@ -10,6 +10,8 @@ use crate::{
 
 /// How many diffs servers take at once.
 const AT_ONCE: u64 = 10_000;
+/// How many diffs clients send at once.
+const A_REQUEST: u64 = 1_000;
 
 /// A unique owner, with its history.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,46 @@ pub(crate) async fn long(url: &Uri, entries: u64) -> Result<Owner> {
         let request = Request::new(owner.id, body.finish())?;
         owner.send(&mut connection, request).await?;
         left -= some;
+    }
+    Ok(owner)
+}
+
+/// When the tasks of an owner were changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Each task has all its changes right after it was created.
+    Together,
+    /// All tasks are created first. Then each change is made to all tasks, and then the next one.
+    Apart,
+}
+
+impl Order {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Together => "together",
+            Self::Apart => "apart",
+        }
+    }
+}
+
+/// An owner with this number of tasks, each of which was created and renamed: so many log entries has each.
+/// The requests are as long as those of clients.
+pub(crate) async fn edited(url: &Uri, tasks: u64, each: u64, order: Order) -> Result<Owner> {
+    let mut owner = Owner { count: tasks, ..Owner::new() };
+    let mut left = 0..tasks * each;
+    while !left.is_empty() {
+        let mut connection = Connection::open(url).await?;
+        let mut body = Body::at(owner.clock);
+        for entry in left.by_ref().take(usize::try_from(A_REQUEST)?) {
+            let (task, edition) = match order {
+                Order::Together => (entry / each, entry % each),
+                Order::Apart => (entry % tasks, entry / tasks),
+            };
+            let (id, object) = (owner.diffs.next(), owner.objects.nth(1 + task));
+            if edition == 0 { body.create(id, object) } else { body.update(id, object, edition) }
+        }
+        let request = Request::new(owner.id, body.finish())?;
+        owner.send(&mut connection, request).await?;
     }
     Ok(owner)
 }

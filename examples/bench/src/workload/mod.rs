@@ -2,14 +2,15 @@
 
 mod devices;
 pub(crate) mod history;
+mod pager;
 
 use std::{cell::Cell, fmt, rc::Rc};
 
 use http::Uri;
 use serde::Serialize;
 
-pub(crate) use self::devices::Newcomer;
 use self::devices::{Contender, Idler, Mixed, Puller, Pusher, Repeater, Updater};
+pub(crate) use self::{devices::Newcomer, pager::Pager};
 use crate::{
     Result,
     connection::{Answer, Request},
@@ -57,6 +58,14 @@ pub enum Workload {
 /// One device: its requests, and the expected answers.
 pub(crate) trait Device {
     fn next(&mut self) -> Result<Request>;
+
+    /// Reads the body of the answer.
+    ///
+    /// # Errors
+    /// If the answer is wrong.
+    fn read(&mut self, body: &[u8]) -> Result<()> {
+        self.check(Answer::read(body)?)
+    }
 
     /// # Errors
     /// If the answer is wrong.
