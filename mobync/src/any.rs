@@ -13,6 +13,7 @@ use crate::{
     owner::Owner,
     reconcile::SkippedRow,
     rules::{Refusal, Rules, View},
+    schema::Schema,
 };
 
 type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
@@ -58,6 +59,7 @@ trait Opens: Send + Sync {
     fn serialises(&self) -> bool;
     fn turns(&self) -> Option<Turns>;
     fn time_limit(&self) -> Option<Duration>;
+    fn schema(&self) -> Option<&Schema>;
     fn marked_owners(&self, most: usize) -> Done<'_, Vec<Owner>>;
     fn news(&self) -> Boxed<'_, ()>;
     fn owners<'f>(&'f self, last: Option<&'f Owner>, most: usize) -> Done<'f, Option<Vec<Owner>>>;
@@ -96,6 +98,10 @@ impl<D: Database> Opens for D {
 
     fn time_limit(&self) -> Option<Duration> {
         Database::time_limit(self)
+    }
+
+    fn schema(&self) -> Option<&Schema> {
+        Database::schema(self)
     }
 
     fn marked_owners(&self, most: usize) -> Done<'_, Vec<Owner>> {
@@ -149,6 +155,10 @@ impl Database for AnyDatabase {
 
     fn time_limit(&self) -> Option<Duration> {
         self.0.time_limit()
+    }
+
+    fn schema(&self) -> Option<&Schema> {
+        self.0.schema()
     }
 
     async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {

@@ -2,7 +2,9 @@
 
 use std::{future::Future, time::Duration};
 
-use crate::{error::DatabaseError, owner::Owner, reconcile::SkippedRow, unit::UnitOfWork};
+use crate::{
+    error::DatabaseError, owner::Owner, reconcile::SkippedRow, schema::Schema, unit::UnitOfWork,
+};
 
 /// A database for syncs: it opens a unit of work for an owner.
 ///
@@ -101,6 +103,12 @@ pub trait Database: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(u64, Vec<SkippedRow>), DatabaseError>> + Send {
         let _ = (owner, model, most);
         async { Ok((0, Vec::new())) }
+    }
+
+    /// The schema that the database was made for, unless [`Mobync`](crate::Mobync) sets another. The default is
+    /// none.
+    fn schema(&self) -> Option<&Schema> {
+        None
     }
 
     /// How long a sync may take, unless [`Mobync`](crate::Mobync) sets a limit. The default is no limit.

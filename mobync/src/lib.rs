@@ -31,6 +31,7 @@ mod reconcile;
 mod record;
 mod retention;
 mod rules;
+pub mod schema;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod sql;
 #[cfg(feature = "sqlite")]
@@ -44,6 +45,10 @@ pub mod existing {}
 
 #[doc = include_str!("../PERFORMANCE.md")]
 pub mod performance {}
+
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../SCHEMAS.md")]
+pub mod schemas {}
 
 pub use self::{
     any::{AnyDatabase, AnyRules, AnyUnit},

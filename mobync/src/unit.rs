@@ -15,6 +15,7 @@ use crate::{
     owner::Owner,
     reconcile::same,
     record::Record,
+    schema::OlderNames,
 };
 
 pub(crate) use self::log::TICKS;
@@ -172,13 +173,15 @@ pub trait UnitOfWork: Send + Sized {
     }
 
     /// Reads the whole log and folds it into the objects that are alive at its end: everything that a new
-    /// device gets. The default uses [`window`](Self::window).
+    /// device gets. `empty` is the snapshot to which the entries are added. The default uses
+    /// [`window`](Self::window).
     fn snapshot(
         &mut self,
         owner: &Owner,
         log: &str,
+        empty: Snapshot,
     ) -> impl Future<Output = Result<Snapshot, DatabaseError>> + Send {
-        log::fold_log(self, owner, log)
+        log::fold_log(self, owner, log, empty)
     }
 
     // Changes of rows outside of syncs. The defaults are for a database whose rows only syncs write.
@@ -407,6 +410,12 @@ pub trait UnitOfWork: Send + Sized {
     /// that only models in the log are reconciled.
     fn models(&self) -> Vec<String> {
         Vec::new()
+    }
+
+    /// The models and fields that the database does not have by their newest names yet; see
+    /// [`schema`](crate::schema). The default is none.
+    fn older_names(&self) -> Option<&OlderNames> {
+        None
     }
 
     /// Whether a device may write these fields at all; if not, the diff is refused as `forbidden`. The

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 
 use mobync::{
     Access, Change, Database, Diff, Error, Operation, Owner, ReadFilter, Record, Refusal, Rules,
-    UnitOfWork, View, WindowQuery, postgres::PostgresDatabase, sqlite::SqliteDatabase,
+    Snapshot, UnitOfWork, View, WindowQuery, postgres::PostgresDatabase, sqlite::SqliteDatabase,
 };
 use serde_json::json;
 use support::{
@@ -164,7 +164,7 @@ async fn what_append_writes_is_what_the_log_gives_back(server: Server<impl Datab
     let query = WindowQuery { ids: &[known], ..WindowQuery::since("diffs", clock) };
     let window = unit.window(&ada(), query).await.unwrap();
     assert_eq!((window.clock, window.start, window.entries.len()), (clock, 2, names.len()));
-    let snapshot = unit.snapshot(&ada(), "diffs").await.unwrap();
+    let snapshot = unit.snapshot(&ada(), "diffs", Snapshot::default()).await.unwrap();
     assert_eq!(snapshot.finish(&ada()).unwrap(), Some((clock, Vec::new())), "all are deleted");
 }
 

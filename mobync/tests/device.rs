@@ -387,6 +387,8 @@ async fn a_store_of_an_earlier_version_goes_on_and_learns_whose_it_is() {
         .execute(&mut old)
         .await
         .unwrap();
+    let older = "ALTER TABLE mobync_objects DROP COLUMN beside";
+    sqlx::query(older).execute(&mut old).await.unwrap();
     let state = r#"{"clock":1,"attempt":9,"next_seq":3}"#;
     sqlx::query("INSERT INTO mobync_state VALUES (1, ?)")
         .bind(state)

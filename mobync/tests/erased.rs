@@ -69,7 +69,12 @@ impl UnitOfWork for Contrary {
     async fn window(&mut self, _: &Owner, query: WindowQuery<'_>) -> Result<Window, DatabaseError> {
         Ok(Window { clock: 43, start: query.since, ..Window::default() })
     }
-    async fn snapshot(&mut self, _: &Owner, _: &str) -> Result<Snapshot, DatabaseError> {
+    async fn snapshot(
+        &mut self,
+        _: &Owner,
+        _: &str,
+        _: Snapshot,
+    ) -> Result<Snapshot, DatabaseError> {
         Err(DatabaseError::failed("x"))
     }
     async fn own_entries(&mut self, _: &Owner, _: &str) -> Result<Vec<Diff>, DatabaseError> {
@@ -122,7 +127,7 @@ async fn every_method_is_passed_on() {
     let query = WindowQuery::since("diffs", 3);
     let window = unit.window(&owner, query).await.unwrap();
     assert_eq!((window.clock, window.start), (43, 3));
-    assert!(unit.snapshot(&owner, "diffs").await.is_err());
+    assert!(unit.snapshot(&owner, "diffs", Snapshot::default()).await.is_err());
     unit.own_entries(&owner, "diffs").await.unwrap();
     unit.entries_before(&owner, "diffs", 7, 9).await.unwrap();
     unit.rewrite(&owner, "diffs", &Rewrite::default()).await.unwrap();

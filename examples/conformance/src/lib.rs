@@ -15,7 +15,7 @@ pub use self::{
 };
 
 /// The codes of failures that a client can cause.
-pub const CODES: [&str; 14] = [
+pub const CODES: [&str; 15] = [
     "busy",
     "clock_ahead",
     "forbidden",
@@ -30,6 +30,7 @@ pub const CODES: [&str; 14] = [
     "unknown_field",
     "unknown_model",
     "unsupported_media_type",
+    "upgrade_required",
 ];
 
 /// Makes a module of tests for every framework on every database, from functions that take a server.

@@ -10,6 +10,7 @@ mod shutdown;
 use std::{
     io::{self, IsTerminal},
     net::Ipv4Addr,
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -20,7 +21,7 @@ use mobync::{Database, Mobync, Retention};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, filter::LevelFilter, fmt::format::FmtSpan};
 
-use crate::rules::TasksHaveNames;
+use crate::rules::TasksHaveTitles;
 
 const A_DAY: Duration = Duration::from_hours(24);
 
@@ -37,6 +38,9 @@ struct Args {
     /// Where the tasks are: a file of SQLite, or PostgreSQL as in <postgres://user@localhost/app>.
     #[arg(long, default_value = "sqlite://todo.sqlite")]
     database: String,
+    /// A directory with files that are served in place of the page's own, such as those of an earlier version.
+    #[arg(long, value_name = "DIRECTORY")]
+    web: Option<PathBuf>,
     /// How long a device can be away without having to fetch everything again, in days or a part of one.
     /// What only older devices need is removed from the log.
     #[arg(long, value_name = "DAYS", default_value = "180", value_parser = days)]
@@ -77,9 +81,9 @@ async fn serve(args: &Args) -> io::Result<()> {
 
 async fn serve_on<D: Database>(mobync: Mobync<D>, args: &Args) -> io::Result<()> {
     let stop = shutdown::requested()?;
-    let mobync = mobync.rules(TasksHaveNames);
+    let mobync = mobync.rules(TasksHaveTitles);
     let (live, keeper) = (mobync.live().clone(), mobync.clone());
-    let app: Router = page::router()
+    let app: Router = page::router(args.web.as_deref())?
         .merge(records::router(mobync.clone()))
         .merge(mobync_axum::router(mobync.clone(), auth::owner_of))
         .merge(mobync_axum::live(mobync, auth::owner_of));

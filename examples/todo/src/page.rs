@@ -1,9 +1,15 @@
 //! The files of `web/`, which are part of the program, so that it runs from anywhere.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::{
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    io,
+    path::Path,
+};
 
 use axum::{
     Router,
+    body::Bytes,
     http::{
         HeaderMap, StatusCode,
         header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH},
@@ -44,6 +50,7 @@ const FILES: &[File] = files! {
     "mobync/answer.js" => JAVASCRIPT,
     "mobync/applying.js" => JAVASCRIPT,
     "mobync/aside.js" => JAVASCRIPT,
+    "mobync/beside.js" => JAVASCRIPT,
     "mobync/changes.js" => JAVASCRIPT,
     "mobync/check.js" => JAVASCRIPT,
     "mobync/client.js" => JAVASCRIPT,
@@ -58,6 +65,7 @@ const FILES: &[File] = files! {
     "mobync/overridden.js" => JAVASCRIPT,
     "mobync/pace.js" => JAVASCRIPT,
     "mobync/schedule.js" => JAVASCRIPT,
+    "mobync/schema.js" => JAVASCRIPT,
     "mobync/sha256.js" => JAVASCRIPT,
     "mobync/settling.js" => JAVASCRIPT,
     "mobync/standing.js" => JAVASCRIPT,
@@ -70,9 +78,11 @@ const FILES: &[File] = files! {
     "mobync/tokens.js" => JAVASCRIPT,
     "mobync/transport.js" => JAVASCRIPT,
     "mobync/types.js" => JAVASCRIPT,
+    "mobync/updating.js" => JAVASCRIPT,
     "mobync/values.js" => JAVASCRIPT,
     "mobync/waiting.js" => JAVASCRIPT,
     "notices.js" => JAVASCRIPT,
+    "schema.json" => "application/json",
     "devices.html" => HTML,
     "devices.css" => CSS,
     "manifest.webmanifest" => "application/manifest+json",
@@ -89,26 +99,40 @@ const SERVICE_WORKER: &str = include_str!("../web/sw.js");
 const POLICY: &str =
     "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
 
-/// `GET` of the page and its files.
-pub(crate) fn router() -> Router {
+impl File {
+    /// What is in it, or in the file of that name in the directory, if there is one.
+    fn content(&self, instead: Option<&Path>) -> io::Result<Bytes> {
+        let Some(directory) = instead else { return Ok(Bytes::from_static(self.content)) };
+        match fs::read(directory.join(self.path.trim_start_matches('/'))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Ok(Bytes::from_static(self.content))
+            }
+            read => Ok(read?.into()),
+        }
+    }
+}
+
+/// `GET` of the page and its files, or of those in the directory in their place.
+pub(crate) fn router(instead: Option<&Path>) -> io::Result<Router> {
+    let contents =
+        FILES.iter().map(|file| file.content(instead)).collect::<io::Result<Vec<Bytes>>>()?;
     // A page of another version of these files has another cache.
-    let version =
-        hash(&(FILES.iter().map(|file| file.content).collect::<Vec<_>>(), SERVICE_WORKER));
+    let version = hash(&(&contents, SERVICE_WORKER));
     let worker = SERVICE_WORKER.replace("VERSION_OF_THE_FILES", &version);
     let mut router = Router::new().route(
         "/sw.js",
         get(async move |headers: HeaderMap| serve(JAVASCRIPT, worker.clone(), &version, &headers)),
     );
-    for file in FILES {
-        let tag = hash(&file.content);
+    for (file, content) in FILES.iter().zip(contents) {
+        let tag = hash(&content);
         let answer =
-            async move |headers: HeaderMap| serve(file.media_type, file.content, &tag, &headers);
+            async move |headers: HeaderMap| serve(file.media_type, content.clone(), &tag, &headers);
         if file.path == "/index.html" {
             router = router.route("/", get(answer.clone()));
         }
         router = router.route(file.path, get(answer));
     }
-    router
+    Ok(router)
 }
 
 /// The file; or that it has not changed, to a browser that has it already.

@@ -9,13 +9,14 @@ use self::support::Server;
 
 #[test]
 fn the_client_keeps_its_contract() {
-    // Two files of tests run at the same time, with the same owners.
-    let [server, second] = [Server::start(), Server::start()];
+    // Several files of tests run at the same time, with the same owners.
+    let [server, second, versions] = [Server::start(), Server::start(), Server::start()];
     let forgetful = Server::keeping("0.000002");
     let tests = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/client");
     let mut node = Command::new("node");
     node.args(["--test", tests]).env("TODO_SERVER", server.address());
     node.env("TODO_SECOND_SERVER", second.address());
+    node.env("TODO_VERSIONS_SERVER", versions.address());
     node.env("TODO_FORGETFUL_SERVER", forgetful.address());
     let output = node.output().unwrap_or_else(|error| {
         panic!("Node is needed, version 20 or newer (on Debian: apt-get install nodejs): {error}")

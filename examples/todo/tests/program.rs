@@ -3,9 +3,10 @@
 
 mod support;
 
-use std::{net::TcpListener, process::Command};
+use std::{net::TcpListener, path::Path, process::Command};
 
 use serde_json::{Value, json};
+use sqlx::SqlitePool;
 use ureq::{Agent, Body, http::Response};
 
 use self::support::Server;
@@ -117,11 +118,92 @@ fn a_server_that_is_started_again_goes_on_with_what_it_had() {
     assert_eq!(server.names("ada"), ["Milk"]);
     let records: Value = get_as(&server, "/records/tasks", "ada").body_mut().read_json().unwrap();
     let expected = json!([{
-        "id": "t1", "name": "Milk", "done": false, "position": 1.5, "due": null, "created_time": 0
+        "id": "t1", "title": "Milk", "note": "", "done": false, "position": 1.5, "due": null,
+        "created_time": 0,
     }]);
     assert_eq!(records, expected);
     assert_eq!(get_as(&server, "/records/tasks", "nobody").status(), 401);
     assert_eq!(get_as(&server, "/records/teapots", "ada").status(), 422);
+}
+
+/// Makes the database what the first version of the app has left: its table, and its log.
+fn of_version_1(data: &Path, and_then: &'static str) {
+    let url = format!("sqlite://{}", data.join("todo.sqlite").display());
+    run(async {
+        let pool = SqlitePool::connect(&url).await.unwrap();
+        for statement in [
+            "DROP TABLE tasks",
+            "CREATE TABLE tasks (owner text NOT NULL, id text NOT NULL, name text NOT NULL DEFAULT '',
+                done boolean NOT NULL DEFAULT false, position double precision NOT NULL DEFAULT 0,
+                due text, created_time bigint NOT NULL DEFAULT 0, PRIMARY KEY (owner, id))",
+            "INSERT INTO tasks (owner, id, name) VALUES ('ada', 't1', 'Milk')",
+            "INSERT INTO diffs (id, owner, logical_clock, utc_timestamp, type, model, json_data)
+                VALUES ('d1', 'ada', 0, 1, 'create', 'tasks', '{\"id\":\"t1\",\"name\":\"Milk\"}')",
+            and_then,
+        ] {
+            sqlx::query(statement).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+    });
+}
+
+fn run<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Runtime::new().unwrap().block_on(work)
+}
+
+#[test]
+fn a_database_of_version_1_is_changed_at_the_start_and_its_log_is_read_as_it_is() {
+    let server = Server::start();
+    let (_, data) = server.place();
+    server.kill();
+    of_version_1(data.path(), "SELECT 1");
+    for _ in 0..2 {
+        let server = Server::start_on(0, data.clone());
+        let records = |model: &str| -> Value {
+            get_as(&server, &format!("/records/{model}"), "ada").body_mut().read_json().unwrap()
+        };
+        assert_eq!(records("tasks")[0]["title"], "Milk");
+        assert_eq!(records("tasks")[0]["note"], "");
+        let [first, second] = [json!({}), json!({"schema": 2})].map(|mut request| {
+            request["logical_clock"] = 0.into();
+            request["diffs"] = json!([]);
+            let answer = server.answer("ada", &request);
+            let data = answer["diffs"][0]["json_data"].as_str().unwrap();
+            serde_json::from_str::<Value>(data).unwrap()
+        });
+        assert_eq!(first["name"], "Milk");
+        assert_eq!(second["title"], "Milk");
+    }
+    let url = format!("sqlite://{}", data.path().join("todo.sqlite").display());
+    let log: Vec<String> = run(async {
+        let pool = SqlitePool::connect(&url).await.unwrap();
+        let log = sqlx::query_scalar("SELECT json_data FROM diffs").fetch_all(&pool).await;
+        pool.close().await;
+        log.unwrap()
+    });
+    assert_eq!(log, [r#"{"id":"t1","name":"Milk"}"#]);
+}
+
+#[test]
+fn a_database_that_cannot_be_changed_stays_as_it_is_and_the_program_says_so() {
+    let server = Server::start();
+    let (_, data) = server.place();
+    server.kill();
+    // Somebody has added the column by hand.
+    of_version_1(data.path(), "ALTER TABLE tasks ADD COLUMN note text");
+    let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
+    let output = program.args(["--port", "0"]).current_dir(data.path()).output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(told.contains("todo.sqlite cannot be opened") && told.contains("note"), "{told}");
+    let url = format!("sqlite://{}", data.path().join("todo.sqlite").display());
+    let name: String = run(async {
+        let pool = SqlitePool::connect(&url).await.unwrap();
+        let name = sqlx::query_scalar("SELECT name FROM tasks").fetch_one(&pool).await;
+        pool.close().await;
+        name.unwrap()
+    });
+    assert_eq!(name, "Milk");
 }
 
 #[test]

@@ -10,7 +10,10 @@ const $ = (selector) => document.querySelector(selector);
 
 /** `?device=2` is another device, with a separate local database. */
 const device = new URLSearchParams(location.search).get("device") ?? "1";
-const MODELS = { tasks: { name: "", done: false, position: 0, due: null, created_time: 0 } };
+const MODELS = { tasks: { title: "", done: false, position: 0, due: null, created_time: 0 } };
+
+/** How the tasks have changed since the first version of the app; the server has the same file. */
+const schema = await (await fetch("schema.json")).json();
 const UNDO_FOR = 8000;
 
 /** @type {{ mobync: Mobync, records: any[], pending: Set<string>, end: (() => void)[] } | null} */
@@ -47,6 +50,7 @@ async function openAs(user) {
     url: "/sync",
     live: "/sync/live",
     models: MODELS,
+    schema,
     token: () => user,
     fetch: airplane.fetch,
   });
@@ -131,9 +135,9 @@ function hideToast() {
 
 // ------------------------------------------------------------------------------ changing
 
-async function add(name) {
+async function add(title) {
   const position = Math.min(0, ...open.records.map((task) => task.position ?? 0)) - 1;
-  await open.mobync.create("tasks", { name, done: false, position, due: null, created_time: Date.now() });
+  await open.mobync.create("tasks", { title, done: false, position, due: null, created_time: Date.now() });
 }
 
 async function remove(ids) {
@@ -143,7 +147,7 @@ async function remove(ids) {
     for (const id of ids) gone.push(await change.delete("tasks", id));
     return gone;
   });
-  const what = rows.length === 1 ? `“${rows[0].name}” is deleted` : `${rows.length} tasks are deleted`;
+  const what = rows.length === 1 ? `“${rows[0].title}” is deleted` : `${rows.length} tasks are deleted`;
   const undo = mobync.change.bind(mobync, async (change) => {
     for (const row of rows) await change.create("tasks", row);
   });
@@ -188,11 +192,11 @@ async function attempt(done) {
 
 $("#add").onsubmit = (event) => {
   event.preventDefault();
-  const name = $("#new").value.trim();
-  if (!name) return;
+  const title = $("#new").value.trim();
+  if (!title) return;
   $("#new").value = "";
-  const added = opening.then(() => add(name));
-  added.catch(() => ($("#new").value ||= name)); // what was typed is not lost
+  const added = opening.then(() => add(title));
+  added.catch(() => ($("#new").value ||= title)); // what was typed is not lost
   void attempt(added);
 };
 

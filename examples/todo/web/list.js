@@ -115,27 +115,14 @@ class Item {
   #task = {};
 
   constructor(id, actions, step, drag) {
-    const [grip, check, name, due] = [".grip", ".check", "textarea", ".due input"].map(this.#part);
+    const [grip, check, due] = [".grip", ".check", ".due input"].map(this.#part);
     this.node.dataset.id = id;
 
     check.onchange = () => actions.update(id, { done: check.checked });
     this.#part(".delete").onclick = () => actions.remove(id);
 
-    name.oninput = () => this.#fit();
-    name.onblur = () => {
-      const typed = name.value.trim();
-      name.value = typed;
-      this.#fit();
-      if (typed !== (this.#task.name ?? "")) actions.update(id, { name: typed });
-    };
-    name.onkeydown = (event) => {
-      if (event.key === "Escape") name.value = this.#task.name ?? "";
-      if (event.key === "Escape" || (event.key === "Enter" && !event.isComposing)) {
-        event.preventDefault();
-        name.blur();
-        check.focus();
-      }
-    };
+    this.#edit("title", (title) => actions.update(id, { title }));
+    this.#edit("note", (note) => actions.update(id, { note }));
 
     due.onchange = () => actions.update(id, { due: due.value || null });
     this.#part(".due").onclick = (event) => {
@@ -152,19 +139,36 @@ class Item {
     };
   }
 
+  /** A text that grows with what is typed. Enter and leaving it keep what was typed, Escape what was there. */
+  #edit(field, keep) {
+    const text = this.#part(`.${field} textarea`);
+    text.oninput = () => this.#fit(field);
+    text.onblur = () => {
+      const typed = text.value.trim();
+      text.value = typed;
+      this.#fit(field);
+      if (typed !== (this.#task[field] ?? "")) keep(typed);
+    };
+    text.onkeydown = (event) => {
+      if (event.key === "Escape") text.value = this.#task[field] ?? "";
+      if (event.key === "Escape" || (event.key === "Enter" && !event.isComposing)) {
+        event.preventDefault();
+        text.blur();
+        this.#part(".check").focus();
+      }
+    };
+  }
+
   draw(task, isPending) {
     this.#task = task;
-    const { name = "", done, due } = task;
-    const [grip, check, field, date, mark, remove] = [
-      ".grip",
-      ".check",
-      "textarea",
-      ".due input",
-      ".mark",
-      ".delete",
-    ].map(this.#part);
-    if (document.activeElement !== field) field.value = name ?? "";
-    this.#fit();
+    const { title, note, done, due } = task;
+    const [grip, check, date, mark, remove] = [".grip", ".check", ".due input", ".mark", ".delete"].map(this.#part);
+    for (const field of ["title", "note"]) {
+      const text = this.#part(`.${field} textarea`);
+      if (document.activeElement !== text) text.value = task[field] ?? "";
+      this.#fit(field);
+    }
+    this.#part(".note").classList.toggle("set", Boolean(note));
     check.checked = done === true;
     this.node.classList.toggle("done", done === true);
 
@@ -180,18 +184,19 @@ class Item {
     const stands = isPending ? "Not on the server yet" : "Saved on the server";
     for (const attribute of ["aria-label", "title"]) mark.setAttribute(attribute, stands);
 
-    check.setAttribute("aria-label", `Done: ${name}`);
-    field.setAttribute("aria-label", "Name");
-    date.setAttribute("aria-label", `Due date of ${name}`);
-    grip.setAttribute("aria-label", `Move ${name}: arrow up or down`);
+    check.setAttribute("aria-label", `Done: ${title}`);
+    this.#part(".title textarea").setAttribute("aria-label", "Title");
+    this.#part(".note textarea").setAttribute("aria-label", `Note on ${title}`);
+    date.setAttribute("aria-label", `Due date of ${title}`);
+    grip.setAttribute("aria-label", `Move ${title}: arrow up or down`);
     grip.title = "Drag, or use the arrow keys";
-    remove.setAttribute("aria-label", `Delete ${name}`);
+    remove.setAttribute("aria-label", `Delete ${title}`);
     remove.title = "Delete";
   }
 
   /** Makes the field as tall as its text. */
-  #fit() {
-    this.#part(".name").dataset.value = this.#part("textarea").value;
+  #fit(field) {
+    this.#part(`.${field}`).dataset.value = this.#part(`.${field} textarea`).value;
   }
 }
 

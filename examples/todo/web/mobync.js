@@ -12,6 +12,7 @@
  *   url: "/sync",
  *   live: "/sync/live",                            // if the server has it
  *   models: { tasks: { done: false } },            // the defaults of the server's columns
+ *   schema: steps,                                 // what has changed since the first version; the server has it, too
  *   token: async () => localStorage.token,
  * });
  * mobync.subscribe("tasks", ({ records, pending }) => draw(records, pending));

@@ -6,14 +6,20 @@ const PLAIN = {
   clock_ahead: "The server has forgotten something",
   other_history: "The server has another history",
   other_owner: "Somebody else is signed in",
+  upgrade_required: "This app is too old for the server",
+  newer_data: "The app has been updated in another tab",
 };
+
+/** What a newer version of the page solves. */
+const OUTDATED = ["upgrade_required", "newer_data"];
 
 /** Shows what needs a person, and updates it with the client's status. */
 export function showNotices(mobync, place) {
   let shown = "";
   const show = async () => {
     const { problem, state } = mobync.status;
-    const [refused, lost] = [await mobync.refused(), await mobync.overridden()];
+    const isOver = problem?.code === "newer_data"; // then this tab cannot even read
+    const [refused, lost] = isOver ? [[], []] : [await mobync.refused(), await mobync.overridden()];
     const overridden = lost.filter(isWorthAWord);
     for (const { id } of lost) if (!overridden.some((one) => one.id === id)) await mobync.dismiss(id);
     const stopped = state === "stopped" ? problem : null;
@@ -41,18 +47,18 @@ export function showNotices(mobync, place) {
 function refusedNotice(mobync, { id, diff, message, fields }) {
   const notice = element("article", "notice");
   const what = { create: "A new task", update: "A change", delete: "A deletion" }[diff.type];
-  const since = Object.keys(fields).filter((field) => field !== "id" && field !== "name");
+  const since = Object.keys(fields).filter((field) => field !== "id" && field !== "title");
   notice.append(element("h2", "", `${what} was not accepted`), element("p", "", message));
   const form = element("form");
   const again = button("Send again", "main", "submit");
   const letGo = button("Let it go", "", "button");
-  if ("name" in fields) {
-    const name = element("input");
-    name.value = fields.name ?? "";
-    name.placeholder = "Another name";
-    name.setAttribute("aria-label", "Another name");
-    form.append(name);
-    form.onsubmit = (event) => (event.preventDefault(), act(notice, mobync.mend(id, { name: name.value })));
+  if ("title" in fields) {
+    const title = element("input");
+    title.value = fields.title ?? "";
+    title.placeholder = "Another title";
+    title.setAttribute("aria-label", "Another title");
+    form.append(title);
+    form.onsubmit = (event) => (event.preventDefault(), act(notice, mobync.mend(id, { title: title.value })));
   } else {
     if (since.length > 0)
       notice.append(element("p", "", since.map((field) => `${field}: ${fields[field]}`).join(", ")));
@@ -72,16 +78,16 @@ function overriddenNotice(mobync, { id, object, fields, row }) {
   const notice = element("article", "notice calm");
   const values = Object.entries(fields);
   const isDeleted = values.some(([, value]) => !("stands" in value));
-  const text = values.some(([field]) => field === "name") ? "text" : "change";
+  const text = values.some(([field]) => field === "title") ? "text" : "change";
   const title = isDeleted ? "Another device deleted what you changed" : `Another device’s ${text} replaced yours`;
   const heading = element("h2", "", title);
   heading.id = `lost-${id}`;
   notice.setAttribute("aria-labelledby", heading.id);
   notice.append(heading);
   const what = isDeleted ? { ...row, ...Object.fromEntries(values.map(([field, { sent }]) => [field, sent])) } : null;
-  if (what) notice.append(element("p", "", `“${what.name ?? object}”`));
+  if (what) notice.append(element("p", "", `“${what.title ?? object}”`));
   for (const [field, { sent, stands }] of what ? [] : values) {
-    const line = element("p", "", field === "name" ? "" : `${LABELS[field] ?? field}: `);
+    const line = element("p", "", field === "title" ? "" : `${LABELS[field] ?? field}: `);
     line.append(element("del", "", shown(sent)), " → ", element("ins", "", shown(stands)));
     notice.append(line);
   }
@@ -95,7 +101,7 @@ function overriddenNotice(mobync, { id, object, fields, row }) {
   return notice;
 }
 
-const LABELS = { done: "Done", due: "Due date", position: "Place" };
+const LABELS = { note: "Note", done: "Done", due: "Due date", position: "Place" };
 
 /** A value as a person reads it. */
 const shown = (value) =>
@@ -114,11 +120,21 @@ function problemNotice(mobync, { code, message }) {
     resend.onclick = () => act(notice, mobync.resend());
     actions.append(resend);
   }
-  const again = button("Try again", isElsewhere ? "" : "main", "button");
-  again.onclick = () => void mobync.sync();
+  const isOutdated = OUTDATED.includes(code);
+  const again = button(isOutdated ? "Load it again" : "Try again", isElsewhere ? "" : "main", "button");
+  again.onclick = () => void (isOutdated ? loadAgain() : mobync.sync());
   actions.append(again);
   notice.append(actions);
   return notice;
+}
+
+/** Loads the page with its newest files. */
+async function loadAgain() {
+  const worker = await navigator.serviceWorker?.getRegistration();
+  await worker?.update().catch(() => {}); // without a network
+  const coming = worker?.installing;
+  if (coming) await new Promise((resolve) => coming.addEventListener("statechange", resolve, { once: true }));
+  location.reload();
 }
 
 async function act(notice, done) {

@@ -10,6 +10,7 @@ use crate::{
     merge::{Snapshot, Window, Write},
     owner::Owner,
     record::Record,
+    schema::OlderNames,
     unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };
 
@@ -79,8 +80,13 @@ impl UnitOfWork for AnyUnit {
         self.0.window(owner, query).await
     }
 
-    async fn snapshot(&mut self, owner: &Owner, log: &str) -> Result<Snapshot, DatabaseError> {
-        self.0.snapshot(owner, log).await
+    async fn snapshot(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        empty: Snapshot,
+    ) -> Result<Snapshot, DatabaseError> {
+        self.0.snapshot(owner, log, empty).await
     }
 
     async fn commit(self) -> Result<(), DatabaseError> {
@@ -228,6 +234,10 @@ impl UnitOfWork for AnyUnit {
 
     fn models(&self) -> Vec<String> {
         self.0.models()
+    }
+
+    fn older_names(&self) -> Option<&OlderNames> {
+        self.0.older_names()
     }
 
     fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {

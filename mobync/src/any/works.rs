@@ -8,6 +8,7 @@ use crate::{
     merge::{Snapshot, Window, Write},
     owner::Owner,
     record::Record,
+    schema::OlderNames,
     unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };
 
@@ -32,7 +33,12 @@ pub(super) trait Works: Send {
     fn check_at_once(&mut self) -> Done<'_, ()>;
     fn clock<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, i64>;
     fn window<'f>(&'f mut self, owner: &'f Owner, query: WindowQuery<'f>) -> Done<'f, Window>;
-    fn snapshot<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, Snapshot>;
+    fn snapshot<'f>(
+        &'f mut self,
+        owner: &'f Owner,
+        log: &'f str,
+        empty: Snapshot,
+    ) -> Done<'f, Snapshot>;
     fn commit<'f>(self: Box<Self>) -> Done<'f, ()>
     where
         Self: 'f;
@@ -97,6 +103,7 @@ pub(super) trait Works: Send {
     fn rank(&self, model: &str) -> usize;
     fn parents(&self, model: &str) -> Vec<&str>;
     fn models(&self) -> Vec<String>;
+    fn older_names(&self) -> Option<&OlderNames>;
     fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String>;
 }
 
@@ -147,8 +154,13 @@ impl<U: UnitOfWork> Works for U {
         Box::pin(UnitOfWork::window(self, owner, query))
     }
 
-    fn snapshot<'f>(&'f mut self, owner: &'f Owner, log: &'f str) -> Done<'f, Snapshot> {
-        Box::pin(UnitOfWork::snapshot(self, owner, log))
+    fn snapshot<'f>(
+        &'f mut self,
+        owner: &'f Owner,
+        log: &'f str,
+        empty: Snapshot,
+    ) -> Done<'f, Snapshot> {
+        Box::pin(UnitOfWork::snapshot(self, owner, log, empty))
     }
 
     fn commit<'f>(self: Box<Self>) -> Done<'f, ()>
@@ -295,6 +307,10 @@ impl<U: UnitOfWork> Works for U {
 
     fn models(&self) -> Vec<String> {
         UnitOfWork::models(self)
+    }
+
+    fn older_names(&self) -> Option<&OlderNames> {
+        UnitOfWork::older_names(self)
     }
 
     fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {

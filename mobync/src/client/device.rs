@@ -3,6 +3,7 @@
 mod anew;
 mod answer;
 mod ask;
+mod beside;
 mod change;
 mod compare;
 mod judge;
@@ -11,6 +12,8 @@ mod person;
 mod resync;
 mod sendable;
 mod sync;
+mod update;
+mod version;
 
 use std::sync::Arc;
 
@@ -23,7 +26,7 @@ pub(super) use self::{
     sync::Standing,
 };
 use super::{Changes, DeviceError, LocalStore, LocalUnit, Pending, settle::Decoded};
-use crate::{change::Change, database::Access, engine::Time, record::Record};
+use crate::{change::Change, database::Access, engine::Time, record::Record, schema::Schema};
 
 /// The number of events that a slow listener may be late.
 const EVENTS: usize = 256;
@@ -65,6 +68,8 @@ pub struct Device<S> {
     occasions: watch::Sender<Occasions>,
     most_change_bytes: usize,
     folds: bool,
+    /// What the app says that its data should be.
+    schema: Option<Schema>,
     /// Locked from the beginning of a step until its event is sent, so that events have the order of the
     /// steps.
     turn: Arc<Mutex<()>>,
@@ -88,6 +93,7 @@ impl<S> Clone for Device<S> {
             occasions: self.occasions.clone(),
             most_change_bytes: self.most_change_bytes,
             folds: self.folds,
+            schema: self.schema.clone(),
             turn: Arc::clone(&self.turn),
         }
     }
@@ -103,6 +109,7 @@ impl<S: LocalStore> Device<S> {
             occasions: watch::Sender::default(),
             most_change_bytes: MOST_CHANGE_BYTES,
             folds: true,
+            schema: None,
             turn: Arc::default(),
         }
     }
@@ -147,7 +154,8 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn get(&self, model: &str, id: &str) -> Result<Option<Record>, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.object(model, id).await?.current)
+        let object = self.begin(Access::Read).await?.object(model, id).await?;
+        Ok(object.current.map(|record| self.complete(model, record)))
     }
 
     /// The records of a model, ordered by id, including pending changes.
@@ -155,8 +163,9 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn all(&self, model: &str) -> Result<Vec<Record>, DeviceError> {
-        let objects = self.store.begin(Access::Read).await?.objects(Some(model)).await?;
-        Ok(objects.into_iter().filter_map(|located| located.object.current).collect())
+        let objects = self.begin(Access::Read).await?.objects(Some(model)).await?;
+        let records = objects.into_iter().filter_map(|located| located.object.current);
+        Ok(records.map(|record| self.complete(model, record)).collect())
     }
 
     /// The clock of the last answer that was applied, in ticks.
@@ -164,7 +173,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn clock(&self) -> Result<i64, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.state().await?.clock)
+        Ok(self.begin(Access::Read).await?.state().await?.clock)
     }
 
     /// The changes that no answer has acknowledged, in the order in which they were made.
@@ -172,7 +181,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn pending(&self) -> Result<Vec<Pending>, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.pending(usize::MAX).await?)
+        Ok(self.begin(Access::Read).await?.pending(usize::MAX).await?)
     }
 
     /// Whether there is a change that no answer has acknowledged.
@@ -180,7 +189,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn has_pending(&self) -> Result<bool, DeviceError> {
-        Ok(!self.store.begin(Access::Read).await?.pending(1).await?.is_empty())
+        Ok(!self.begin(Access::Read).await?.pending(1).await?.is_empty())
     }
 
     /// Adds a record, whose id the application has chosen: a UUID.
@@ -231,7 +240,7 @@ impl<S: LocalStore> Device<S> {
     ) -> Result<(), DeviceError> {
         let changes: Vec<Change> = changes.into_iter().collect();
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         let most = self.most_change_bytes;
         let seen = change::record(&mut unit, changes, self.time.now(), most, self.folds).await?;
         unit.commit().await?;
@@ -253,11 +262,17 @@ impl<S: LocalStore> Device<S> {
         self.occasions.send_modify(|occasions| occasions.changed += 1);
     }
 
-    fn tell(&self, changes: Changes) {
+    /// Sends the event, and returns what has changed as the app should see it.
+    fn tell(&self, mut changes: Changes) -> Changes {
+        for changed in &mut changes.objects {
+            let record = changed.record.take();
+            changed.record = record.map(|record| self.complete(&changed.model, record));
+        }
         if !changes.is_empty() {
             // An error means that nobody listens.
-            let _ = self.events.send(changes);
+            let _ = self.events.send(changes.clone());
         }
+        changes
     }
 }
 

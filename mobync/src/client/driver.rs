@@ -2,6 +2,7 @@
 
 mod attempt;
 mod backoff;
+mod beside;
 mod check;
 mod exchange;
 mod pace;

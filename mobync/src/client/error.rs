@@ -46,6 +46,18 @@ pub enum DeviceError {
         /// The owner that the server answers for, or that the application has named.
         other: String,
     },
+    /// The data has a later version of the schema than the app: an earlier version of the app was installed
+    /// again. Nothing has changed.
+    #[error(
+        "this device's data has the schema version {data}, and this app has only {app}: install the app's \
+         latest version"
+    )]
+    NewerData {
+        /// The version of the data.
+        data: u64,
+        /// The version of the app.
+        app: u64,
+    },
     /// The diff is neither pending nor refused.
     #[error("there is no diff {0}")]
     NoSuchDiff(String),

@@ -46,6 +46,15 @@ pub enum SyncFailure {
         /// The diff that is the cause, if it is a diff.
         diff: Option<Diff>,
     },
+    /// The server does not accept the app's version of the [schema](crate::schema) any more. Everything is kept:
+    /// the person has to update the app.
+    #[error("{message}")]
+    UpgradeRequired {
+        /// The least version that the server accepts.
+        min_schema: Option<u64>,
+        /// The server's message.
+        message: String,
+    },
     /// The server or a proxy refuses even a small request as too large, so its limit must be wrong. (A
     /// diff that is too large by itself is [set aside](super::Device::set_aside), which is not a
     /// failure.)

@@ -1,6 +1,10 @@
 //! A device's store in memory: for tests, and for applications that start empty each time.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    ops::Bound::{Excluded, Unbounded},
+    sync::Arc,
+};
 
 use tokio::sync::{Mutex, OwnedMutexGuard};
 
@@ -72,12 +76,18 @@ impl LocalUnit for MemoryStoreUnit {
     async fn objects(&mut self, model: Option<&str>) -> Result<Vec<Located>, StoreError> {
         let objects = self.tables.objects.iter();
         let wanted = objects.filter(|((of, _), _)| model.is_none_or(|model| model == of));
-        let located = wanted.map(|((model, id), object)| Located {
-            model: model.clone(),
-            id: id.clone(),
-            object: object.clone(),
-        });
-        Ok(located.collect())
+        Ok(wanted.map(located).collect())
+    }
+
+    async fn objects_behind(
+        &mut self,
+        last: Option<(&str, &str)>,
+        most: usize,
+    ) -> Result<Vec<Located>, StoreError> {
+        let last = last.map(|(model, id)| (model.to_owned(), id.to_owned()));
+        let behind = (last.map_or(Unbounded, Excluded), Unbounded);
+        let objects = self.tables.objects.range(behind).take(most);
+        Ok(objects.map(located).collect())
     }
 
     async fn set_object(
@@ -147,4 +157,8 @@ impl LocalUnit for MemoryStoreUnit {
         *self.kept = self.tables;
         Ok(())
     }
+}
+
+fn located(((model, id), object): (&(String, String), &Object)) -> Located {
+    Located { model: model.clone(), id: id.clone(), object: object.clone() }
 }

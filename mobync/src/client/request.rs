@@ -1,5 +1,7 @@
 //! What a device sends, and the result of the answer.
 
+use std::collections::BTreeMap;
+
 use super::{OverriddenDiff, RefusedDiff};
 use crate::{
     diff::{Diff, Operation},
@@ -18,6 +20,11 @@ pub struct Request {
     pub(super) next_seq: i64,
     /// The id of the extra diff that tests whether the answer is new.
     pub(super) probe: Option<String>,
+    /// By their ids, the diffs by the newest names of the schema where the body has them as they were sent
+    /// before.
+    pub(super) renamed: BTreeMap<String, Diff>,
+    /// Whether it is for a page of what is fetched once more.
+    pub(super) is_beside: bool,
     /// The changes that were set aside because they cannot be sent.
     pub(super) set_aside: Changes,
 }
@@ -30,7 +37,8 @@ impl Request {
 
     pub(super) fn of(attempt: u64, body: SyncRequest) -> Self {
         let (first_sent, probe, set_aside) = (Vec::new(), None, Changes::default());
-        Self { attempt, body, first_sent, next_seq: 0, probe, set_aside }
+        let (renamed, is_beside) = (BTreeMap::new(), false);
+        Self { attempt, body, first_sent, next_seq: 0, probe, renamed, is_beside, set_aside }
     }
 
     /// The diff with that id, if it is in the request.
@@ -38,10 +46,11 @@ impl Request {
         self.changes().find(|diff| diff.id == diff_id)
     }
 
-    /// The diffs that the person has made.
+    /// The diffs that the person has made, by the newest names.
     pub(super) fn changes(&self) -> impl Iterator<Item = &Diff> {
         let probe = self.probe.as_deref();
-        self.body.diffs.iter().filter(move |diff| Some(&*diff.id) != probe)
+        let changes = self.body.diffs.iter().filter(move |diff| Some(&*diff.id) != probe);
+        changes.map(|diff| self.renamed.get(&diff.id).unwrap_or(diff))
     }
 }
 

@@ -16,14 +16,16 @@ use super::{
 };
 use crate::{database::Access, record::Record};
 
-/// Stands for an acknowledged record that equals the current one.
+/// Stands for an acknowledged record that equals the current one, and for a record beside that equals the
+/// acknowledged one.
 const SAME: &str = "";
 
 /// A device's store in a `SQLite` file: one file for each account on the device.
 ///
 /// Committed changes survive a killed process and a power failure. Several processes may open one file; they
 /// wait for each other. The application may read and index the table `mobync_objects`: its column `record` is
-/// the JSON of a record, with its `id`. Write only through the [`Device`](super::Device).
+/// the JSON of a record, with its `id`. (Fields that were added to the [schema](crate::schema) are not in it
+/// until somebody has written them.) Write only through the [`Device`](super::Device).
 ///
 /// ```
 /// use mobync::{Record, client::{Device, SqliteStore}};
@@ -78,6 +80,11 @@ impl SqliteStore {
         let kept = Kept::new(options);
         let mut unit = SqliteUnit { lent: kept.begin("BEGIN IMMEDIATE").await? };
         unit.lent.run(sqlx::query(include_str!("sqlite/schema.sql"))).await?;
+        let has_beside = "SELECT 1 FROM pragma_table_info('mobync_objects') WHERE name = 'beside'";
+        if unit.lent.run(sqlx::query(has_beside)).await?.is_empty() {
+            let add = "ALTER TABLE mobync_objects ADD COLUMN beside TEXT";
+            unit.lent.run(sqlx::query(add)).await?;
+        }
         unit.commit().await?;
         Ok(Self { kept })
     }
@@ -120,7 +127,7 @@ impl LocalUnit for SqliteUnit {
 
     async fn object(&mut self, model: &str, id: &str) -> Result<Object, StoreError> {
         let read = sqlx::query(
-            "SELECT model, id, record, acknowledged, changed_at FROM mobync_objects \
+            "SELECT model, id, record, acknowledged, changed_at, beside FROM mobync_objects \
              WHERE model = ? AND id = ?",
         );
         let rows = self.lent.run(read.bind(model).bind(id)).await?;
@@ -129,11 +136,26 @@ impl LocalUnit for SqliteUnit {
 
     async fn objects(&mut self, model: Option<&str>) -> Result<Vec<Located>, StoreError> {
         let read = sqlx::query(
-            "SELECT model, id, record, acknowledged, changed_at FROM mobync_objects \
+            "SELECT model, id, record, acknowledged, changed_at, beside FROM mobync_objects \
              WHERE ?1 IS NULL OR model = ?1 ORDER BY model, id",
         );
         let rows = self.lent.run(read.bind(model)).await?;
         rows.iter().map(located).collect()
+    }
+
+    async fn objects_behind(
+        &mut self,
+        last: Option<(&str, &str)>,
+        most: usize,
+    ) -> Result<Vec<Located>, StoreError> {
+        // No name is empty.
+        let (model, id) = last.unwrap_or_default();
+        let read = sqlx::query(
+            "SELECT model, id, record, acknowledged, changed_at, beside FROM mobync_objects \
+             WHERE (model, id) > (?, ?) ORDER BY model, id LIMIT ?",
+        );
+        let read = read.bind(model).bind(id).bind(i64::try_from(most).unwrap_or(i64::MAX));
+        self.lent.run(read).await?.iter().map(located).collect()
     }
 
     async fn set_object(
@@ -146,20 +168,17 @@ impl LocalUnit for SqliteUnit {
             let delete = sqlx::query("DELETE FROM mobync_objects WHERE model = ? AND id = ?");
             return self.lent.run(delete.bind(model).bind(id)).await.map(drop);
         }
-        let acknowledged = if object.acknowledged == object.current {
-            Some(SAME.to_owned())
-        } else {
-            object.acknowledged.as_ref().map(to_json).transpose()?
-        };
+        let Object { current, acknowledged, beside, .. } = object;
         let set = sqlx::query(
-            "INSERT OR REPLACE INTO mobync_objects (model, id, record, acknowledged, changed_at) \
-             VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO mobync_objects \
+             (model, id, record, acknowledged, changed_at, beside) VALUES (?, ?, ?, ?, ?, ?)",
         )
         .bind(model)
         .bind(id)
-        .bind(object.current.as_ref().map(to_json).transpose()?)
-        .bind(acknowledged)
-        .bind(object.changed_at);
+        .bind(current.as_ref().map(to_json).transpose()?)
+        .bind(unless_same(acknowledged.as_ref(), current.as_ref())?)
+        .bind(object.changed_at)
+        .bind(unless_same(beside.as_ref(), acknowledged.as_ref())?);
         self.lent.run(set).await.map(drop)
     }
 
@@ -246,14 +265,27 @@ fn located(row: &SqliteRow) -> Result<Located, StoreError> {
         row.try_get(place).map_err(StoreError::new)
     };
     let current: Option<Record> = record(2)?.as_deref().map(from_json).transpose()?;
-    let acknowledged = match record(3)?.as_deref() {
-        None => None,
-        Some(SAME) => current.clone(),
-        Some(json) => Some(from_json(json)?),
+    let or_same = |json: Option<String>, same: &Option<Record>| match json.as_deref() {
+        None => Ok(None),
+        Some(SAME) => Ok(same.clone()),
+        Some(json) => from_json(json).map(Some),
     };
+    let acknowledged = or_same(record(3)?, &current)?;
     let changed_at = row.try_get(4).map_err(StoreError::new)?;
-    let object = Object { current, acknowledged, changed_at };
+    let beside = or_same(record(5)?, &acknowledged)?;
+    let object = Object { current, acknowledged, beside, changed_at };
     Ok(Located { model: text(row, 0)?, id: text(row, 1)?, object })
+}
+
+/// The JSON of a record, or what stands for it if the other one is the same.
+fn unless_same(
+    record: Option<&Record>,
+    other: Option<&Record>,
+) -> Result<Option<String>, StoreError> {
+    match record {
+        Some(_) if record == other => Ok(Some(SAME.to_owned())),
+        record => record.map(to_json).transpose(),
+    }
 }
 
 fn text(row: &SqliteRow, place: usize) -> Result<String, StoreError> {

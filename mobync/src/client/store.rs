@@ -54,6 +54,21 @@ pub trait LocalUnit: Send {
         model: Option<&str>,
     ) -> impl Future<Output = Result<Vec<Located>, StoreError>> + Send;
 
+    /// The first objects behind this one, in the order of model and id, at most that many. The default
+    /// implementation reads all of them.
+    fn objects_behind(
+        &mut self,
+        last: Option<(&str, &str)>,
+        most: usize,
+    ) -> impl Future<Output = Result<Vec<Located>, StoreError>> + Send {
+        async move {
+            let all = self.objects(None).await?.into_iter();
+            let is_behind =
+                |located: &Located| last.is_none_or(|last| (&*located.model, &*located.id) > last);
+            Ok(all.filter(is_behind).take(most).collect())
+        }
+    }
+
     /// Replaces an object. An object that is [gone](Object::is_gone) need not be kept.
     fn set_object(
         &mut self,
@@ -178,6 +193,24 @@ pub struct State {
     /// records, and meets the pending changes on the last page.
     #[serde(default)]
     pub(super) held: Vec<Diff>,
+    /// The version of the [schema](crate::schema) that the data has; 1 if it is `None`, because no
+    /// application has declared a schema.
+    #[serde(default)]
+    pub schema: Option<u64>,
+    /// By their ids, the diffs of a request without an answer that an update has renamed, as they were sent.
+    #[serde(default)]
+    pub(super) as_sent: BTreeMap<String, Diff>,
+    /// How far everything has been fetched once more, since the app was updated.
+    #[serde(default)]
+    pub(super) beside: Option<Beside>,
+}
+
+/// How far the [records beside](Object::beside) have been fetched: what [`State`] has under the same names.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Beside {
+    pub(super) clock: i64,
+    pub(super) head: String,
+    pub(super) more: Option<i64>,
 }
 
 /// After this many milliseconds without a sync, others may have changed a lot.
@@ -208,6 +241,9 @@ pub struct Object {
     /// The record without the pending changes, as it was at the device's clock; `None` if it does not
     /// exist.
     pub acknowledged: Option<Record>,
+    /// The record as far as it has been fetched once more, since the app was updated. It takes the place of
+    /// the acknowledged one when everything has been fetched.
+    pub beside: Option<Record>,
     /// When the acknowledged record was last changed, in milliseconds since 1970, or when it came, if that
     /// does not tell.
     pub changed_at: i64,
@@ -216,7 +252,7 @@ pub struct Object {
 impl Object {
     /// Whether nothing of it needs to be stored.
     pub fn is_gone(&self) -> bool {
-        self.current.is_none() && self.acknowledged.is_none()
+        self.current.is_none() && self.acknowledged.is_none() && self.beside.is_none()
     }
 }
 

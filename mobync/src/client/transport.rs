@@ -108,7 +108,7 @@ pub(super) enum Heard {
 
 /// The codes of failures, with their statuses. Any other combination is not part of this protocol: a
 /// gateway's 403 says nothing about the owner.
-const CODES: [(u16, &str); 18] = [
+const CODES: [(u16, &str); 19] = [
     (400, "invalid_json"),
     (400, "invalid_request"),
     (400, "invalid_diff"),
@@ -124,6 +124,7 @@ const CODES: [(u16, &str); 18] = [
     (422, "unknown_field"),
     (422, "invalid_value"),
     (422, "constraint"),
+    (426, "upgrade_required"),
     (429, "too_many_listeners"),
     (500, "internal"),
     (503, "busy"),
@@ -136,6 +137,7 @@ struct Failure {
     code: String,
     diff_id: Option<String>,
     forgotten: Option<bool>,
+    min_schema: Option<u64>,
 }
 
 impl Failure {
@@ -158,7 +160,8 @@ impl Reply {
                 ))),
             };
         }
-        let Some(Failure { message, code, diff_id, forgotten, .. }) = Failure::read(status, body)
+        let Some(Failure { message, code, diff_id, forgotten, min_schema, .. }) =
+            Failure::read(status, body)
         else {
             let message = format!("something that is no sync server answered with status {status}");
             return match status {
@@ -176,6 +179,7 @@ impl Reply {
             (409, "other_history", _) => Heard::Failed(SyncFailure::OtherHistory { message }),
             (409, ..) => Heard::Failed(SyncFailure::ClockAhead { message }),
             (410, ..) => Heard::TooOld { message, forgotten: forgotten == Some(true) },
+            (426, ..) => Heard::Failed(SyncFailure::UpgradeRequired { min_schema, message }),
             (413, ..) => Heard::TooLarge { message },
             (400, "invalid_diff", Some(diff)) => Heard::InvalidDiff { diff_id: diff.id, message },
             // A device sends valid requests, so this body was truncated in transit.

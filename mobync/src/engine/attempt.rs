@@ -7,7 +7,7 @@ use crate::{
     diff::{Diff, check_name},
     error::{DatabaseError, Error},
     hash::HashSet,
-    merge::{Merge, Request, Window},
+    merge::{Merge, Request, Snapshot, Window},
     owner::Owner,
     protocol::SyncResponse,
     retention::Horizon,
@@ -172,7 +172,8 @@ impl<R> Attempt<'_, R> {
     /// The answer to a new device, if the log has everything for it.
     async fn first_sync<U: UnitOfWork>(&self, unit: &mut U) -> Result<Option<SyncResponse>, Error> {
         let log = &*self.settings.diffs_model;
-        let snapshot = unit.snapshot(self.owner, log).await.map_err(Error::of_database)?;
+        let snapshot = unit.snapshot(self.owner, log, Snapshot::default()).await;
+        let snapshot = snapshot.map_err(Error::of_database)?;
         let head = snapshot.head(log).filter(|_| self.asked.asks_for_head()).map(str::to_owned);
         let answer = snapshot.finish(self.owner).map_err(Error::of_database)?;
         Ok(answer.map(|(clock, diffs)| SyncResponse { head, ..pulled(clock, diffs) }))

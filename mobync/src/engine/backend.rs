@@ -84,7 +84,7 @@ impl<D: Database, R> Mobync<D, R> {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, Error> {
-        let mut unit = self.database.open(owner, Access::Read).await?;
+        let mut unit = self.open(owner, Access::Read).await?;
         match unit.read(owner, model, filters).await {
             // A log without entries may not exist yet.
             Err(DatabaseError::UnknownModel { .. }) if model == self.settings.diffs_model => {
@@ -99,7 +99,7 @@ impl<D: Database, R> Mobync<D, R> {
     /// # Errors
     /// [`Error::Internal`] or [`Error::Busy`] if the database fails.
     pub async fn clock(&self, owner: &Owner) -> Result<i64, Error> {
-        let mut unit = self.database.open(owner, Access::Read).await.map_err(Error::of_database)?;
+        let mut unit = self.open(owner, Access::Read).await.map_err(Error::of_database)?;
         unit.clock(owner, &self.settings.diffs_model).await.map_err(Error::of_database)
     }
 }

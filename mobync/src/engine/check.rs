@@ -13,6 +13,7 @@ use crate::{
     merge::{Snapshot, read_members},
     owner::Owner,
     protocol::Checksum,
+    schema::{Lens, View},
     unit::{UnitOfWork, WindowQuery},
 };
 
@@ -37,7 +38,7 @@ impl Check {
 /// The result of a check.
 pub(super) enum Checked {
     /// The checksums of each model that the log names.
-    Sums(BTreeMap<String, Checksum>),
+    Sums(BTreeMap<String, Option<Checksum>>),
     /// Others have written since the answer was made: repeat it.
     Again,
     /// Unknown: others keep writing, or rows cannot be read.
@@ -55,8 +56,9 @@ impl<D: Database, R> Mobync<D, R> {
         owner: &Owner,
         check: &mut Check,
         clock: i64,
+        view: Option<View<'_>>,
     ) -> Checked {
-        let checking = self.check(owner, check, clock);
+        let checking = self.check(owner, check, clock, view);
         let checked = match self.settings.time_limit.or(self.database.time_limit()) {
             None => checking.await,
             Some(limit) => timeout(limit / 2, checking).await.unwrap_or(Ok(Checked::Unknown)),
@@ -72,22 +74,24 @@ impl<D: Database, R> Mobync<D, R> {
         owner: &Owner,
         check: &mut Check,
         clock: i64,
+        view: Option<View<'_>>,
     ) -> Result<Checked, DatabaseError> {
-        let unit = self.database.open(owner, Access::Read).await?;
-        self.check_in(unit, owner, check, clock).await
+        let unit = self.open(owner, Access::Read).await?;
+        self.check_in(unit, owner, check, clock, view).await
     }
 
     async fn check_in(
         &self,
-        mut unit: D::Unit,
+        mut unit: Lens<D::Unit>,
         owner: &Owner,
         check: &mut Check,
         clock: i64,
+        view: Option<View<'_>>,
     ) -> Result<Checked, DatabaseError> {
         let log = &*self.settings.diffs_model;
         let said = match &mut check.said {
             Some(said) => said,
-            said => said.insert(unit.snapshot(owner, log).await?),
+            said => said.insert(unit.snapshot(owner, log, Snapshot::default()).await?),
         };
         if said.clock() < clock {
             let query = WindowQuery::since(log, said.clock());
@@ -105,7 +109,17 @@ impl<D: Database, R> Mobync<D, R> {
             if model == log {
                 continue;
             }
+            let Some(name) = view.map_or(Some(&*model), |view| view.model(&model)) else {
+                continue;
+            };
+            if view.is_some_and(|view| view.has_removed(&model)) {
+                // Devices keep what they have of it.
+                sums.insert(name.to_owned(), None);
+                continue;
+            }
+            let named = Named { model: &model, view };
             let defaults = unit.defaults(&model).into_iter();
+            let defaults = defaults.filter_map(|(field, json)| Some((named.field(field)?, json)));
             let defaults = Defaults::read(defaults).map_err(DatabaseError::failed)?;
             let mut sum = Sum::default();
             let mut older = Vec::new();
@@ -117,7 +131,7 @@ impl<D: Database, R> Mobync<D, R> {
                 if alive.is_older {
                     older.push((id.to_owned(), alive.json_data.to_owned()));
                 } else {
-                    add(&mut sum, alive.json_data, None, &defaults)?;
+                    add(&mut sum, alive.json_data, None, &defaults, named)?;
                 }
             }
             reads_rows |= !older.is_empty();
@@ -126,10 +140,10 @@ impl<D: Database, R> Mobync<D, R> {
                 let rows = look::rows_of(&mut unit, owner, &model, &ids).await?;
                 let Some(rows) = rows else { return Ok(Checked::Unknown) };
                 for (id, json_data) in part {
-                    add(&mut sum, json_data, rows.get(id).map(|row| &**row), &defaults)?;
+                    add(&mut sum, json_data, rows.get(id).map(|row| &**row), &defaults, named)?;
                 }
             }
-            sums.insert(model, sum.finish(defaults));
+            sums.insert(name.to_owned(), Some(sum.finish(defaults)));
         }
         // Rows may be newer than the log that was read.
         if reads_rows {
@@ -143,12 +157,29 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
+/// The names that a device has for a model's fields.
+#[derive(Clone, Copy)]
+struct Named<'v> {
+    model: &'v str,
+    view: Option<View<'v>>,
+}
+
+impl<'v> Named<'v> {
+    fn field<'f>(&self, field: &'f str) -> Option<&'f str>
+    where
+        'v: 'f,
+    {
+        self.view.map_or(Some(field), |view| view.field(self.model, field))
+    }
+}
+
 /// Adds an object as in the log; one that is older than the log, with its row.
 fn add(
     sum: &mut Sum,
     json_data: &str,
     row: Option<&str>,
     defaults: &Defaults,
+    named: Named<'_>,
 ) -> Result<(), DatabaseError> {
     let broken = |error| DatabaseError::failed(format!("an object has broken JSON: {error}"));
     let (id, said) = read_members(json_data).map_err(broken)?;
@@ -156,6 +187,6 @@ fn add(
     let mut fields: BTreeMap<Cow<'_, str>, &str> =
         row.iter().map(|(name, value)| (name.clone(), value.get())).collect();
     fields.extend(said.iter().map(|(name, value)| (name.clone(), value.get())));
-    let fields = fields.iter().map(|(name, value)| (&**name, *value));
+    let fields = fields.iter().filter_map(|(field, value)| Some((named.field(field)?, *value)));
     sum.add(&id, fields, defaults).map_err(broken)
 }

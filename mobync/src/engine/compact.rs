@@ -9,6 +9,7 @@ use crate::{
     error::{DatabaseError, Error},
     owner::Owner,
     retention::{Begun, Marks, Thinned, Thinning},
+    schema::Lens,
     unit::UnitOfWork,
 };
 
@@ -154,11 +155,15 @@ impl<D: Database, R> Compaction<'_, D, R> {
     }
 
     async fn look(&self) -> Result<Begun, DatabaseError> {
-        let mut unit = self.mobync.database.open(self.owner, Access::Read).await?;
+        let mut unit = self.mobync.open(self.owner, Access::Read).await?;
         self.look_in(&mut unit).await
     }
 
-    async fn look_in(&self, unit: &mut D::Unit) -> Result<Begun, DatabaseError> {
+    async fn look_in(&self, unit: &mut Lens<D::Unit>) -> Result<Begun, DatabaseError> {
+        if unit.is_renaming() {
+            // Processes that do not know the newest names still read the log.
+            return Ok(Begun::default());
+        }
         let (owner, log) = (self.owner, self.log());
         let marks = Marks::read(&unit.own_entries(owner, log).await?, log);
         let clock = unit.clock(owner, log).await?;
@@ -185,7 +190,7 @@ impl<D: Database, R> Compaction<'_, D, R> {
     }
 
     async fn try_to_begin(&self) -> Result<Begun, DatabaseError> {
-        let mut unit = self.mobync.database.open(self.owner, Access::Write).await?;
+        let mut unit = self.mobync.open(self.owner, Access::Write).await?;
         let begun = self.look_in(&mut unit).await?;
         unit.rewrite(self.owner, self.log(), &begun.rewrite).await?;
         unit.commit().await?;
@@ -231,7 +236,7 @@ impl<D: Database, R> Compaction<'_, D, R> {
         piece: &mut Option<Piece>,
     ) -> Result<(), DatabaseError> {
         let (owner, log) = (self.owner, self.log());
-        let mut unit = self.mobync.database.open(owner, Access::Write).await?;
+        let mut unit = self.mobync.open(owner, Access::Write).await?;
         let Piece { thinned, start, .. } = match piece {
             Some(piece) => piece,
             None => {

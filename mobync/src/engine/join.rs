@@ -8,7 +8,9 @@ use super::{
     learned::Learned,
     phase::Phase,
 };
-use crate::{Change, Database, Diff, Error, Owner, Rules, SyncResponse, merge::Request};
+use crate::{
+    Change, Database, Diff, Error, Owner, Rules, SyncResponse, merge::Request, schema::Lens,
+};
 
 impl<D: Database, R: Rules> Mobync<D, R> {
     /// As [`write`](Self::write), in this unit and in one attempt: only the caller can start it again.
@@ -32,6 +34,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
             asked: Asked::default(),
             learned: &mut Learned::default(),
         };
+        let unit = Lens::new(unit, self.settings.schema.as_ref());
         match attempt.run(unit).await? {
             Attempted::Answered(answer) => Ok(answer),
             Attempted::Again | Attempted::Marked | Attempted::Met => {

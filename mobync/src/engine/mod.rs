@@ -19,6 +19,7 @@ mod retain;
 mod set_off;
 mod settings;
 mod verdict;
+mod versions;
 mod walk;
 mod watch;
 
@@ -111,10 +112,11 @@ impl<D: Database> Mobync<D> {
     /// Creates a `Mobync` for this database, with default settings and without rules.
     pub fn new(database: D) -> Self {
         let diffs_model = database.diffs_model().to_owned();
+        let schema = database.schema().cloned();
         Self {
             database: Arc::new(database),
             rules: Arc::new(NoRules),
-            settings: Arc::new(Settings { diffs_model, ..Settings::default() }),
+            settings: Arc::new(Settings { diffs_model, schema, ..Settings::default() }),
             locks: OwnerLocks::default(),
             live: Live::default(),
         }
@@ -262,8 +264,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         logical_clock: i64,
         diffs: Vec<Diff>,
     ) -> Result<SyncResponse, Error> {
-        let source = Source::Device { since: logical_clock };
-        self.sync(owner, source, Asked::default(), &diffs).await
+        self.answer_device(owner, logical_clock, None, Asked::default(), &diffs).await
     }
 
     /// Answers a device's request, including everything that it asks for besides [its diffs](Self::apply).
@@ -277,8 +278,8 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         owner: &Owner,
         request: &SyncRequest,
     ) -> Result<SyncResponse, Error> {
-        let source = Source::Device { since: request.logical_clock };
-        self.sync(owner, source, Asked::of(request), &request.diffs).await
+        let SyncRequest { logical_clock, schema, diffs, .. } = request;
+        self.answer_device(owner, *logical_clock, *schema, Asked::of(request), diffs).await
     }
 
     /// Runs a sync in its span, and logs the result.
@@ -347,7 +348,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         loop {
             let attempt = async {
                 phase.wait();
-                let unit = self.database.open(owner, access).await.map_err(Error::of_database)?;
+                let unit = self.open(owner, access).await.map_err(Error::of_database)?;
                 phase.work();
                 let attempt = Attempt {
                     phase,
@@ -365,7 +366,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                 Ok(Attempted::Answered(mut answer)) => {
                     if asked.check && request.is_empty() && answer.more.is_none() {
                         let clock = answer.logical_clock;
-                        match self.check_in_time(owner, &mut check, clock).await {
+                        match self.check_in_time(owner, &mut check, clock, asked.view).await {
                             Checked::Sums(sums) => answer.check = Some(sums),
                             Checked::Again => continue,
                             Checked::Unknown => {}
@@ -412,7 +413,7 @@ impl<D: Database, R> Mobync<D, R> {
     ) -> Result<bool, Error> {
         loop {
             let drained = async {
-                let mut unit = self.database.open(owner, Access::Write).await?;
+                let mut unit = self.open(owner, Access::Write).await?;
                 let clock = unit.clock(owner, &self.settings.diffs_model).await?;
                 let drained = drain(&mut unit, owner, &self.settings, clock).await?;
                 unit.commit().await?;

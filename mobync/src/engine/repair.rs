@@ -18,6 +18,7 @@ use crate::{
     merge::Snapshot,
     owner::Owner,
     reconcile::{Reconciled, entries},
+    schema::Lens,
     unit::{UnitOfWork, WindowQuery},
 };
 
@@ -226,12 +227,15 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
 
     /// The models to compare. Those that others refer to come first.
     async fn models(&mut self) -> Result<Vec<String>, Error> {
-        let unit = self.mobync.database.open(self.owner, Access::Read).await;
+        let unit = self.mobync.open(self.owner, Access::Read).await;
         let mut unit = unit.map_err(Error::of_database)?;
         let mut models = unit.models();
         let log = &self.mobync.settings.diffs_model;
         if models.is_empty() {
-            let said = unit.snapshot(self.owner, log).await.map_err(Error::of_database)?;
+            let said = unit
+                .snapshot(self.owner, log, Snapshot::default())
+                .await
+                .map_err(Error::of_database)?;
             models.extend(said.models().map(str::to_owned));
         }
         models.retain(|model| model != log && unit.check_schema(model, &[]).is_ok());
@@ -271,7 +275,7 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
     ) -> Result<(Vec<String>, Reconciled, Option<i64>), DatabaseError> {
         let Self { mobync, owner, mode, .. } = *self;
         let log = &*mobync.settings.diffs_model;
-        let mut unit = mobync.database.open(owner, Access::Write).await?;
+        let mut unit = mobync.open(owner, Access::Write).await?;
         let said = self.follow(&mut unit).await?;
         let clock = said.clock();
 
@@ -322,10 +326,10 @@ impl<'r, D: Database, R> Repair<'r, D, R> {
     }
 
     /// Reads what was added to the log since the last read.
-    async fn follow(&mut self, unit: &mut D::Unit) -> Result<&mut Snapshot, DatabaseError> {
+    async fn follow(&mut self, unit: &mut Lens<D::Unit>) -> Result<&mut Snapshot, DatabaseError> {
         let log = &*self.mobync.settings.diffs_model;
         if self.said.is_none() {
-            self.said = Some(unit.snapshot(self.owner, log).await?);
+            self.said = Some(unit.snapshot(self.owner, log, Snapshot::default()).await?);
         } else if let Some(said) = &mut self.said {
             let query = WindowQuery::since(log, said.clock());
             let window = unit.window(self.owner, query).await?;

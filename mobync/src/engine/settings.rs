@@ -6,6 +6,8 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::schema::Schema;
+
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) diffs_model: String,
@@ -22,6 +24,11 @@ pub(crate) struct Settings {
     pub(crate) time_limit: Option<Duration>,
     /// How many syncs of one owner may run or wait.
     pub(crate) max_waiting: usize,
+    pub(crate) schema: Option<Schema>,
+    /// The least version of the schema that a device may have.
+    pub(crate) min_schema: u64,
+    /// The version of devices that do not say one.
+    pub(crate) silent_schema: u64,
     /// How often to check for changes outside of syncs.
     pub(crate) watch_every: Duration,
     /// About how many entries a compaction reads in one unit of work.
@@ -62,6 +69,9 @@ impl Default for Settings {
             time: Time::default(),
             time_limit: None,
             max_waiting: 100,
+            schema: None,
+            min_schema: 1,
+            silent_schema: 1,
             watch_every: Duration::from_secs(1),
             compacts_at_once: 1_000,
         }

@@ -29,6 +29,7 @@ pub use self::database::DatabaseError;
 /// | 410 | `too_old` | the device has not synced for longer than the log goes back |
 /// | 413 | `payload_too_large` | the body is over the limit, has too many diffs, or they take too long together |
 /// | 415 | `unsupported_media_type` | the body is not `application/json`, or is compressed |
+/// | 426 | `upgrade_required` | the device's schema is too old |
 /// | 422 | `unknown_model`, `unknown_field` | device and server disagree about the schema |
 /// | 422 | `invalid_value`, `constraint` | the database refuses a diff, where requests are all or nothing |
 /// | 429 | `too_many_listeners` | the owner has as many live streams as one may have |
@@ -108,18 +109,37 @@ pub enum Error {
         /// Whether ids of diffs that the device may have sent are not known any more, either.
         forgotten: bool,
     },
+    /// The device's version of the schema is older than the server accepts.
+    #[error(
+        "The app is too old: it has the schema version {schema}, and this server needs at least \
+         {min_schema}. Update the app."
+    )]
+    UpgradeRequired {
+        /// The version that the device has.
+        schema: u64,
+        /// The least version that the server accepts.
+        min_schema: u64,
+    },
     /// The database has no such model.
-    #[error("{}", blame(diff_id.as_deref(), &format!("there is no model \"{}\" on this server.", shorten(model))))]
+    #[error(
+        "{}",
+        blame(diff_id.as_deref(), &format!("there is no model \"{}\" on this server{}.", shorten(model), newer(*newer_app)))
+    )]
     UnknownModel {
         /// The diff that names it, if there is one.
         diff_id: Option<String>,
         /// The model.
         model: String,
+        /// The schema version of the device, if it is newer than the server's: the server is to be updated.
+        newer_app: Option<u64>,
     },
     /// The model has no such field.
     #[error(
         "{}",
-        blame(diff_id.as_deref(), &format!("the model {model} has no field \"{}\"{}.", shorten(field), list(known)))
+        blame(
+            diff_id.as_deref(),
+            &format!("the model {model} has no field \"{}\"{}{}.", shorten(field), list(known), newer(*newer_app))
+        )
     )]
     UnknownField {
         /// The diff that names it, if there is one.
@@ -130,6 +150,8 @@ pub enum Error {
         field: String,
         /// The fields that the model has, if the database lists them.
         known: Vec<String>,
+        /// The schema version of the device, if it is newer than the server's: the server is to be updated.
+        newer_app: Option<u64>,
     },
     /// A value that its field cannot hold, where requests are all or nothing.
     #[error("{}", blame(diff_id.as_deref(), reason))]
@@ -191,6 +213,7 @@ impl Error {
             Self::ClockAhead { .. } => "clock_ahead",
             Self::OtherHistory => "other_history",
             Self::TooOld { .. } => "too_old",
+            Self::UpgradeRequired { .. } => "upgrade_required",
             Self::UnknownModel { .. } => "unknown_model",
             Self::UnknownField { .. } => "unknown_field",
             Self::InvalidValue { .. } => "invalid_value",
@@ -212,6 +235,7 @@ impl Error {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClockAhead { .. } | Self::OtherHistory => StatusCode::CONFLICT,
             Self::TooOld { .. } => StatusCode::GONE,
+            Self::UpgradeRequired { .. } => StatusCode::UPGRADE_REQUIRED,
             Self::PayloadTooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMediaType(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::UnknownModel { .. }
@@ -303,11 +327,24 @@ impl Error {
         Self::blaming(Some(diff_id.to_owned()), error)
     }
 
+    /// The same, for an app with this version of the schema on a server with that one.
+    pub(crate) fn of_newer_app(mut self, app: u64, server: u64) -> Self {
+        if let Self::UnknownModel { newer_app, .. } | Self::UnknownField { newer_app, .. } =
+            &mut self
+            && app > server
+        {
+            *newer_app = Some(app);
+        }
+        self
+    }
+
     fn blaming(diff_id: Option<String>, error: DatabaseError) -> Self {
         match error {
-            DatabaseError::UnknownModel { model } => Self::UnknownModel { diff_id, model },
+            DatabaseError::UnknownModel { model } => {
+                Self::UnknownModel { diff_id, model, newer_app: None }
+            }
             DatabaseError::UnknownField { model, field, known } => {
-                Self::UnknownField { diff_id, model, field, known }
+                Self::UnknownField { diff_id, model, field, known, newer_app: None }
             }
             DatabaseError::InvalidValue { .. } => {
                 Self::InvalidValue { diff_id, reason: error.to_string() }
@@ -382,6 +419,13 @@ fn blame(diff_id: Option<&str>, sentence: &str) -> String {
 
 fn name(diff_id: Option<&str>) -> String {
     diff_id.map_or_else(|| "A diff".to_owned(), |id| format!("Diff {}", shorten(id)))
+}
+
+fn newer(app: Option<u64>) -> String {
+    app.map(|app| {
+        format!(", because the app is newer: its schema version {app} is not known here yet")
+    })
+    .unwrap_or_default()
 }
 
 fn list(fields: &[String]) -> String {

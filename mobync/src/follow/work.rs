@@ -151,7 +151,13 @@ where
             let news = self.mobync.database().entries(log, place.owner, *clock, most).await?;
             let next =
                 news.entries.last().map_or(*clock, |last| last.logical_clock.saturating_add(1));
-            let told = changes(news.entries, log)?;
+            let mut entries = news.entries;
+            if let Some(schema) = &self.mobync.settings().schema {
+                for entry in &mut entries {
+                    schema.read(entry);
+                }
+            }
+            let told = changes(entries, log)?;
             if !told.is_empty() && !self.handle(place, *clock, told).await? {
                 return Ok(self.lost());
             }

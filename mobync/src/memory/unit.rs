@@ -209,8 +209,12 @@ impl UnitOfWork for MemoryUnit {
         Ok(spaces.get(&self.owner).unwrap_or(&empty).window(&self.owner, query))
     }
 
-    async fn snapshot(&mut self, _: &Owner, log: &str) -> Result<Snapshot, DatabaseError> {
-        let mut snapshot = Snapshot::default();
+    async fn snapshot(
+        &mut self,
+        _: &Owner,
+        log: &str,
+        mut snapshot: Snapshot,
+    ) -> Result<Snapshot, DatabaseError> {
         let spaces = self.database.spaces();
         let entries = spaces.get(&self.owner).map(|space| space.log(log)).unwrap_or_default();
         for tick in entries.chunk_by(|left, right| left.logical_clock == right.logical_clock) {

@@ -37,8 +37,6 @@ pub(crate) use self::arena::Arena;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::entry::push_string;
 pub(crate) use self::entry::{Entry, Field, Fields, encode, object_of, read_members};
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub(crate) use self::snapshot::LogEntry;
 #[cfg(feature = "memory")]
 pub(crate) use self::window::next_page;
 pub use self::{
@@ -56,7 +54,10 @@ use self::{
     settle::Logged,
     time::{Millis, Tick},
 };
-pub(crate) use self::{server::Standing, snapshot::Alive};
+pub(crate) use self::{
+    server::Standing,
+    snapshot::{Alive, LogEntry},
+};
 use crate::{diff::Operation, error::DatabaseError, hash::HashMap};
 
 /// The server's time, and how far ahead of it a device's clock may be, in milliseconds.

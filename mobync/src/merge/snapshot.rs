@@ -11,6 +11,7 @@ use crate::{
     error::DatabaseError,
     hash::HashMap,
     owner::Owner,
+    schema::Schema,
 };
 
 /// The greatest number of changed fields of an object that wait to be written into its JSON together.
@@ -42,6 +43,8 @@ pub struct Snapshot {
     models: HashMap<Box<str>, Model>,
     /// Whether an object existed before the log did, so that the log does not have all of it.
     has_older: bool,
+    /// By whose newest names the entries are read.
+    schema: Option<Schema>,
 }
 
 #[derive(Debug, Default)]
@@ -117,9 +120,24 @@ impl Snapshot {
         self.follow(entry.into())
     }
 
+    /// Reads the entries by the newest names of this schema.
+    pub(crate) fn by_newest_names(self, schema: Schema) -> Self {
+        Self { schema: Some(schema), ..self }
+    }
+
+    /// An empty one that reads entries in the same way.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn another(&self) -> Self {
+        Self { schema: self.schema.clone(), ..Self::default() }
+    }
+
     pub(crate) fn follow(&mut self, entry: LogEntry<'_>) -> Result<(), DatabaseError> {
         self.clock = entry.logical_clock.saturating_add(1);
-        self.fold(entry).map_err(|cause| broken(entry.id, &cause))
+        let folded = match self.schema.clone() {
+            None => self.fold(entry),
+            Some(schema) => schema.with_read(entry, |entry| self.fold(entry)),
+        };
+        folded.map_err(|cause| broken(entry.id, &cause))
     }
 
     /// Adds the next entries, in any order.

@@ -94,11 +94,11 @@ const HASH: usize = 16;
 /// the table's, or with a hash of it if that is too long.
 fn function(log: &Model, model: &Model) -> String {
     let prefix = prefix_of(&log.name);
-    let whole = format!("{prefix}{}", model.name);
+    let whole = format!("{prefix}{}", model.stored);
     if whole.len() <= LONGEST_NAME {
         return at_home(log, &whole);
     }
-    let hash = model.name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+    let hash = model.stored.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     at_home(log, &format!("{prefix}{hash:016x}"))
@@ -153,7 +153,7 @@ fn marking(log: &Model, model: &Model, announces: bool) -> String {
         format!(
             "SELECT {owner}, {model}, {id}, mobync_at, pg_current_xact_id(){from} \
              WHERE octet_length({owner}) BETWEEN 1 AND 1024 AND octet_length({id}) BETWEEN 1 AND 1024",
-            model = literal(&model.name)
+            model = literal(&model.stored)
         )
     };
     let insert = format!("INSERT INTO {} (owner, model, id, at, tx)", marks(log));
@@ -164,7 +164,7 @@ fn marking(log: &Model, model: &Model, announces: bool) -> String {
     let rows = rows.replace("mobync_rows", "%s").replace("mobync_at", "$1");
     let whole = literal(&format!("{} {rows}", in_format(&insert)));
     // If a column was renamed, the application must not fail.
-    let columns: Vec<String> = key(model).map(|column| literal(&column.name)).collect();
+    let columns: Vec<String> = key(model).map(|column| literal(&column.stored)).collect();
     let renamed = format!(
         "(SELECT count(*) FROM pg_attribute AS c WHERE c.attrelid = TG_RELID AND NOT c.attisdropped \
          AND c.attname IN ({})) < {}",

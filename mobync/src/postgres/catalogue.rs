@@ -96,6 +96,7 @@ pub(super) async fn find(
         _ => None,
     };
     Ok(Some(Found {
+        name: table.name().to_owned(),
         schema: Some(schema),
         identity: oid.to_string(),
         other,

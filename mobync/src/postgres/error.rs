@@ -4,7 +4,7 @@ use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::{
     error::DatabaseError,
-    sql::{Model, OnLocks},
+    sql::{Model, OnLocks, Reading},
 };
 
 /// The meaning of an error, by its SQLSTATE.
@@ -13,6 +13,9 @@ use crate::{
 /// statement counts as a rejection of what it writes; [`isolate`](super::isolate) checks whether it is
 /// one. <https://www.postgresql.org/docs/current/errcodes-appendix.html>
 pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
+    if (lacks(&error) || is_old_plan(&error)) && model.reading.doubt() {
+        return Reading::conflict();
+    }
     let database = match error {
         sqlx::Error::Database(database) => database,
         sqlx::Error::PoolTimedOut => return DatabaseError::busy(error),
@@ -34,7 +37,7 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         Some(Illness::Collision) => DatabaseError::conflict(Cause::new(postgres)),
         Some(Illness::Exhaustion) => DatabaseError::busy(Cause::new(postgres)),
         Some(Illness::Failure) => DatabaseError::failed(Cause::new(postgres)),
-        None if code == "42P01" && postgres.message().contains(&model.name) => {
+        None if code == "42P01" && postgres.message().contains(&model.stored) => {
             let cause = Cause::new(postgres);
             let advice = "the library's own tables are made by `PostgresDatabase::set_up`";
             DatabaseError::failed(format!("{cause}; {advice}"))
@@ -73,6 +76,14 @@ pub(super) fn is_dead(error: &sqlx::Error) -> bool {
 pub(super) fn lacks(error: &sqlx::Error) -> bool {
     let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| matches!(&*code, "42P01" | "42703" | "3F000"))
+}
+
+/// Whether the statement was prepared when the tables had other columns.
+fn is_old_plan(error: &sqlx::Error) -> bool {
+    let database = error.as_database_error();
+    database.is_some_and(|database| {
+        database.code().as_deref() == Some("0A000") && database.message().contains("cached plan")
+    })
 }
 
 /// The server ends the connection with these errors: it shuts down, or a timeout ran out.
@@ -129,7 +140,7 @@ impl Report<'_> {
         let Self { code, message, constraint, column } = self;
         match code {
             "23502" => {
-                let column = column.unwrap_or("a column");
+                let column = column.map_or("a column", |column| model.field_of(column));
                 DatabaseError::constraint(format!("{column} of {} must not be null", model.name))
             }
             LEFT_OUT => DatabaseError::left_out(&model.name),

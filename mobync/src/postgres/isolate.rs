@@ -139,7 +139,7 @@ fn block(batch: &Batch<'_, '_>) -> Option<String> {
         Operation::Create => {
             let ids = format!(
                 "ARRAY (SELECT e ->> {} FROM json_array_elements(mobync_rows) AS e)",
-                literal(&batch.model.id.name)
+                literal(&batch.model.id.stored)
             );
             format!("(SELECT count(*) FROM ({}) AS t) <> mobync_expected", existing(&ids))
         }

@@ -88,6 +88,7 @@ pub(super) async fn fold(
     connection: &mut PgConnection,
     log: &Model,
     owner: &Owner,
+    mut snapshot: Snapshot,
 ) -> Result<Snapshot, sqlx::Error> {
     let sql = format!(
         "SELECT t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, t.json_data \
@@ -96,7 +97,6 @@ pub(super) async fn fold(
         log.table
     );
     let mut entries = sqlx::query(AssertSqlSafe(sql)).bind(owner.as_str()).fetch(connection);
-    let mut snapshot = Snapshot::default();
     while let Some(entry) = entries.try_next().await? {
         // The types of the columns were checked when the database was built.
         let id = entry.try_get_unchecked(0)?;

@@ -1,6 +1,6 @@
 //! Records as JSON text that every parser reads in the same way.
 
-use crate::sql::{Column, Kind, Model};
+use crate::sql::{Column, Kind, Model, quote};
 
 /// The numeric values that JSON does not have.
 const NO_NUMBERS: &str = "('NaN', 'Infinity', '-Infinity')";
@@ -9,7 +9,7 @@ const NO_NUMBERS: &str = "('NaN', 'Infinity', '-Infinity')";
 pub(super) fn record(model: &Model) -> String {
     let mut list = format!("CAST(t.{} AS text) AS \"id\"", model.id.quoted());
     for column in model.columns.iter() {
-        list += &format!(", {} AS {}", value(column), column.quoted());
+        list += &format!(", {} AS {}", value(column), quote(&column.name));
     }
     format!("(SELECT CAST(to_json(r.*) AS text) FROM (SELECT {list}) AS r)")
 }

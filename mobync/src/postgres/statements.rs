@@ -87,12 +87,12 @@ pub(super) fn payload<'w>(
     let mut json = String::from("[");
     for (id, values) in rows {
         json.push_str(if json.len() > 1 { ",{" } else { "{" });
-        push_string(&mut json, &model.id.name);
+        push_string(&mut json, &model.id.stored);
         json.push(':');
         push_string(&mut json, id);
         for (column, value) in columns.iter().zip(values) {
             json.push(',');
-            push_string(&mut json, &column.name);
+            push_string(&mut json, &column.stored);
             json.push(':');
             json.push_str(value);
         }
@@ -152,6 +152,10 @@ pub(super) fn text_of(column_value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+pub(super) fn set_default(table: &str, column: &str, default: &str) -> String {
+    format!("run ALTER TABLE {table} ALTER COLUMN {column} SET DEFAULT {default}")
 }
 
 pub(super) fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {

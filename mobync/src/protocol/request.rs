@@ -49,6 +49,9 @@ pub struct SyncRequest {
     /// Whether the answer has checksums of the existing objects. Ignored if there are diffs.
     #[serde(skip_serializing_if = "Not::not")]
     pub check: bool,
+    /// The version of the schema that the app has, at least 1; see [`schema`](crate::schema).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub schema: Option<u64>,
     /// The request's share of the bytes that a server holds at once.
     #[serde(skip)]
     held: Held,
@@ -65,6 +68,7 @@ impl SyncRequest {
             limit: None,
             report: false,
             check: false,
+            schema: None,
             held: Held::default(),
         }
     }
@@ -95,6 +99,7 @@ impl std::fmt::Debug for SyncRequest {
             .field("limit", &self.limit)
             .field("report", &self.report)
             .field("check", &self.check)
+            .field("schema", &self.schema)
             .finish_non_exhaustive()
     }
 }
@@ -109,6 +114,7 @@ pub(crate) struct Envelope<'a> {
     limit: Option<Value<'a>>,
     report: Option<Value<'a>>,
     check: Option<Value<'a>>,
+    schema: Option<Value<'a>>,
     is_object: bool,
 }
 
@@ -156,11 +162,8 @@ impl<'a> Envelope<'a> {
             Some(Value::Text(head)) => Some(head.into_owned()),
             Some(_) => return Err(invalid("head must be a string")),
         };
-        let limit = match self.limit {
-            None | Some(Value::Null) => None,
-            Some(Value::Integer(limit @ 1..)) => Some(limit.unsigned_abs()),
-            Some(_) => return Err(invalid("limit must be an integer from 1 to 2^63 − 1")),
-        };
+        let limit = read_positive("limit", self.limit.as_ref())?;
+        let schema = read_positive("schema", self.schema.as_ref())?;
         let report = read_flag("report", self.report.as_ref())?;
         let check = read_flag("check", self.check.as_ref())?;
         let diffs = match self.diffs {
@@ -171,8 +174,8 @@ impl<'a> Envelope<'a> {
                 read?
             }
         };
-        let asked = SyncRequest { head, limit, report, check, ..SyncRequest::new(0, Vec::new()) };
-        Ok(SyncRequest { auth_token, logical_clock, diffs, ..asked })
+        let asked = SyncRequest::new(logical_clock, diffs);
+        Ok(SyncRequest { auth_token, head, limit, report, check, schema, ..asked })
     }
 }
 
@@ -193,6 +196,7 @@ impl<'a> FromJson<'a> for Envelope<'a> {
                 "head" => envelope.head = Some(object.next_value::<Json<_>>()?.0),
                 "limit" => envelope.limit = Some(object.next_value::<Json<_>>()?.0),
                 "report" => envelope.report = Some(object.next_value::<Json<_>>()?.0),
+                "schema" => envelope.schema = Some(object.next_value::<Json<_>>()?.0),
                 "check" => envelope.check = Some(object.next_value::<Json<_>>()?.0),
                 _ => drop(object.next_value::<Json<Value<'_>>>()?),
             }
@@ -242,6 +246,18 @@ pub(crate) fn check_count(diffs: usize, max_diffs: usize) -> Result<(), Error> {
         "The request has {diffs} diffs, but at most {max_diffs} are taken at once: send them in \
          several requests."
     )))
+}
+
+/// # Errors
+/// [`Error::InvalidRequest`] if the member is neither missing nor a positive integer.
+fn read_positive(name: &str, member: Option<&Value<'_>>) -> Result<Option<u64>, Error> {
+    match member {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Integer(number @ 1..)) => Ok(Some(number.unsigned_abs())),
+        Some(_) => {
+            Err(Error::InvalidRequest(format!("{name} must be an integer from 1 to 2^63 − 1")))
+        }
+    }
 }
 
 /// # Errors

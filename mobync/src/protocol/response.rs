@@ -42,8 +42,9 @@ pub struct SyncResponse {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub overridden: Vec<Overridden>,
     /// Checksums of the objects that exist at `logical_clock`, by model, if the request asked for a check.
+    /// `None` for a model that cannot be compared, because something of it was removed that the device still has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub check: Option<BTreeMap<String, Checksum>>,
+    pub check: Option<BTreeMap<String, Option<Checksum>>>,
 }
 
 impl SyncResponse {
@@ -123,11 +124,14 @@ pub(crate) struct Failure<'e> {
     diff_id: Option<&'e str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     forgotten: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min_schema: Option<u64>,
 }
 
 impl Failure<'_> {
     pub(crate) fn new(code: &'static str, message: &str) -> Self {
-        Self { success: false, message: message.to_owned(), code, diff_id: None, forgotten: None }
+        let message = message.to_owned();
+        Self { success: false, message, code, diff_id: None, forgotten: None, min_schema: None }
     }
 }
 
@@ -135,6 +139,10 @@ impl<'e> From<&'e Error> for Failure<'e> {
     fn from(error: &'e Error) -> Self {
         let (code, diff_id) = (error.code(), error.diff_id());
         let forgotten = matches!(error, Error::TooOld { forgotten: true }).then_some(true);
-        Self { success: false, message: error.to_string(), code, diff_id, forgotten }
+        let min_schema = match error {
+            Error::UpgradeRequired { min_schema, .. } => Some(*min_schema),
+            _ => None,
+        };
+        Self { success: false, message: error.to_string(), code, diff_id, forgotten, min_schema }
     }
 }

@@ -72,7 +72,7 @@ pub(crate) struct Marks {
 }
 
 /// The beginning of a compaction.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Begun {
     /// The first write.
     pub(crate) rewrite: Rewrite,

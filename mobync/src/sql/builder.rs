@@ -1,12 +1,9 @@
 //! From the names of tables to a database that syncs.
 
-use std::collections::BTreeMap;
-
 use sqlx::{Connection, Database, Pool};
 
-use super::{
-    Dialect, Model, SchemaError, SqlDatabase, Table, inspect, references::Keys, schema::Schema,
-};
+use super::{Dialect, Model, SchemaError, SqlDatabase, Table, known::Known, plan::Plan};
+use crate::schema::Schema as Steps;
 
 /// Collects the tables to sync, and then reads them from the database's catalogue.
 ///
@@ -20,6 +17,7 @@ pub struct Builder<D: Dialect> {
     captured: bool,
     allows_unheard: bool,
     first: Vec<String>,
+    schema: Option<Steps>,
 }
 
 impl<D: Dialect> Default for Builder<D> {
@@ -32,6 +30,7 @@ impl<D: Dialect> Default for Builder<D> {
             captured: false,
             allows_unheard: false,
             first: Vec::new(),
+            schema: None,
         }
     }
 }
@@ -48,6 +47,28 @@ impl<D: Dialect> Builder<D> {
     #[must_use]
     pub fn diffs_table(mut self, name: impl Into<String>) -> Self {
         self.log = name.into();
+        self
+    }
+
+    /// Sets the [schema](crate::schema): what was added, renamed and removed since the first version.
+    ///
+    /// Models and fields have their newest names everywhere, and [tables](Self::table) and settings are named
+    /// by these. A table or column may still have an older name: it can be renamed while servers run that
+    /// know both names. See [Changing your schema](crate::schemas).
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")] {
+    /// use mobync::{schema::{Schema, Step}, sqlite::SqliteDatabase};
+    ///
+    /// let schema = Schema::new([Step::renamed(2, "tasks", "name", "title")])?;
+    /// let builder = SqliteDatabase::builder().schema(schema).table("tasks");
+    /// # let _ = builder;
+    /// # }
+    /// # Ok::<(), mobync::schema::InvalidSchema>(())
+    /// ```
+    #[must_use]
+    pub fn schema(mut self, schema: Steps) -> Self {
+        self.schema = Some(schema);
         self
     }
 
@@ -135,54 +156,27 @@ impl<D: Dialect> Builder<D> {
     ///
     /// # Errors
     /// [`SchemaError`]
-    pub async fn pool(mut self, pool: Pool<D::Db>) -> Result<SqlDatabase<D>, SchemaError> {
+    pub async fn pool(self, pool: Pool<D::Db>) -> Result<SqlDatabase<D>, SchemaError> {
         let mut connection = pool.acquire().await?;
         let connection: &mut <D::Db as Database>::Connection = &mut connection;
         connection.ping().await?;
         if !self.first.is_empty() {
             run_all::<D>(connection, &self.first).await?;
         }
-        D::check(connection, &self.log).await?;
-        self.dialect.learn(connection).await?;
-        let (mut models, mut keys) = (BTreeMap::new(), Keys::default());
-        for mut table in self.tables {
+        let Self { mut dialect, mut tables, log, across_owners, schema: steps, .. } = self;
+        D::check(connection, &log).await?;
+        dialect.learn(connection).await?;
+        for table in &mut tables {
             table.captured |= self.captured;
-            // No table has a NUL in its name, and SQLite would ignore what follows it.
-            let has_nul = table.name.contains('\0');
-            let found = if has_nul { None } else { D::find(connection, &table).await? };
-            let Some(found) = found else {
-                let create = D::create_table(&table);
-                return Err(SchemaError::NoTable { table: table.name, create });
-            };
-            let references = found.references.clone();
-            let identity = found.identity.clone();
-            let mut model = inspect::model::<D>(&table, found)?;
-            let free = D::free_columns(connection, &self.log, &model).await?;
-            for column in model.columns.iter_mut() {
-                column.is_free = free.contains(&column.name);
-            }
-            if model.name == self.log || models.contains_key(&model.name) {
-                return Err(SchemaError::Twice { table: model.name });
-            }
-            keys.add(&model, identity, references)?;
-            models.insert(model.name.clone(), model);
         }
-        keys.check(self.across_owners)?;
-        let ranks = keys.ranks();
-        for model in models.values_mut() {
-            model.rank = ranks.get(&model.name).copied().unwrap_or_default();
-        }
-        let log = Table::new(self.log);
-        let found = D::find(connection, &log).await?;
-        keys.check_log(&log.name, found.as_ref())?;
-        let home = D::home(connection).await?;
-        let schema = Schema::new(inspect::log_model::<D>(&log, found, home)?, models);
+        let mut plan = Plan { tables, log, across_owners, steps };
+        let schema = plan.read(&mut dialect, connection).await?;
         let captured: Vec<&Model> = schema.captured().collect();
         if !captured.is_empty() {
             D::check_capture(connection, &schema.log, &captured).await?;
         }
-        self.dialect.know(connection, &schema).await?;
-        Ok(SqlDatabase::new(self.dialect, pool, schema, self.allows_unheard))
+        let known = Known::new(dialect, schema);
+        Ok(SqlDatabase::new(pool, plan, known, self.allows_unheard))
     }
 }
 

@@ -18,8 +18,8 @@ const UP_TO_DATE: char = '-';
 impl<D: Dialect> Cursors for SqlDatabase<D> {
     async fn prepare(&self, _: &str, follower: &str, start: Start) -> Result<(), DatabaseError> {
         self.make_followers().await?;
-        let (cursors, owners) = (self.cursors(), owners_of_log(&self.schema.log, "$2", "$3"));
-        let log = &self.schema.log.table;
+        let (cursors, owners) = (self.cursors(), owners_of_log(self.log(), "$2", "$3"));
+        let log = &self.log().table;
         // The row without an owner says that the follower exists. One statement, so all or nothing.
         let here = match start {
             Start::Beginning => String::new(),
@@ -71,7 +71,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
     }
 
     async fn forget(&self, _: &str, follower: &str) -> Result<(), DatabaseError> {
-        let log = &self.schema.log;
+        let log = self.log();
         let exists = D::exists(&followers_of(&log.name));
         let sql = format!("SELECT CAST(1 AS TEXT) WHERE {exists}");
         if self.ask(log, &sql, &[]).await?.is_empty() {
@@ -96,8 +96,8 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
              WHERE f.name = $1 AND f.owner = o.owner), 0), 1 = 0) \
              THEN '{BEHIND}' ELSE '{UP_TO_DATE}' END || o.owner FROM o \
              WHERE o.owner IS NOT NULL ORDER BY o.place",
-            owners = owners_of_log(&self.schema.log, "$2", "$3"),
-            log = self.schema.log.table,
+            owners = owners_of_log(self.log(), "$2", "$3"),
+            log = self.log().table,
             cursors = self.cursors(),
             never = i64::MAX,
             now = D::NOW
@@ -106,7 +106,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
         let after = after.map(Owner::as_str).unwrap_or_default();
         let args = [Arg::Text(follower), Arg::Text(after), Arg::Integer(most)];
         let found = Session::<D>::Reading(self.pool.clone()).texts(&sql, &args).await;
-        let found = found.map_err(|error| D::explain(&self.schema.log, error))?;
+        let found = found.map_err(|error| D::explain(self.log(), error))?;
         let is_last = i64::try_from(found.len()).unwrap_or(i64::MAX) < most;
         let named = |text: &String| Owner::new(text.get(1..)?).ok();
         let last = if is_last { None } else { found.last().and_then(named) };
@@ -121,7 +121,7 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
         since: i64,
         most: usize,
     ) -> Result<News, DatabaseError> {
-        let log = &self.schema.log;
+        let log = self.log();
         let sql = format!(
             "SELECT CAST(0 AS BIGINT), t.id, t.logical_clock, t.utc_timestamp, t.type, t.model, \
              t.json_data FROM {} AS t WHERE {}t.logical_clock >= $2 \
@@ -151,14 +151,14 @@ impl<D: Dialect> Cursors for SqlDatabase<D> {
 impl<D: Dialect> SqlDatabase<D> {
     /// The table of cursors, quoted.
     fn cursors(&self) -> String {
-        cursors_of(&self.schema.log)
+        cursors_of(self.log())
     }
 
     /// Creates the table of cursors if it does not exist.
     async fn make_followers(&self) -> Result<(), DatabaseError> {
-        let failed = |error| D::explain(&self.schema.log, error);
+        let failed = |error| D::explain(self.log(), error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let table = Table::new(followers_of(&self.schema.log.name));
+        let table = Table::new(followers_of(&self.log().name));
         // `IF NOT EXISTS` alone needs the right to create tables, even if this one exists.
         if D::find(&mut connection, &table).await.map_err(failed)?.is_some() {
             return Ok(());
@@ -174,7 +174,7 @@ impl<D: Dialect> SqlDatabase<D> {
     }
 
     async fn change(&self, sql: &str, args: &[Arg<'_>]) -> Result<Vec<String>, DatabaseError> {
-        Box::pin(self.dialect.change(&self.pool, &self.schema.log, sql, args)).await
+        Box::pin(self.first.dialect.change(&self.pool, self.log(), sql, args)).await
     }
 }
 

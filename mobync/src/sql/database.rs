@@ -8,8 +8,11 @@ use std::{
 use sqlx::Pool;
 
 use super::{
-    Builder, Dialect, Model, SchemaError, SkippedRow, SqlUnit, capture, effects::Effects,
-    schema::Schema, session::Session,
+    Builder, Dialect, Model, SchemaError, SkippedRow, SqlUnit, capture,
+    effects::Effects,
+    known::{Known, Newest},
+    plan::Plan,
+    session::Session,
 };
 use crate::{
     database::{Access, Database, Turns},
@@ -22,15 +25,22 @@ use crate::{
 /// It can share the application's pool, and the application can use its pool: see [`pool`](Self::pool).
 #[derive(Debug)]
 pub struct SqlDatabase<D: Dialect> {
-    pub(super) dialect: D,
     pub(super) pool: Pool<D::Db>,
-    pub(super) schema: Arc<Schema>,
+    /// What is known since the start. The log stays the same.
+    pub(super) first: Known<D>,
+    pub(super) newest: Arc<Newest<D>>,
     allows_unheard: bool,
 }
 
 impl<D: Dialect> SqlDatabase<D> {
-    pub(super) fn new(dialect: D, pool: Pool<D::Db>, schema: Schema, allows_unheard: bool) -> Self {
-        Self { dialect, pool, schema: Arc::new(schema), allows_unheard }
+    pub(super) fn new(
+        pool: Pool<D::Db>,
+        plan: Plan,
+        known: Known<D>,
+        allows_unheard: bool,
+    ) -> Self {
+        let newest = Arc::new(Newest::new(known.clone(), plan));
+        Self { pool, first: known, newest, allows_unheard }
     }
 
     /// Names tables to sync.
@@ -43,9 +53,8 @@ impl<D: Dialect> SqlDatabase<D> {
         &self.pool
     }
 
-    #[cfg(feature = "postgres")]
-    pub(crate) fn log(&self) -> &super::Model {
-        &self.schema.log
+    pub(crate) fn log(&self) -> &Model {
+        &self.first.schema.log
     }
 
     /// Creates the library's own tables if they do not exist. Call it at every start: it does nothing
@@ -54,17 +63,18 @@ impl<D: Dialect> SqlDatabase<D> {
     /// # Errors
     /// [`SchemaError::Unheard`], [`SchemaError::SetUp`] or [`SchemaError::Database`]
     pub async fn set_up(&self) -> Result<(), SchemaError> {
-        if self.schema.models.values().any(|model| !model.captured) {
+        let Known { dialect, schema } = self.newest.get();
+        if schema.models.values().any(|model| !model.captured) {
             let mut connection = self.pool.acquire().await?;
-            let effects = Effects::find::<D>(&mut connection, &self.schema).await?;
-            effects.check(&self.schema, self.allows_unheard)?;
+            let effects = Effects::find::<D>(&mut connection, &schema).await?;
+            effects.check(&schema, self.allows_unheard)?;
         }
         let started = Instant::now();
         let mut wait = Duration::from_millis(50);
         loop {
             match self.try_to_set_up().await {
                 Err(DatabaseError::Busy(_) | DatabaseError::Conflict(_))
-                    if started.elapsed() + wait < self.dialect.set_up_patience() =>
+                    if started.elapsed() + wait < dialect.set_up_patience() =>
                 {
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(Duration::from_secs(1));
@@ -78,7 +88,7 @@ impl<D: Dialect> SqlDatabase<D> {
     }
 
     async fn try_to_set_up(&self) -> Result<(), DatabaseError> {
-        let failed = |error| D::explain(&self.schema.log, error);
+        let failed = |error| D::explain(self.log(), error);
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let made = self.make_tables(&mut connection).await;
         // sqlx does not notice if SQLite has ended the transaction by itself.
@@ -91,7 +101,8 @@ impl<D: Dialect> SqlDatabase<D> {
     /// The statements that [`set_up`](Self::set_up) runs in a transaction, for migrations of your own.
     /// Each ends with a semicolon, and all are idempotent.
     pub fn schema_sql(&self) -> String {
-        let statements = capture::statements(&self.dialect, &self.schema).into_iter();
+        let Known { dialect, schema } = self.newest.get();
+        let statements = capture::statements(&dialect, &schema).into_iter();
         statements.map(|statement| statement + ";\n").collect()
     }
 
@@ -99,13 +110,14 @@ impl<D: Dialect> SqlDatabase<D> {
         &self,
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<(), sqlx::Error> {
+        let Known { dialect, schema } = self.newest.get();
         D::command(connection, D::BEGIN_SET_UP).await?;
-        let statements = capture::statements(&self.dialect, &self.schema);
-        for statement in D::missing(connection, &self.schema.log, statements).await? {
+        let statements = capture::statements(&dialect, &schema);
+        for statement in D::missing(connection, &schema.log, statements).await? {
             D::execute(connection, &statement, &[]).await?;
         }
-        let captured: Vec<&Model> = self.schema.captured().collect();
-        for statement in D::left_over(connection, &self.schema.log, &captured).await? {
+        let captured: Vec<&Model> = schema.captured().collect();
+        for statement in D::left_over(connection, &schema.log, &captured).await? {
             D::execute(connection, &statement, &[]).await?;
         }
         D::command(connection, "COMMIT").await
@@ -115,9 +127,9 @@ impl<D: Dialect> SqlDatabase<D> {
 impl<D: Dialect> Clone for SqlDatabase<D> {
     fn clone(&self) -> Self {
         Self {
-            dialect: self.dialect.clone(),
             pool: self.pool.clone(),
-            schema: Arc::clone(&self.schema),
+            first: self.first.clone(),
+            newest: Arc::clone(&self.newest),
             allows_unheard: self.allows_unheard,
         }
     }
@@ -127,23 +139,29 @@ impl<D: Dialect> Database for SqlDatabase<D> {
     type Unit = SqlUnit<D>;
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<SqlUnit<D>, DatabaseError> {
-        let session = match access {
-            Access::Read => Session::Reading(self.pool.clone()),
+        let known = self.fresh().await?;
+        Ok(match access {
+            Access::Read => SqlUnit::new(known, Session::Reading(self.pool.clone())),
             Access::Write => {
-                let begun = self.dialect.begin(&self.pool, &self.schema.log, owner);
-                Session::Writing(Box::pin(begun).await?)
+                let begun = known.dialect.begin(&self.pool, &known.schema.log, owner);
+                let session = Session::Writing(Box::pin(begun).await?);
+                // Others may have read the catalogue again while this one waited for its turn.
+                SqlUnit::new(self.newest.get(), session)
             }
-        };
-        Ok(SqlUnit::new(self.dialect.clone(), Arc::clone(&self.schema), session))
+        })
+    }
+
+    fn schema(&self) -> Option<&crate::schema::Schema> {
+        self.newest.plan().steps.as_ref()
     }
 
     fn diffs_model(&self) -> &str {
-        &self.schema.log.name
+        &self.log().name
     }
 
     async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {
-        let log = &self.schema.log;
-        if self.schema.captured().next().is_none() {
+        let log = self.log();
+        if self.first.schema.captured().next().is_none() {
             return Ok(Vec::new());
         }
         let failed = |error| D::explain(log, error);
@@ -154,7 +172,7 @@ impl<D: Dialect> Database for SqlDatabase<D> {
     }
 
     async fn news(&self) {
-        self.dialect.news(&self.pool, &self.schema.log).await;
+        self.first.dialect.news(&self.pool, self.log()).await;
     }
 
     async fn owners(
@@ -162,7 +180,13 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         last: Option<&Owner>,
         most: usize,
     ) -> Result<Option<Vec<Owner>>, DatabaseError> {
-        self.owners_behind(last, most).await.map(Some)
+        loop {
+            let known = self.fresh().await?;
+            match self.owners_behind(&known.schema, last, most).await {
+                Err(DatabaseError::Conflict(_)) if known.is_doubted() => {}
+                done => return done.map(Some),
+            }
+        }
     }
 
     async fn logged_owners(
@@ -179,10 +203,17 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         model: &str,
         most: usize,
     ) -> Result<(u64, Vec<SkippedRow>), DatabaseError> {
-        let model = self.schema.model(model)?;
-        match owner {
-            Some(_) => self.unsound(owner, model, most).await,
-            None => self.nameless(model, most).await,
+        loop {
+            let known = self.fresh().await?;
+            let model = known.schema.model(model)?;
+            let rows = match owner {
+                Some(_) => self.unsound(owner, model, most).await,
+                None => self.nameless(model, most).await,
+            };
+            match rows {
+                Err(DatabaseError::Conflict(_)) if known.is_doubted() => {}
+                done => return done,
+            }
         }
     }
 
@@ -191,6 +222,6 @@ impl<D: Dialect> Database for SqlDatabase<D> {
     }
 
     fn turns(&self) -> Option<Turns> {
-        Some(self.dialect.turns())
+        Some(self.first.dialect.turns())
     }
 }

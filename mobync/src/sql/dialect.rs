@@ -34,43 +34,6 @@ pub enum Arg<'a> {
 /// The result of [`Dialect::is_sound`] for a table that contains nothing else.
 pub(crate) const SOUND: &str = "(1 = 1)";
 
-/// How statements run on a connection. Written once, but not in generic code, which would have to repeat
-/// sqlx's trait bounds at every use of a dialect.
-macro_rules! run_statements {
-    ($connection:ty) => {
-        async fn command(
-            connection: &mut $connection,
-            sql: &'static str,
-        ) -> Result<(), sqlx::Error> {
-            sqlx::raw_sql(sql).execute(connection).await.map(drop)
-        }
-
-        async fn script(connection: &mut $connection, sql: &str) -> Result<(), sqlx::Error> {
-            sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.map(drop)
-        }
-
-        async fn execute(
-            connection: &mut $connection,
-            sql: &str,
-            args: &[Arg<'_>],
-        ) -> Result<u64, sqlx::Error> {
-            let arguments = Self::arguments(args)?;
-            let done = sqlx::query_with(AssertSqlSafe(sql), arguments).execute(connection).await?;
-            Ok(done.rows_affected())
-        }
-
-        async fn log_rows(
-            connection: &mut $connection,
-            sql: &str,
-            args: &[Arg<'_>],
-        ) -> Result<Vec<LogRow>, sqlx::Error> {
-            let arguments = Self::arguments(args)?;
-            sqlx::query_as_with(AssertSqlSafe(sql), arguments).fetch_all(connection).await
-        }
-    };
-}
-pub(crate) use run_statements;
-
 /// A row of the window: its kind, and then the columns of the log except the owner.
 pub(crate) type LogRow =
     (i64, Option<String>, i64, i64, Option<String>, Option<String>, Option<String>);
@@ -368,6 +331,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// How to let a column that counts accept numbers of the application.
     fn by_default(table: &str, column: &str) -> String;
 
+    /// The greatest number of bytes of a name in SQL. Longer ones are truncated.
+    const MOST_IN_A_NAME: usize = usize::MAX;
+
+    /// How to change the default of a column.
+    fn set_default(table: &str, column: &str, default: &str) -> String;
+
     /// The part after FROM: the owner's rows whose ids the parameter has, of the table `t`.
     fn rows_with_ids(model: &Model, parameter: usize) -> String;
 
@@ -458,11 +427,12 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         args: &[Arg<'_>],
     ) -> impl Future<Output = Result<Vec<LogRow>, sqlx::Error>> + Send;
 
-    /// Reads the whole log of an owner and folds it into its objects.
+    /// Reads the whole log of an owner and folds it into the snapshot.
     fn fold_log(
         connection: &mut Connection<Self>,
         log: &Model,
         owner: &Owner,
+        snapshot: Snapshot,
     ) -> impl Future<Output = Result<Snapshot, sqlx::Error>> + Send;
 
     /// The rows of a select of one text, or of [`record`](Self::record)s.

@@ -53,7 +53,7 @@ impl Effects {
         let mut reached = BTreeMap::<String, Reached>::new();
         for model in schema.models.values() {
             let own = reached.entry(model.identity.clone()).or_default();
-            let columns = model.columns.iter().map(|column| column.name.clone());
+            let columns = model.columns.iter().map(|column| column.stored.clone());
             own.add(&Change::Insert);
             own.add(&Change::Delete);
             own.add(&Change::Update(Columns::these(columns)));
@@ -168,6 +168,6 @@ impl Model {
     fn is_seen(&self, change: &Change) -> bool {
         let Change::Update(columns) = change else { return true };
         let seen = self.columns.iter().chain([&self.id]).chain(&self.owner);
-        columns.has_any_of(&Columns::these(seen.map(|column| column.name.clone())))
+        columns.has_any_of(&Columns::these(seen.map(|column| column.stored.clone())))
     }
 }

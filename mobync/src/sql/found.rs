@@ -5,6 +5,8 @@ use super::Column;
 /// A table as described by the database's catalogue.
 #[derive(Debug, Default)]
 pub struct Found {
+    /// The table's name as the catalogue has it.
+    pub(crate) name: String,
     /// The table's schema, if it must be named.
     pub(crate) schema: Option<String>,
     /// The identity of the table, independent of its name.

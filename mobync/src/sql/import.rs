@@ -50,13 +50,14 @@ impl<D: Dialect> SqlDatabase<D> {
         model: &str,
         mut progress: impl FnMut(Imported) + Send,
     ) -> Result<Imported, DatabaseError> {
-        let model = self.schema.model(model)?;
+        let known = self.fresh().await?;
+        let model = known.schema.model(model)?;
         if model.owner.is_none() {
             let name = &model.name;
             return Err(DatabaseError::failed(format!("{name} is shared: its rows are nobody's")));
         }
-        let (skipped_rows, skipped) = self.unsound(None, model, SHOWN).await?;
-        let names = self.owners_of(model).await?;
+        let (skipped_rows, skipped) = self.unsound(None, model, SHOWN).await.map_err(again)?;
+        let names = self.owners_of(model).await.map_err(again)?;
         let mut imported = Imported {
             owners_in_all: names.len() as u64,
             skipped_rows,
@@ -75,7 +76,7 @@ impl<D: Dialect> SqlDatabase<D> {
                 }
                 Err(reason) => {
                     let mut reconciled = Reconciled::default();
-                    let rows = self.rows_of(model, &name).await?;
+                    let rows = self.rows_of(model, &name).await.map_err(again)?;
                     reconciled.skip(rows, [SkippedRow::new(name, "", reason)]);
                     reconciled
                 }
@@ -102,6 +103,14 @@ impl Imported {
         let room = SHOWN.saturating_sub(imported.skipped.len());
         imported.skipped.extend(so_far.skipped.iter().take(room).cloned());
         imported
+    }
+}
+
+/// A table that is renamed meanwhile is found at the next start of the import.
+fn again(error: DatabaseError) -> DatabaseError {
+    match error {
+        DatabaseError::Conflict(cause) => DatabaseError::Busy(cause),
+        error => error,
     }
 }
 

@@ -2,8 +2,9 @@
 
 use super::{
     Column, Dialect, Found, FoundColumn, Generated, Kind, Model, OnLocks, SchemaError, Table,
-    Unique, WrittenBy, quote, synced,
+    Unique, WrittenBy, naming::Naming, quote, reading::Reading, synced,
 };
+use crate::schema::History;
 
 const LOG_TEXTS: [&str; 5] = ["id", "owner", "type", "model", "json_data"];
 const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
@@ -12,10 +13,23 @@ const LOG_INTEGERS: [&str; 2] = ["logical_clock", "utc_timestamp"];
 ///
 /// # Errors
 /// The reason why it cannot be synced.
-pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, SchemaError> {
+pub(super) fn model<D: Dialect>(
+    table: &Table,
+    found: Found,
+    history: Option<History<'_>>,
+) -> Result<Model, SchemaError> {
     let name = &table.name;
-    let Found { schema, other, mut columns, unique, changes_rows, identity, references, clashes } =
-        found;
+    let Found {
+        schema,
+        other,
+        mut columns,
+        unique,
+        changes_rows,
+        identity,
+        references,
+        clashes,
+        ..
+    } = found;
     if let Some(what) = other {
         return Err(SchemaError::NotTable { table: name.clone(), what });
     }
@@ -55,15 +69,29 @@ pub(super) fn model<D: Dialect>(table: &Table, found: Found) -> Result<Model, Sc
         return Err(SchemaError::SharedCapture { table: name.clone() });
     }
     check_key::<D>(table, schema_name.as_deref(), &in_sql, &unique)?;
-    let hidden = synced::choose(table, &mut columns)?;
+    let naming = Naming { table, in_sql: &in_sql, history };
+    naming.check_keys()?;
+    let hidden = synced::choose::<D>(naming, &mut columns)?;
     let is_computed = |found: &FoundColumn| found.column.written_by == WrittenBy::Database;
     let has_own_will = changes_rows || columns.iter().any(is_computed);
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     let to_itself = references.into_iter().filter(|reference| reference.to == identity);
-    let to_id = |(of, to): (String, String)| (to == id.name).then_some(of);
+    let field = |of: String| {
+        let column = columns.iter().find(|column| column.stored == of);
+        column.map_or(of, |column| column.name.clone())
+    };
+    let to_id = |(of, to): (String, String)| (to == id.stored).then(|| field(of));
     let parents = to_itself.flat_map(|reference| reference.columns).filter_map(to_id).collect();
+    let now = history.map_or(&**name, |model| model.line.now());
+    let names = history.map_or_else(
+        || vec![name.clone()],
+        |model| model.line.names().map(str::to_owned).collect(),
+    );
     Ok(Model {
-        name: name.clone(),
+        name: now.to_owned(),
+        stored: name.clone(),
+        names,
+        reading: Reading::default(),
         schema: schema_name,
         identity,
         table: in_sql,
@@ -163,6 +191,9 @@ pub(super) fn log_model<D: Dialect>(
     let columns: Vec<Column> = columns.into_iter().map(|found| found.column).collect();
     Ok(Model {
         name: name.clone(),
+        stored: name.clone(),
+        names: vec![name.clone()],
+        reading: Reading::default(),
         schema: schema_name,
         identity: String::new(),
         table: in_sql,
@@ -180,7 +211,7 @@ pub(super) fn log_model<D: Dialect>(
     })
 }
 
-pub(super) fn take(
+fn take(
     table: &str,
     columns: &mut Vec<FoundColumn>,
     name: &str,
@@ -190,17 +221,7 @@ pub(super) fn take(
     place.map(|place| columns.remove(place)).ok_or_else(|| no_column(table, name, advice))
 }
 
-pub(super) fn find<'c>(
-    table: &str,
-    columns: &'c mut [FoundColumn],
-    name: &str,
-    advice: &'static str,
-) -> Result<&'c mut FoundColumn, SchemaError> {
-    let found = columns.iter_mut().find(|found| found.column.name == name);
-    found.ok_or_else(|| no_column(table, name, advice))
-}
-
-fn no_column(table: &str, column: &str, advice: &'static str) -> SchemaError {
+pub(super) fn no_column(table: &str, column: &str, advice: &'static str) -> SchemaError {
     SchemaError::NoColumn { table: table.to_owned(), column: column.to_owned(), advice }
 }
 

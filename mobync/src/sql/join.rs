@@ -64,12 +64,12 @@ impl<D: Dialect, R: Rules> Mobync<SqlDatabase<D>, R> {
         changes: impl IntoIterator<Item = Change>,
     ) -> Result<(Transaction<'static, D::Db>, SyncResponse), Error> {
         let database = self.database();
-        let joined = database.dialect.join(&mut transaction, &database.schema.log, owner).await;
+        let known = database.fresh().await.map_err(Error::of_database)?;
+        let joined = known.dialect.join(&mut transaction, &known.schema.log, owner).await;
         let settings = joined.map_err(Error::of_database)?;
         let back = Back::default();
         let joined = Joined { transaction: Some(transaction), back: Arc::clone(&back) };
-        let (dialect, schema) = (database.dialect.clone(), Arc::clone(&database.schema));
-        let unit = SqlUnit::new(dialect, schema, Session::Joined(joined));
+        let unit = SqlUnit::new(known, Session::Joined(joined));
         let answer = self.write_in_unit(unit, owner, changes).await?;
         let back = back.lock().unwrap_or_else(PoisonError::into_inner).take();
         let ended = || Error::Internal("the transaction has ended by itself".into());

@@ -16,11 +16,16 @@ mod import;
 mod inspect;
 mod join;
 mod keeping;
+mod known;
 mod marked;
+mod naming;
 mod owners;
+mod plan;
+mod reading;
 mod references;
 mod retention;
 mod rows;
+mod run;
 mod schema;
 mod schema_error;
 mod session;
@@ -40,11 +45,13 @@ pub(crate) use self::writes::TableName;
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
-    dialect::{Arg, LogRow, MarkRow, SOUND, Writer, run_statements},
+    dialect::{Arg, LogRow, MarkRow, SOUND, Writer},
     effects::{Effect, Effects},
     found::{Clash, Found, FoundColumn, Generated, Reference, Unique},
     keeping::Keeping,
+    reading::Reading,
     retention::own,
+    run::run_statements,
     schema::{Column, DefaultValue, Kind, Model, OnLocks, Schema, WrittenBy, quote, quote_all},
     tokens::{Token, Tongue, tokens},
     window::{ENTRY, null_in_log},

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Arg, Dialect, Model, SqlDatabase};
+use super::{Arg, Dialect, Model, Schema, SqlDatabase};
 use crate::{DatabaseError, Owner, SkippedRow};
 
 /// Separates an owner from an id. Neither can contain this character.
@@ -12,11 +12,12 @@ impl<D: Dialect> SqlDatabase<D> {
     /// The owners after this one who have rows or a log, in the order of their bytes.
     pub(super) async fn owners_behind(
         &self,
+        schema: &Schema,
         last: Option<&Owner>,
         most: usize,
     ) -> Result<Vec<Owner>, DatabaseError> {
         let mut owners = BTreeSet::new();
-        for model in self.schema.models.values() {
+        for model in schema.models.values() {
             let names = self.owners_of(model).await?;
             owners.extend(names.iter().filter_map(|name| Owner::new(name).ok()));
         }
@@ -33,12 +34,12 @@ impl<D: Dialect> SqlDatabase<D> {
     ) -> Result<Vec<Owner>, DatabaseError> {
         let sql = format!(
             "WITH RECURSIVE {} SELECT o.owner FROM o WHERE o.owner IS NOT NULL ORDER BY o.place",
-            owners_of_log(&self.schema.log, "$1", "$2")
+            owners_of_log(self.log(), "$1", "$2")
         );
         let mut last = last.map(ToString::to_string).unwrap_or_default();
         loop {
             let args = [Arg::Text(&last), Arg::Integer(i64::try_from(most).unwrap_or(i64::MAX))];
-            let names = self.ask(&self.schema.log, &sql, &args).await?;
+            let names = self.ask(self.log(), &sql, &args).await?;
             let owners: Vec<Owner> = names.iter().flat_map(Owner::new).collect();
             match names.into_iter().next_back() {
                 // None of them is a name: fewer would mean the end.
@@ -150,7 +151,7 @@ impl<D: Dialect> SqlDatabase<D> {
     /// The reason why the log cannot have entries of that owner.
     pub(super) fn owner_of_rows(&self, model: &Model, name: &str) -> Result<Owner, String> {
         let owner = Owner::new(name).map_err(|error| error.to_string())?;
-        let fits = self.schema.log.check_owner(&owner).and_then(|()| model.check_owner(&owner));
+        let fits = self.log().check_owner(&owner).and_then(|()| model.check_owner(&owner));
         fits.map_err(|_| "the log has no room for the owner".to_owned())?;
         Ok(owner)
     }

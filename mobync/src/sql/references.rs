@@ -10,7 +10,10 @@ pub(super) struct Keys(Vec<Ends>);
 
 #[derive(Debug)]
 struct Ends {
+    /// The model's name.
     table: String,
+    /// The table's own name.
+    stored: String,
     identity: String,
     id: String,
     owner: Option<String>,
@@ -30,8 +33,9 @@ impl Keys {
         if self.find(&identity).is_some() {
             return Err(SchemaError::Twice { table });
         }
-        let owner = model.owner.as_ref().map(|owner| owner.name.clone());
-        self.0.push(Ends { table, identity, id: model.id.name.clone(), owner, references });
+        let owner = model.owner.as_ref().map(|owner| owner.stored.clone());
+        let (stored, id) = (model.stored.clone(), model.id.stored.clone());
+        self.0.push(Ends { table, stored, identity, id, owner, references });
         Ok(())
     }
 
@@ -108,7 +112,7 @@ impl Ends {
         format!(
             "make it FOREIGN KEY ({}) REFERENCES {} ({key}), with a primary key or unique index on ({key})",
             of.join(", "),
-            parent.table
+            parent.stored
         )
     }
 }

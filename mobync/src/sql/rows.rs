@@ -190,10 +190,12 @@ impl<D: Dialect> SqlUnit<D> {
         // A table that was just written to can be read.
         let may_fail = !self.readable.contains(&model.name);
         let texts = self.select(Some(owner), sql, args, may_fail).await.map_err(|error| {
-            if D::lacks(&error) {
-                return DatabaseError::unknown_model(&model.name);
+            let lacks = D::lacks(&error);
+            match D::explain(model, error) {
+                again @ DatabaseError::Conflict(_) => again,
+                _ if lacks => DatabaseError::unknown_model(&model.name),
+                error => error,
             }
-            D::explain(model, error)
         })?;
         self.readable.insert(model.name.clone());
         Ok(texts)

@@ -8,21 +8,32 @@ use super::{
     Clash,
     columns::Columns,
     keeping::Keeping,
+    reading::Reading,
     value::{in_range, integer, is_decimal, is_uuid},
 };
-use crate::{error::DatabaseError, owner::Owner};
+use crate::{error::DatabaseError, owner::Owner, schema::OlderNames};
 
 /// The synced tables by their models' names, and the log among them.
 #[derive(Debug)]
 pub struct Schema {
     pub(crate) log: Model,
     pub(super) models: BTreeMap<String, Model>,
+    /// The names in which the database differs from the models: between the two steps of a rename.
+    pub(super) older: Option<OlderNames>,
 }
 
 /// One table.
 #[derive(Clone, Debug)]
 pub struct Model {
+    /// The newest name, which everything but SQL uses.
     pub(crate) name: String,
+    /// The table's own name, which is older between the two steps of a rename.
+    pub(crate) stored: String,
+    /// All names that marks may call it by.
+    #[cfg_attr(not(feature = "sqlite"), allow(dead_code, reason = "only one database asks"))]
+    pub(crate) names: Vec<String>,
+    /// Whether these names may have been changed meanwhile.
+    pub(crate) reading: Reading,
     /// Its schema, if the name in SQL includes it.
     pub(crate) schema: Option<String>,
     /// The identity of the table, independent of its name.
@@ -63,7 +74,10 @@ pub(crate) enum OnLocks {
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
+    /// The newest name of the field, which everything but SQL uses.
     pub(crate) name: String,
+    /// The column's own name, which is older between the two steps of a rename.
+    pub(crate) stored: String,
     /// Its type in SQL, to cast to.
     pub(crate) sql_type: String,
     /// The same with its length and precision, which can truncate, pad or round values.
@@ -133,7 +147,8 @@ impl Schema {
 
     /// These models and this log. If one model is captured, a sync gives way in all of them.
     pub(super) fn new(log: Model, models: BTreeMap<String, Model>) -> Self {
-        let mut schema = Self { log, models };
+        let older = older_names(&models);
+        let mut schema = Self { log, models, older };
         if schema.captured().next().is_some() {
             schema.log.on_locks = OnLocks::GivesWay;
             schema.models.values_mut().for_each(|model| model.on_locks = OnLocks::GivesWay);
@@ -149,6 +164,20 @@ impl Schema {
     pub(crate) fn captured(&self) -> impl Iterator<Item = &Model> {
         self.models.values().filter(|model| model.captured)
     }
+}
+
+/// The names in which the tables differ from their models.
+fn older_names(models: &BTreeMap<String, Model>) -> Option<OlderNames> {
+    let mut older = OlderNames::default();
+    for model in models.values() {
+        if model.stored != model.name {
+            older.set_model(&model.name, &*model.stored);
+        }
+        for column in model.columns.iter().filter(|column| column.stored != column.name) {
+            older.set_field(&model.name, &*column.name, &*column.stored);
+        }
+    }
+    (!older.is_empty()).then_some(older)
 }
 
 impl Model {
@@ -167,6 +196,12 @@ impl Model {
             return Ok(&self.id);
         }
         self.column(field).ok_or_else(|| self.unknown_field(field))
+    }
+
+    /// The field of a column, by the column's own name.
+    pub(crate) fn field_of<'n>(&'n self, stored: &'n str) -> &'n str {
+        let found = self.columns.iter().find(|column| column.stored == stored);
+        found.map_or(stored, |column| &column.name)
     }
 
     pub(super) fn check_fields(&self, fields: &[&str]) -> Result<(), DatabaseError> {
@@ -213,8 +248,10 @@ impl Model {
 impl Column {
     pub(crate) fn new(name: impl Into<String>, kind: Kind, sql_type: impl Into<String>) -> Self {
         let sql_type = sql_type.into();
+        let name = name.into();
         Self {
-            name: name.into(),
+            stored: name.clone(),
+            name,
             full_type: sql_type.clone(),
             sql_type,
             kind,
@@ -229,7 +266,7 @@ impl Column {
     }
 
     pub(crate) fn quoted(&self) -> String {
-        quote(&self.name)
+        quote(&self.stored)
     }
 
     /// The column of the table `t`, to be compared by its bytes.

@@ -44,7 +44,8 @@ pub enum SchemaError {
     },
     /// The name is longer than the database allows.
     #[error(
-        "the name {name} is too long for the names of its indexes and tables: it may have {most} bytes"
+        "the name {name} is too long for the database, or for the names of its indexes and tables: it may have \
+         {most} bytes"
     )]
     LongName {
         /// The name.
@@ -164,6 +165,98 @@ pub enum SchemaError {
     /// The library's own tables or triggers cannot be created.
     #[error("the library's own tables and triggers cannot be created")]
     SetUp(#[from] crate::DatabaseError),
+    /// Two names of one model are tables: a name was used again, or the old table was kept.
+    #[error(
+        "the tables {newer} and {older} both exist, but the schema says that they are one model: give a new table \
+         a name that no model has had; or, if {newer} has all rows, drop the other one: {drop}"
+    )]
+    TwoTables {
+        /// The table with the newer name.
+        newer: String,
+        /// The table with the older name.
+        older: String,
+        /// The statement that drops the older one.
+        drop: String,
+    },
+    /// Two names of one field are columns: a name was used again, or the old column was kept.
+    #[error(
+        "the table {table} has the columns {newer} and {older}, but the schema says that they are one field: give \
+         a new column a name that no field has had; or, if {newer} has all values, drop the other one \
+         ({drop}), or hide it with Table::new({table:?}).hidden([{older:?}])"
+    )]
+    TwoColumns {
+        /// The table.
+        table: String,
+        /// The column with the newer name.
+        newer: String,
+        /// The column with the older name.
+        older: String,
+        /// The statement that drops the older one.
+        drop: String,
+    },
+    /// The schema has a field, and the table has a column of none of its names.
+    #[error(
+        "the schema has the field {field}, and the table {table} has no such column: add it, for example: {add}"
+    )]
+    NoField {
+        /// The table.
+        table: String,
+        /// The newest name of the field.
+        field: String,
+        /// A statement that adds the column.
+        add: String,
+    },
+    /// A field was removed from the schema, and devices would see its column.
+    #[error(
+        "the schema has removed the field {column}, and the table {table} still has the column: drop it ({drop}), \
+         or hide it with Table::new({table:?}).hidden([{column:?}])"
+    )]
+    RemovedField {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The statement that drops the column.
+        drop: String,
+    },
+    /// A model was removed from the schema, and is still synced.
+    #[error(
+        "the schema has removed the model {model}: take its table out of the builder; or, if it is another model, \
+         give it a name that no model has had"
+    )]
+    RemovedModel {
+        /// The model.
+        model: String,
+    },
+    /// The default of an added field is not that of its column, so rows that are older than the column would
+    /// have the one, and devices the other.
+    #[error(
+        "the column {column} of {table} has the default {held}, and the step that adds it says {step}: write {held} \
+         in the step, or {mend}"
+    )]
+    OtherDefault {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+        /// The default of the step, as JSON.
+        step: String,
+        /// The default in the database, as JSON.
+        held: String,
+        /// How to change it in the database: a statement, if there is one.
+        mend: String,
+    },
+    /// A step names the column of the id or of the owner.
+    #[error(
+        "a step of the schema names {column} of {table}, but that is its id or owner, which no step can add, rename \
+         or remove: take the step out, and name the column with `id_column` or `owner_column`"
+    )]
+    KeyStep {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
     /// Two of the tables are the same.
     #[error("the table {table} is named twice, or it is the log")]
     Twice {

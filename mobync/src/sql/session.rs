@@ -63,8 +63,9 @@ impl<D: Dialect> Session<D> {
         &mut self,
         log: &Model,
         owner: &Owner,
+        empty: &Snapshot,
     ) -> Result<Snapshot, sqlx::Error> {
-        on_connection!(self, connection => D::fold_log(connection, log, owner))
+        on_connection!(self, connection => D::fold_log(connection, log, owner, empty.another()))
     }
 
     pub(super) async fn texts(

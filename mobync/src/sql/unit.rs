@@ -6,6 +6,7 @@ use super::{
     Arg, Dialect, MarkRow, Writer,
     batch::{self, Batch, batches},
     filter::Conditions,
+    known::Known,
     schema::{Model, Schema},
     session::Session,
     value::record,
@@ -19,6 +20,7 @@ use crate::{
     owner::Owner,
     reconcile::same,
     record::Record,
+    schema::OlderNames,
     unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };
 
@@ -42,7 +44,8 @@ pub struct SqlUnit<D: Dialect> {
 }
 
 impl<D: Dialect> SqlUnit<D> {
-    pub(super) fn new(dialect: D, schema: Arc<Schema>, session: Session<D>) -> Self {
+    pub(super) fn new(known: Known<D>, session: Session<D>) -> Self {
+        let Known { dialect, schema } = known;
         let readable = HashSet::new();
         Self {
             dialect,
@@ -210,9 +213,14 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         self.look(&schema, owner, query).await
     }
 
-    async fn snapshot(&mut self, owner: &Owner, _: &str) -> Result<Snapshot, DatabaseError> {
+    async fn snapshot(
+        &mut self,
+        owner: &Owner,
+        _: &str,
+        empty: Snapshot,
+    ) -> Result<Snapshot, DatabaseError> {
         let schema = Arc::clone(&self.schema);
-        let folded = Box::pin(self.session.fold_log(&schema.log, owner)).await;
+        let folded = Box::pin(self.session.fold_log(&schema.log, owner, &empty)).await;
         folded.map_err(|error| D::explain(&schema.log, error))
     }
 
@@ -384,6 +392,10 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
 
     fn models(&self) -> Vec<String> {
         self.schema.models.keys().cloned().collect()
+    }
+
+    fn older_names(&self) -> Option<&OlderNames> {
+        self.schema.older.as_ref()
     }
 
     fn permits(&self, model: &str, operation: Operation, fields: &[&str]) -> Result<(), String> {

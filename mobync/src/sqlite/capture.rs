@@ -118,13 +118,13 @@ async fn there(
 /// All triggers of a table.
 fn triggers(log: &Model, model: &Model) -> Vec<Trigger> {
     let Some(owner) = &model.owner else { return Vec::new() };
-    let table = quote(&model.name);
+    let table = quote(&model.stored);
     let (owner, id) = (owner.quoted(), model.id.quoted());
     let into = format!("INSERT INTO {} (owner, model, id, at)", quote(&marks_of(&log.name)));
-    let what = format!("'{}'", model.name.replace('\'', "''"));
+    let what = format!("'{}'", model.stored.replace('\'', "''"));
     let mark = |row: &str| format!("{into} VALUES ({row}.{owner}, {what}, {row}.{id}, {NOW})");
     let trigger = |name: &str, event: &str, when: &str, body: &str| {
-        let name = format!("{}{}_{name}", prefix_of(&log.name), model.name);
+        let name = format!("{}{}_{name}", prefix_of(&log.name), model.stored);
         let mut sql = format!("CREATE TRIGGER main.{} {event} ON {table}", quote(&name));
         if !when.is_empty() {
             let _ = write!(sql, " WHEN {when}");

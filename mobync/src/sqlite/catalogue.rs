@@ -12,17 +12,18 @@ pub(super) async fn find(
     let schema = table.schema_name().unwrap_or("main");
     let place = Place { schema, table: table.name() };
     // Names are case-insensitive.
-    let found: Option<(String, String, bool)> = sqlx::query_as(
-        "SELECT type, lower(schema || '.' || name), strict FROM pragma_table_list \
+    let found: Option<(String, String, String, bool)> = sqlx::query_as(
+        "SELECT name, type, lower(schema || '.' || name), strict FROM pragma_table_list \
          WHERE name = $1 COLLATE NOCASE AND schema = $2 COLLATE NOCASE",
     )
     .bind(place.table.to_owned())
     .bind(place.schema.to_owned())
     .fetch_optional(&mut *connection)
     .await?;
-    let Some((what, identity, is_strict)) = found else { return Ok(None) };
+    let Some((name, what, identity, is_strict)) = found else { return Ok(None) };
     let columns = columns::find(connection, place, is_strict).await?;
     Ok(Some(Found {
+        name,
         schema: table.schema_name().map(str::to_owned),
         identity,
         other: match &*what {

@@ -14,7 +14,7 @@ use sqlx::{
 
 use super::{
     capture, catalogue, doubles, effects,
-    error::explain,
+    error::{explain, lacks},
     group::{Group, Sharing, Turn},
     isolate::isolate,
     keys::ForeignKeys,
@@ -164,7 +164,7 @@ impl Dialect for Sqlite {
         model: &Model,
     ) -> Result<Vec<String>, sqlx::Error> {
         // Other attached databases are not checked.
-        let main = if model.table == quote(&model.name) { &*model.name } else { "" };
+        let main = if model.table == quote(&model.stored) { &*model.stored } else { "" };
         let names: Vec<(String, String)> = sqlx::query_as(
             "SELECT c.name, m.sql FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c \
              WHERE m.type = 'table' AND m.name = $1 COLLATE NOCASE AND c.pk = 0 AND c.hidden = 0 \
@@ -289,8 +289,7 @@ impl Dialect for Sqlite {
     }
 
     fn lacks(error: &sqlx::Error) -> bool {
-        let message = error.as_database_error().map(sqlx::error::DatabaseError::message);
-        message.is_some_and(|message| message.starts_with("no such "))
+        lacks(error)
     }
 
     const OBJECT: &'static str = marks::OBJECT;
@@ -316,6 +315,10 @@ impl Dialect for Sqlite {
 
     fn by_default(_: &str, column: &str) -> String {
         format!("declare {column} without GENERATED ALWAYS")
+    }
+
+    fn set_default(table: &str, column: &str, default: &str) -> String {
+        statements::set_default(table, column, default)
     }
 
     fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -449,10 +452,10 @@ impl Dialect for Sqlite {
         connection: &mut SqliteConnection,
         log: &Model,
         owner: &Owner,
+        mut snapshot: Snapshot,
     ) -> Result<Snapshot, sqlx::Error> {
         let sql = AssertSqlSafe(ticks::select(log, "t.logical_clock >= 0"));
         let mut ticks = sqlx::query(sql).bind(owner.as_str().to_owned()).fetch(connection);
-        let mut snapshot = Snapshot::default();
         while let Some(row) = ticks.try_next().await? {
             let tick = Tick::read(
                 row.try_get("id")?,

@@ -1,6 +1,9 @@
 //! What an error of SQLite means: a failure of the database, or the rejection of a change.
 
-use crate::{error::DatabaseError, sql::Model};
+use crate::{
+    error::DatabaseError,
+    sql::{Model, Reading},
+};
 
 /// The meaning of an error, by its extended result code.
 ///
@@ -8,13 +11,16 @@ use crate::{error::DatabaseError, sql::Model};
 /// statement counts as a rejection of what it writes; [`isolate`](super::isolate) checks whether it is
 /// one. <https://www.sqlite.org/rescode.html>
 pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
+    if lacks(&error) && model.reading.doubt() {
+        return Reading::conflict();
+    }
     let database = match error {
         sqlx::Error::Database(database) => database,
         sqlx::Error::PoolTimedOut => return DatabaseError::busy(error),
         _ => return DatabaseError::failed(error),
     };
     let message = database.message().to_owned();
-    let what = message.split_once(": ").map_or(&*message, |(_, what)| what);
+    let what = by_fields(model, message.split_once(": ").map_or(&*message, |(_, what)| what));
     // The low byte is the primary code, the high byte the extension.
     let code = code(&*database);
     match (code & 0xff, code >> 8) {
@@ -33,7 +39,7 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         // SQLITE_CONSTRAINT_TRIGGER: the text of a trigger is written for people.
         (19, 7) => DatabaseError::constraint(message.clone()),
         (19, 6 | 8 | 10) => DatabaseError::constraint(format!("{what} must be unique")),
-        (19, _) => DatabaseError::constraint(what.to_owned()),
+        (19, _) => DatabaseError::constraint(what),
         // SQLITE_TOOBIG
         (18, _) => DatabaseError::invalid_value("a field", "is too large"),
         _ if message.contains("no such table") => DatabaseError::failed(format!(
@@ -41,6 +47,26 @@ pub(super) fn explain(model: &Model, error: sqlx::Error) -> DatabaseError {
         )),
         _ => DatabaseError::constraint(message.clone()),
     }
+}
+
+/// What a message names as `table.column, table.column`, by the names of the model and its fields.
+fn by_fields(model: &Model, what: &str) -> String {
+    let before = format!("{}.", model.stored);
+    let named = |name: &str| {
+        let column = name.strip_prefix(&before)?;
+        Some(format!("{}.{}", model.name, model.field_of(column)))
+    };
+    let names: Option<Vec<String>> = what.split(", ").map(named).collect();
+    names.map_or_else(|| what.to_owned(), |names| names.join(", "))
+}
+
+/// Whether the table, or a column of it, does not exist. The text of a trigger has another code.
+pub(super) fn lacks(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|database| {
+        let message = database.message();
+        code(database) & 0xff == 1
+            && (message.starts_with("no such ") || message.contains(" has no column named "))
+    })
 }
 
 pub(super) fn foreign_key(model: &Model) -> DatabaseError {

@@ -68,8 +68,8 @@ impl ForeignKeys {
         let mut parents = Vec::new();
         for (place, key) in self.keys.iter().enumerate() {
             let changes =
-                |name: &String| batch.columns.iter().any(|column| same(&column.name, name));
-            let concerns = same(&key.parent, &batch.model.name)
+                |name: &String| batch.columns.iter().any(|column| same(&column.stored, name));
+            let concerns = same(&key.parent, &batch.model.stored)
                 && match batch.operation() {
                     Operation::Create => false,
                     Operation::Update => key.columns.iter().any(|(_, parent)| changes(parent)),
@@ -102,8 +102,8 @@ impl ForeignKeys {
         if let Some(before) = self.in_all {
             return Ok(violations(connection).await? > before);
         }
-        let writes = |name: &String| batch.columns.iter().any(|column| same(&column.name, name));
-        for key in self.keys.iter().filter(|key| same(&key.child, &batch.model.name)) {
+        let writes = |name: &String| batch.columns.iter().any(|column| same(&column.stored, name));
+        for key in self.keys.iter().filter(|key| same(&key.child, &batch.model.stored)) {
             let concerns = match batch.operation() {
                 Operation::Create => true,
                 Operation::Update => key.columns.iter().any(|(child, _)| writes(child)),

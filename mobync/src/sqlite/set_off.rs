@@ -38,7 +38,7 @@ impl Quiet {
         let version = version.fetch_one(&mut *connection).await?;
         let effects = Effects::find::<Sqlite>(connection, schema).await?;
         let tables = schema.models().filter(|model| model.captured && !effects.reach(model));
-        let tables = tables.map(|model| model.name.clone()).collect();
+        let tables = tables.flat_map(|model| model.names.iter().cloned()).collect();
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Known { version, tables };
         Ok(())
     }

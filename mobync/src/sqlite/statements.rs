@@ -83,6 +83,13 @@ pub(super) fn payload<'w>(
     json
 }
 
+pub(super) fn set_default(table: &str, column: &str, default: &str) -> String {
+    format!(
+        "declare {column} of {table} with DEFAULT {default} (there is no ALTER TABLE for that: create another \
+         table, copy the rows, and rename it)"
+    )
+}
+
 pub(super) fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) -> String {
     let name = quote(&format!("{table}_{}", columns.join("_")));
     let name = schema.map_or_else(|| name.clone(), |schema| format!("{}.{name}", quote(schema)));

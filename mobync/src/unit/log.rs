@@ -134,9 +134,9 @@ pub(super) async fn fold_log<U: UnitOfWork>(
     unit: &mut U,
     owner: &Owner,
     log: &str,
+    mut snapshot: Snapshot,
 ) -> Result<Snapshot, DatabaseError> {
     let Window { entries, .. } = unit.window(owner, WindowQuery::since(log, 0)).await?;
-    let mut snapshot = Snapshot::default();
     snapshot.follow_all(entries.iter().map(Into::into))?;
     Ok(snapshot)
 }

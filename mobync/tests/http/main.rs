@@ -316,13 +316,18 @@ fn every_error_has_the_status_and_code_of_the_table() {
         (Error::ClockAhead { device: 2, server: 1 }, 409, "clock_ahead"),
         (Error::PayloadTooLarge(text()), 413, "payload_too_large"),
         (Error::UnsupportedMediaType("x"), 415, "unsupported_media_type"),
-        (Error::UnknownModel { diff_id: Some(text()), model: text() }, 422, "unknown_model"),
+        (
+            Error::UnknownModel { diff_id: Some(text()), model: text(), newer_app: None },
+            422,
+            "unknown_model",
+        ),
         (
             Error::UnknownField {
                 diff_id: Some(text()),
                 model: text(),
                 field: text(),
                 known: vec![],
+                newer_app: None,
             },
             422,
             "unknown_field",

@@ -18,6 +18,9 @@
 //! * Even if a server happens to know the entry that began or ended a life, because it read further back for
 //!   a very late retry, a returned diff has an id of the server's own if that entry is not in the window.
 //! * A page is answered as a request was when the clock was the page's, including the id of every diff.
+//! * The entries of a page are all that the log has, also its own. Below a horizon, where ticks are missing, the
+//!   next tick is the next one that has an entry. A page from or to a clock below the horizon is answered from
+//!   the log as it is now, as if that were all that there ever was.
 //! * The timestamp is first compared with the server's clock, then moved by the one millisecond.
 //! * For a known diff that was refused, overridden values are determined as if it had not been: the log does
 //!   not record that it was.
@@ -134,6 +137,8 @@ pub struct Oracle {
     /// Where the server's log is thinned. This log is complete.
     pub kept: retention::Kept,
     log: Vec<Entry>,
+    /// The clock is at least this: the last ticks of what a page has passed may be missing.
+    least: i64,
 }
 
 impl Default for Oracle {
@@ -143,6 +148,7 @@ impl Default for Oracle {
             columns: BTreeMap::new(),
             kept: retention::Kept::default(),
             log: Vec::new(),
+            least: 0,
         }
     }
 }
@@ -188,7 +194,7 @@ impl Oracle {
 
     /// One more than the greatest tick in the log; 0 when it is empty.
     pub fn clock(&self) -> i64 {
-        self.log.iter().map(|entry| entry.tick + 1).max().unwrap_or(0)
+        self.log.iter().map(|entry| entry.tick + 1).max().unwrap_or(0).max(self.least)
     }
 
     /// The current rows, with the fields that a diff has written.
@@ -308,13 +314,11 @@ impl Oracle {
     /// Where a page of at most this many entries ends for a device at that clock: the tick of the first entry
     /// that does not fit; the tick after the first one, if that alone has more; the clock, if all fit.
     pub fn page_end(&self, clock: i64, limit: usize) -> i64 {
-        let ticks: Vec<i64> =
-            self.log.iter().map(|entry| entry.tick).filter(|it| *it >= clock).collect();
-        match ticks.get(limit) {
-            None => self.clock(),
-            Some(tick) if *tick == ticks[0] => tick + 1,
-            Some(tick) => *tick,
-        }
+        let mut ticks = self.stored_ticks();
+        ticks.retain(|tick| *tick >= clock);
+        let next = ticks.get(limit).map(|tick| *tick.max(&(ticks[0] + 1)));
+        let end = next.and_then(|next| ticks.into_iter().find(|tick| *tick >= next));
+        end.unwrap_or(self.clock())
     }
 
     /// Whether there is an entry with that id.

@@ -3,7 +3,10 @@
 use mobync::{Diff, Operation, Record};
 use serde_json::{Map, Value};
 
-use super::oracle::{Change, Entry, Fields, Key, Kind};
+use super::{
+    oracle::{Change, Entry, Fields, Key, Kind},
+    versions,
+};
 
 pub fn kind(operation: Operation) -> Kind {
     match operation {
@@ -21,7 +24,9 @@ fn operation(kind: Kind) -> Operation {
     }
 }
 
+/// By the newest names.
 fn data(diff: &Diff) -> (String, Fields) {
+    let diff = versions::now(diff);
     let mut data: Map<String, Value> = serde_json::from_str(&diff.json_data).unwrap();
     let id = data.remove("id").unwrap().as_str().unwrap().to_owned();
     (id, data.into_iter().collect())
@@ -33,7 +38,7 @@ pub fn change(diff: &Diff) -> Change {
         id: diff.id.clone(),
         at: diff.utc_timestamp,
         kind: kind(diff.operation),
-        model: diff.model.clone(),
+        model: versions::model_now(&diff.model).to_owned(),
         object,
         fields,
     }
@@ -46,7 +51,7 @@ pub fn entry(diff: &Diff) -> Entry {
         tick: diff.logical_clock,
         at: diff.utc_timestamp,
         kind: kind(diff.operation),
-        model: diff.model.clone(),
+        model: versions::model_now(&diff.model).to_owned(),
         object,
         fields,
     }

@@ -1,9 +1,12 @@
 //! A database that fails on request, takes its time, and does not accept every value.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU64, Ordering},
+};
 
 use fastrand::Rng;
-use mobync::{Change, DatabaseError};
+use mobync::{Change, DatabaseError, Diff};
 
 use super::{
     hand::Hand,
@@ -11,6 +14,7 @@ use super::{
     rules::rejects,
     step::Settings,
     support::{captured::Statement, hooked::Hook},
+    versions,
 };
 
 /// What goes wrong with a database.
@@ -23,6 +27,8 @@ pub struct Faults {
     next: Arc<Mutex<Option<(usize, bool)>>>,
     /// How long calls take while two requests are served.
     pace: Arc<Mutex<Option<Rng>>>,
+    /// The version of the schema of the server that writes the log; 0 for the newest.
+    wrote: Arc<AtomicU64>,
     /// Others who write, and after how many calls.
     meanwhile: Arc<Mutex<Vec<Meanwhile>>>,
 }
@@ -36,7 +42,16 @@ struct Meanwhile {
 
 impl Faults {
     pub fn new(settings: &Settings) -> Self {
-        Self { picky: settings.constraints, batches: settings.batches, ..Self::default() }
+        let faults =
+            Self { picky: settings.constraints, batches: settings.batches, ..Self::default() };
+        faults.wrote.store(u64::from(settings.versions), Ordering::Relaxed);
+        faults
+    }
+
+    /// The server is replaced by one of the next version.
+    pub fn deploy(&self) {
+        let wrote = self.wrote.load(Ordering::Relaxed);
+        self.wrote.store(versions::NEWEST.min(wrote + 1), Ordering::Relaxed);
     }
 
     pub fn fail_in(&self, calls: usize, busy: bool) {
@@ -122,6 +137,13 @@ impl Hook for Faults {
 
     fn batches(&self) -> bool {
         self.batches
+    }
+
+    fn log(&self, entries: Vec<Diff>) -> Vec<Diff> {
+        match self.wrote.load(Ordering::Relaxed) {
+            0 | versions::NEWEST => entries,
+            version => versions::as_written_by(version, entries),
+        }
     }
 
     fn change(&self, change: &Change) -> Result<(), DatabaseError> {

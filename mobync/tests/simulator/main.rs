@@ -35,6 +35,7 @@ mod step;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;
 mod world;
 
 use mobync::{Access, Database, DatabaseError, Owner, memory::MemoryDatabase};
@@ -46,6 +47,11 @@ use support::captured::{Captured, Features, Mutant};
 #[test]
 fn whatever_happens_to_a_memory_database_is_what_the_text_says() {
     run::run("memory", 400, async || MemoryDatabase::new());
+}
+
+#[test]
+fn devices_fetch_what_is_below_a_horizon_in_pages() {
+    assert!(run::pages_below(100, &async || MemoryDatabase::new()));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The real device, together with its state according to the protocol's text.
 
 mod again;
+mod update;
 
 use std::{
     collections::BTreeSet,
@@ -18,13 +19,15 @@ use mobync::{
 use super::{
     convert,
     oracle::{
-        Change, Entry, Key, Kind, Objects,
+        Change, Entry, Key, Kind, Objects, Oracle,
         device::{Device as Told, Said},
     },
     step::{Edit, KilledAt, MODELS},
     store::Mortal,
+    versions::{self, Version, field_now, schema},
     world::Failure,
 };
+use crate::oracle::without_nulls;
 
 /// One of our devices.
 #[derive(Debug)]
@@ -37,12 +40,22 @@ pub struct Ours {
     waits_for: Option<usize>,
     /// Grows with each start of the app, which forgets the requests of the previous run.
     pub life: usize,
-    backup: Option<Box<(Mortal, Told, Seen)>>,
+    backup: Option<Box<(Mortal, Told, Seen, Versions)>>,
+    pub versions: Versions,
     pub seen: Seen,
     /// It starts again with a server that has another history, and has not got its answer yet.
     starts_again: bool,
     /// The changes that were in no request before the last one.
     first_sent: BTreeSet<String>,
+}
+
+/// The versions of the schema that a device has.
+#[derive(Clone, Copy, Debug)]
+pub struct Versions {
+    /// That of the app, which is also that of the data.
+    pub app: Version,
+    /// That of which the device has been sent all fields.
+    pub sent: Version,
 }
 
 /// What a device has seen of the server's history.
@@ -55,10 +68,11 @@ pub struct Seen {
 }
 
 impl Ours {
-    pub fn new(limit: usize) -> Self {
+    pub async fn new(limit: usize, app: Version) -> Self {
         let time = Arc::new(AtomicI64::new(0));
         let told = Told::default();
-        let device = start(Mortal::default(), &time);
+        let device = start(Mortal::default(), &time, app).await;
+        let versions = Versions { app, sent: app };
         let (backup, seen) = (None, Seen::default());
         Self {
             device,
@@ -68,6 +82,7 @@ impl Ours {
             waits_for: None,
             life: 0,
             backup,
+            versions,
             seen,
             starts_again: false,
             first_sent: BTreeSet::new(),
@@ -75,8 +90,9 @@ impl Ours {
     }
 
     /// The app is installed again, and has lost everything.
-    pub fn anew(&self) -> Self {
-        let anew = Self { life: self.life + 1, ..Self::new(self.limit) };
+    pub async fn anew(&self) -> Self {
+        let new = Self::new(self.limit, self.versions.app).await;
+        let anew = Self { life: self.life + 1, ..new };
         anew.set_time(self.time.load(Ordering::Relaxed));
         anew
     }
@@ -97,8 +113,18 @@ impl Ours {
         &self.told.objects
     }
 
+    /// Rows, as far as the device has been sent them.
+    pub fn sent_of(&self, rows: &Objects) -> Objects {
+        self.versions.sent.rows(rows)
+    }
+
     pub fn clock(&self) -> i64 {
         self.told.clock
+    }
+
+    /// Whether nothing is pending, and everything has been fetched.
+    pub fn has_all(&self) -> bool {
+        self.is_quiet() && self.versions.sent == self.versions.app
     }
 
     pub fn is_quiet(&self) -> bool {
@@ -106,20 +132,20 @@ impl Ours {
     }
 
     /// Whether a step was stored, even if the app has died in it.
-    fn was_kept<T>(&mut self, outcome: Result<T, DeviceError>) -> Result<Kept<T>, Failure> {
+    async fn was_kept<T>(&mut self, outcome: Result<T, DeviceError>) -> Result<Kept<T>, Failure> {
         match (self.device.store().take_death(), outcome) {
             (None, Ok(value)) => Ok(Kept::Yes(value)),
             (None, Err(error)) => Err(Failure(format!("a step failed: {error:?}"))),
             (Some(_), Ok(_)) => Err(Failure("a step went well in a dead app".to_owned())),
             (Some(at), Err(_)) => {
-                self.restart();
+                self.restart().await;
                 Ok(if at == KilledAt::BehindCommit { Kept::Unheard } else { Kept::No })
             }
         }
     }
 
-    fn restart(&mut self) {
-        self.device = start(self.device.store().clone(), &self.time);
+    async fn restart(&mut self) {
+        self.device = start(self.device.store().clone(), &self.time, self.versions.app).await;
         self.waits_for = None;
         self.life += 1;
     }
@@ -134,8 +160,11 @@ impl Ours {
     }
 
     pub async fn edit(&mut self, key: &Key, kind: Kind, edit: &super::oracle::Fields) -> Step {
-        let outcome = self.device.record([convert::library_change(key, kind, edit)]).await;
-        if !matches!(self.was_kept(outcome)?, Kept::No) {
+        let app = self.versions.app;
+        let edit = app.writable(&key.0, edit);
+        let change = app.change(convert::library_change(key, kind, &edit));
+        let outcome = self.device.record([change]).await;
+        if !matches!(self.was_kept(outcome).await?, Kept::No) {
             self.hear_of_recorded().await?;
         }
         self.check().await
@@ -164,7 +193,7 @@ impl Ours {
             Some(page) => (self.device.fetch(page).await, 0),
             None => (self.device.request(self.limit).await, self.limit),
         };
-        let kept = self.was_kept(outcome)?;
+        let kept = self.was_kept(outcome).await?;
         if matches!(kept, Kept::No) {
             self.check().await?;
             return Ok(None);
@@ -177,13 +206,21 @@ impl Ours {
         let Kept::Yes(request) = kept else { return Ok(None) };
         let body = request.body();
         // After old answers there is one more diff, which changes nothing.
-        let made = body.diffs.iter().filter(|diff| !is_empty_update(diff));
-        let diffs: Vec<Change> = made.map(convert::change).collect();
+        let is_told = |diff: &&Diff| sent.iter().any(|told| told.id == diff.id);
+        let made = body.diffs.iter().filter(|diff| is_told(diff) || !is_empty_update(diff));
+        let diffs: Vec<Change> = made.map(|diff| self.change(diff)).collect();
         same("the request", &(body.logical_clock, diffs), &(clock, sent))?;
         same("the head of a device", &body.head.as_ref(), &Some(&self.seen.head))?;
         same("the limit of a page", &body.limit, &page.filter(|_| body.diffs.is_empty()))?;
         self.waits_for = Some(number);
         Ok(Some(request))
+    }
+
+    /// A diff as the app has it. It is repeated as it was sent, even if its app has a newer version since.
+    fn change(&self, diff: &Diff) -> Change {
+        let change = convert::change(diff);
+        let has_old = self.versions.app.has_old(&change.model);
+        if has_old { change } else { versions::without_old(change) }
     }
 
     /// Receives an answer. Returns whether it was applied.
@@ -194,9 +231,10 @@ impl Ours {
         answer: &mobync::SyncResponse,
         told: &super::oracle::Answer,
         log: &[Entry],
+        oracle: &Oracle,
     ) -> Result<bool, Failure> {
         let entries: Vec<Entry> = answer.diffs.iter().map(convert::entry).collect();
-        let sent: Vec<Change> = request.body().diffs.iter().map(convert::change).collect();
+        let sent: Vec<Change> = request.body().diffs.iter().map(|it| self.change(it)).collect();
         let said = said(answer, &entries);
         let counts = self.waits_for == Some(number) && self.told.may_take(&sent, &said);
         let applied = match self.take(request, answer).await? {
@@ -220,6 +258,7 @@ impl Ours {
                 self.starts_again = false;
                 self.delete_again(&entries, &left).await?;
             }
+            self.take_over(oracle).await?;
         }
         self.check().await?;
         Ok(applied)
@@ -236,7 +275,7 @@ impl Ours {
             Err(DeviceError::InvalidAnswer(_) | DeviceError::OtherOwner { .. }) => Ok(false),
             Err(error) => Err(error),
         };
-        self.was_kept(outcome)
+        self.was_kept(outcome).await
     }
 
     /// The network delivers an answer to another request, perhaps of another device or owner, in place of the
@@ -264,7 +303,7 @@ impl Ours {
         }
         let ids: Vec<String> = request.body().diffs.iter().map(|diff| diff.id.clone()).collect();
         let outcome = self.device.too_large(request).await;
-        let kept = self.was_kept(outcome)?;
+        let kept = self.was_kept(outcome).await?;
         self.limit = (ids.len() / 2).max(1);
         if !matches!(kept, Kept::No) {
             // The device decides what to send: the text only knows what was unanswered.
@@ -279,7 +318,7 @@ impl Ours {
         let Some(count) = self.told.pending.len().checked_sub(1) else { return Ok(()) };
         let id = self.told.pending[change % (count + 1)].id.clone();
         let outcome = self.device.withdraw(&id).await;
-        if !matches!(self.was_kept(outcome)?, Kept::No) {
+        if !matches!(self.was_kept(outcome).await?, Kept::No) {
             // The text does not say how a change is taken back, only that all converge.
             self.waits_for = None;
             let pending = self.device.pending().await.map_err(Failure::of)?;
@@ -297,9 +336,11 @@ impl Ours {
         let Some((id, _)) = self.told.refused.first().cloned() else { return Ok(()) };
         let key = edit.key();
         let kind = super::world::kind(edit, self.told.objects.contains_key(&key));
-        let mended = convert::library_change(&key, kind, fields);
+        let app = self.versions.app;
+        let fields = app.writable(&key.0, fields);
+        let mended = app.change(convert::library_change(&key, kind, &fields));
         let outcome = self.device.resubmit(&id, mended).await;
-        if !matches!(self.was_kept(outcome)?, Kept::No) {
+        if !matches!(self.was_kept(outcome).await?, Kept::No) {
             self.told.refused.retain(|(refused, _)| *refused != id);
             self.hear_of_recorded().await?;
         }
@@ -310,16 +351,19 @@ impl Ours {
         let (store, told) = (self.device.store().copy().await, self.told.clone());
         // A device that is about to start again is between two states.
         if !self.starts_again {
-            self.backup = Some(Box::new((store, told, self.seen.clone())));
+            self.backup = Some(Box::new((store, told, self.seen.clone(), self.versions)));
         }
     }
 
     pub async fn restore(&mut self) -> Step {
         if let Some(backup) = &self.backup {
-            let (store, told, seen) = &**backup;
+            let (store, told, seen, versions) = &**backup;
             (self.told, self.seen, self.starts_again) = (told.clone(), seen.clone(), false);
-            self.device = start(store.copy().await, &self.time);
-            self.restart();
+            self.device = Device::new(store.copy().await);
+            let app = self.versions.app;
+            self.versions = *versions;
+            self.update_told(app);
+            self.restart().await;
         }
         self.check().await
     }
@@ -327,9 +371,12 @@ impl Ours {
     pub async fn rows(&self) -> Result<Objects, Failure> {
         let mut rows = Objects::new();
         for model in MODELS {
-            for record in self.device.all(model).await.map_err(Failure::of)? {
+            let name = self.versions.app.model(model);
+            for record in self.device.all(name).await.map_err(Failure::of)? {
                 let key = (model.to_owned(), record.id().to_owned());
-                rows.insert(key, convert::fields(record));
+                let fields = convert::fields(record).into_iter();
+                let fields = fields.map(|(name, value)| (field_now(&name).to_owned(), value));
+                rows.insert(key, fields.collect());
             }
         }
         Ok(rows)
@@ -345,7 +392,13 @@ impl Ours {
         let clock = self.device.clock().await.map_err(Failure::of)?;
         fate.resume(next);
 
-        same("the rows of a device", &rows, &self.told.objects)?;
+        if self.versions.app.0.is_some() {
+            // Fields that were added have their default, null.
+            let [rows, told] = [&rows, &self.told.objects].map(without_nulls);
+            same("the rows of a device", &rows, &told)?;
+        } else {
+            same("the rows of a device", &rows, &self.told.objects)?;
+        }
         let changes: Vec<Change> =
             pending.iter().map(|pending| convert::change(&pending.diff)).collect();
         same("the pending changes of a device", &changes, &self.told.pending)?;
@@ -381,9 +434,13 @@ enum Kept<T> {
 
 type Step = Result<(), Failure>;
 
-fn start(store: Mortal, time: &Arc<AtomicI64>) -> Device<Mortal> {
+async fn start(store: Mortal, time: &Arc<AtomicI64>, app: Version) -> Device<Mortal> {
     let time = Arc::clone(time);
-    Device::new(store).time(move || time.load(Ordering::Relaxed))
+    let device = Device::new(store).time(move || time.load(Ordering::Relaxed));
+    match app.0 {
+        Some(version) => device.schema(schema(version)).await.unwrap(),
+        None => device,
+    }
 }
 
 /// # Errors

@@ -2,11 +2,12 @@
 
 mod asked;
 mod backup;
+mod compare;
 mod history;
 mod truth;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -18,7 +19,10 @@ use mobync::{
     UnitOfWork, WindowQuery,
 };
 
-use self::asked::{overridden, sums};
+use self::{
+    asked::{overridden, sums},
+    compare::{check_answer, same_entries},
+};
 use super::{
     convert,
     faults::Faults,
@@ -28,6 +32,7 @@ use super::{
     rules::{NoNo, forbids, rejects},
     step::{Edit, MODELS, Settings},
     support::hooked::Hooked,
+    versions::{self, Version, without_old},
     world::{Failure, kind},
 };
 
@@ -44,6 +49,8 @@ pub struct Server<D> {
     backup: Vec<backup::Kept>,
     /// The times at which others may have written, in milliseconds.
     times: BTreeSet<i64>,
+    /// How many pages have ended below the horizon.
+    pub pages_below: usize,
 }
 
 /// A request, as it arrives.
@@ -60,6 +67,8 @@ pub struct Posted {
     pub report: bool,
     /// Whether it asks for checksums.
     pub check: bool,
+    /// The version of the schema that it says; the first one, if it says none.
+    pub schema: Option<u64>,
 }
 
 type Outcome = Result<SyncResponse, Error>;
@@ -94,7 +103,8 @@ impl<D: Place> Server<D> {
         let owners = OWNERS.iter().take(settings.owners).map(owner).collect();
         let mobync = start(database.clone(), settings, &time);
         let (settings, times) = (settings.clone(), BTreeSet::new());
-        Self { database, mobync, owners, time, settings, hand, backup: Vec::new(), times }
+        let (backup, pages_below) = (Vec::new(), 0);
+        Self { database, mobync, owners, time, settings, hand, backup, times, pages_below }
     }
 
     pub fn set_time(&mut self, now: i64) {
@@ -107,6 +117,10 @@ impl<D: Place> Server<D> {
 
     pub fn restart(&mut self) {
         self.mobync = start(self.database.clone(), &self.settings, &self.time);
+    }
+
+    pub fn deploy(&self) {
+        self.database.hook.deploy();
     }
 
     pub fn fail_in(&self, calls: usize, busy: bool) {
@@ -160,6 +174,7 @@ impl<D: Place> Server<D> {
         let mut request = SyncRequest::new(posted.clock, posted.diffs.clone());
         (request.report, request.check) = (posted.report, posted.check);
         (request.head, request.limit) = (posted.head.clone(), posted.limit);
+        request.schema = posted.schema;
         self.mobync.answer(&self.owners[posted.owner].0, &request).await
     }
 
@@ -184,8 +199,7 @@ impl<D: Place> Server<D> {
                     *reply = Reply::TooLarge;
                 }
                 Err(Error::TooOld { forgotten }) => {
-                    // *Exact*
-                    let said = self.owners[posted.owner].1.too_old(posted.clock);
+                    let said = self.too_old(posted).await?;
                     same("whether a device is too old", &Some(*forgotten), &said)?;
                     *reply = Reply::TooOld { forgotten: *forgotten };
                 }
@@ -224,10 +238,11 @@ impl<D: Place> Server<D> {
         posted: &Posted,
         answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
-        let Posted { owner, clock, diffs, seen, report, check, .. } = posted;
-        same("whether a device is too old", &None, &self.owners[*owner].1.too_old(*clock))?;
+        let Posted { owner, clock, diffs, head, seen, report, check, .. } = posted;
+        let version = Version(self.settings.versions.then(|| posted.schema.unwrap_or(1)));
+        same("whether a device is too old", &None, &self.too_old(posted).await?)?;
         let now = self.time.load(Ordering::Relaxed);
-        let changes: Vec<Change> = diffs.iter().map(convert::change).collect();
+        let changes: Vec<Change> = diffs.iter().map(convert::change).map(without_old).collect();
         let ids: BTreeSet<&str> = diffs.iter().map(|diff| &*diff.id).collect();
         let has_new = ids.iter().any(|id| !self.owners[*owner].1.knows(id));
         let own = answer.more.unwrap_or(answer.logical_clock) - i64::from(has_new);
@@ -264,21 +279,42 @@ impl<D: Place> Server<D> {
             set_off = self.set_off(*owner, own, &without).await?;
         }
         let (limit, oracle) = (self.limit(posted), &mut self.owners[*owner].1);
-        // *Past*: a page is what was answered when the clock had the value at its end.
-        let end = limit.map(|limit| oracle.page_end(*clock, limit));
-        let mut past = end.map(|end| oracle.past(end));
+        let (mut end, horizon) = (limit.map(|it| oracle.page_end(*clock, it)), oracle.kept.horizon);
+        if *clock == 0 && head.is_none() && end.is_some_and(|end| end < horizon) {
+            let reaches = answer.logical_clock >= horizon;
+            same("whether a page without head reaches the horizon", &reaches, &true)?;
+            end = Some(answer.logical_clock);
+        }
+        // *Past*: a page is what was answered when the clock had the value at its end. Below the horizon it is
+        // what the log says now.
+        let is_cut = 0 < *clock && *clock < horizon || end.is_some_and(|end| end < horizon);
+        let mut past = if is_cut {
+            Some(oracle.passed(seen, *clock, end.unwrap_or(oracle.clock())))
+        } else {
+            end.map(|end| oracle.past(end))
+        };
         let told = sync(past.as_mut().unwrap_or(oracle), &set_off)?;
         let more = past.as_ref().map(|_| oracle.clock()).filter(|more| *more > told.clock);
         same("whether there is more", &answer.more, &more)?;
-        let then = past.as_ref().unwrap_or(oracle);
-        check_answer(answer, &told, &marked)?;
+        let is_below = told.clock < horizon;
+        self.pages_below += usize::from(is_below);
+        let then = match past {
+            Some(passed) if is_below => passed,
+            _ => oracle.past(told.clock),
+        };
+        let plain = asked::plain(answer, version)?;
+        let seen_as = told.entries.iter().cloned().filter_map(|it| version.seen(it));
+        let as_told = Answer { entries: seen_as.collect(), ..told.clone() };
+        check_answer(&plain, &as_told, &marked)?;
         let (rows, log) = (then.objects(), then.log().to_vec());
         self.check_head(posted, answer, has_new).await?;
         let before = self.owners[*owner].1.past(*clock);
-        let seen = (before.log() == &**seen).then_some(log);
+        let is_same = !self.settings.restores || before.log() == &**seen;
+        let seen = is_same.then_some(log);
         let is_compacted = self.owners[*owner].1.kept.horizon > 0;
         let mut lost = if *report { told.overridden.clone() } else { Vec::new() };
-        let said = overridden(answer, &told);
+        lost.retain(|lost| version.has(&lost.key.0, &lost.field));
+        let said = overridden(&plain, &told);
         if *clock == 0 && is_compacted {
             // *Twin* excepts this: what a value has lost to may be thinned.
             lost.retain(|lost| said.contains(lost));
@@ -287,6 +323,13 @@ impl<D: Place> Server<D> {
         let asks = *check && diffs.is_empty() && more.is_none();
         same("whether there are checksums unasked", &(answer.check.is_some() && !asks), &false)?;
         if let Some(check) = &answer.check {
+            let has_tasks = rows.keys().any(|(model, _)| model == "tasks");
+            let (left_out, rows) = version.checked(&rows);
+            // A model of which the log has only what has ended may be listed, or not.
+            let nulls = asked::nulls(check);
+            let is_listed = has_tasks || !nulls.is_empty();
+            let left_out = left_out.filter(|_| is_listed).into_iter().collect();
+            same("the models that are not compared", &nulls, &left_out)?;
             same("the checksums", &sums(check), &checksum::of(&rows))?;
         }
         let (answer, told) = (Box::new(answer.clone()), Box::new(told));
@@ -364,6 +407,8 @@ impl<D: Place> Server<D> {
             same("the milestones", &milestones, &oracle.kept.milestones)?;
             let said = (horizon > 0).then_some((horizon - 1, oracle.kept.forgotten));
             same("the horizon", &self.own(number, "horizon").await?, &Vec::from_iter(said))?;
+            let is_thinning = !self.own(number, "thinning").await?.is_empty();
+            same("whether a log is being thinned", &is_thinning, &oracle.kept.is_thinning)?;
             let marked = self.marked(number).await;
             let but_marked = |objects: Objects| -> Objects {
                 objects.into_iter().filter(|(key, _)| !marked.contains(key)).collect()
@@ -398,7 +443,7 @@ impl<D: Place> Server<D> {
         if entries.iter().any(|entry| entry.owner != owner.as_str()) {
             return Err(Failure("the log of one owner has an entry of another".to_owned()));
         }
-        Ok(entries.iter().map(convert::entry).collect())
+        Ok(entries.iter().map(convert::entry).map(versions::entry_without_old).collect())
     }
 
     async fn rows(&self, owner: usize) -> Result<Objects, Failure> {
@@ -421,71 +466,14 @@ impl<D: Place> Server<D> {
 
 fn start<D: Database>(database: D, settings: &Settings, time: &Arc<AtomicI64>) -> Mobync<D, NoNo> {
     let time = Arc::clone(time);
-    Mobync::new(database)
+    let mobync = Mobync::new(database);
+    let mobync =
+        if settings.versions { mobync.schema(versions::schema(versions::NEWEST)) } else { mobync };
+    mobync
         .rules(NoNo { rules: settings.rules })
         .max_diffs(settings.max_diffs)
         .max_page(settings.page_all.unwrap_or(10_000))
         .page_all(settings.page_all.is_some())
+        .compacts_at_once(settings.at_once)
         .time(move || time.load(Ordering::Relaxed))
-}
-
-fn check_answer(
-    answer: &SyncResponse,
-    told: &Answer,
-    marked: &BTreeSet<Key>,
-) -> Result<(), Failure> {
-    same("the clock of an answer", &answer.logical_clock, &told.clock)?;
-    let refused: Vec<(String, &str)> =
-        answer.refused.iter().map(|refused| (refused.diff_id.clone(), &*refused.code)).collect();
-    same("what is refused", &refused, &told.refused)?;
-    let idle: usize = match answer.message.split(' ').next() {
-        Some(number) if !number.is_empty() => number.parse().unwrap_or(usize::MAX),
-        _ => 0,
-    };
-    same("the number of changes without effect", &idle, &told.idle)?;
-    let is_sorted = answer.diffs.is_sorted_by(|left, right| left.order() <= right.order());
-    same("that the answer is sorted", &is_sorted, &true)?;
-    // For objects that others have changed in the meantime, the answer may be newer than the log.
-    let but_marked = |entries: Vec<Entry>| -> Vec<Entry> {
-        entries.into_iter().filter(|entry| !marked.contains(&entry.key())).collect()
-    };
-    let entries = but_marked(answer.diffs.iter().map(convert::entry).collect());
-    let told = but_marked(told.entries.clone());
-    same_entries("an answer", &without_columns(entries, &told), &told)
-}
-
-/// Without the nulls of columns that no diff has written: a table row has them, and they are included when it
-/// goes back.
-fn without_columns(mut is: Vec<Entry>, told: &[Entry]) -> Vec<Entry> {
-    is.retain_mut(|entry| {
-        let of_text = |told: &&Entry| (told.key(), told.kind) == (entry.key(), entry.kind);
-        let told = told.iter().find(of_text);
-        let had_fields = !entry.fields.is_empty();
-        entry.fields.retain(|name, value| {
-            !value.is_null() || told.is_some_and(|told| told.fields.contains_key(name))
-        });
-        told.is_some() || !had_fields || !entry.fields.is_empty()
-    });
-    is
-}
-
-/// The entries of each object are the same; if the text has an id of the server's own, any id matches.
-fn same_entries(what: &str, is: &[Entry], said: &[Entry]) -> Result<(), Failure> {
-    let by_object = |entries: &[Entry]| {
-        let mut objects: BTreeMap<Key, Vec<Entry>> = BTreeMap::new();
-        for entry in entries {
-            objects.entry(entry.key()).or_default().push(entry.clone());
-        }
-        objects
-    };
-    let mut is = by_object(is);
-    let said = by_object(said);
-    for (key, entries) in &mut is {
-        for (entry, said) in entries.iter_mut().zip(said.get(key).into_iter().flatten()) {
-            if said.id.is_none() {
-                entry.id = None;
-            }
-        }
-    }
-    same(what, &is, &said)
 }

@@ -76,6 +76,9 @@ fn simpler(step: &Step) -> Vec<Step> {
         Step::HandIn { transaction, .. } => {
             fewer(transaction).map(|transaction| Step::Hand { transaction }).collect()
         }
+        Step::Compact { owner, calls: Some(_) } => {
+            vec![Step::Compact { owner: *owner, calls: None }]
+        }
         Step::SyncTogether { devices, .. } => {
             devices.iter().map(|device| Step::Sync { device: *device }).collect()
         }

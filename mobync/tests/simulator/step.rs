@@ -2,7 +2,7 @@
 
 use fastrand::Rng;
 
-use super::hand::Transaction;
+use super::{hand::Transaction, versions::Version};
 
 /// A world and its history. Each step makes sense in any state, or does nothing, so that a script without
 /// some of its steps is still a script.
@@ -37,6 +37,10 @@ pub struct Settings {
     pub restores: bool,
     /// Whether logs are compacted.
     pub compacts: bool,
+    /// How many entries a compaction changes in one unit of work.
+    pub at_once: usize,
+    /// Whether apps have different versions of the schema. Published clients have the first one.
+    pub versions: bool,
 }
 
 /// The client that a device runs.
@@ -75,6 +79,8 @@ pub enum Step {
     Backup { device: usize },
     /// A device is restored from its copy.
     Restore { device: usize },
+    /// The app is installed again, and has lost everything.
+    Install { device: usize },
     /// A person takes a pending change back.
     Withdraw { device: usize, change: usize },
     /// A person resubmits a refused change, in another form.
@@ -93,8 +99,12 @@ pub enum Step {
     BackUpServer,
     /// The server's database is restored from the copy.
     RestoreServer,
-    /// An owner's log is compacted.
-    Compact { owner: usize },
+    /// An owner's log is compacted. The server dies after this many calls of the database, if it is given.
+    Compact { owner: usize, calls: Option<usize> },
+    /// The server is replaced by one of the next version of the schema.
+    Deploy,
+    /// An app is updated, by this many versions of the schema.
+    Update { device: usize, versions: u64 },
     /// The application writes to the rows with its own SQL.
     Hand { transaction: Transaction },
     /// The same, while a request is served, after this many calls of the database.
@@ -131,25 +141,68 @@ impl Script {
         let style = Style::draw(&mut rng);
         let steps = (0..length).map(|_| style.step(&mut rng)).collect();
         let script = Self { settings, steps };
-        if script.settings.compacts { script.with_compactions(seed) } else { script }
+        let script = if script.settings.compacts { script.with_compactions(seed) } else { script };
+        script.with_versions(seed)
     }
 }
 
 impl Script {
     /// The same history without heads, pages and compactions, so that other faults show earlier.
     pub fn plain(mut self) -> Self {
-        self.steps.retain(|step| !matches!(step, Step::Compact { .. }));
+        self.steps.retain(|step| !matches!(step, Step::Compact { .. } | Step::Install { .. }));
         let settings = Settings { heads: false, page: None, page_all: None, ..self.settings };
-        Self { settings: Settings { compacts: false, ..settings }, ..self }
+        Self { settings: Settings { compacts: false, versions: false, ..settings }, ..self }
     }
 
-    /// The same history, with logs that are compacted.
+    /// The same history, with logs that are compacted, and more new devices and small pages.
     fn with_compactions(mut self, seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed.rotate_left(32));
         let calm = rng.usize(2..12);
+        self.settings.at_once = rng.usize(1..6);
+        if rng.bool() {
+            (self.settings.heads, self.settings.page) = (true, Some(rng.u64(1..4)));
+        }
         for step in std::mem::take(&mut self.steps) {
             if rng.usize(..calm) == 0 {
-                self.steps.push(Step::Compact { owner: rng.usize(..2) });
+                let owner = rng.usize(..2);
+                let calls = (rng.u8(..3) == 0).then(|| rng.usize(4..24));
+                self.steps.push(Step::Compact { owner, calls });
+                if calls.is_some() && rng.bool() {
+                    // A new device comes before the compaction is finished, and goes on behind it.
+                    let device = rng.usize(..12);
+                    self.steps.extend([Step::Install { device }, Step::Sync { device }]);
+                    self.steps.extend((0..rng.usize(..3)).map(|_| Step::Sync { device }));
+                    self.steps.push(Step::Compact { owner, calls: None });
+                    self.steps.push(Step::Sync { device });
+                }
+            }
+            if rng.usize(..4 * calm) == 0 {
+                let device = rng.usize(..12);
+                self.steps.extend([Step::Install { device }, Step::Sync { device }]);
+            }
+            self.steps.push(step);
+        }
+        self
+    }
+}
+
+impl Script {
+    /// The same history, with versions of the schema, in some worlds.
+    fn with_versions(mut self, seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.rotate_left(16));
+        if self.settings.restores || rng.u8(..3) > 0 {
+            return self;
+        }
+        self.settings.versions = true;
+        let calm = rng.usize(3..12);
+        for step in std::mem::take(&mut self.steps) {
+            match rng.usize(..2 * calm) {
+                0 => self.steps.push(Step::Deploy),
+                1 | 2 => {
+                    let (device, versions) = (rng.usize(..12), rng.u64(1..5));
+                    self.steps.push(Step::Update { device, versions });
+                }
+                _ => {}
             }
             self.steps.push(step);
         }
@@ -187,14 +240,10 @@ impl Settings {
             page_all,
             restores: rng.u8(..4) == 0,
             compacts: rng.bool(),
+            at_once: 1_000,
+            versions: false,
         };
-        if settings.restores {
-            settings.noticing()
-        } else if settings.compacts {
-            settings.whole()
-        } else {
-            settings
-        }
+        if settings.restores { settings.noticing() } else { settings }
     }
 
     /// With devices that notice another history, and start again.
@@ -204,14 +253,14 @@ impl Settings {
         }
         Self { heads: true, compacts: false, ..self }
     }
-
-    /// Without pages: `tests/retention` tests pages of compacted logs.
-    fn whole(self) -> Self {
-        Self { page: None, page_all: None, ..self }
-    }
 }
 
 impl Settings {
+    /// The version of published clients, which do not say it.
+    pub fn published(&self) -> Version {
+        Version(self.versions.then_some(1))
+    }
+
     /// A value of a field, neither of which is forbidden. The numbers are not among those that a column
     /// keeps.
     pub fn value(&self, field: usize, number: usize) -> serde_json::Value {

@@ -14,6 +14,7 @@ use super::{
     published::Published,
     server::{Posted, Reply, Server},
     step::{self, Edit, Script, Settings, Step},
+    versions::{NEWEST, Version},
 };
 
 /// A time long after 1970, in milliseconds.
@@ -60,25 +61,27 @@ struct Sent {
     device: usize,
     posted: Posted,
     ours: Option<(Request, usize)>,
+    /// Whether it is for a page of what is fetched once more.
+    is_beside: bool,
 }
 
 impl<D: Place> World<D> {
     /// # Errors
-    /// The first difference from the text.
-    pub async fn play(database: D, script: &Script) -> Result<(), Failure> {
+    /// The first difference from the text. Without one, how many pages ended below a horizon.
+    pub async fn play(database: D, script: &Script) -> Result<usize, Failure> {
         let settings = script.settings.clone();
-        let device = |(number, kind): (usize, &step::Kind)| Device {
-            owner: number % settings.owners,
-            client: match kind {
-                step::Kind::Ours { limit } => Client::Ours(Box::new(Ours::new(*limit))),
+        let mut devices = Vec::new();
+        for (number, kind) in settings.devices.iter().enumerate() {
+            let app = Version(settings.versions.then_some(number as u64 % NEWEST + 1));
+            let client = match kind {
+                step::Kind::Ours { limit } => Client::Ours(Box::new(Ours::new(*limit, app).await)),
                 step::Kind::Published => Client::Published { now: Box::default(), backup: None },
-            },
-            off: 0,
-            sent: None,
-        };
+            };
+            devices.push(Device { owner: number % settings.owners, client, off: 0, sent: None });
+        }
         let mut world = Self {
             server: Server::new(database, &settings),
-            devices: settings.devices.iter().enumerate().map(device).collect(),
+            devices,
             requests: Vec::new(),
             answers: Vec::new(),
             now: T0,
@@ -89,7 +92,8 @@ impl<D: Place> World<D> {
             world.pass(1);
             world.step(step).await?;
         }
-        world.come_to_rest().await
+        world.come_to_rest().await?;
+        Ok(world.server.pages_below)
     }
 
     fn pass(&mut self, millis: i64) {
@@ -145,7 +149,15 @@ impl<D: Place> World<D> {
                 self.server.fail_in(*calls, *busy);
                 Ok(())
             }
-            Step::Compact { owner } => self.compact(owner % self.settings.owners).await,
+            Step::Deploy => {
+                if self.settings.versions {
+                    self.server.deploy();
+                }
+                Ok(())
+            }
+            Step::Compact { owner, calls } => {
+                self.compact(owner % self.settings.owners, *calls).await
+            }
             Step::Restart => {
                 self.server.restart();
                 Ok(())
@@ -164,7 +176,9 @@ impl<D: Place> World<D> {
             }
             Step::Backup { device }
             | Step::Restore { device }
+            | Step::Install { device }
             | Step::Kill { device, .. }
+            | Step::Update { device, .. }
             | Step::Withdraw { device, .. }
             | Step::Resubmit { device, .. } => self.of_device(device % count, step).await,
         }
@@ -172,7 +186,7 @@ impl<D: Place> World<D> {
 
     /// The laws are about requests that repeat nothing that is forgotten. A device that has received
     /// something then learns that it is too old; one that has received nothing yet does not.
-    async fn compact(&mut self, owner: usize) -> Result<(), Failure> {
+    async fn compact(&mut self, owner: usize, calls: Option<usize>) -> Result<(), Failure> {
         let mut repeated = BTreeSet::new();
         for device in self.devices.iter().filter(|device| device.owner == owner) {
             match &device.client {
@@ -183,7 +197,7 @@ impl<D: Place> World<D> {
                 }
             }
         }
-        self.server.compact(owner, &repeated).await
+        self.server.compact(owner, calls, &repeated).await
     }
 
     /// The events of a single device.
@@ -191,7 +205,9 @@ impl<D: Place> World<D> {
         match (&mut self.devices[device].client, step) {
             (Client::Ours(ours), Step::Backup { .. }) => ours.back_up().await,
             (Client::Ours(ours), Step::Restore { .. }) => ours.restore().await?,
+            (Client::Ours(ours), Step::Install { .. }) => **ours = ours.anew().await,
             (Client::Ours(ours), Step::Kill { at, .. }) => ours.kill(*at),
+            (Client::Ours(ours), Step::Update { versions, .. }) => ours.update(*versions).await?,
             (Client::Ours(ours), Step::Withdraw { change, .. }) => ours.withdraw(*change).await?,
             (Client::Ours(ours), Step::Resubmit { edit, .. }) => {
                 ours.resubmit(edit, &edit.values(&self.settings)).await?;
@@ -223,6 +239,7 @@ impl<D: Place> World<D> {
                 let id = recorded.to_string();
                 let (model, object) = key;
                 let at = (self.now + *off).max(0);
+                let fields = self.settings.published().writable(&model, &fields);
                 now.record(Change { id, at, kind, model, object, fields });
                 Ok(())
             }
@@ -258,26 +275,52 @@ impl<D: Place> World<D> {
     async fn send(&mut self, device: usize) -> Result<(), Failure> {
         let number = self.requests.len();
         let owner = self.devices[device].owner;
+        if self.send_beside(device).await? {
+            return Ok(());
+        }
         let sent = match &mut self.devices[device].client {
             Client::Ours(ours) => ours.send(number, self.settings.page).await?.map(|request| {
                 let body = request.body();
                 let seen = ours.seen.log.clone();
                 let asked = posted(number, owner, body.logical_clock, body.diffs.clone(), seen);
                 let head = body.head.clone().filter(|_| self.settings.heads);
-                let posted = Posted { head, limit: body.limit.or(self.settings.page), ..asked };
-                Sent { device, posted, ours: Some((request, ours.life)) }
+                let (limit, schema) = (body.limit.or(self.settings.page), body.schema);
+                let posted = Posted { head, limit, schema, ..asked };
+                Sent { device, posted, ours: Some((request, ours.life)), is_beside: false }
             }),
             Client::Published { now, .. } => {
                 let clock = now.clock;
                 let diffs = now.request();
-                let diffs = diffs.iter().map(|change| convert::diff(change, clock)).collect();
+                let version = self.settings.published();
+                let diffs = diffs.iter().map(|change| version.diff(convert::diff(change, clock)));
+                let diffs = diffs.collect();
                 let seen = self.server.oracle(owner).past(clock).log().to_vec();
-                Some(Sent { device, posted: posted(number, owner, clock, diffs, seen), ours: None })
+                let posted = posted(number, owner, clock, diffs, seen);
+                Some(Sent { device, posted, ours: None, is_beside: false })
             }
         };
         self.devices[device].sent = sent.is_some().then_some(number);
         self.requests.extend(sent);
         Ok(())
+    }
+
+    /// Sends a request for a page of what one of our devices fetches once more, if it does.
+    async fn send_beside(&mut self, device: usize) -> Result<bool, Failure> {
+        let (number, owner) = (self.requests.len(), self.devices[device].owner);
+        let Client::Ours(ours) = &mut self.devices[device].client else { return Ok(false) };
+        let Some(request) = ours.fetch_beside(number, self.settings.page).await? else {
+            return Ok(false);
+        };
+        let body = request.body();
+        let clock = body.logical_clock;
+        let seen = self.server.oracle(owner).seen(clock);
+        let asked = posted(number, owner, clock, Vec::new(), seen);
+        let head = body.head.clone().filter(|_| self.settings.heads);
+        let posted = Posted { head, limit: body.limit, schema: body.schema, ..asked };
+        let ours = Some((request, ours.life));
+        self.devices[device].sent = Some(number);
+        self.requests.push(Sent { device, posted, ours, is_beside: true });
+        Ok(true)
     }
 
     /// A request, counted back from the newest one, wrapping around.
@@ -323,6 +366,9 @@ impl<D: Place> World<D> {
         let Some((request, life)) = &self.requests[number].ours else { return Ok(()) };
         match &mut self.devices[device].client {
             Client::Ours(ours) if ours.life == *life => {
+                if self.requests[number].is_beside {
+                    return Ok(());
+                }
                 ours.hear_replayed(number, request, answer).await
             }
             _ => Ok(()),
@@ -339,18 +385,32 @@ impl<D: Place> World<D> {
                 if *life != ours.life {
                     return Ok(());
                 }
+                let oracle = self.server.oracle(device.owner);
+                if sent.is_beside {
+                    return match reply {
+                        Reply::Answer { answer, .. } => {
+                            ours.hear_beside(request, answer, oracle).await
+                        }
+                        Reply::Noticed | Reply::TooOld { .. } => {
+                            ours.begin_beside_again(request).await
+                        }
+                        Reply::TooLarge | Reply::Failed => Ok(()),
+                    };
+                }
                 match reply {
                     // Nobody noticed that the device's data is of another history.
                     Reply::Answer { seen: None, .. } => {
-                        **ours = ours.anew();
+                        **ours = ours.anew().await;
                         return Ok(());
                     }
                     Reply::Answer { answer, told, rows, marked, seen: Some(seen) } => {
-                        let applied = ours.hear(*number, request, answer, told, seen).await?;
+                        let applied =
+                            ours.hear(*number, request, answer, told, seen, oracle).await?;
                         if !applied || !ours.is_quiet() {
                             return Ok(());
                         }
-                        let [held, said] = [ours.objects(), rows].map(|it| but(it, marked));
+                        let [held, said] =
+                            [ours.objects(), rows].map(|it| but(&ours.sent_of(it), marked));
                         return same_rows("a device that has heard", &held, &said);
                     }
                     Reply::Noticed => return ours.start_again(*number).await,
@@ -380,7 +440,7 @@ impl<D: Place> World<D> {
                 return Ok(());
             }
         };
-        device.compare(rows)
+        device.compare(rows, self.settings.published())
     }
 }
 
@@ -391,14 +451,17 @@ impl Device {
     }
 
     /// Its rows are these, except objects that went astray in the published client.
-    fn compare(&self, rows: &Objects) -> Result<(), Failure> {
+    fn compare(&self, rows: &Objects, version: Version) -> Result<(), Failure> {
         match &self.client {
-            Client::Ours(ours) => same_rows("one of our devices", ours.objects(), rows),
+            Client::Ours(ours) => {
+                let [held, said] = [ours.objects(), rows].map(|it| ours.sent_of(it));
+                same_rows("one of our devices", &held, &said)
+            }
             Client::Published { .. } if self.is_lost() => Ok(()),
             Client::Published { now, .. } => {
                 let but_astray = |rows: &Objects| -> Objects {
                     let rows = rows.iter().filter(|(key, _)| !now.astray.contains(*key));
-                    rows.map(|(key, row)| (key.clone(), row.clone())).collect()
+                    version.rows(&rows.map(|(key, row)| (key.clone(), row.clone())).collect())
                 };
                 same_rows("a published device", &but_astray(&now.objects), &but_astray(rows))
             }
@@ -409,7 +472,7 @@ impl Device {
 /// A request, with options that depend on its number.
 fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>, seen: Vec<Entry>) -> Posted {
     let (report, check) = (number % 4 < 3, number % 4 > 1);
-    Posted { owner, clock, diffs, head: None, limit: None, seen, report, check }
+    Posted { owner, clock, diffs, head: None, limit: None, seen, report, check, schema: None }
 }
 
 /// Without objects that others have changed in the meantime.

@@ -25,6 +25,8 @@ mod oracle;
 mod search;
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../simulator/versions.rs"]
+mod versions;
 mod world;
 
 use std::{collections::HashSet, time::Instant};

@@ -7,7 +7,7 @@ use mobync::Diff;
 use super::{
     convert,
     likeness::{Likeness, of_part, of_server},
-    oracle::{Change, Entry, Fields, Key, Kind, Objects, Oracle, device::Device, retention::Kept},
+    oracle::{Change, Entry, Fields, Key, Kind, Objects, Oracle, device::Device, retention::thin},
     support::{T0, pure::PureServer},
 };
 
@@ -317,10 +317,7 @@ impl Server {
 
     /// The same with its log thinned, as the text requires, with everything above the horizon.
     fn compacted(&self, horizon: i64, forgotten: i64) -> Self {
-        let mut oracle = Oracle::default();
-        oracle.adopt(self.log.clone());
-        oracle.kept = Kept { horizon, forgotten, ..Kept::default() };
-        let thinned = oracle.thinned();
+        let thinned = thin(&self.log, (horizon, forgotten));
         let mut merge = self.merge.clone();
         merge.log.retain_mut(|diff| {
             let entry = thinned.iter().find(|entry| entry.id.as_ref() == Some(&diff.id));

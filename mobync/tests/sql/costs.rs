@@ -1,7 +1,7 @@
 //! What a sync costs: round trips and rows read. They grow with the changes, not with the history.
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicUsize, Ordering},
 };
 use std::time::Duration;
@@ -10,7 +10,6 @@ use mobync::{
     Access, Database, Mobync, Retention, UnitOfWork,
     postgres::PostgresDatabase,
     sql::{Dialect, SqlDatabase},
-    sqlite::SqliteDatabase,
 };
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
@@ -18,14 +17,13 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
 };
-use tracing_subscriber::layer::SubscriberExt;
 
 use super::{
-    diffs, postgres_with, sqlite_with,
+    diffs, postgres_with,
     support::{Sent, ada, create, delete, owner, update},
 };
 
-const TASKS: &str =
+pub(super) const TASKS: &str =
     "CREATE TABLE tasks (id text, owner text, name text, done boolean, PRIMARY KEY (owner, id))";
 
 /// Counts how often the client waits for a response of the server. Everything that it sends before it
@@ -77,7 +75,7 @@ async fn forward(mut client: TcpStream, mut server: TcpStream, trips: Arc<Atomic
     }
 }
 
-fn creates(prefix: &str) -> Vec<Sent> {
+pub(super) fn creates(prefix: &str) -> Vec<Sent> {
     (0..10)
         .map(|n| create(&format!("{prefix}{n}"), json!({"name": "Milk", "done": false})))
         .collect()
@@ -364,7 +362,10 @@ async fn no_statement_of_a_sync_reads_all_rows_of_an_owner_right_after_a_bulk_lo
 }
 
 /// Lets a retention go through all owners once.
-async fn retain_each_owner<D: Dialect>(mobync: &Mobync<SqlDatabase<D>>, log: &'static str) {
+pub(super) async fn retain_each_owner<D: Dialect>(
+    mobync: &Mobync<SqlDatabase<D>>,
+    log: &'static str,
+) {
     let retention = Retention::new(Duration::from_hours(1_000)).owners_an_hour(u32::MAX);
     let keeper = mobync.clone();
     let keeping = tokio::spawn(async move { keeper.retain(retention).await });
@@ -435,114 +436,4 @@ async fn a_compaction_without_followers_leaves_no_error_in_the_servers_log() {
     assert_eq!(errors().await, before);
     assert!(sqlx::query("SELECT * FROM nowhere").execute(&pool).await.is_err());
     assert_eq!(errors().await, before + 1, "it counts");
-}
-
-/// Collects the statements that sqlx logs, on any thread.
-struct Statements(Arc<Mutex<Vec<String>>>);
-
-impl<S: tracing::Subscriber> tracing_subscriber::Layer<S> for Statements {
-    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
-        if event.metadata().target() != "sqlx::query" {
-            return;
-        }
-        let heard = Arc::clone(&self.0);
-        let mut said = (String::new(), String::new());
-        event.record(&mut |field: &tracing::field::Field, value: &dyn std::fmt::Debug| {
-            let value = format!("{value:?}");
-            match field.name() {
-                "summary" => said.0 = value,
-                "db.statement" => said.1 = value,
-                _ => {}
-            }
-        });
-        let (summary, statement) = said;
-        let unquoted: String = serde_json::from_str(&statement).unwrap_or_default();
-        let statement = if unquoted.trim().is_empty() {
-            serde_json::from_str(&summary).unwrap_or_default()
-        } else {
-            unquoted
-        };
-        heard.lock().unwrap().push(statement);
-    }
-}
-
-#[tokio::test]
-async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
-    let heard = Arc::new(Mutex::new(Vec::new()));
-    let subscriber = tracing_subscriber::registry().with(Statements(Arc::clone(&heard)));
-    tracing::subscriber::set_global_default(subscriber).unwrap();
-
-    // Unique names, because the statements of all tests in this process are collected.
-    let table = TASKS.replace("tasks", "errands");
-    let (pool, _folder) = sqlite_with(&[&table]).await;
-    let builder = SqliteDatabase::builder().table("errands").diffs_table("changes");
-    let database = builder.pool(pool.clone()).await.unwrap();
-    database.set_up().await.unwrap();
-    let numbers =
-        "WITH RECURSIVE s (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM s WHERE n < 199999)";
-    for statement in [
-        "INSERT INTO changes SELECT 'e' || n, 'owner' || (n % 2), n / 2, n, 'create', 'errands', \
-         json_object('id', 't' || n, 'name', 'Milk') FROM s",
-        "INSERT INTO errands SELECT 't' || n, 'owner' || (n % 2), 'Milk', 0 FROM s",
-    ] {
-        let sql = match statement.split_once(" SELECT ") {
-            Some((insert, select)) => format!("{insert} {numbers} SELECT {select}"),
-            None => unreachable!("both are"),
-        };
-        sqlx::query(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
-    }
-    heard.lock().unwrap().clear();
-
-    let mobync = Mobync::new(database);
-    let mut sent = creates("new");
-    sent.extend([
-        update("t8", json!({"name": "Bread"})),
-        update("t10", json!({"name": "Bread"})),
-        delete("t12"),
-        update("first", json!({"name": "x"})),
-        create("first", json!({"name": "y"})),
-    ]);
-    let sent: Vec<Sent> = sent.into_iter().map(|sent| sent.model("errands")).collect();
-    let one = owner("owner0");
-    for clock in [100_000, 99_900] {
-        mobync.apply(&one, clock, diffs(sent.clone())).await.unwrap();
-        mobync.apply(&one, clock, Vec::new()).await.unwrap();
-    }
-    mobync.answer(&one, &super::pages::page("e1998")).await.unwrap();
-    retain_each_owner(&mobync, "changes").await;
-
-    let mut statements = heard.lock().unwrap().clone();
-    statements.retain(|sql| sql.contains("\"errands\"") || sql.contains("\"changes\""));
-    assert!(statements.len() >= 8, "{statements:?}");
-    let mut pages = 0;
-    for sql in statements {
-        let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
-        let plan = plan.fetch_all(&pool).await.unwrap();
-        let details: Vec<String> = plan.iter().map(|row| row.get("detail")).collect();
-        let words: Vec<&str> = sql.split_whitespace().take(2).collect();
-        if words == ["WITH", "page"] {
-            // But for the head, the entries and those of the log itself, the index of ticks is enough.
-            let of_table =
-                details.iter().filter(|detail| detail.starts_with("SEARCH t USING INDEX"));
-            let of_table: Vec<&String> = of_table.collect();
-            assert_eq!(of_table.len(), 4, "{details:?}");
-            assert!(of_table[0].contains("(owner=? AND logical_clock>? AND logical_clock<?)"));
-            assert!(of_table[1].contains("(owner=?)"), "the last entry may be the head");
-            assert!(of_table[2].contains("(owner=? AND id=?)"));
-            assert!(of_table[3].contains("changes_own (owner=?)"));
-            pages += 1;
-        }
-        for detail in details {
-            // `t` is the table. Other scans are of the request's own values.
-            let whole = ["SCAN t", "SCAN errands", "SCAN changes"];
-            assert!(
-                !whole.contains(&&*detail) && !detail.starts_with("SCAN t USING"),
-                "{detail}: {sql}"
-            );
-            // It does not read all rows of the owner either.
-            let rows = detail.contains("_errands_") && detail.ends_with("(owner=?)");
-            assert!(!rows, "{detail}: {sql}");
-        }
-    }
-    assert_eq!(pages, 1, "it was heard");
 }

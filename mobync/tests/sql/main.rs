@@ -27,6 +27,7 @@ mod names;
 mod numbers;
 mod owners;
 mod pages;
+mod plans;
 mod queues;
 mod read_back;
 mod rejections;

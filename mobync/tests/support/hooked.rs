@@ -34,6 +34,11 @@ pub trait Hook: Clone + Send + Sync + 'static {
         false
     }
 
+    /// What the log gets in place of these entries.
+    fn log(&self, entries: Vec<Diff>) -> Vec<Diff> {
+        entries
+    }
+
     /// Before every change.
     fn change(&self, change: &Change) -> Result<(), DatabaseError> {
         let _ = change;
@@ -174,9 +179,14 @@ impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
         self.inner.window(owner, query).await
     }
 
-    async fn snapshot(&mut self, owner: &Owner, log: &str) -> Result<Snapshot, DatabaseError> {
+    async fn snapshot(
+        &mut self,
+        owner: &Owner,
+        log: &str,
+        empty: Snapshot,
+    ) -> Result<Snapshot, DatabaseError> {
         pass(&self.hook, "snapshot").await?;
-        self.inner.snapshot(owner, log).await
+        self.inner.snapshot(owner, log, empty).await
     }
 
     async fn append(
@@ -186,7 +196,7 @@ impl<U: UnitOfWork, H: Hook> UnitOfWork for HookedUnit<U, H> {
         entries: Vec<Diff>,
     ) -> Result<(), DatabaseError> {
         pass(&self.hook, "append").await?;
-        self.inner.append(owner, log, entries).await
+        self.inner.append(owner, log, self.hook.log(entries)).await
     }
 
     fn captures(&self) -> bool {

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use mobync::{
-    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, View, http::AuthError,
+    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, View,
+    http::AuthError,
     memory::MemoryDatabase,
+    schema::{Schema, Step},
 };
 
 use super::Gate;
@@ -37,7 +39,22 @@ pub(super) fn memory() -> MemoryDatabase {
 
 /// Sync on that database, behind its moods, and with the rule.
 pub fn mobync<D: Database + Clone>(database: D, gate: &Gate) -> Mobync<Moody<D>, NoForbiddenNames> {
-    Mobync::new(Moody { database, gate: gate.clone() }).rules(NoForbiddenNames)
+    Mobync::new(Moody { database, gate: gate.clone() })
+        .rules(NoForbiddenNames)
+        .schema(schema())
+        .min_schema(2)
+        .schema_of_silent_clients(4)
+}
+
+/// What `tasks` were before: they had a heading and a priority.
+#[expect(clippy::unwrap_used, reason = "it never changes")]
+fn schema() -> Schema {
+    let steps = [
+        Step::renamed(3, "tasks", "heading", "name"),
+        Step::removed(4, "tasks", "priority", 0),
+        Step::removed_model(4, "labels"),
+    ];
+    Schema::new(steps).unwrap()
 }
 
 /// Refuses what is named "forbidden", and panics at what is named "panicking".

@@ -81,6 +81,13 @@ pub fn request(past: &Past, rng: &mut Rng) -> Draft {
         5 => members.push(("limit".to_owned(), words::value(rng))),
         _ => {}
     }
+    // Versions 2 and 3 have other names.
+    match rng.u8(..32) {
+        0 => members.push(("schema".to_owned(), Json::raw(1))),
+        1..4 => members.push(("schema".to_owned(), Json::raw(rng.u8(4..9)))),
+        4 => members.push(("schema".to_owned(), words::value(rng))),
+        _ => {}
+    }
     let mut headers = Vec::new();
     match rng.u8(..10) {
         0..2 if !token.contains(char::is_control) && token.trim() == token => {

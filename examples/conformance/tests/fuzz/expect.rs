@@ -56,6 +56,7 @@ pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
     let clock = clock.ok_or("invalid_request")?;
     let head = optional(&body, "head", string)?;
     let limit = optional(&body, "limit", |text| natural(text).filter(|limit| *limit > 0))?;
+    let schema = optional(&body, "schema", |text| natural(text).filter(|schema| *schema > 0))?;
     for flag in ["report", "check"] {
         optional(&body, flag, |text| text.parse::<bool>().ok())?;
     }
@@ -79,6 +80,9 @@ pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
         }
     }
 
+    if schema == Some(1) {
+        return Err("upgrade_required");
+    }
     match owner.as_str() {
         "busy" => return Err("busy"),
         "failing" => return Err("internal"),

@@ -31,6 +31,7 @@ fn head_of(code: &str) -> (u16, Option<(&'static str, &'static str)>) {
         "payload_too_large" => (413, None),
         "unsupported_media_type" => (415, None),
         "unknown_model" | "unknown_field" => (422, None),
+        "upgrade_required" => (426, None),
         "internal" => (500, None),
         "busy" => (503, Some(("retry-after", "1"))),
         other => panic!("the text has no code {other}"),
@@ -57,10 +58,10 @@ pub fn failure(answer: &Answer, code: &str, case: &Case) -> Verdict {
     let names: Vec<&str> =
         json.as_object().into_iter().flatten().map(|(name, _)| &**name).collect();
     let has_diff = names.contains(&"diff_id");
-    let shape: &[&str] = if has_diff {
-        &["code", "diff_id", "message", "success"]
-    } else {
-        &["code", "message", "success"]
+    let shape: &[&str] = match code {
+        "upgrade_required" => &["code", "message", "min_schema", "success"],
+        _ if has_diff => &["code", "diff_id", "message", "success"],
+        _ => &["code", "message", "success"],
     };
     holds(
         names == shape && json["success"] == Value::Bool(false),

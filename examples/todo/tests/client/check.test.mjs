@@ -208,3 +208,62 @@ test("without a network nothing is fetched again, and nothing is lost", async ()
   assert.equal((await phone.sync()).state, "saved");
   assert.deepEqual(await phone.read("tasks"), [{ id: "t2", name: "Tea", done: false }]);
 });
+
+const SCHEMA = [
+  { since: 2, model: "tasks", rename: "name", to: "title" },
+  { since: 3, model: "tasks", add: "note", default: "" },
+  { since: 3, rename: "lists", to: "groups" },
+];
+
+/** An answer with these checksums. */
+const sums = (clock, check) => () => Response.json({ success: true, logical_clock: clock, diffs: [], check });
+
+test("a model whose checksums are null cannot be compared, and is not", async () => {
+  const network = new Network();
+  const phone = await withTwo(network);
+  network.then(sums(3, { tasks: null, lists: await checksum([{ id: "l1" }]) }));
+  network.then(sums(3, { tasks: null }));
+  assert.deepEqual(await phone.check(), [{ model: "lists", here: 0, there: 1, differs: "objects" }]);
+  assert.deepEqual(await phone.check(), []);
+});
+
+test("a server that is older than the app has the checksums of its own names, which are compared as such", async () => {
+  const earlier = {
+    1: [{ tasks: [MILK, TEA] }, "lists"],
+    2: [{ tasks: [MILK, TEA].map(({ name, ...task }) => ({ ...task, title: name })) }, "lists"],
+    3: [{ tasks: [MILK, TEA].map(({ name, ...task }) => ({ ...task, title: name, note: "" })) }, "groups"],
+  };
+  for (const [version, [{ tasks }, lists]] of Object.entries(earlier)) {
+    const network = new Network();
+    const phone = await withTwo(network, { schema: SCHEMA });
+    network.then(ok(4, [{ ...back("create", "l1"), model: "lists" }]));
+    await phone.sync();
+    const right = { tasks: await checksum(tasks), [lists]: await checksum([{ id: "l1" }]) };
+    network.then(sums(4, right));
+    assert.deepEqual(await phone.check(), [], version);
+    const wrong = { ...right, tasks: await checksum([tasks[0], { ...tasks[1], done: false }]) };
+    network.then(sums(4, wrong));
+    assert.deepEqual(await phone.check(), [{ model: "tasks", here: 2, there: 2, differs: "values" }], version);
+  }
+});
+
+test("what is fetched once more after an update of the app is fetched before it is compared", async () => {
+  const store = memoryStore();
+  const network = new Network();
+  await (await withTwo(network, { store, schema: [] })).close();
+  const phone = await device(network, { store, schema: SCHEMA });
+  const rows = [
+    { ...MILK, note: "Note" },
+    { ...TEA, note: "" },
+  ].map(({ name, ...task }) => ({ ...task, title: name }));
+  const page = ok(
+    3,
+    rows.map(({ id, ...fields }) => back("create", id, fields)),
+  );
+  network.then(ok(3), page, ok(3), sums(3, { tasks: await checksum(rows) }));
+  assert.deepEqual(await phone.check(), []);
+  assert.deepEqual(
+    network.requests.map(({ check }) => check),
+    [undefined, undefined, undefined, undefined, true],
+  );
+});

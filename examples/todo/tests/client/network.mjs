@@ -15,6 +15,11 @@ export class Network {
     return this;
   }
 
+  /** Forgets what was planned and not asked for. */
+  drop() {
+    this.#plans = [];
+  }
+
   fetch = async (url, { method = "GET", headers, body, signal }) => {
     const request = { url, method, headers, ...(body && JSON.parse(body)) };
     this.requests.push(request);

@@ -60,7 +60,7 @@ test("a task without a name is refused with the server's sentence, and mended", 
   await phone.create("tasks", { id: "t2", name: "Bread" });
   await phone.sync();
   const [refused] = await phone.refused();
-  assert.deepEqual([refused.code, refused.message], ["forbidden", "A task needs a name."]);
+  assert.deepEqual([refused.code, refused.message], ["forbidden", "A task needs a title."]);
   assert.deepEqual(
     (await phone.read("tasks")).map((task) => task.id),
     ["t2"],

@@ -41,6 +41,12 @@ impl Server {
         Self::start_with(&[], port, data)
     }
 
+    /// On that port and with those data, with the page of version 1.
+    pub fn of_version_1(port: u16, data: Arc<TempDir>) -> Self {
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/version-1");
+        Self::start_with(&["--web", page], port, data)
+    }
+
     fn start_with(options: &[&str], port: u16, data: Arc<TempDir>) -> Self {
         let mut program = Command::new(env!("CARGO_BIN_EXE_todo"));
         program.args(["--port", &port.to_string()]).args(options).current_dir(data.path());

@@ -1,5 +1,6 @@
 // Beginning anew: the device asks from the clock 0 again, and loses nothing that is not sent yet.
 
+import { dropCopy } from "./beside.js";
 import { fold, newDiff } from "./diffs.js";
 import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
 
@@ -10,22 +11,26 @@ import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
 /**
  * For a server that was restored from a backup: makes a new device of this one, with a create for each
  * of its objects before what is pending. The database as it was is kept as `backup` in the table `meta`.
- * @param {Tx} tx @param {number} at @param {boolean} [isUnasked]  no person has said that it is the right server
+ * @param {Tx} tx @param {any} options @param {boolean} [isUnasked]  no person has said that it is the right server
  */
-export async function resendAll(tx, at, isUnasked = false) {
+export async function resendAll(tx, { now }, isUnasked = false) {
   const state = await stateOf(tx);
   const objects = await tx.all("objects");
-  await tx.put("meta", { key: "backup", at, state, pending: await tx.all("pending"), objects });
+  await tx.put("meta", { key: "backup", at: now(), state, pending: await tx.all("pending"), objects });
   const deleted = await holdDeletes(tx, state.deleted);
   /** @type {Pending[]} */
   const left = await tx.all("pending");
   const begun = new Set(left.filter(({ diff }) => diff.type === "create").map(keyOf));
   for (const { seq } of left) await tx.delete("pending", seq);
   await dropBases(tx);
+  await dropCopy(tx);
   /** @type {Map<string, number>} */
   const last = new Map();
   for (const { model, id, row } of objects.filter((object) => !begun.has(keyOf(object)))) {
-    const diff = { ...newDiff("create", model, row), utc_timestamp: state.syncedAt ?? 0 };
+    const diff = {
+      ...newDiff("create", model, row),
+      utc_timestamp: state.syncedAt ?? 0,
+    };
     last.set(keyOf({ model, id }), diff.utc_timestamp);
     await tx.put("pending", { model, id, diff });
   }
@@ -43,7 +48,10 @@ export async function resendAll(tx, at, isUnasked = false) {
  * Fetches everything again. The objects stay until the first answer is there, which replaces them.
  * @param {Tx} tx
  */
-export const refetchAll = async (tx) => beginAnew(tx, { ...(await stateOf(tx)), clock: 0, head: "", goal: 1 });
+export async function refetchAll(tx) {
+  await beginAnew(tx, { ...(await stateOf(tx)), clock: 0, head: "", goal: 1 });
+  await dropCopy(tx);
+}
 
 /**
  * From now on everything goes out with the clock 0: it was made without knowledge of the past.

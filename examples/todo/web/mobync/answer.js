@@ -8,9 +8,11 @@ const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
 /**
  * A failure. `heard` means that something has answered; `status` is set if that was the sync server. If
  * `isPassing`, it is tried again soon even though it may need a person. If `isDoubtful`, it looks like an old
- * answer, but may be a correct one to a device that was restored from a backup.
+ * answer, but may be a correct one to a device that was restored from a backup. If `isOlder`, the server may
+ * have an older schema than the app. `minSchema` is the least version that the server accepts.
  * @typedef {{ code: string, message: string, diffId?: string, status?: number, heard?: boolean,
- *   retryAfter?: number, isPassing?: boolean, isDoubtful?: boolean, forgotten?: boolean }} Failure
+ *   retryAfter?: number, isPassing?: boolean, isDoubtful?: boolean, forgotten?: boolean, isOlder?: boolean,
+ *   minSchema?: number }} Failure
  */
 
 /**
@@ -22,14 +24,14 @@ const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
  * @property {string} [head]
  * @property {number} [more]  the server's clock, if this is a page and there is more
  * @property {{ diff_id: string, fields: import("./types.js").Overridden["fields"] }[]} overridden
- * @property {Record<string, import("./check.js").Checksum>} [check]
+ * @property {Record<string, import("./check.js").Checksum | null>} [check]
  */
 
 /**
  * @param {import("./transport.js").Heard | null} heard @param {any} options
  * @returns {Answer | (Failure & { success?: undefined })}
  */
-export function interpret(heard, { now, maxAnswer }) {
+export function interpret(heard, { now, maxAnswer, schema = 1 }) {
   if (!heard) return { code: "no_answer", message: "The server could not be reached." };
   const { status, headers } = heard;
   const retryAfter = readRetryAfter(headers, now());
@@ -43,8 +45,10 @@ export function interpret(heard, { now, maxAnswer }) {
   }
   const isFailure = answer?.success === false && typeof answer.code === "string";
   if (isFailure && (status < 200 || status > 299)) {
-    const { code, message, diff_id: diffId, forgotten } = answer;
-    return { code, message: String(message), diffId, forgotten: forgotten === true, status, heard: true, retryAfter };
+    const { code, message, diff_id: diffId, forgotten, min_schema: minSchema } = answer;
+    const isOlder = schema > 1 && (code === "unknown_model" || code === "unknown_field");
+    const more = { diffId, minSchema, forgotten: forgotten === true, isOlder };
+    return { code, message: String(message), ...more, status, heard: true, retryAfter };
   }
   if (status === 413) {
     // Whether the server or a proxy said so: nothing of the request was processed.

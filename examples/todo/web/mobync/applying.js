@@ -6,7 +6,7 @@ import { Changes } from "./changes.js";
 import { fold } from "./diffs.js";
 import { hold, release } from "./holding.js";
 import { keepOverridden } from "./overridden.js";
-import { settle } from "./settling.js";
+import { keepLeft, settle } from "./settling.js";
 import { baseOf, dropBase, keepBase, stateOf } from "./state.js";
 import { markOf } from "./tokens.js";
 
@@ -41,12 +41,14 @@ export async function apply(tx, options, models, { asked, sent, isAll, answer, t
     models.add(model);
     await tx.delete("pending", seq);
   }
-  await keepOverridden(tx, answer.overridden, sent, at);
+  await keepOverridden(tx, options.names, answer.overridden, sent, at);
   for (const entry of sent) {
     if (!refusedIds.has(entry.diff.id)) await advance(tx, options, entry.diff, entry.id);
   }
   const { logical_clock: clock, more: goal = clock } = answer;
-  for (const diff of isAll ? answer.diffs : []) {
+  for (const received of isAll ? answer.diffs : []) {
+    const diff = options.names.diff(received); // the server may be older than the app
+    if (!diff) continue;
     models.add(diff.model);
     await applyDiff(tx, options, diff, state.clock < state.goal || clock < goal);
   }
@@ -109,12 +111,7 @@ async function applyDiff(tx, options, diff, isPage = false) {
   if (after.row) await tx.put("objects", { model, id, row: after.row });
   else await tx.delete("objects", [model, id]);
   if (left.length > 0) await advance(tx, options, diff, id);
-  const kept = new Map(after.left.map((entry) => [entry.seq, entry]));
-  for (const entry of left) {
-    const now = kept.get(entry.seq);
-    if (!now) await tx.delete("pending", entry.seq);
-    else if (now !== entry) await tx.put("pending", now);
-  }
+  await keepLeft(tx, left, after.left);
   if (left.length > 0 && after.left.length === 0) await dropBase(tx, model, id);
 }
 

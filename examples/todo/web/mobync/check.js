@@ -18,22 +18,34 @@ const NOTHING = "0".repeat(16);
 const AT_ONCE = 500;
 
 /**
- * @param {{ model: string, row: Row }[]} objects @param {Record<string, Checksum>} theirs
+ * @param {{ model: string, row: Row }[]} objects
+ * @param {Record<string, Checksum | null>} theirs  null if the model cannot be compared
+ * @param {import("./schema.js").Schema} names
  * @returns {Promise<Difference[]>}  the models that are not the same here and on the server
  */
-export async function compare(objects, theirs) {
+export async function compare(objects, theirs, names) {
+  const sums = new Map(Object.entries(theirs).map(([model, sum]) => [names.model(model), sum]));
   /** @type {Map<string, Row[]>} */
-  const rows = new Map(Object.keys(theirs).map((model) => [model, []]));
+  const rows = new Map([...sums.keys()].flatMap((model) => (model === undefined ? [] : [[model, []]])));
   for (const { model } of objects) rows.set(model, rows.get(model) ?? []);
   for (const { model, row } of objects) rows.get(model)?.push(row);
   /** @type {Difference[]} */
   const found = [];
   for (const [model, here] of rows) {
-    const there = Object.hasOwn(theirs, model) ? theirs[model] : { count: 0, ids: NOTHING, values: NOTHING };
-    const { count, ids, values } = await checksum(here, there.defaults);
-    const isSame = count === there.count && ids === there.ids;
-    if (isSame && values === there.values) continue;
-    found.push({ model, here: count, there: there.count, differs: isSame ? "values" : "objects" });
+    const there = sums.has(model) ? sums.get(model) : { count: 0, ids: NOTHING, values: NOTHING };
+    if (!there) continue;
+    let [isSame, isEqual] = [false, false];
+    // The server may be older than the app: then it has the names and fields of an earlier version.
+    for (const version of names.versionsOf(model)) {
+      const { ids, values } = await checksum(
+        here.map((row) => names.earlier(version, model, row)),
+        there.defaults,
+      );
+      isSame = here.length === there.count && ids === there.ids;
+      isEqual = isSame && values === there.values;
+      if (isEqual || !isSame) break;
+    }
+    if (!isEqual) found.push({ model, here: here.length, there: there.count, differs: isSame ? "values" : "objects" });
   }
   return found;
 }

@@ -9,6 +9,8 @@ import { putBack } from "./overridden.js";
 import { stateOf } from "./state.js";
 import { indexedDBStore } from "./store-indexeddb.js";
 import { Syncing } from "./syncing.js";
+import { tabsOf, tellUpdated } from "./tabs.js";
+import { guarded, update } from "./updating.js";
 
 /** @typedef {import("./types.js").Difference} Difference */
 /** @typedef {import("./types.js").Options} Options */
@@ -38,10 +40,14 @@ export class Mobync extends EventTarget {
    */
   static async open(options) {
     const all = complete(options);
-    const store = all.store ?? (await indexedDBStore(all.name ?? `for-${all.person}`));
+    const { version } = all.names;
+    const store = guarded(all.store ?? (await indexedDBStore(all.name ?? `for-${all.person}`, version)), version);
     try {
-      await store.read(stateOf); // whether it can be read at all
-      if (all.person !== undefined) await claim(store, all.person);
+      const before = await store.write(async (tx) => {
+        if (all.person !== undefined) await claim(tx, all.person);
+        return update(tx, all);
+      }, true);
+      if (before < version) tellUpdated(tabsOf(store, before));
     } catch (error) {
       store.close();
       throw error;
@@ -247,13 +253,13 @@ export class Mobync extends EventTarget {
    * @returns {Promise<Status>}
    */
   async resend() {
-    await this.#syncing.alone(() => this.#store.write((tx) => resendAll(tx, this.#options.now()), true));
+    await this.#syncing.alone(() => this.#store.write((tx) => resendAll(tx, this.#options), true));
     return this.sync();
   }
 
   /**
    * Syncs, and compares the local objects with the server's, by checksums. It changes nothing; `refetch`
-   * repairs a wrong copy. (Integers beyond 2^53 are not exact in JavaScript, so they count as differences.)
+   * repairs a wrong copy. A model that the server's schema does not have any more is not compared. (Integers beyond 2^53 are not exact in JavaScript, so they count as differences.)
    * @returns {Promise<Difference[]>}  the models that differ; it throws `not_synced` if they cannot be compared
    */
   async check() {
@@ -264,7 +270,7 @@ export class Mobync extends EventTarget {
     });
     if (!objects) throw new MobyncError("not_synced", "Something has changed meanwhile: check again.");
     const { compare } = await import("./check.js"); // most pages never need it
-    return compare(objects, check);
+    return compare(objects, check, this.#options.names);
   }
 
   /**
@@ -286,15 +292,14 @@ export class Mobync extends EventTarget {
   }
 }
 
-/** Stores whose database it is, if it is nobody's yet. @param {Store} store @param {string} person */
-const claim = (store, person) =>
-  store.write(async (tx) => {
-    const state = await stateOf(tx);
-    if (state.person === person) return;
-    if (state.person !== null) {
-      const message =
-        "This database belongs to another person: open it for them, or open another one under another `name`.";
-      throw new MobyncError("other_person", message);
-    }
-    await tx.put("meta", { ...state, person });
-  }, true);
+/** Stores whose database it is, if it is nobody's yet. @param {Tx} tx @param {string} person */
+async function claim(tx, person) {
+  const state = await stateOf(tx);
+  if (state.person === person) return;
+  if (state.person !== null) {
+    const message =
+      "This database belongs to another person: open it for them, or open another one under another `name`.";
+    throw new MobyncError("other_person", message);
+  }
+  await tx.put("meta", { ...state, person });
+}

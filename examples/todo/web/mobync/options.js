@@ -1,6 +1,7 @@
 // The options of a client, with their defaults.
 
 import { MobyncError } from "./errors.js";
+import { Schema } from "./schema.js";
 
 const MIB = 1024 * 1024;
 
@@ -57,6 +58,10 @@ export function complete(given) {
   if (!set.store && !set.name && !set.person) {
     refuse("person", "the person's name or id (or else give a `name`), so that no two people share a database");
   }
+  options.names = new Schema(given?.schema);
+  // It is sent if the application has declared one.
+  options.schema = given.schema && options.names.version;
+  options.models = options.names.declared(options.models);
   return options;
 }
 

@@ -57,7 +57,7 @@ export class Outbox {
     for (const entry of pending) {
       if (gone.has(entry.seq)) continue;
       const bytes = sizeOf(entry);
-      const why = unsendable(entry.diff, bytes, maxChange);
+      const why = unsendable(asSent(entry), bytes, maxChange);
       if (why) {
         for (const { seq } of await this.setAside(tx, entry, why, models)) gone.add(seq);
         continue;
@@ -101,5 +101,8 @@ export class Outbox {
   }
 }
 
+/** The diff as it is in a request. @param {Pending} entry */
+export const asSent = ({ diff, sent = diff }) => sent;
+
 /** Bytes of the diff in a request, with a comma. @param {Pending} entry */
-const sizeOf = ({ diff }) => bytesOf(JSON.stringify(diff)) + 1;
+const sizeOf = (entry) => bytesOf(JSON.stringify(asSent(entry))) + 1;

@@ -15,17 +15,17 @@ const MOST = 1000;
 /**
  * Keeps what an answer reports, before its diffs are applied: of each object one entry, with the last
  * values that were sent. A value that the person has replaced since is no loss.
- * @param {Tx} tx @param {import("./answer.js").Answer["overridden"]} overridden @param {Pending[]} sent
- * @param {number} at
+ * @param {Tx} tx @param {import("./schema.js").Schema} names
+ * @param {import("./answer.js").Answer["overridden"]} overridden @param {Pending[]} sent @param {number} at
  */
-export async function keepOverridden(tx, overridden, sent, at) {
+export async function keepOverridden(tx, names, overridden, sent, at) {
   /** @type {Map<string, Overridden>} */
   const lost = new Map();
   for (const { diff, model, id, seq } of sent) {
     const report = overridden.find(({ diff_id }) => diff_id === diff.id);
     if (!report) continue;
     const key = JSON.stringify([model, id]);
-    const fields = { ...lost.get(key)?.fields, ...report.fields };
+    const fields = { ...lost.get(key)?.fields, ...names.fields(model, report.fields) };
     for (const later of await tx.all("pending", model, id)) {
       for (const field of Object.keys(parsed(later.diff.json_data))) delete fields[field];
     }

@@ -44,6 +44,19 @@ export function settle(row, left, diff, defaults = {}) {
 }
 
 /**
+ * Stores the changes that stay pending.
+ * @param {import("./types.js").Tx} tx @param {Pending[]} before @param {Pending[]} after
+ */
+export async function keepLeft(tx, before, after) {
+  const kept = new Map(after.map((entry) => [entry.seq, entry]));
+  for (const entry of before) {
+    const now = kept.get(entry.seq);
+    if (!now) await tx.delete("pending", entry.seq);
+    else if (now !== entry) await tx.put("pending", now);
+  }
+}
+
+/**
  * Returns the values of the answer that win, and the pending changes without those that lose.
  * @param {Row} data
  * @param {Pending[]} left

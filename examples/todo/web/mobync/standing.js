@@ -9,6 +9,7 @@ export class Standing {
   #store;
   #events;
   #closing;
+  #outdated;
   /** Whether this tab or another one is syncing. */
   isSyncing = false;
   /** @type {Status} */
@@ -25,8 +26,12 @@ export class Standing {
     live: false,
   });
 
-  /** @param {import("./types.js").Store} store @param {EventTarget} events @param {AbortSignal} closing */
-  constructor(store, events, closing) {
+  /**
+   * @param {import("./types.js").Store} store @param {EventTarget} events @param {AbortSignal} closing
+   * @param {() => void} outdated  called if a newer app has updated the data
+   */
+  constructor(store, events, closing, outdated) {
+    this.#outdated = outdated;
     this.#store = store;
     this.#events = events;
     this.#closing = closing;
@@ -46,7 +51,13 @@ export class Standing {
       return { clock, syncedAt, progress, pending, refused, overridden };
     });
     // If it is the local database that fails, show at least that.
-    this.#show({ ...(await count.catch(() => ({}))), ...change });
+    const counted = await count.catch((error) => error);
+    if (counted.code !== "newer_data") return this.#show({ ...(counted instanceof Error ? {} : counted), ...change });
+    // It is over for this tab: nothing that it knows is true any more.
+    const { code, message } = counted;
+    this.isSyncing = false;
+    this.#show({ live: false, retryAt: null, problem: { code, message, lasting: true } });
+    this.#outdated();
   }
 
   /** @param {Partial<Status>} change */

@@ -38,6 +38,13 @@ export const isBehind = ({ clock, goal, syncedAt }, now) =>
 /** After that many milliseconds without a sync, the answer to new changes may be very long. */
 const LONG_AWAY = 24 * 60 * 60 * 1000;
 
+/**
+ * The version of the schema that the stored data has, and how far the copy is that is fetched after an update.
+ * @param {Tx} tx
+ * @returns {Promise<{ key: "schema", version: number, copy: import("./types.js").Copy | null }>}
+ */
+export const storedSchema = async (tx) => (await tx.get("meta", "schema")) ?? { key: "schema", version: 1, copy: null };
+
 // An object with pending changes has a base: its row on the server, as far as this device knows. If the
 // changes are set aside, the row becomes that again.
 

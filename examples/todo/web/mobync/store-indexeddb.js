@@ -6,21 +6,25 @@ import { MobyncError } from "./errors.js";
 /** @typedef {import("./types.js").Table} Table */
 /** @typedef {import("./types.js").Tx} Tx */
 
-const TABLES = ["objects", "pending", "refused", "overridden", "meta"];
+const TABLES = ["objects", "beside", "pending", "refused", "overridden", "meta"];
+
+/** The version of the tables. The browser closes those of an app that wants a lesser version of them or its schema. */
+const LAYOUT = 3;
 
 /**
  * A store in IndexedDB. If the browser closes the database (another tab deletes it, the person clears
  * the page's data, the disk fails), the next transaction opens it again.
  * @param {string} name
+ * @param {number} [version]  of the application's schema. Tabs of an app with an earlier one lose the database
  * @returns {Promise<Store>}
  */
-export async function indexedDBStore(name) {
+export async function indexedDBStore(name, version = 1) {
   /** @type {Promise<IDBDatabase> | null} */
   let opened = null;
   let isOver = false;
 
   const open = () => {
-    opened ??= openDatabase(`mobync:${name}`, () => (opened = null)).catch((error) => {
+    opened ??= openDatabase(`mobync:${name}`, version, () => (opened = null)).catch((error) => {
       opened = null;
       throw MobyncError.of(error);
     });
@@ -79,12 +83,12 @@ export async function indexedDBStore(name) {
 }
 
 /**
- * @param {string} name
+ * @param {string} name @param {number} version
  * @param {() => void} closed  called if something else than `close` has closed it
  * @returns {Promise<IDBDatabase>}
  */
-async function openDatabase(name, closed) {
-  const opening = indexedDB.open(name, 2);
+async function openDatabase(name, version, closed) {
+  const opening = indexedDB.open(name, LAYOUT + version - 1);
   opening.onupgradeneeded = ({ oldVersion }) => {
     const made = opening.result;
     if (oldVersion < 1) {
@@ -94,6 +98,7 @@ async function openDatabase(name, closed) {
       made.createObjectStore("meta", { keyPath: "key" });
     }
     if (oldVersion < 2) made.createObjectStore("overridden", { keyPath: "id" });
+    if (oldVersion < LAYOUT) made.createObjectStore("beside", { keyPath: ["model", "id"] });
   };
   const db = await done(opening);
   db.onclose = closed;

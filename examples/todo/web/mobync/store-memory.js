@@ -18,6 +18,7 @@ export function memoryStore(name = `memory-${uuid()}`) {
   /** @type {Record<Table, Map<string, any>>} */
   let tables = {
     objects: new Map(),
+    beside: new Map(),
     pending: new Map(),
     refused: new Map(),
     overridden: new Map(),
@@ -25,6 +26,7 @@ export function memoryStore(name = `memory-${uuid()}`) {
   };
   const keys = {
     objects: (/** @type {any} */ value) => [value.model, value.id],
+    beside: (/** @type {any} */ value) => [value.model, value.id],
     pending: (/** @type {any} */ value) => value.seq,
     refused: (/** @type {any} */ value) => value.id,
     overridden: (/** @type {any} */ value) => value.id,

@@ -4,10 +4,11 @@ import { refetchAll, resendAll } from "./anew.js";
 import { interpret, misfit } from "./answer.js";
 import { apply } from "./applying.js";
 import { newDiff } from "./diffs.js";
-import { ELSEWHERE, UNREACHED } from "./errors.js";
-import { Outbox } from "./outbox.js";
+import { applyPage, copyAgain, swap } from "./beside.js";
+import { ELSEWHERE, isUnreached } from "./errors.js";
+import { Outbox, asSent } from "./outbox.js";
 import { Pace } from "./pace.js";
-import { isBehind, stateOf } from "./state.js";
+import { isBehind, stateOf, storedSchema } from "./state.js";
 import { markOf } from "./tokens.js";
 import { post } from "./transport.js";
 import { Patience } from "./waiting.js";
@@ -25,6 +26,8 @@ const A_FEW = 100;
 /** After so many doubtful answers in a row, a diff without effect shows whether they are old. */
 const DOUBTS = 3;
 
+const OLD_ANSWER = { code: "no_answer", message: "The answer is an old one.", heard: true };
+
 export class Sync {
   #options;
   #store;
@@ -36,6 +39,8 @@ export class Sync {
   #flight;
   /** Whether this run has begun anew. Between two histories behind one address it would do so for ever. */
   #hasBegunAnew = false;
+  /** Whether this run has begun the copy anew, or has waited for the device to reach the clock of the copy. */
+  #hasCopiedAnew = false;
   #doubts = 0;
   #wantsCheck = false;
   /** @type {{ clock: number, check: Answer["check"] } | null} */
@@ -62,9 +67,10 @@ export class Sync {
   async run(token) {
     /** @type {Failure | "again" | null} */
     let outcome;
-    this.#hasBegunAnew = false;
+    this.#hasBegunAnew = this.#hasCopiedAnew = false;
     do {
-      outcome = (await this.#identify(token)) ?? (await this.#exchange(token));
+      outcome = (await this.#identify(token)) ?? (await this.#exchange(token)) ?? (await this.#copyOn(token));
+      if (outcome === null && this.#wantsCheck) outcome = "again";
       if (outcome && outcome !== "again") outcome = await this.#recovered(outcome, token);
     } while (outcome === "again" && !this.#closing.aborted);
     return outcome === "again" ? null : outcome;
@@ -95,7 +101,7 @@ export class Sync {
     const { problem, seen } = await this.#seekOwner({ owner, mark: null }, token);
     if (problem || seen === undefined) return problem ?? failure;
     this.#hasBegunAnew = true;
-    await this.#write((tx) => resendAll(tx, this.#options.now(), true), true);
+    await this.#write((tx) => resendAll(tx, this.#options, true), true);
     return "again";
   }
 
@@ -115,7 +121,7 @@ export class Sync {
       const answer = await this.#ask({ logical_clock: clock - 1, diffs: [], limit: 1 }, token);
       const problem = answer.success ? misfit(answer, { owner, clock: clock - 1 }, []) : answer;
       const isOld = answer.success && answer.logical_clock < clock;
-      if (isOld) return { code: "no_answer", message: "The answer is an old one.", heard: true };
+      if (isOld) return OLD_ANSWER;
       isUnknown = problem?.code === "too_old";
       if (problem && !isUnknown) return problem;
     }
@@ -162,14 +168,15 @@ export class Sync {
 
   /**
    * @param {{ logical_clock: number, diffs: Diff[], head?: string, limit?: number, report?: boolean,
-   *   check?: boolean }} request
+   *   check?: boolean }} request  and the version of the schema
    * @param {string | null} token
    */
   async #ask(request, token) {
     this.#flight = new Patience(Infinity, this.#closing);
     const { timeout, monotonic } = this.#options;
     const begun = monotonic();
-    const heard = await post(this.#options, JSON.stringify(request), token, this.#pace.patience, this.#flight.signal);
+    const body = JSON.stringify({ ...request, schema: this.#options.schema });
+    const heard = await post(this.#options, body, token, this.#pace.patience, this.#flight.signal);
     this.#flight.end();
     const answer = interpret(heard, this.#options);
     if (!heard) this.#pace.lost(monotonic() - begun >= timeout);
@@ -197,12 +204,17 @@ export class Sync {
 
   /** @param {string | null} token @returns {Promise<Failure | "again" | null>} */
   async #exchange(token) {
-    const { before, asked, sent, isAll } = await this.#write((tx, models) => this.#outbox.take(tx, models));
-    const diffs = sent.map(({ diff }) => diff);
+    const [taken, { copy }] = await this.#write(async (tx, models) => [
+      await this.#outbox.take(tx, models),
+      await storedSchema(tx),
+    ]);
+    const { before, asked, sent, isAll } = taken;
+    const diffs = sent.map(asSent);
     if (this.#doubts >= DOUBTS)
       diffs.unshift(...sent.slice(0, 1).map(({ model, id }) => newDiff("update", model, { id })));
     const { clock, head } = asked;
-    const isCheck = this.#wantsCheck && diffs.length === 0 && !asked.anew && !isBehind(asked, this.#options.now());
+    const isReady = !copy && !asked.anew && !isBehind(asked, this.#options.now());
+    const isCheck = this.#wantsCheck && diffs.length === 0 && isReady;
     if (isCheck) this.#wantsCheck = false;
     const members = isCheck ? { check: true } : diffs.length > 0 ? { report: true } : { limit: this.#pace.entries };
     this.#told.traffic({ direction: "up", clock, diffs });
@@ -210,15 +222,15 @@ export class Sync {
     const problem = answer.success ? misfit(answer, asked, diffs) : answer;
     this.#doubts = problem ? this.#doubts + Number(problem.isDoubtful ?? 0) : 0;
     if (!problem) {
-      const taken = /** @type {Answer} */ (answer);
-      const { logical_clock, refused, check } = taken;
-      this.#told.traffic({ direction: "down", clock: logical_clock, diffs: taken.diffs, refused });
-      const exchange = { asked, sent, isAll, answer: taken, token };
+      const heard = /** @type {Answer} */ (answer);
+      const { logical_clock, refused, check } = heard;
+      this.#told.traffic({ direction: "down", clock: logical_clock, diffs: heard.diffs, refused });
+      const exchange = { asked, sent, isAll, answer: heard, token };
       const isMore = await this.#write((tx, models) => apply(tx, this.#options, models, exchange), true);
       // A server may answer any empty request with a page, which has no checksums.
-      if (isCheck && taken.more === undefined) this.#checked = { clock: logical_clock, check };
+      if (isCheck && heard.more === undefined) this.#checked = { clock: logical_clock, check };
       else this.#wantsCheck ||= isCheck;
-      return isMore || this.#wantsCheck ? "again" : null;
+      return isMore ? "again" : null;
     }
     this.#told.traffic({ direction: "down", clock, diffs: [], problem });
     if (this.#isSmallerNext(problem, members)) return "again";
@@ -228,6 +240,47 @@ export class Sync {
     const isAlone = problem.code === "payload_too_large" && sent.length === 1;
     const other = isAlone ? await this.#failsAnyway(asked, token) : null;
     return other ? this.#rejected(other, before, asked, []) : this.#rejected(problem, before, asked, sent);
+  }
+
+  /**
+   * After an update of the app: fetches another page of the copy, or puts a complete one into its place.
+   * @param {string | null} token
+   * @returns {Promise<Failure | "again" | null>}
+   */
+  async #copyOn(token) {
+    const [{ copy }, { clock, owner }] = await this.#store.read(async (tx) => [
+      await storedSchema(tx),
+      await stateOf(tx),
+    ]);
+    if (!copy) return null;
+    if (copy.clock === clock) {
+      await this.#write((tx, models) => swap(tx, this.#options, models));
+      return null;
+    }
+    if (copy.clock > clock) return this.#onceMore();
+    const limit = this.#pace.entries;
+    const answer = await this.#ask({ logical_clock: copy.clock, head: copy.head, diffs: [], limit }, token);
+    const problem = answer.success ? misfit(answer, { owner, clock: copy.clock }, []) : answer;
+    if (!problem) {
+      const page = /** @type {Answer} */ (answer);
+      // The device is ahead of the copy, so there is something.
+      if (page.logical_clock <= copy.clock) return OLD_ANSWER;
+      await this.#write((tx) => applyPage(tx, this.#options, copy, page));
+      return "again";
+    }
+    if (this.#isSmallerNext(problem, { limit })) return "again";
+    if (problem.code !== "too_old" && !ELSEWHERE.has(problem.code)) return problem;
+    await this.#write((tx) => copyAgain(tx, copy));
+    return this.#onceMore();
+  }
+
+  /** Goes on in this run, but not for ever: the next run goes on as well. @returns {"again" | null} */
+  #onceMore() {
+    const isOver = this.#hasCopiedAnew;
+    this.#hasCopiedAnew = true;
+    if (!isOver) return "again";
+    this.#wantsCheck = false; // there is nothing to compare yet
+    return null;
   }
 
   /**
@@ -259,7 +312,7 @@ export class Sync {
     await this.#write(async (tx, models) => {
       const state = await stateOf(tx);
       if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return; // another tab has synced
-      const failures = UNREACHED.has(problem.code) ? state.failures : 0;
+      const failures = isUnreached(problem) ? state.failures : 0;
       await tx.put("meta", { ...state, unanswered: now.unanswered, failures });
       if (blamed && isUnsendable) await this.#outbox.setAside(tx, blamed, problem, models);
       if (isTooOld) await this.#outgrown(tx, problem, before, models);

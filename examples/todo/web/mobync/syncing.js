@@ -1,12 +1,12 @@
 // When to sync: occasions, changes, other tabs, failures.
 
-import { MobyncError, PASSING, UNREACHED } from "./errors.js";
+import { MobyncError, isPassing, isUnreached } from "./errors.js";
 import { Live } from "./live.js";
 import { Schedule } from "./schedule.js";
 import { Standing } from "./standing.js";
 import { stateOf } from "./state.js";
 import { Sync } from "./sync.js";
-import { Tabs } from "./tabs.js";
+import { Tabs, tabsOf } from "./tabs.js";
 import { Tokens } from "./tokens.js";
 import { LONGEST_TIMER, hearOfOccasions, isOnline, isSeen } from "./waiting.js";
 
@@ -42,8 +42,8 @@ export class Syncing {
     this.#options = options;
     this.#store = store;
     this.#events = events;
-    this.#standing = new Standing(store, events, signal);
-    this.#tabs = new Tabs(store.name, (message) => this.#hear(message), signal);
+    this.#standing = new Standing(store, events, signal, () => this.#closing.abort());
+    this.#tabs = new Tabs(tabsOf(store, options.names.version), (message) => this.#hear(message), signal);
     this.#tokens = new Tokens(options, signal, () => this.#schedule.soon(0));
     this.#schedule = new Schedule(options, signal, (isOccasion) => this.#due(isOccasion));
     this.#sync = new Sync(options, store, signal, {
@@ -118,7 +118,7 @@ export class Syncing {
 
   /**
    * Syncs, and gets the server's checksums of everything at its clock.
-   * @returns {Promise<{ clock: number, check: Record<string, import("./check.js").Checksum> }>}
+   * @returns {Promise<{ clock: number, check: Record<string, import("./check.js").Checksum | null> }>}
    */
   async checksums() {
     this.#sync.askForChecksums();
@@ -259,16 +259,16 @@ export class Syncing {
     }
     const failures = await this.#failures(failure);
     const isTooMuch = failures >= this.#options.maxFailures;
-    const isLasting = isTooMuch || !PASSING.has(failure.code);
-    const { code, diffId } = failure;
+    const isLasting = isTooMuch || !isPassing(failure);
+    const { code, diffId, minSchema } = failure;
     const message = isTooMuch ? `It has failed ${failures} times in a row. ${failure.message}` : failure.message;
-    const lasting = isLasting || !UNREACHED.has(code);
+    const lasting = isLasting || !isUnreached(failure);
     const wait = this.#schedule.failed({
       isLasting: isLasting && !failure.isPassing,
-      retryAfter: PASSING.has(code) ? failure.retryAfter : undefined,
+      retryAfter: isPassing(failure) ? failure.retryAfter : undefined,
     });
     await this.#tellStatus({
-      problem: { code, message, ...(diffId && { diffId }), lasting },
+      problem: { code, message, ...(diffId && { diffId }), ...(minSchema && { minSchema }), lasting },
       retryAt: this.#options.now() + wait,
     });
   }
@@ -277,8 +277,8 @@ export class Syncing {
    * Counts failures in a row in which something answered. A missing network does not count.
    * @param {Failure} failure
    */
-  async #failures({ code, heard }) {
-    if (!heard || !UNREACHED.has(code)) return 0;
+  async #failures(failure) {
+    if (!failure.heard || !isUnreached(failure)) return 0;
     const count = this.#store.write(async (tx) => {
       const state = await stateOf(tx);
       await tx.put("meta", { ...state, failures: state.failures + 1 });

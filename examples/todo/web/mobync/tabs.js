@@ -2,6 +2,20 @@
 
 import { abortable } from "./waiting.js";
 
+/**
+ * Tabs with the same version of the schema hear each other. Those of older apps hear nothing of newer ones, but
+ * that they have updated the data.
+ * @param {{ name: string }} store @param {number} version
+ */
+export const tabsOf = ({ name }, version) => `mobync:${name}${version > 1 ? `:${version}` : ""}`;
+
+/** Tells the tabs of an older app that the data has been updated. @param {string} tabs */
+export function tellUpdated(tabs) {
+  const channel = new BroadcastChannel(tabs);
+  channel.postMessage({ kind: "change", models: [] });
+  channel.close();
+}
+
 export class Tabs {
   #name;
   #channel;
@@ -9,7 +23,7 @@ export class Tabs {
 
   /** @param {string} name @param {(message: any) => void} hear @param {AbortSignal} closing */
   constructor(name, hear, closing) {
-    this.#name = `mobync:${name}`;
+    this.#name = name;
     this.#closing = closing;
     this.#channel = new BroadcastChannel(this.#name);
     this.#channel.onmessage = ({ data }) => hear(data);

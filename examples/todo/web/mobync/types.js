@@ -15,8 +15,9 @@
 /** @typedef {{ id: string } & Record<string, any>} Row  One object of a model. */
 
 /**
- * A change that the server has not acknowledged; seq is its number in the order made.
- * @typedef {{ seq: number, model: string, id: string, diff: Diff }} Pending
+ * A change that the server has not acknowledged; seq is its number in the order made. If it was in a request without
+ * an answer before an update of the app, `sent` is the diff as it was in that request.
+ * @typedef {{ seq: number, model: string, id: string, diff: Diff, sent?: Diff }} Pending
  */
 
 /**
@@ -55,8 +56,10 @@
 /**
  * Why the last sync failed: a code of the protocol, or `no_answer`, `no_token`, `other_owner`,
  * `answer_too_large`, `storage_full`, `storage_failed`; and a message. `lasting` means that it
- * will hardly go away by itself and needs a person.
- * @typedef {{ code: string, message: string, diffId?: string, lasting: boolean }} Problem
+ * will hardly go away by itself and needs a person. `upgrade_required` needs a newer version of the app, with a
+ * schema of `minSchema` or more. `newer_data`: a newer version in another tab has updated the data, and this one
+ * has stopped: load the page again.
+ * @typedef {{ code: string, message: string, diffId?: string, minSchema?: number, lasting: boolean }} Problem
  */
 
 /**
@@ -83,7 +86,10 @@
  * @property {string} [name]  of the local database; the default is `person`
  * @property {string} url  the sync endpoint; redirects are not followed
  * @property {string} [live]  the endpoint of the live updates
- * @property {Record<string, Record<string, any>>} models  each model with its columns' defaults
+ * @property {Record<string, Record<string, any>>} models  each model with its columns' defaults, by the newest
+ *   names. Fields and models that steps of the schema add need not be there
+ * @property {Step[]} [schema]  how models and fields have changed: the same list that the server has. Data that
+ *   an older version of the app has stored is updated when it is opened; data of a newer one is `newer_data`
  * @property {(ask: { rejected: boolean, signal: AbortSignal }) => Token | Promise<Token>} [token]
  *   returns the token, or null while nobody is signed in; `rejected` is true if the server has rejected
  *   the last one. It may throw: then it is called again later. Without this option no token is sent
@@ -117,8 +123,16 @@
 /** @typedef {string | null | undefined} Token */
 
 /**
- * A local database with transactions. `objects` has {model, id, row}; `pending`, `refused` and
- * `overridden` have those types; `meta` has everything else, by `key`.
+ * One change of the schema, and the version that has it first, 2 or more. With `model` it is about a field.
+ * @typedef {{ since: number, model?: string, add?: string, rename?: string, to?: string, remove?: string,
+ *   default?: any }} Step
+ */
+
+/** @typedef {{ clock: number, head: string }} Copy  How far the rows are that are fetched after an update. */
+
+/**
+ * A local database with transactions. `objects` has {model, id, row}, and so has `beside`, the copy that is
+ * fetched after an update of the app; `pending`, `refused` and `overridden` have those types; `meta` has everything else, by `key`.
  * @typedef {object} Store
  * @property {string} name
  * @property {<T>(work: (tx: Tx) => Promise<T>) => Promise<T>} read
@@ -127,7 +141,7 @@
  * @property {() => void} close
  */
 
-/** @typedef {"objects" | "pending" | "refused" | "overridden" | "meta"} Table */
+/** @typedef {"objects" | "beside" | "pending" | "refused" | "overridden" | "meta"} Table */
 
 /**
  * A transaction. `work` may await only its methods.

@@ -29,7 +29,7 @@ pub(super) async fn begin<U: LocalUnit>(
     }
     for Located { model, id, mut object } in unit.objects(None).await? {
         let before = object.current.take();
-        object.acknowledged = None;
+        (object.acknowledged, object.beside) = (None, None);
         let object_of = (model, id);
         let changes = pending.get(&object_of).into_iter().flatten();
         changes.clone().filter_map(decode).for_each(|change| change.apply(&mut object.current));
@@ -52,6 +52,7 @@ pub(super) async fn restart<U: LocalUnit>(
     state.head.clear();
     state.more = None;
     state.held.clear();
+    state.beside = None;
     state.attempt += 1;
     (state.is_asking, state.is_anew, state.doubts) = (false, true, 0);
     unit.set_state(&state).await

@@ -30,7 +30,7 @@ pub(super) struct Answer {
 
 /// The parts of request and answer that concern one object.
 #[derive(Default)]
-struct Touched {
+pub(super) struct Touched {
     sent: Vec<Decoded>,
     /// From the earlier pages.
     held: Vec<Decoded>,
@@ -95,6 +95,7 @@ impl Answer {
         for pending in sent {
             unit.forget(pending.seq).await?;
         }
+        state.as_sent.retain(|id, _| left.iter().any(|pending| pending.diff.id == *id));
         state.attempt += 1;
         if state.is_anew && left.iter().any(|pending| pending.seq < self.next_seq) {
             return self.acknowledge(unit, state).await;
@@ -219,8 +220,17 @@ impl Touched {
         brings && !self.left.is_empty()
     }
 
+    /// What was brought, and what is left of an object.
+    pub(super) fn by(brought: Option<Diff>, left: &[Pending]) -> Result<Self, StoreError> {
+        let brought = brought.map(Decoded::read).transpose().map_err(StoreError::new)?;
+        let left = left.iter().filter_map(|pending| {
+            Some(Left { seq: pending.seq, change: decode(pending)?, amended: false })
+        });
+        Ok(Self { answer: brought.into_iter().collect(), left: left.collect(), ..Self::default() })
+    }
+
     /// Returns whether there are pending changes of an object that does not exist.
-    async fn apply<U: LocalUnit>(
+    pub(super) async fn apply<U: LocalUnit>(
         self,
         (model, id): (String, String),
         unit: &mut U,

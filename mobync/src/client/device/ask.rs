@@ -1,5 +1,7 @@
 //! The next request.
 
+use std::collections::BTreeMap;
+
 use super::{
     anew, decode,
     sendable::{set_aside, size_of, unsendable},
@@ -62,19 +64,28 @@ pub(super) async fn ask<U: LocalUnit>(
     let mut state = unit.state().await?;
     state.attempt += 1;
     state.is_asking = true;
+    for pending in pending.iter().filter(|pending| !pending.sent) {
+        state.as_sent.remove(&pending.diff.id);
+    }
     unit.set_state(&state).await?;
     let probe = pending.first().filter(|_| state.doubts >= DOUBTS);
     let probe = probe.and_then(|first| probe_for(first, state.clock));
     let probe_id = probe.as_ref().map(|probe| probe.id.clone());
 
-    let mut first_sent = Vec::new();
+    let (mut first_sent, mut renamed) = (Vec::new(), BTreeMap::new());
     let mut diffs = Vec::from_iter(probe);
     for pending in pending {
         if !pending.sent {
             first_sent.push(pending.seq);
             unit.set_pending(&Pending { sent: true, ..pending.clone() }).await?;
         }
-        diffs.push(pending.diff);
+        match state.as_sent.remove(&pending.diff.id) {
+            Some(as_sent) => {
+                diffs.push(as_sent);
+                renamed.insert(pending.diff.id.clone(), pending.diff);
+            }
+            None => diffs.push(pending.diff),
+        }
     }
     let mut body = SyncRequest::new(state.clock, diffs);
     body.head = Some(state.head);
@@ -84,8 +95,16 @@ pub(super) async fn ask<U: LocalUnit>(
     } else {
         body.report = true;
     }
-    let (attempt, next_seq) = (state.attempt, state.next_seq);
-    Ok(Request { attempt, body, first_sent, next_seq, probe: probe_id, set_aside: aside })
+    Ok(Request {
+        attempt: state.attempt,
+        body,
+        first_sent,
+        next_seq: state.next_seq,
+        probe: probe_id,
+        renamed,
+        is_beside: false,
+        set_aside: aside,
+    })
 }
 
 /// The first pending diffs.

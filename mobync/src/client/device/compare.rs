@@ -13,7 +13,8 @@ use crate::{
 impl<S: LocalStore> Device<S> {
     /// Compares the device's copy with the checksums of an answer that it has applied. Returns the models
     /// that differ; or `None` if nothing can be said, because the answer has no checksums, changes are
-    /// pending, or another answer has been applied since.
+    /// pending, another answer has been applied since, everything is being fetched once more after an
+    /// [update](Self::schema), or the server has older names than the app.
     ///
     /// # Errors
     /// [`DeviceError::Store`], or [`DeviceError::InvalidAnswer`] if the checksums cannot be read.
@@ -22,9 +23,14 @@ impl<S: LocalStore> Device<S> {
         answer: &SyncResponse,
     ) -> Result<Option<Vec<Difference>>, DeviceError> {
         let Some(theirs) = &answer.check else { return Ok(None) };
-        let mut unit = self.store.begin(Access::Read).await?;
-        let clock = unit.state().await?.clock;
-        if clock != answer.logical_clock || !unit.pending(1).await?.is_empty() {
+        let mut unit = self.begin(Access::Read).await?;
+        let state = unit.state().await?;
+        let is_of_this = state.clock == answer.logical_clock && state.beside.is_none();
+        let is_older = |model: &String| {
+            let schema = self.schema.as_ref();
+            schema.is_some_and(|it| it.is_removed(model) || it.model_now(model) != model)
+        };
+        if !is_of_this || theirs.keys().any(is_older) || !unit.pending(1).await?.is_empty() {
             return Ok(None);
         }
         let mut ours: BTreeMap<String, Sum> = BTreeMap::new();
@@ -39,8 +45,9 @@ impl<S: LocalStore> Device<S> {
         let models: BTreeSet<&String> = ours.keys().chain(theirs.keys()).collect();
         let differences = models.into_iter().filter_map(|model| {
             let sum = ours.get(model).copied().unwrap_or_default().finish(Defaults::default());
-            let theirs = theirs.get(model).cloned();
-            let theirs = theirs.unwrap_or_else(|| Sum::default().finish(Defaults::default()));
+            let none = || Sum::default().finish(Defaults::default());
+            // A model that the server does not compare is listed without a checksum.
+            let theirs = theirs.get(model).cloned().unwrap_or_else(|| Some(none()))?;
             let is_equal =
                 (sum.count, &sum.ids, &sum.values) == (theirs.count, &theirs.ids, &theirs.values);
             let model = model.clone();
@@ -51,7 +58,7 @@ impl<S: LocalStore> Device<S> {
 }
 
 fn defaults(
-    theirs: &BTreeMap<String, Checksum>,
+    theirs: &BTreeMap<String, Option<Checksum>>,
 ) -> Result<BTreeMap<String, Defaults>, DeviceError> {
     let of_model = |(model, checksum): (&String, &Checksum)| {
         let texts: Vec<(&String, String)> =
@@ -60,7 +67,8 @@ fn defaults(
         let invalid = |cause| DeviceError::InvalidAnswer(format!("a default is no JSON: {cause}"));
         Ok((model.clone(), defaults.map_err(invalid)?))
     };
-    theirs.iter().map(of_model).collect()
+    let known = theirs.iter().filter_map(|(model, sum)| Some((model, sum.as_ref()?)));
+    known.map(of_model).collect()
 }
 
 /// Adds an object as the server has acknowledged it.

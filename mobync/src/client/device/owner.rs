@@ -64,7 +64,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::OtherOwner`] or [`DeviceError::Store`].
     pub async fn of_owner(self, owner: &Owner) -> Result<Self, DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         let mut state = unit.state().await?;
         if let Some(known) = state.owner.take_if(|known| known != owner.as_str()) {
             return Err(DeviceError::OtherOwner {
@@ -83,13 +83,13 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn owner(&self) -> Result<Option<String>, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.state().await?.owner)
+        Ok(self.begin(Access::Read).await?.state().await?.owner)
     }
 
     /// How to find out which owner a server answers for, before anything is sent or read that must not
     /// reach the wrong owner; `None` if there is nothing to compare an answer with.
     pub(in crate::client) async fn identity(&self) -> Result<Option<Identity>, DeviceError> {
-        let mut unit = self.store.begin(Access::Read).await?;
+        let mut unit = self.begin(Access::Read).await?;
         let State { owner, marks, clock, .. } = unit.state().await?;
         if let Some(owner) = owner {
             // A device that has nothing and sends nothing learns the owner from the answer.
@@ -113,7 +113,7 @@ impl<S: LocalStore> Device<S> {
         &self,
         answer: &SyncResponse,
     ) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         let mut state = unit.state().await?;
         learn(&mut state, answer.diffs.first().map(|diff| &*diff.owner));
         unit.set_state(&state).await?;

@@ -14,7 +14,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn refused(&self) -> Result<Vec<RefusedDiff>, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.refused().await?)
+        Ok(self.begin(Access::Read).await?.refused().await?)
     }
 
     /// Takes a pending diff back, with all later diffs of its object, and returns them. Use it when the
@@ -25,7 +25,7 @@ impl<S: LocalStore> Device<S> {
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
     pub async fn withdraw(&self, diff_id: &str) -> Result<Vec<Pending>, DeviceError> {
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         let (withdrawn, seen) = change::withdraw(&mut unit, diff_id).await?;
         unit.commit().await?;
         self.tell(seen);
@@ -39,7 +39,7 @@ impl<S: LocalStore> Device<S> {
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or as [`record`](Self::record).
     pub async fn resubmit(&self, diff_id: &str, mended: Change) -> Result<(), DeviceError> {
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         change::dismiss(&mut unit, diff_id).await?;
         let most = self.most_change_bytes;
         let seen =
@@ -55,7 +55,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or [`DeviceError::Store`].
     pub async fn dismiss(&self, diff_id: &str) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         change::dismiss(&mut unit, diff_id).await?;
         Ok(unit.commit().await?)
     }
@@ -79,7 +79,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn overridden(&self) -> Result<Vec<OverriddenDiff>, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.overridden().await?)
+        Ok(self.begin(Access::Read).await?.overridden().await?)
     }
 
     /// Removes an overridden diff, when the person accepts the values of the others.
@@ -87,7 +87,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not overridden, or [`DeviceError::Store`].
     pub async fn dismiss_overridden(&self, diff_id: &str) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         change::dismiss_overridden(&mut unit, diff_id).await?;
         Ok(unit.commit().await?)
     }
@@ -102,7 +102,7 @@ impl<S: LocalStore> Device<S> {
     /// been deleted, or [`DeviceError::Store`].
     pub async fn put_mine_back(&self, diff_id: &str) -> Result<(), DeviceError> {
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         let mine = change::dismiss_overridden(&mut unit, diff_id).await?;
         let most = self.most_change_bytes;
         let seen = change::record(&mut unit, vec![mine], self.time.now(), most, self.folds).await?;

@@ -26,6 +26,7 @@ pub(super) async fn resync<U: LocalUnit>(unit: &mut U) -> Result<(), DeviceError
     // First, each record that the server had is created again, with its old time.
     let mut creates = Vec::new();
     for Located { model, id, mut object } in unit.objects(None).await? {
+        object.beside = None;
         let record = object.acknowledged.take();
         let object_of = (model, id);
         if let Some(record) = record

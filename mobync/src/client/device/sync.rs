@@ -3,6 +3,7 @@
 use super::{
     Device, anew, answer, ask,
     ask::Limits,
+    beside,
     judge::{Flaw, judge},
     owner, resync,
     sendable::{self, Unsendable},
@@ -27,6 +28,8 @@ pub(in crate::client) struct Standing {
     /// Whether it has started from clock 0 again, and has applied no answer yet.
     pub(in crate::client) is_anew: bool,
     pub(in crate::client) has_pending: bool,
+    /// How far everything has been fetched once more, if the app was updated.
+    pub(in crate::client) beside: Option<(i64, Option<i64>)>,
 }
 
 impl<S: LocalStore> Device<S> {
@@ -92,20 +95,21 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn has_more(&self) -> Result<bool, DeviceError> {
-        Ok(self.store.begin(Access::Read).await?.state().await?.more.is_some())
+        Ok(self.begin(Access::Read).await?.state().await?.more.is_some())
     }
 
     pub(in crate::client) async fn ask(&self, limits: Limits) -> Result<Request, DeviceError> {
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
-        let request = ask::ask(&mut unit, limits).await?;
+        let mut unit = self.begin(Access::Write).await?;
+        let mut request = ask::ask(&mut unit, limits).await?;
         unit.commit().await?;
-        self.tell(request.set_aside.clone());
+        request.body.schema = self.declared();
+        request.set_aside = self.tell(request.set_aside);
         Ok(request)
     }
 
     pub(in crate::client) async fn standing(&self) -> Result<Standing, DeviceError> {
-        let mut unit = self.store.begin(Access::Read).await?;
+        let mut unit = self.begin(Access::Read).await?;
         let state = unit.state().await?;
         Ok(Standing {
             clock: state.clock,
@@ -113,6 +117,7 @@ impl<S: LocalStore> Device<S> {
             is_asking: state.is_asking,
             is_anew: state.is_anew,
             is_away: !state.is_anew && state.was_away(self.time.now()),
+            beside: state.beside.map(|beside| (beside.clock, beside.more)),
             has_pending: !unit.pending(1).await?.is_empty(),
         })
     }
@@ -128,8 +133,12 @@ impl<S: LocalStore> Device<S> {
         request: &Request,
         answer: &SyncResponse,
     ) -> Result<Taken, DeviceError> {
+        if request.is_beside {
+            // Boxed, so that what is rare does not make each future larger.
+            return Box::pin(self.take_beside(request, answer)).await;
+        }
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         let mut state = unit.state().await?;
         if state.attempt != request.attempt {
             return Ok(Taken::Superseded);
@@ -147,12 +156,12 @@ impl<S: LocalStore> Device<S> {
         }
         (state.doubts, state.is_asking) = (0, false);
         unit.set_state(&state).await?;
-        let changes = answer::Answer::read(request, answer)?;
-        let changes = changes.apply(&mut unit, self.time.now()).await?;
+        let answer = answer::Answer::read(request, &self.read(request, answer))?;
+        let mut changes = answer.apply(&mut unit, self.time.now()).await?;
         owner::mark(&mut unit, request).await?;
+        changes.extend(Box::pin(beside::take_over(&mut unit, self.time.now())).await?);
         unit.commit().await?;
-        self.tell(changes.clone());
-        Ok(Taken::Applied(changes))
+        Ok(Taken::Applied(self.tell(changes)))
     }
 
     /// Records that the server has refused a request as too large (413), so that the next one may have fewer
@@ -161,7 +170,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn too_large(&self, request: &Request) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         let mut state = unit.state().await?;
         if state.attempt != request.attempt {
             return Ok(());
@@ -194,7 +203,7 @@ impl<S: LocalStore> Device<S> {
         let diff_id = diff_id.to_owned();
         let why = Unsendable { diff_id, code: code.into(), message: message.into() };
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         if !unit.pending(usize::MAX).await?.iter().any(|pending| pending.diff.id == why.diff_id) {
             return Err(DeviceError::NoSuchDiff(why.diff_id));
         }
@@ -203,8 +212,7 @@ impl<S: LocalStore> Device<S> {
         state.attempt += 1;
         unit.set_state(&state).await?;
         unit.commit().await?;
-        self.tell(changes.clone());
-        Ok(changes)
+        Ok(self.tell(changes))
     }
 
     /// Returns to clock 0 with everything that the device has. Call it after the server answered
@@ -219,7 +227,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::Store`].
     pub async fn resync(&self) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         resync::resync(&mut unit).await?;
         unit.commit().await?;
         self.changed();
@@ -232,7 +240,7 @@ impl<S: LocalStore> Device<S> {
         &self,
         request: &Request,
     ) -> Result<(), DeviceError> {
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         if not_applied(&mut unit, request).await? {
             unit.commit().await?;
         }
@@ -252,6 +260,10 @@ impl<S: LocalStore> Device<S> {
         request: &Request,
         forgotten: bool,
     ) -> Result<Changes, DeviceError> {
+        if request.is_beside {
+            Box::pin(self.begin_beside_again(request)).await?;
+            return Ok(Changes::default());
+        }
         self.start_again(Some(request), forgotten).await
     }
 
@@ -271,7 +283,7 @@ impl<S: LocalStore> Device<S> {
         forgotten: bool,
     ) -> Result<Changes, DeviceError> {
         let _turn = self.turn.lock().await;
-        let mut unit = self.store.begin(Access::Write).await?;
+        let mut unit = self.begin(Access::Write).await?;
         if let Some(request) = refused
             && !not_applied(&mut unit, request).await?
         {
@@ -279,7 +291,7 @@ impl<S: LocalStore> Device<S> {
         }
         let seen = anew::begin(&mut unit, forgotten).await?;
         unit.commit().await?;
-        self.tell(seen.clone());
+        let seen = self.tell(seen);
         self.changed();
         Ok(seen)
     }

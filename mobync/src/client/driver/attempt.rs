@@ -9,14 +9,15 @@ use crate::{
 };
 
 /// The factor by which a page shrinks if no answer came for it, or if the answer was too large to read.
-const LOST: u64 = 2;
-const TOO_LARGE: u64 = 8;
+pub(super) const LOST: u64 = 2;
+pub(super) const TOO_LARGE: u64 = 8;
 
 /// What a client has done by itself in this try. If it does not help, a person is needed.
 #[derive(Default)]
-struct Mended {
+pub(super) struct Mended {
     has_resynced: bool,
     has_begun_anew: bool,
+    pub(super) has_begun_beside_again: bool,
 }
 
 impl<S: LocalStore, T: Transport> Client<S, T> {
@@ -31,13 +32,19 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         pace.is_renewed = false;
         let mut mended = Mended::default();
         loop {
-            match self.step(&mut pace, &mut mended, synced, &syncing).await {
+            // Boxed, because the compiler has a limit for futures within futures.
+            match Box::pin(self.step(&mut pace, &mut mended, synced, &syncing)).await {
                 Ok(answered) => {
                     let standing = self.device.standing().await?;
                     syncing.reached(standing);
                     *progress |= answered;
                     let is_done = !standing.has_pending && !standing.is_anew;
-                    if answered && is_done && standing.more.is_none() {
+                    if answered
+                        && is_done
+                        && standing.more.is_none()
+                        && Box::pin(self.fetch_beside(&mut pace, &mut mended, synced, &syncing))
+                            .await?
+                    {
                         return Ok(());
                     }
                 }
@@ -175,7 +182,9 @@ fn was_refused(outcome: &Result<Reached, SyncFailure>) -> bool {
         Err(failure) => {
             let is_refused = matches!(
                 failure,
-                SyncFailure::Refused { .. } | SyncFailure::Unauthenticated { .. }
+                SyncFailure::Refused { .. }
+                    | SyncFailure::Unauthenticated { .. }
+                    | SyncFailure::UpgradeRequired { .. }
             );
             is_refused || failure.needs_resync()
         }

@@ -44,8 +44,9 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         pace: &mut Pace,
     ) -> Result<Reached, SyncFailure> {
         loop {
-            let reply =
-                self.transport.send(request.body()).await.map_err(NoAnswer::into_failure)?;
+            // Boxed, so that a transport in the same process does not make the compiler follow both sides.
+            let reply = Box::pin(self.transport.send(request.body())).await;
+            let reply = reply.map_err(NoAnswer::into_failure)?;
             match reply.hear(request) {
                 Heard::Answer(answer) => {
                     return Ok(Reached::Answer { answer, bytes: reply.body.len() });
@@ -81,6 +82,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         let Some(mut identity) = self.device.identity().await? else { return Ok(()) };
         let (mut request, mut is_from_zero) = (identity.request(), false);
         loop {
+            request.body.schema = self.device.declared();
             request = match self.exchange(&request, pace).await? {
                 Reached::Answer { answer, .. } => match identity.check(&answer)? {
                     Found::More(next)
@@ -120,6 +122,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     pub(super) async fn has_data_of_owner(&self, pace: &mut Pace) -> Result<bool, SyncFailure> {
         let Some(owner) = self.device.owner().await? else { return Ok(false) };
         let mut request = Identity::request_from_zero();
+        request.body.schema = self.device.declared();
         while let Reached::Answer { answer, .. } = self.exchange(&request, pace).await? {
             if let Some(diff) = answer.diffs.iter().find(|diff| !diff.owner.is_empty()) {
                 return Ok(diff.owner == owner);
@@ -128,6 +131,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 break;
             }
             request = Identity::request_behind(&answer);
+            request.body.schema = self.device.declared();
         }
         Ok(false)
     }

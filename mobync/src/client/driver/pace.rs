@@ -52,6 +52,11 @@ impl Pace {
         Limits { page: Some(self.page), ..Limits::NOTHING_NEW }
     }
 
+    /// The log entries that the next page covers.
+    pub(super) fn page(&self) -> u64 {
+        self.page
+    }
+
     /// The limits of a request with new diffs. If there are none, it is a page.
     pub(super) fn pushing(&self, is_anew: bool) -> Limits {
         Limits { page: Some(self.page), ..if is_anew { self.anew } else { self.now } }

@@ -10,8 +10,8 @@ use crate::client::device::Standing;
 pub struct Status {
     /// Whether a sync is under way. False during a wait between two tries.
     pub is_syncing: bool,
-    /// How much of the server's history the device has, from 0 to 1, while it fetches the rest in pages;
-    /// otherwise `None`.
+    /// How much of the server's history the device has, from 0 to 1, while it fetches the rest in pages,
+    /// or everything once more because the app was updated; otherwise `None`.
     pub fetched: Option<f64>,
 }
 
@@ -29,8 +29,10 @@ impl<'c> Syncing<'c> {
     /// Records the device's progress.
     #[allow(clippy::cast_precision_loss, reason = "it is for the eye")]
     pub(super) fn reached(&self, standing: Standing) {
-        let part = |more: i64| (standing.clock as f64 / more.max(1) as f64).clamp(0.0, 1.0);
-        self.set(Status { is_syncing: true, fetched: standing.more.map(part) });
+        let part = |clock: i64, more: i64| (clock as f64 / more.max(1) as f64).clamp(0.0, 1.0);
+        let beside = standing.beside.and_then(|(clock, more)| Some(part(clock, more?)));
+        let fetched = standing.more.map(|more| part(standing.clock, more)).or(beside);
+        self.set(Status { is_syncing: true, fetched });
     }
 
     fn set(&self, status: Status) {

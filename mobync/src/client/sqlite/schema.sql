@@ -7,6 +7,8 @@ CREATE TABLE IF NOT EXISTS mobync_objects (
     -- As the server has acknowledged it; an empty text where that is the same.
     acknowledged TEXT,
     changed_at INTEGER NOT NULL,
+    -- As it has been fetched once more since the app was updated; an empty text where it is as acknowledged.
+    beside TEXT,
     PRIMARY KEY (model, id)
 ) WITHOUT ROWID;
 

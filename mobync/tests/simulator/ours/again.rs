@@ -54,7 +54,7 @@ impl Ours {
             return Ok(());
         }
         let outcome = self.device.too_old(request, forgotten).await;
-        if !matches!(self.was_kept(outcome)?, Kept::No) {
+        if !matches!(self.was_kept(outcome).await?, Kept::No) {
             // This request had an answer.
             self.told.sent.retain(|id| !self.first_sent.contains(id));
             self.seen = Seen::default();
@@ -62,6 +62,7 @@ impl Ours {
                 self.hear_of_set_aside().await?;
             }
             self.told.too_old();
+            self.versions.sent = self.versions.app;
             self.waits_for = None;
         }
         self.check().await
@@ -90,10 +91,11 @@ impl Ours {
             return Ok(());
         }
         let outcome = self.device.resync().await;
-        if !matches!(self.was_kept(outcome)?, Kept::No) {
+        if !matches!(self.was_kept(outcome).await?, Kept::No) {
             (self.waits_for, self.starts_again, self.seen) = (None, true, Seen::default());
             self.mirror().await?;
             self.told.start_again();
+            self.versions.sent = self.versions.app;
         }
         self.check().await
     }

@@ -1,6 +1,6 @@
 //! How a world ends.
 
-use super::{Client, Device, Failure, Ours, Place, World, same};
+use super::{Client, Device, Failure, NEWEST, Ours, Place, Version, World, same};
 
 impl<D: Place> World<D> {
     /// Faults end, nobody writes, all sync: then all are equal, and stay equal.
@@ -36,17 +36,20 @@ impl<D: Place> World<D> {
         for owner in 0..self.settings.owners {
             let rows = self.server.oracle(owner).objects();
             for device in self.devices.iter().filter(|device| device.owner == owner) {
-                device.compare(&rows)?;
+                device.compare(&rows, self.settings.published())?;
             }
             self.add_fresh(owner).await?;
-            self.devices.last().map_or(Ok(()), |fresh| fresh.compare(&rows))?;
+            self.devices
+                .last()
+                .map_or(Ok(()), |fresh| fresh.compare(&rows, self.settings.published()))?;
         }
         Ok(())
     }
 
     /// Adds a new device, which syncs.
     async fn add_fresh(&mut self, owner: usize) -> Result<(), Failure> {
-        let client = Client::Ours(Box::new(Ours::new(100)));
+        let app = Version(self.settings.versions.then_some(NEWEST));
+        let client = Client::Ours(Box::new(Ours::new(100, app).await));
         self.devices.push(Device { owner, client, off: 0, sent: None });
         self.sync_until_quiet(self.devices.len() - 1).await
     }
@@ -58,7 +61,7 @@ impl<D: Place> World<D> {
             let device = &self.devices[device];
             let now = self.server.oracle(device.owner).clock();
             let is_quiet = match &device.client {
-                Client::Ours(ours) => ours.is_quiet() && ours.clock() == now,
+                Client::Ours(ours) => ours.has_all() && ours.clock() == now,
                 Client::Published { now: published, .. } => {
                     published.is_lost || published.clock == now
                 }

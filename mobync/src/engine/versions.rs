@@ -1,0 +1,86 @@
+//! Versions of the schema: which one a device has, and what it gets.
+
+use super::{Asked, Mobync, Source};
+use crate::{
+    database::{Access, Database},
+    diff::Diff,
+    error::{DatabaseError, Error},
+    merge::Request,
+    owner::Owner,
+    protocol::{SyncResponse, check_count},
+    rules::Rules,
+    schema::{Lens, Schema},
+};
+
+impl<D: Database, R> Mobync<D, R> {
+    /// Sets the [schema](crate::schema), for databases that do not take it themselves. The SQL databases take
+    /// it where their tables are named, and compare it with the columns.
+    ///
+    /// ```
+    /// use mobync::{Mobync, memory::MemoryDatabase, schema::{Schema, Step}};
+    ///
+    /// let schema = Schema::new([Step::renamed(2, "tasks", "name", "title")])?;
+    /// let mobync = Mobync::new(MemoryDatabase::new()).schema(schema);
+    /// # let _ = mobync;
+    /// # Ok::<(), mobync::schema::InvalidSchema>(())
+    /// ```
+    #[must_use]
+    pub fn schema(self, schema: Schema) -> Self {
+        self.set(|settings| settings.schema = Some(schema))
+    }
+
+    /// Sets the least schema version with which a device may sync. The default is 1. Devices with an earlier
+    /// one are refused with [`Error::UpgradeRequired`], and keep everything until the app is updated.
+    #[must_use]
+    pub fn min_schema(self, version: u64) -> Self {
+        self.set(|settings| settings.min_schema = version)
+    }
+
+    /// Sets the schema version of devices that do not say which one they have, such as those of clients
+    /// published in 2020. The default is 1.
+    #[must_use]
+    pub fn schema_of_silent_clients(self, version: u64) -> Self {
+        self.set(|settings| settings.silent_schema = version)
+    }
+
+    /// Opens a unit of work that reads the log by the newest names.
+    pub(crate) async fn open(
+        &self,
+        owner: &Owner,
+        access: Access,
+    ) -> Result<Lens<D::Unit>, DatabaseError> {
+        let unit = self.database.open(owner, access).await?;
+        Ok(Lens::new(unit, self.settings.schema.as_ref()))
+    }
+}
+
+impl<D: Database, R: Rules> Mobync<D, R> {
+    /// Answers a device that has this version of the schema.
+    pub(super) async fn answer_device(
+        &self,
+        owner: &Owner,
+        since: i64,
+        said: Option<u64>,
+        asked: Asked<'_>,
+        diffs: &[Diff],
+    ) -> Result<SyncResponse, Error> {
+        let version = said.unwrap_or(self.settings.silent_schema);
+        let min_schema = self.settings.min_schema;
+        if version < min_schema {
+            check_count(diffs.len(), self.settings.max_diffs)?;
+            Request::new(diffs)?;
+            return Err(Error::UpgradeRequired { schema: version, min_schema });
+        }
+        let source = Source::Device { since };
+        let Some(schema) = &self.settings.schema else {
+            let answer = self.sync(owner, source, asked, diffs).await;
+            return answer.map_err(|error| error.of_newer_app(version, 1));
+        };
+        let view = schema.view(version);
+        let diffs = schema.inwards(diffs)?;
+        let asked = asked.seen_as(view);
+        let answer = self.sync(owner, source, asked, &diffs).await;
+        let answer = answer.map_err(|error| error.of_newer_app(version, schema.version()))?;
+        view.answer(answer, &diffs).map_err(Error::of_database)
+    }
+}
