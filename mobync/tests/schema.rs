@@ -4,6 +4,14 @@
 
 mod support;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
 use mobync::{
     Access, Database, Diff, Mobync, Operation, SyncRequest, UnitOfWork, Write,
     memory::MemoryDatabase,
@@ -221,4 +229,47 @@ async fn a_check_is_of_the_versions_names_and_null_where_something_was_removed()
     assert_eq!(old, new, "the same fields under the same names");
     assert!(!seventh.contains_key("labels"), "version 7 does not have it");
     assert_eq!(new.count, 1);
+}
+
+#[tokio::test]
+async fn a_compaction_keeps_what_was_removed_for_servers_that_still_have_it() {
+    let (database, now) = (MemoryDatabase::new(), Arc::new(AtomicI64::new(1)));
+    let clock = |now: &Arc<AtomicI64>| {
+        let now = Arc::clone(now);
+        move || now.load(Ordering::Relaxed)
+    };
+    let old = Mobync::new(database.clone()).time(clock(&now));
+    let task = json!({"id": "t1", "name": "Milk", "priority": 3});
+    let diffs = vec![
+        diff(Operation::Create, "a1", "tasks", task),
+        diff(Operation::Create, "a2", "labels", json!({"id": "l1", "name": "Home"})),
+    ];
+    old.apply(&ada(), 0, diffs).await.unwrap();
+    let renamed = diff(Operation::Update, "a3", "tasks", json!({"id": "t1", "name": "Oat milk"}));
+    old.apply(&ada(), 1, vec![renamed]).await.unwrap();
+    let before = old.apply(&ada(), 0, Vec::new()).await.unwrap();
+
+    let steps = [Step::removed(2, "tasks", "priority", 0), Step::removed_model(2, "labels")];
+    let new = Mobync::new(database).time(clock(&now)).schema(Schema::new(steps).unwrap());
+    for round in 1..5_i64 {
+        now.store(round * 1_000_000, Ordering::Relaxed);
+        let done = diff(
+            Operation::Update,
+            &format!("b{round}"),
+            "tasks",
+            json!({"id": "t1", "done": round}),
+        );
+        new.apply(&ada(), 1 + round, vec![done]).await.unwrap();
+        new.compact(&ada(), Duration::from_secs(60)).await.unwrap();
+    }
+    let compacted = new.compact(&ada(), Duration::from_secs(60)).await.unwrap();
+    assert!(compacted.forgotten > 1, "{compacted:?}");
+    let after = old.apply(&ada(), 0, Vec::new()).await.unwrap();
+    let fields = |diffs: &[Diff]| -> Vec<Value> {
+        let read = |diff: &Diff| serde_json::from_str::<Value>(&diff.json_data).unwrap();
+        diffs.iter().map(read).collect()
+    };
+    let mut expected = fields(&before.diffs);
+    expected[0]["done"] = json!(4);
+    assert_eq!(fields(&after.diffs), expected);
 }

@@ -161,6 +161,7 @@ impl<D: Database, R> Compaction<'_, D, R> {
 
     async fn look_in(&self, unit: &mut Lens<D::Unit>) -> Result<Begun, DatabaseError> {
         if unit.is_renaming() {
+            tracing::info!("a compaction waits for a rename in the database to be finished");
             // Processes that do not know the newest names still read the log.
             return Ok(Begun::default());
         }

@@ -52,7 +52,8 @@ pub(super) async fn drain<U: UnitOfWork>(
     let log = &*settings.diffs_model;
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for (model, objects) in &marked {
-        if model == log || unit.check_schema(model, &[]).is_err() {
+        let is_removed = settings.schema.as_ref().is_some_and(|it| it.is_removed(model));
+        if model == log || is_removed || unit.check_schema(model, &[]).is_err() {
             tracing::warn!(model, marks = objects.len(), "marks of an unknown model are dropped");
             continue;
         }

@@ -10,6 +10,14 @@ use crate::{
     merge::{Field, LogEntry, encode, read_members},
 };
 
+/// What becomes of removed models and fields.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Removed {
+    LeftOut,
+    /// They are in the log, and other servers may still have them.
+    Kept,
+}
+
 /// What a diff says by the newest names, where that differs from what it says by its own.
 struct Meaning<'s> {
     operation: Operation,
@@ -44,6 +52,14 @@ impl Schema {
     /// An entry of the log by the newest names.
     pub(crate) fn read(&self, entry: &mut Diff) {
         if let Some(meaning) = self.meaning(entry.operation, &entry.model, &entry.json_data) {
+            meaning.write(entry);
+        }
+    }
+
+    /// Gives an entry of the log the newest names, and leaves nothing out.
+    pub(crate) fn rename(&self, entry: &mut Diff) {
+        let meaning = self.mean(entry.operation, &entry.model, &entry.json_data, Removed::Kept);
+        if let Some(meaning) = meaning {
             meaning.write(entry);
         }
     }
@@ -90,13 +106,23 @@ impl Schema {
         (model.line.names().count() > 1).then(|| model.line.names())
     }
 
+    fn meaning(&self, operation: Operation, model: &str, json_data: &str) -> Option<Meaning<'_>> {
+        self.mean(operation, model, json_data, Removed::LeftOut)
+    }
+
     /// `None` if the diff says the same by its own names. What cannot be read is left as it is, for the checks
     /// behind this.
-    fn meaning(&self, operation: Operation, model: &str, json_data: &str) -> Option<Meaning<'_>> {
+    fn mean(
+        &self,
+        operation: Operation,
+        model: &str,
+        json_data: &str,
+        removed: Removed,
+    ) -> Option<Meaning<'_>> {
         let known = self.models.get(model)?;
         let now = known.line.now();
         let name = (now != model).then_some(now);
-        if known.line.is_removed() {
+        if known.line.is_removed() && removed == Removed::LeftOut {
             // A receipt.
             let id = object_in(json_data).ok()?;
             let json_data = Some(encode(&id, [].into_iter()));
@@ -108,7 +134,7 @@ impl Schema {
             return name.is_some().then_some(renamed);
         }
         let (id, mut fields) = read_members(json_data).ok()?;
-        let twice = known.translate(&mut fields);
+        let twice = known.translate(&mut fields, removed);
         let fields = fields.iter().map(|(name, value)| (&**name, value.get()));
         Some(Meaning { json_data: Some(encode(&id, fields)), twice, ..renamed })
     }
@@ -140,9 +166,8 @@ impl<'s> Model<'s> {
         })
     }
 
-    /// Gives fields their newest names, and leaves out those that were removed. Returns two names of one
-    /// field, of which the newer one stays.
-    fn translate(&self, fields: &mut Vec<Field<'s>>) -> Option<(String, String)> {
+    /// Gives fields their newest names. Returns two names of one field, of which the newer one stays.
+    fn translate(&self, fields: &mut Vec<Field<'s>>, removed: Removed) -> Option<(String, String)> {
         let mut twice = None;
         let mut places: HashMap<&str, (usize, usize)> = HashMap::default();
         let mut kept: Vec<Field<'s>> = Vec::with_capacity(fields.len());
@@ -151,7 +176,7 @@ impl<'s> Model<'s> {
                 kept.push((name, value));
                 continue;
             };
-            if line.is_removed() {
+            if line.is_removed() && removed == Removed::LeftOut {
                 continue;
             }
             let age = line.names().position(|other| other == name).unwrap_or_default();

@@ -262,8 +262,14 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
         end: i64,
         most: usize,
     ) -> Result<Vec<Diff>, DatabaseError> {
-        let entries = self.unit.entries_before(owner, log, end, most).await?;
-        Ok(self.read_all(entries))
+        // To be thinned: what this server has no more, others may still have.
+        let mut entries = self.unit.entries_before(owner, log, end, most).await?;
+        if let Some(schema) = &self.schema {
+            for entry in &mut entries {
+                schema.rename(entry);
+            }
+        }
+        Ok(entries)
     }
 
     async fn rewrite(
@@ -354,18 +360,20 @@ fn cut_at_creates(entries: &mut Vec<Diff>, schema: Option<&Schema>) -> Result<()
     for entry in &*entries {
         objects.push(object_in(&entry.json_data).map_err(DatabaseError::failed)?.into_owned());
     }
+    let mut deleted = HashMap::<(&str, &str, i64), usize>::new();
+    for (place, (entry, id)) in entries.iter().zip(&objects).enumerate() {
+        if entry.operation == Operation::Delete {
+            deleted.insert((&entry.model, id, entry.logical_clock), place);
+        }
+    }
     // By name and id: whether the first entry was seen. By newest name and id: where to cut.
     let mut seen: HashSet<(&str, &str)> = HashSet::new();
     let mut cuts = HashMap::<(&str, &str), usize>::new();
     for (place, (entry, id)) in entries.iter().zip(&objects).enumerate() {
         let is_first = seen.insert((&entry.model, id));
         if is_first && entry.operation == Operation::Create {
-            let ends = entries.iter().zip(&objects).skip(place + 1).any(|(other, other_id)| {
-                other.operation == Operation::Delete
-                    && other.logical_clock == entry.logical_clock
-                    && (&*other.model, &**other_id) == (&*entry.model, &**id)
-            });
-            if !ends {
+            let deleted = deleted.get(&(&entry.model, id, entry.logical_clock));
+            if deleted.is_none_or(|deleted| *deleted < place) {
                 cuts.insert((schema.model_now(&entry.model), id), place);
             }
         }

@@ -77,6 +77,13 @@ impl Schema {
         self.models.get(model)
     }
 
+    /// The newest names of the models that have steps, and were not removed.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn models(&self) -> impl Iterator<Item = &str> {
+        let models = self.models.iter().filter(|model| !model.line.is_removed());
+        models.map(|model| model.line.now())
+    }
+
     /// Whether a model or a field has more than one name.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn has_renames(&self) -> bool {

@@ -46,6 +46,11 @@ impl Plan {
             keys.add(&model, identity, references)?;
             models.insert(model.name.clone(), model);
         }
+        for model in self.steps.iter().flat_map(Steps::models) {
+            if !models.contains_key(model) {
+                tracing::warn!(model, "the schema has steps of a model that no table is named for");
+            }
+        }
         keys.check(self.across_owners)?;
         let ranks = keys.ranks();
         for model in models.values_mut() {

@@ -65,7 +65,10 @@ pub(super) fn lacks(error: &sqlx::Error) -> bool {
     error.as_database_error().is_some_and(|database| {
         let message = database.message();
         code(database) & 0xff == 1
-            && (message.starts_with("no such ") || message.contains(" has no column named "))
+            // A view of the old name stands in the place of a table that was renamed.
+            && (message.starts_with("no such ")
+                || message.contains(" has no column named ")
+                || message.ends_with(" because it is a view"))
     })
 }
 

@@ -208,7 +208,7 @@ pub fn as_written_by(version: u64, entries: Vec<Diff>) -> Vec<Diff> {
         return entries;
     }
     let write = |mut entry: Diff| {
-        if version.has_old(&entry.model) && entry.operation != Operation::Delete {
+        if version.has_old(&entry.model) && entry.operation == Operation::Create {
             let mut data = data(&entry);
             data.insert("old".to_owned(), json!("v0"));
             entry.json_data = Value::Object(data).to_string();

@@ -147,7 +147,7 @@ pub(super) async fn take_over<U: LocalUnit>(
         for located in next_part(unit, &mut last).await? {
             let left = pending.remove(&(located.model.clone(), located.id.clone()));
             let left = left.unwrap_or_default();
-            let (of_object, touched) = taken_over(unit, located, &left).await?;
+            let (of_object, touched) = taken_over(unit, located, &left, now).await?;
             state.has_orphans |= touched.apply(of_object, unit, now, &mut changes).await?;
         }
         if last.is_none() {
@@ -164,11 +164,16 @@ async fn taken_over<U: LocalUnit>(
     unit: &mut U,
     Located { model, id, mut object }: Located,
     left: &[Pending],
+    now: i64,
 ) -> Result<((String, String), Touched), DeviceError> {
     let brought = object.beside.take();
     let change = match (&object.acknowledged, &brought) {
         (None, Some(record)) => Some(Change::create(&model, record.clone())),
         (Some(_), Some(_)) => {
+            if object.acknowledged != brought {
+                // It does not tell when: an older copy on another device must not win.
+                object.changed_at = object.changed_at.max(now);
+            }
             object.acknowledged = brought;
             None
         }

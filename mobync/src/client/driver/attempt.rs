@@ -18,6 +18,7 @@ pub(super) struct Mended {
     has_resynced: bool,
     has_begun_anew: bool,
     pub(super) has_begun_beside_again: bool,
+    pub(super) rounds_beside: u32,
 }
 
 impl<S: LocalStore, T: Transport> Client<S, T> {

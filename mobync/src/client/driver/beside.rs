@@ -9,6 +9,9 @@ use super::{
 };
 use crate::client::{LocalStore, SyncFailure, Synced, Transport};
 
+/// How often a try to sync fetches beside up to the last page, and then syncs because others have written.
+const MOST_ROUNDS: u32 = 5;
+
 impl<S: LocalStore, T: Transport> Client<S, T> {
     /// Fetches pages beside until the last one, or until something is pending. Returns whether everything has
     /// been fetched; otherwise the device must sync, to get to the same clock.
@@ -19,6 +22,11 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         synced: &mut Synced,
         syncing: &Syncing<'_>,
     ) -> Result<bool, SyncFailure> {
+        mended.rounds_beside += 1;
+        if mended.rounds_beside > MOST_ROUNDS {
+            // Others keep writing. The next sync goes on.
+            return Ok(true);
+        }
         loop {
             let Some(request) = self.device.fetch_beside(pace.page()).await? else {
                 return Ok(true);
@@ -60,7 +68,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
             let standing = self.device.standing().await?;
             syncing.reached(standing);
             match standing.beside {
-                None => return Ok(true),
+                None => return Ok(!standing.has_pending),
                 Some((_, None)) => return Ok(false),
                 Some(_) if standing.has_pending => return Ok(false),
                 Some(_) => {}
