@@ -12,7 +12,7 @@ use mobync::{
     sql::{Dialect, SqlDatabase},
 };
 use serde_json::json;
-use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool, Row};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, PgPool};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},

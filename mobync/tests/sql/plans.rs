@@ -10,7 +10,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use super::{
     costs::{TASKS, creates, retain_each_owner},
     diffs, sqlite_with,
-    support::{Sent, delete, owner, update},
+    support::{Sent, create, delete, owner, update},
 };
 
 /// Collects the statements that sqlx logs, on any thread.
