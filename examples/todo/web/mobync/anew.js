@@ -3,6 +3,7 @@
 import { dropCopy } from "./beside.js";
 import { fold, newDiff, uuid } from "./diffs.js";
 import { NEW_DEVICE, baseOf, dropBase, dropBases, keepBase, stateOf } from "./state.js";
+import { forgetSent } from "./updating.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
 /** @typedef {import("./types.js").State} State */
@@ -18,6 +19,7 @@ export async function resendAll(tx, { now }, isUnasked = false) {
   const state = await stateOf(tx);
   const objects = await tx.all("objects");
   await tx.put("meta", { key: "backup", at: now(), state, pending: await tx.all("pending"), objects });
+  await forgetSent(tx, await tx.all("pending"));
   const deleted = await holdDeletes(tx, state.deleted);
   /** @type {Pending[]} */
   const left = await tx.all("pending");

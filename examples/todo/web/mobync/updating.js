@@ -1,6 +1,7 @@
 // Updating the app: what is stored by the names of an earlier version of the schema gets those of this one.
 
 import { beginCopy } from "./beside.js";
+import { amended, parsed } from "./diffs.js";
 import { newerData } from "./errors.js";
 import { dropBase, stateOf, storedSchema } from "./state.js";
 
@@ -88,7 +89,24 @@ async function updatePending(tx, names, entry, unanswered) {
     const nothing = { ...before, type: /** @type {const} */ ("update"), model, json_data: JSON.stringify({ id }) };
     return tx.put("pending", { ...entry, model, diff: diff ?? nothing, sent: entry.sent ?? before });
   }
-  if (diff) return tx.put("pending", { ...entry, model, diff });
+  if (diff) return tx.put("pending", { ...amended(entry, diff), model });
   await tx.delete("pending", seq);
   if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+}
+
+/**
+ * No request has had these changes: they go out by the names of now. One that nothing is left of goes.
+ * @param {Tx} tx @param {Pending[]} pending
+ */
+export async function forgetSent(tx, pending) {
+  for (const entry of pending) {
+    if (!entry.sent) continue;
+    const { seq, model, id, diff } = entry;
+    const isNothing = diff.type === "update" && Object.keys(parsed(diff.json_data)).length === 1;
+    if (!isNothing) await tx.put("pending", amended(entry));
+    else {
+      await tx.delete("pending", seq);
+      if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+    }
+  }
 }
