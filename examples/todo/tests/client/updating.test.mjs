@@ -101,6 +101,26 @@ test("whatever a device has stored has the new names after an update, and all ch
   for (const [what, count] of Object.entries(had)) assert.ok(count > 5, `${what}: ${count}`);
 });
 
+test("a refused change of removed fields only has the new name of its model", async () => {
+  const store = memoryStore();
+  const models = { tasks: {} };
+  const network = new Network().then(ok(1, [back("create", "t1")]), ({ diffs }) =>
+    ok(2, [], [{ diff_id: diffs[0].id, code: "forbidden", message: "No." }])(),
+  );
+  const before = await device(network, { schema: [], models, store });
+  await before.sync();
+  await before.update("tasks", "t1", { old: 1 });
+  await before.sync();
+  await before.close();
+  const schema = [
+    { since: 2, model: "tasks", remove: "old" },
+    { since: 2, rename: "tasks", to: "todos" },
+  ];
+  const phone = await device(network, { schema, models: { todos: {} }, store });
+  const [{ diff, fields }] = await phone.refused();
+  assert.deepEqual([diff.model, fields], ["todos", { id: "t1" }]);
+});
+
 test("Lens: a row and a diff by the names of any version are read as what they mean now", () => {
   for (let seed = 1; seed <= 300; seed += 1) {
     const random = chance(seed);

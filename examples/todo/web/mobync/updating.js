@@ -57,9 +57,10 @@ export async function update(tx, { names }) {
   for (const entry of await tx.all("pending")) await updatePending(tx, names, entry, state.unanswered);
   for (const refused of await tx.all("refused")) {
     // The person may not have seen it yet, even if nothing is left of it.
-    if (names.model(refused.diff.model) === undefined) continue;
+    const model = names.model(refused.diff.model);
+    if (model === undefined) continue;
     const [diff, fields] = [names.diff(refused.diff), names.fields(refused.diff.model, refused.fields)];
-    await tx.put("refused", { ...refused, diff: diff ?? refused.diff, fields });
+    await tx.put("refused", { ...refused, diff: diff ?? { ...refused.diff, model }, fields });
   }
   for (const lost of await tx.all("overridden")) {
     const [model, fields] = [names.model(lost.model), names.fields(lost.model, lost.fields)];
