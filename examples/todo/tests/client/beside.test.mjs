@@ -404,6 +404,25 @@ test("an old page, and a page of another owner, are not taken", async () => {
   }
 });
 
+test("a page of the copy tells the owner of a device that does not know it yet", async () => {
+  const store = memoryStore();
+  const network = new Network().then(ok(2));
+  const before = await device(network, { ...OLD, store });
+  await before.create("tasks", { id: "t1", name: "Milk" });
+  await before.sync();
+  await before.close();
+  const phone = await device(network, { ...NEW, store });
+  network.then(ok(2), page(1, [back("create", "t1", { title: "Milk" })], 2), lost);
+  await phone.sync();
+  assert.equal((await dump(store)).meta.find(({ key }) => key === "state").owner, "ada");
+  // What comes from now on is of this owner, or is not taken: neither into the copy nor into the device's own rows.
+  const hers = page(3, [{ ...back("update", "t1", { note: "Hers" }), owner: "grace" }]);
+  for (const answers of [[ok(2), hers], [hers]]) {
+    network.then(...answers);
+    assert.equal((await phone.sync()).problem.code, "other_owner");
+  }
+});
+
 test("a second update before the copy is complete begins it again", async () => {
   const { network, store, phone } = await updated();
   network.then(ok(5), page(3, FIRST(), 5), lost);
@@ -477,4 +496,29 @@ test("what was removed is left out of an answer, and nothing is told of it", asy
   assert.equal((await phone.sync()).clock, 2);
   assert.deepEqual(await phone.read("tasks"), [{ id: "t1", name: "Milk" }]);
   assert.deepEqual([(await dump(store)).objects.length, heard], [1, []]);
+});
+
+test("a report of a model that was removed is told to nobody", async () => {
+  const store = memoryStore();
+  const network = new Network().then(ok(1, [list("l1", {}), back("create", "t1")]), lost);
+  const before = await device(network, { ...OLD, store });
+  await before.sync();
+  await before.update("lists", "l1", { name: "Mine" });
+  await before.update("tasks", "t1", { done: true });
+  await before.sync();
+  await before.close();
+  const schema = [{ since: 2, remove: "lists" }];
+  const phone = await device(network, { schema, models: { tasks: { done: false } }, store });
+  const theirs = (field) => ({ [field]: { sent: "Mine", stands: "Theirs", by: "x" } });
+  network.then(({ diffs }) => {
+    assert.deepEqual(diffs.map(({ model }) => model), ["lists", "tasks"]);
+    const [{ id: one }, { id: two }] = diffs;
+    const overridden = [
+      { diff_id: one, fields: theirs("name") },
+      { diff_id: two, fields: theirs("done") },
+    ];
+    return ok(2, [], undefined, { overridden })();
+  }, page(2, [back("create", "t1", { done: true })]), ok(2));
+  await phone.sync();
+  assert.deepEqual((await phone.overridden()).map(({ model }) => model), ["tasks"]);
 });

@@ -126,6 +126,9 @@ export function dumpStepped(steps, tables) {
     expected.meta.push(made);
   }
   if (state.run) state.run = modelOf(state.run.model) ? { ...state.run, model: modelOf(state.run.model) } : null;
+  if (state.mark) {
+    state.mark = modelOf(state.mark.model) ? { ...state.mark, model: modelOf(state.mark.model) } : null;
+  }
   state.deleted = (state.deleted ?? []).flatMap(([model, id]) => (modelOf(model) ? [[modelOf(model), id]] : []));
   expected.meta.push(state);
   return expected;

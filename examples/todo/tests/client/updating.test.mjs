@@ -12,6 +12,7 @@ import { settle } from "../../web/mobync/settling.js";
 import { Network, Replica, back, chance, device, failure, lines, lost, ok, until as eventually } from "./network.mjs";
 import { comparable, dump, dumpStepped, randomSchema, stepped, until } from "./schemas.mjs";
 
+const page = (clock, diffs, goal) => ok(clock, diffs, undefined, { head: `head ${clock}`, more: goal });
 const declared = (models) => Object.fromEntries(Object.keys(models).map((model) => [model, {}]));
 
 /** A device with what a history of chance leaves: pending, refused and overridden changes, and held ones. */
@@ -120,6 +121,28 @@ test("a refused change of removed fields only has the new name of its model", as
   const [{ diff, fields }] = await phone.refused();
   assert.deepEqual([diff.model, fields], ["todos", { id: "t1" }]);
 });
+
+for (const [fate, steps, asks] of [
+  ["removed", [{ since: 2, remove: "tasks" }, { since: 2, add: "todos" }], false],
+  ["renamed", [{ since: 2, rename: "tasks", to: "todos" }], true],
+]) {
+  test(`a create that shows whose account it is does so after an update, unless its model was removed (${fate})`, async () => {
+    const store = memoryStore();
+    const before = await device(new Network().then(ok(2)), { schema: [], models: { tasks: {} }, store });
+    await before.create("tasks", { id: "t1" });
+    await before.sync();
+    await before.close();
+    const network = new Network();
+    const phone = await device(network, { schema: steps, models: { todos: {} }, store, token: () => "new" });
+    await phone.create("todos", { id: "o1" });
+    const all = page(3, [{ ...back("create", "o1"), model: "todos" }]);
+    // Nobody can have the create of a model that is gone.
+    const empty = ok(2);
+    network.then(...(asks ? [empty] : [ok(3), all, ok(3)]));
+    const { problem } = await phone.sync();
+    assert.deepEqual([problem?.code, network.requests[0].diffs.length], asks ? ["clock_ahead", 0] : [undefined, 1]);
+  });
+}
 
 test("Lens: a row and a diff by the names of any version are read as what they mean now", () => {
   for (let seed = 1; seed <= 300; seed += 1) {

@@ -71,7 +71,13 @@ export async function update(tx, { names }) {
   }
   const run = state.run && { ...state.run, model: names.model(state.run.model) };
   const deleted = state.deleted.map(([model, id]) => [names.model(model), id]).filter(([model]) => model !== undefined);
-  await tx.put("meta", { ...state, run: run?.model === undefined ? null : run, deleted });
+  // No server shows a create of a removed model any more: it cannot tell the owner.
+  let { mark } = state;
+  if (mark?.model !== undefined) {
+    const model = names.model(mark.model);
+    mark = model === undefined ? null : { ...mark, model };
+  }
+  await tx.put("meta", { ...state, run: run?.model === undefined ? null : run, mark, deleted });
   await beginCopy(tx, names.version);
   return version;
 }
