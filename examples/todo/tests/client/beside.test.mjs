@@ -510,15 +510,25 @@ test("a report of a model that was removed is told to nobody", async () => {
   const schema = [{ since: 2, remove: "lists" }];
   const phone = await device(network, { schema, models: { tasks: { done: false } }, store });
   const theirs = (field) => ({ [field]: { sent: "Mine", stands: "Theirs", by: "x" } });
-  network.then(({ diffs }) => {
-    assert.deepEqual(diffs.map(({ model }) => model), ["lists", "tasks"]);
-    const [{ id: one }, { id: two }] = diffs;
-    const overridden = [
-      { diff_id: one, fields: theirs("name") },
-      { diff_id: two, fields: theirs("done") },
-    ];
-    return ok(2, [], undefined, { overridden })();
-  }, page(2, [back("create", "t1", { done: true })]), ok(2));
+  network.then(
+    ({ diffs }) => {
+      assert.deepEqual(
+        diffs.map(({ model }) => model),
+        ["lists", "tasks"],
+      );
+      const [{ id: one }, { id: two }] = diffs;
+      const overridden = [
+        { diff_id: one, fields: theirs("name") },
+        { diff_id: two, fields: theirs("done") },
+      ];
+      return ok(2, [], undefined, { overridden })();
+    },
+    page(2, [back("create", "t1", { done: true })]),
+    ok(2),
+  );
   await phone.sync();
-  assert.deepEqual((await phone.overridden()).map(({ model }) => model), ["tasks"]);
+  assert.deepEqual(
+    (await phone.overridden()).map(({ model }) => model),
+    ["tasks"],
+  );
 });

@@ -123,7 +123,14 @@ test("a refused change of removed fields only has the new name of its model", as
 });
 
 for (const [fate, steps, asks] of [
-  ["removed", [{ since: 2, remove: "tasks" }, { since: 2, add: "todos" }], false],
+  [
+    "removed",
+    [
+      { since: 2, remove: "tasks" },
+      { since: 2, add: "todos" },
+    ],
+    false,
+  ],
   ["renamed", [{ since: 2, rename: "tasks", to: "todos" }], true],
 ]) {
   test(`a create that shows whose account it is does so after an update, unless its model was removed (${fate})`, async () => {
@@ -356,10 +363,10 @@ for (const way of ["413", "resend"]) {
       const theirs = back("update", "t1", { title: "Theirs" }, 99_000);
       network.then(failure(413, "payload_too_large"), ok(3, [theirs]), ok(4), ok(4), ok(4));
       await phone.sync();
-      assert.deepEqual(network.requests.slice(1, 3).map(({ diffs }) => lines(diffs)), [
-        ['update t2 {"title":"First"}'],
-        ['update t1 {"done":true}'],
-      ]);
+      assert.deepEqual(
+        network.requests.slice(1, 3).map(({ diffs }) => lines(diffs)),
+        [['update t2 {"title":"First"}'], ['update t1 {"done":true}']],
+      );
     } else {
       network.then(failure(409, "clock_ahead"), ok(3), ok(3));
       await phone.sync();
@@ -376,7 +383,13 @@ for (const way of ["413", "resend"]) {
 }
 
 test("an amended change is not sent in an earlier form: neither what has met an answer nor what was folded", async () => {
-  const diff = { id: "d1", type: "update", model: "tasks", utc_timestamp: 5, json_data: '{"id":"t1","title":"A","note":"B"}' };
+  const diff = {
+    id: "d1",
+    type: "update",
+    model: "tasks",
+    utc_timestamp: 5,
+    json_data: '{"id":"t1","title":"A","note":"B"}',
+  };
   const entry = { seq: 9, model: "tasks", id: "t1", diff, sent: { ...diff, json_data: '{"id":"t1","name":"A"}' } };
   const row = { id: "t1", title: "A", note: "B" };
   for (const type of ["update", "create"]) {
