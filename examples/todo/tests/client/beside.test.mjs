@@ -95,14 +95,16 @@ test("a copy that says nothing new changes nothing, and tells nobody", async () 
   assert.deepEqual([await phone.read("tasks"), heard], [before, []]);
 });
 
-test("an object that the copy does not have goes, and one that only the copy has comes", async () => {
+test("an object that the copy does not have stays as it is, and one that only the copy has comes", async () => {
   const { network, phone } = await updated();
   network.then(ok(5), page(5, [...FIRST(), back("create", "t4", { title: "Four" })]), ok(5));
   const heard = new Set();
   phone.addEventListener("change", ({ detail }) => detail.models.forEach((model) => heard.add(model)));
   await phone.sync();
-  assert.deepEqual(await notes(phone), ["t1: One", "t2: ", "t4: "]);
-  assert.deepEqual([...heard].sort(), ["lists", "tasks"]);
+  // Nothing was deleted that the device does not know of: the server has the model of t3 and l1 no more.
+  assert.deepEqual(await notes(phone), ["t1: One", "t2: ", "t3: ", "t4: "]);
+  assert.deepEqual(await phone.read("lists"), [{ id: "l1", name: "Home" }]);
+  assert.deepEqual([...heard], ["tasks"]);
 });
 
 test("what was in a request without an answer is sent again before the swap, and may be refused", async () => {
@@ -143,33 +145,30 @@ test("what was in a request without an answer is sent again before the swap, and
 
 const DEFAULTS = { note: "", done: false };
 
-/** What becomes of an object that the copy has like this, and what is left of the changes of it. */
-function redone(copied, isKnown, id, all) {
+/** What becomes of an object that the copy, and the device, have like this, and what is left of the changes of it. */
+function redone(copied, known, id, all) {
   const type = ({ type }) => type;
-  if (copied && !isKnown) {
+  if (copied && !known) {
     // Another device has made one of the same id, which this one had never seen.
     const end = all.map(type).lastIndexOf("delete");
     const kept = all.slice(end + 1);
     return [Object.assign({ ...copied }, ...kept.map(({ fields }) => fields)), kept];
   }
-  let now = copied;
-  let kept = all;
-  if (isKnown && !copied) {
-    const made = all.map(type).indexOf("create");
-    kept = made < 0 ? [] : all.slice(made);
-  }
-  for (const { type, fields } of kept) {
+  let now = copied ?? known; // what the copy does not have stays as it is
+  for (const { type, fields } of all) {
     if (type === "create") now = { ...DEFAULTS, id, ...fields };
     else if (type === "delete") now = undefined;
     else now &&= { ...now, ...fields };
   }
-  return [now, kept];
+  return [now, all];
 }
 
 test("Projection: whatever is pending at the swap, the rows are those of the copy with it done again", async () => {
   for (let seed = 1; seed <= 200; seed += 1) {
     const random = chance(seed);
     const { network, store, phone } = await updated({ fold: false });
+    const known = new Map((await dump(store)).objects.map(({ id, row }) => [id, row]));
+    assert.deepEqual([...known.keys()].sort(), ["l1", "t1", "t2", "t3"]);
     const copied = new Map();
     for (let number = 1; number <= 5; number += 1) {
       const row = { id: `t${number}`, title: `Copy ${random(3)}`, note: `Note ${random(3)}`, done: false };
@@ -191,10 +190,10 @@ test("Projection: whatever is pending at the swap, the rows are those of the cop
       else await phone.delete("tasks", id);
       done.set(id, [...(done.get(id) ?? []), { type, fields }]);
     }
-    const expected = new Map(copied);
+    const expected = new Map([...known, ...copied]);
     const left = new Map();
     for (const [id, all] of done) {
-      const [now, kept] = redone(copied.get(id), ["t1", "t2", "t3"].includes(id), id, all);
+      const [now, kept] = redone(copied.get(id), known.get(id), id, all);
       expected.delete(id);
       if (now) expected.set(id, now);
       left.set(id, kept.length);
@@ -205,12 +204,12 @@ test("Projection: whatever is pending at the swap, the rows are those of the cop
     assert.deepEqual(rows, Object.fromEntries(expected), `seed ${seed}`);
     for (const [id, count] of left) assert.equal(after.pending.filter((entry) => entry.id === id).length, count);
     assert.deepEqual(after.beside, []);
-    // Set aside, everything is the copy.
+    // Set aside, everything is the copy, and what it does not have is as it was.
     const tooLarge = ({ diffs }) => (diffs.length > 0 ? failure(413, "payload_too_large") : ok(5))();
     network.then(...Array(60).fill(tooLarge));
     await phone.sync();
     const undone = Object.fromEntries((await dump(store)).objects.map(({ id, row }) => [id, row]));
-    assert.deepEqual(undone, Object.fromEntries(copied), `seed ${seed}`);
+    assert.deepEqual(undone, Object.fromEntries([...known, ...copied]), `seed ${seed}`);
     await phone.close();
   }
 });
@@ -355,6 +354,31 @@ test("a device that sends everything again before the copy is complete does not 
   );
 });
 
+test("an update before the copy is complete stores and sends no defaults of fields that the device never got", async () => {
+  for (const isSent of [false, true]) {
+    const { network, store, phone } = await updated();
+    network.then(ok(5), page(3, FIRST(), 5), lost);
+    await phone.sync();
+    // While the copy is fetched. Whoever reads the row sees the default.
+    const filled = { id: "t1", title: "Task 1", note: "", done: true };
+    assert.deepEqual(await phone.update("tasks", "t1", { done: true }), filled);
+    const { row } = (await dump(store)).objects.find(({ id }) => id === "t1");
+    assert.deepEqual(row, { id: "t1", title: "Task 1", done: true });
+    if (isSent) network.then(lost);
+    if (isSent) await phone.sync();
+    network.then(failure(409, "clock_ahead"));
+    await phone.sync();
+    const [old] = network.requests.at(-1).diffs;
+    network.then(page(7, []));
+    await phone.resend();
+    const sent = network.requests.at(-1).diffs.filter(({ json_data }) => JSON.parse(json_data).id === "t1");
+    // The create has the acknowledged state, and the change follows, by an id that the server cannot know.
+    const expected = ['create t1 {"done":false,"title":"Task 1"}', 'update t1 {"done":true}'];
+    assert.deepEqual(lines(sent), expected, `sent before: ${isSent}`);
+    assert.ok(sent.every(({ id }) => id !== old.id) && sent[0].utc_timestamp < sent[1].utc_timestamp);
+  }
+});
+
 test("a page that is larger than is read is asked for in smaller ones", async () => {
   const { network, phone } = await updated({ maxAnswer: 1500 });
   const large = page(5, [back("create", "t1", { title: "x".repeat(2000) })]);
@@ -380,6 +404,25 @@ test("an old page, and a page of another owner, are not taken", async () => {
   }
 });
 
+test("a page of the copy tells the owner of a device that does not know it yet", async () => {
+  const store = memoryStore();
+  const network = new Network().then(ok(2));
+  const before = await device(network, { ...OLD, store });
+  await before.create("tasks", { id: "t1", name: "Milk" });
+  await before.sync();
+  await before.close();
+  const phone = await device(network, { ...NEW, store });
+  network.then(ok(2), page(1, [back("create", "t1", { title: "Milk" })], 2), lost);
+  await phone.sync();
+  assert.equal((await dump(store)).meta.find(({ key }) => key === "state").owner, "ada");
+  // What comes from now on is of this owner, or is not taken: neither into the copy nor into the device's own rows.
+  const hers = page(3, [{ ...back("update", "t1", { note: "Hers" }), owner: "grace" }]);
+  for (const answers of [[ok(2), hers], [hers]]) {
+    network.then(...answers);
+    assert.equal((await phone.sync()).problem.code, "other_owner");
+  }
+});
+
 test("a second update before the copy is complete begins it again", async () => {
   const { network, store, phone } = await updated();
   network.then(ok(5), page(3, FIRST(), 5), lost);
@@ -390,7 +433,11 @@ test("a second update before the copy is complete begins it again", async () => 
   assert.equal(await beside(store), 0);
   network.then(ok(5), page(5, [back("create", "t1", { text: "One", note: "Note" })]), ok(5));
   await newest.sync();
-  assert.deepEqual(await newest.read("tasks"), [{ id: "t1", text: "One", note: "Note", done: false }]);
+  assert.deepEqual(await newest.read("tasks"), [
+    { id: "t1", text: "One", note: "Note", done: false },
+    { id: "t2", text: "Task 2", note: "", done: false },
+    { id: "t3", text: "Task 3", note: "", done: false },
+  ]);
 });
 
 test("a new device, and one that begins anew, fetch nothing twice", async () => {
@@ -419,6 +466,8 @@ test("Lens: an older server's names are read as what they mean now, also in repo
     (await phone.read("tasks")).map(({ id, title, note }) => [id, title, note]),
     [
       ["t1", "Theirs", ""],
+      ["t2", "Task 2", ""],
+      ["t3", "Task 3", ""],
       ["t4", "Four", ""],
     ],
   );
@@ -447,4 +496,39 @@ test("what was removed is left out of an answer, and nothing is told of it", asy
   assert.equal((await phone.sync()).clock, 2);
   assert.deepEqual(await phone.read("tasks"), [{ id: "t1", name: "Milk" }]);
   assert.deepEqual([(await dump(store)).objects.length, heard], [1, []]);
+});
+
+test("a report of a model that was removed is told to nobody", async () => {
+  const store = memoryStore();
+  const network = new Network().then(ok(1, [list("l1", {}), back("create", "t1")]), lost);
+  const before = await device(network, { ...OLD, store });
+  await before.sync();
+  await before.update("lists", "l1", { name: "Mine" });
+  await before.update("tasks", "t1", { done: true });
+  await before.sync();
+  await before.close();
+  const schema = [{ since: 2, remove: "lists" }];
+  const phone = await device(network, { schema, models: { tasks: { done: false } }, store });
+  const theirs = (field) => ({ [field]: { sent: "Mine", stands: "Theirs", by: "x" } });
+  network.then(
+    ({ diffs }) => {
+      assert.deepEqual(
+        diffs.map(({ model }) => model),
+        ["lists", "tasks"],
+      );
+      const [{ id: one }, { id: two }] = diffs;
+      const overridden = [
+        { diff_id: one, fields: theirs("name") },
+        { diff_id: two, fields: theirs("done") },
+      ];
+      return ok(2, [], undefined, { overridden })();
+    },
+    page(2, [back("create", "t1", { done: true })]),
+    ok(2),
+  );
+  await phone.sync();
+  assert.deepEqual(
+    (await phone.overridden()).map(({ model }) => model),
+    ["tasks"],
+  );
 });

@@ -106,7 +106,9 @@ export function dumpStepped(steps, tables) {
   }
   for (const entry of tables.refused) {
     const fields = stepped(steps, entry.diff.model, entry.fields)?.data;
-    expected.refused.push({ ...entry, diff: diffOf(entry.diff) ?? entry.diff, fields: fields ?? entry.fields });
+    // Also what nothing is left of is of its model.
+    const diff = diffOf(entry.diff) ?? { ...entry.diff, model: modelOf(entry.diff.model) ?? entry.diff.model };
+    expected.refused.push({ ...entry, diff, fields: fields ?? entry.fields });
   }
   for (const entry of tables.overridden) {
     const now = stepped(steps, entry.model, entry.fields);
@@ -124,6 +126,9 @@ export function dumpStepped(steps, tables) {
     expected.meta.push(made);
   }
   if (state.run) state.run = modelOf(state.run.model) ? { ...state.run, model: modelOf(state.run.model) } : null;
+  if (state.mark) {
+    state.mark = modelOf(state.mark.model) ? { ...state.mark, model: modelOf(state.mark.model) } : null;
+  }
   state.deleted = (state.deleted ?? []).flatMap(([model, id]) => (modelOf(model) ? [[modelOf(model), id]] : []));
   expected.meta.push(state);
   return expected;

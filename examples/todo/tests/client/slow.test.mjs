@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import test from "node:test";
 
+import { Pace } from "../../web/mobync/pace.js";
+import { uploadTime } from "../../web/mobync/transport.js";
 import { Network, back, device, ok } from "./network.mjs";
 
 /** A server that reads and writes a few bytes at a time. */
@@ -75,6 +77,24 @@ test("an upload that nobody sees moving gets more time with each try, until it i
   const begun = performance.now();
   await phone.sync();
   assert.ok(performance.now() - begun < 500);
+});
+
+test("however often no answer came, a request waits no longer than 15 minutes, or than its size needs", () => {
+  const [minute, timeout] = [60_000, 30_000];
+  for (const bytes of [100, 8 * 1024, 64 * 1024, 512 * 1024, 16 * 1024 * 1024]) {
+    const pace = new Pace(2 ** 24);
+    const usual = timeout + (bytes / 1024) * 1000;
+    let before = 0;
+    for (let tries = 0; tries < 2000; tries += 1) {
+      const time = uploadTime(bytes, timeout, pace.patience);
+      assert.ok(time >= usual && time >= before && time <= Math.max(usual, 15 * minute), `${bytes}: ${time}`);
+      before = time;
+      pace.lost(true);
+    }
+    assert.equal(before, Math.max(usual, 15 * minute));
+    pace.heard();
+    assert.equal(uploadTime(bytes, timeout, pace.patience), usual);
+  }
 });
 
 test("uploads are smaller where one takes long, and larger again where they are quick", async () => {

@@ -401,7 +401,7 @@ test("a server that was restored gets everything again, and what was deleted doe
   const [, , again, last] = network.requests;
   assert.equal(again.logical_clock, 0);
   assert.deepEqual(lines(again.diffs), [
-    'create t1 {"done":true,"name":"Milk"}',
+    'create t1 {"done":false,"name":"Milk"}',
     'update t1 {"done":true}',
     'create t3 {"name":"Tea"}',
   ]);

@@ -5,10 +5,14 @@ import assert from "node:assert/strict";
 import test from "node:test";
 
 import { memoryStore } from "../../web/mobync.js";
+import { foldPending } from "../../web/mobync/folding.js";
+import { asSent } from "../../web/mobync/outbox.js";
 import { Schema } from "../../web/mobync/schema.js";
-import { Network, Replica, chance, device, failure, lines, lost, ok, until as eventually } from "./network.mjs";
+import { settle } from "../../web/mobync/settling.js";
+import { Network, Replica, back, chance, device, failure, lines, lost, ok, until as eventually } from "./network.mjs";
 import { comparable, dump, dumpStepped, randomSchema, stepped, until } from "./schemas.mjs";
 
+const page = (clock, diffs, goal) => ok(clock, diffs, undefined, { head: `head ${clock}`, more: goal });
 const declared = (models) => Object.fromEntries(Object.keys(models).map((model) => [model, {}]));
 
 /** A device with what a history of chance leaves: pending, refused and overridden changes, and held ones. */
@@ -97,6 +101,55 @@ test("whatever a device has stored has the new names after an update, and all ch
   }
   for (const [what, count] of Object.entries(had)) assert.ok(count > 5, `${what}: ${count}`);
 });
+
+test("a refused change of removed fields only has the new name of its model", async () => {
+  const store = memoryStore();
+  const models = { tasks: {} };
+  const network = new Network().then(ok(1, [back("create", "t1")]), ({ diffs }) =>
+    ok(2, [], [{ diff_id: diffs[0].id, code: "forbidden", message: "No." }])(),
+  );
+  const before = await device(network, { schema: [], models, store });
+  await before.sync();
+  await before.update("tasks", "t1", { old: 1 });
+  await before.sync();
+  await before.close();
+  const schema = [
+    { since: 2, model: "tasks", remove: "old" },
+    { since: 2, rename: "tasks", to: "todos" },
+  ];
+  const phone = await device(network, { schema, models: { todos: {} }, store });
+  const [{ diff, fields }] = await phone.refused();
+  assert.deepEqual([diff.model, fields], ["todos", { id: "t1" }]);
+});
+
+for (const [fate, steps, asks] of [
+  [
+    "removed",
+    [
+      { since: 2, remove: "tasks" },
+      { since: 2, add: "todos" },
+    ],
+    false,
+  ],
+  ["renamed", [{ since: 2, rename: "tasks", to: "todos" }], true],
+]) {
+  test(`a create that shows whose account it is does so after an update, unless its model was removed (${fate})`, async () => {
+    const store = memoryStore();
+    const before = await device(new Network().then(ok(2)), { schema: [], models: { tasks: {} }, store });
+    await before.create("tasks", { id: "t1" });
+    await before.sync();
+    await before.close();
+    const network = new Network();
+    const phone = await device(network, { schema: steps, models: { todos: {} }, store, token: () => "new" });
+    await phone.create("todos", { id: "o1" });
+    const all = page(3, [{ ...back("create", "o1"), model: "todos" }]);
+    // Nobody can have the create of a model that is gone.
+    const empty = ok(2);
+    network.then(...(asks ? [empty] : [ok(3), all, ok(3)]));
+    const { problem } = await phone.sync();
+    assert.deepEqual([problem?.code, network.requests[0].diffs.length], asks ? ["clock_ahead", 0] : [undefined, 1]);
+  });
+}
 
 test("Lens: a row and a diff by the names of any version are read as what they mean now", () => {
   for (let seed = 1; seed <= 300; seed += 1) {
@@ -285,6 +338,73 @@ for (const arrived of [false, true]) {
     assert.equal(phone.status.pending, 0);
   });
 }
+
+for (const way of ["413", "resend"]) {
+  test(`what no request has had any more goes out as it is now, and without what has lost or is gone (${way})`, async () => {
+    const store = memoryStore();
+    const rows = [back("create", "t1", { name: "Milk" }), back("create", "t2", { name: "Tea" })];
+    const before = await device(new Network().then(ok(2, rows), lost), {
+      schema: [],
+      models: { tasks: { done: false }, lists: {} },
+      store,
+    });
+    await before.sync();
+    await before.update("tasks", "t2", { name: "First" });
+    await before.update("tasks", "t1", { name: "Mine", done: true });
+    await before.create("lists", { id: "l1", name: "Home" });
+    await before.sync();
+    await before.close();
+    const network = new Network();
+    const phone = await device(network, { ...NEW, schema: [...STEPS, { since: 2, remove: "lists" }], store });
+    assert.equal((await dump(store)).pending.filter(({ sent }) => sent).length, 3);
+    if (way === "413") {
+      // All were in the request without an answer, which was too large. While the first half is sent, another device
+      // writes the title.
+      const theirs = back("update", "t1", { title: "Theirs" }, 99_000);
+      network.then(failure(413, "payload_too_large"), ok(3, [theirs]), ok(4), ok(4), ok(4));
+      await phone.sync();
+      assert.deepEqual(
+        network.requests.slice(1, 3).map(({ diffs }) => lines(diffs)),
+        [['update t2 {"title":"First"}'], ['update t1 {"done":true}']],
+      );
+    } else {
+      network.then(failure(409, "clock_ahead"), ok(3), ok(3));
+      await phone.sync();
+      await phone.resend();
+      assert.deepEqual(lines(network.requests[1].diffs), [
+        'create t1 {"done":false,"title":"Milk"}',
+        'create t2 {"done":false,"title":"Tea"}',
+        'update t2 {"title":"First"}',
+        'update t1 {"title":"Mine","done":true}',
+      ]);
+    }
+    assert.deepEqual((await dump(store)).pending, []);
+  });
+}
+
+test("an amended change is not sent in an earlier form: neither what has met an answer nor what was folded", async () => {
+  const diff = {
+    id: "d1",
+    type: "update",
+    model: "tasks",
+    utc_timestamp: 5,
+    json_data: '{"id":"t1","title":"A","note":"B"}',
+  };
+  const entry = { seq: 9, model: "tasks", id: "t1", diff, sent: { ...diff, json_data: '{"id":"t1","name":"A"}' } };
+  const row = { id: "t1", title: "A", note: "B" };
+  for (const type of ["update", "create"]) {
+    const { left } = settle(row, [entry], back(type, "t1", { title: "Theirs" }, 6), {});
+    assert.deepEqual([asSent(left[0]).json_data], ['{"id":"t1","note":"B"}']);
+  }
+  const made = { ...entry, diff: { ...diff, type: "create" } };
+  assert.equal(asSent(settle(row, [made], back("create", "t1", {}, 1), {}).left[0]).type, "update");
+  const store = memoryStore();
+  await store.write((tx) => tx.put("pending", entry));
+  const state = { run: { model: "tasks", id: "t1", diffs: ["d1"] }, unanswered: 0 };
+  await store.write((tx) => foldPending(tx, state, "tasks", { id: "t1", title: "C" }));
+  const [folded] = (await dump(store)).pending;
+  assert.equal(asSent(folded).json_data, '{"id":"t1","note":"B"}');
+});
 
 // ------------------------------------------------------------------------------------- tabs
 

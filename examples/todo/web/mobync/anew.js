@@ -1,8 +1,9 @@
 // Beginning anew: the device asks from the clock 0 again, and loses nothing that is not sent yet.
 
 import { dropCopy } from "./beside.js";
-import { fold, newDiff } from "./diffs.js";
-import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
+import { fold, newDiff, uuid } from "./diffs.js";
+import { NEW_DEVICE, baseOf, dropBase, dropBases, keepBase, stateOf } from "./state.js";
+import { forgetSent } from "./updating.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
 /** @typedef {import("./types.js").State} State */
@@ -10,25 +11,33 @@ import { NEW_DEVICE, dropBase, dropBases, keepBase, stateOf } from "./state.js";
 
 /**
  * For a server that was restored from a backup: makes a new device of this one, with a create for each
- * of its objects before what is pending. The database as it was is kept as `backup` in the table `meta`.
+ * of its objects before what is pending. If the object has a base, the create has that, and its pending changes
+ * get new ids: the server may know the old ones, and what it knows comes before the create. The database as it was is kept as `backup` in the table `meta`.
  * @param {Tx} tx @param {any} options @param {boolean} [isUnasked]  no person has said that it is the right server
  */
 export async function resendAll(tx, { now }, isUnasked = false) {
   const state = await stateOf(tx);
   const objects = await tx.all("objects");
   await tx.put("meta", { key: "backup", at: now(), state, pending: await tx.all("pending"), objects });
+  await forgetSent(tx, await tx.all("pending"));
   const deleted = await holdDeletes(tx, state.deleted);
   /** @type {Pending[]} */
   const left = await tx.all("pending");
   const begun = new Set(left.filter(({ diff }) => diff.type === "create").map(keyOf));
   for (const { seq } of left) await tx.delete("pending", seq);
+  /** @type {Map<string, import("./types.js").Row>} */
+  const bases = new Map();
+  for (const { model, id } of left) {
+    const base = (await baseOf(tx, model, id))?.row;
+    if (base && !begun.has(keyOf({ model, id }))) bases.set(keyOf({ model, id }), base);
+  }
   await dropBases(tx);
   await dropCopy(tx);
   /** @type {Map<string, number>} */
   const last = new Map();
   for (const { model, id, row } of objects.filter((object) => !begun.has(keyOf(object)))) {
     const diff = {
-      ...newDiff("create", model, row),
+      ...newDiff("create", model, bases.get(keyOf({ model, id })) ?? row),
       utc_timestamp: state.syncedAt ?? 0,
     };
     last.set(keyOf({ model, id }), diff.utc_timestamp);
@@ -38,7 +47,9 @@ export async function resendAll(tx, { now }, isUnasked = false) {
     // The server gives the changes of one object growing times only if they are in one request.
     const utc_timestamp = Math.max(diff.utc_timestamp, (last.get(keyOf(object)) ?? -1) + 1);
     last.set(keyOf(object), utc_timestamp);
-    await tx.put("pending", { ...object, diff: seq <= state.unanswered ? diff : { ...diff, utc_timestamp } });
+    const isKept = seq <= state.unanswered && !bases.has(keyOf(object));
+    const id = bases.has(keyOf(object)) ? uuid() : diff.id;
+    await tx.put("pending", { ...object, diff: isKept ? diff : { ...diff, id, utc_timestamp } });
   }
   const { syncedAt, person, owner, token } = state;
   await beginAnew(tx, { ...NEW_DEVICE, isUnasked, syncedAt, person, owner, token, deleted });

@@ -61,7 +61,7 @@ export async function apply(tx, options, models, { asked, sent, isAll, answer, t
   const all = { ...state, owner, mark: state.mark, token: markOf(token), failures: 0 };
   for (const { diff, model, id } of state.anew || owner !== null ? [] : sent) {
     const isMade = diff.type === "create" && !refusedIds.has(diff.id) && (await tx.get("objects", [model, id]));
-    if (isMade) all.mark = { id: diff.id, from: asked.clock, to: clock };
+    if (isMade) all.mark = { id: diff.id, model, from: asked.clock, to: clock };
   }
   if (!isAll) {
     await tx.put("meta", { ...all, heard: clock });

@@ -42,7 +42,7 @@ export async function copyAgain(tx, asked) {
 }
 
 /**
- * Applies a page to the rows beside, unless another tab was quicker.
+ * Applies a page to the rows beside, unless another tab was quicker. Its diffs tell the owner, if nobody knows yet.
  * @param {Tx} tx @param {any} options @param {Copy} asked @param {import("./answer.js").Answer} page
  */
 export async function applyPage(tx, { models, names }, asked, { logical_clock: clock, head, diffs }) {
@@ -57,6 +57,8 @@ export async function applyPage(tx, { models, names }, asked, { logical_clock: c
     if (row) await tx.put("beside", { model, id, row });
     else await tx.delete("beside", [model, id]);
   }
+  const state = await stateOf(tx);
+  if (state.owner === null && diffs.length > 0) await tx.put("meta", { ...state, owner: diffs[0].owner });
   await put(tx, { clock, head: head ?? (clock > asked.clock ? "" : asked.head) });
 }
 

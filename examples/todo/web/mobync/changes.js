@@ -45,31 +45,34 @@ export class Changes {
 
   /** @param {string} model @param {string} id @param {Record<string, any>} fields @returns {Promise<Row>} */
   async update(model, id, fields) {
-    const before = await this.#row(model, id);
+    const defaults = defaultsOf(this.#options, model);
+    const stored = await this.#row(model, id);
+    const before = filled(stored, defaults);
     const differs = (/** @type {[string, any]} */ [field, value]) =>
       field !== "id" && JSON.stringify(before[field]) !== JSON.stringify(value);
     const changed = Object.fromEntries(Object.entries(checkedFields(fields)).filter(differs));
     if (Object.keys(changed).length === 0) return before;
-    const row = { ...before, ...changed };
-    await this.#record("update", model, { id, ...changed }, before);
+    // Defaults are for the reader only: the server may have other values, which the device never got.
+    const row = { ...stored, ...changed };
+    await this.#record("update", model, { id, ...changed }, stored);
     await this.#tx.put("objects", { model, id, row });
-    return row;
+    return filled(row, defaults);
   }
 
   /** @param {string} model @param {string} id @returns {Promise<Row>} */
   async delete(model, id) {
+    const defaults = defaultsOf(this.#options, model);
     const row = await this.#row(model, id);
     await this.#record("delete", model, { id }, row);
     await this.#tx.delete("objects", [model, id]);
-    return row;
+    return filled(row, defaults);
   }
 
-  /** @param {string} model @param {string} id @returns {Promise<Row>} */
+  /** The row as it is stored. @param {string} model @param {string} id @returns {Promise<Row>} */
   async #row(model, id) {
-    const defaults = defaultsOf(this.#options, model);
     const found = await this.#tx.get("objects", [model, checkedId(id)]);
     if (!found) throw new MobyncError("not_there", `There is no object ${id} in ${model} any more.`);
-    return filled(found.row, defaults);
+    return found.row;
   }
 
   /** @param {Diff["type"]} type @param {string} model @param {any} data @param {Row | undefined} before */

@@ -3,6 +3,7 @@
 import { encode, parse } from "./json.js";
 
 /** @typedef {import("./types.js").Diff} Diff */
+/** @typedef {import("./types.js").Pending} Pending */
 /** @typedef {import("./types.js").Row} Row */
 
 /** @param {Diff["type"]} type @param {string} model @param {any} data @returns {Diff} */
@@ -30,6 +31,13 @@ export function fold(row, diffs, defaults = {}) {
   }
   return row;
 }
+
+/**
+ * The pending change with another diff, which no request has had yet.
+ * @param {Pending} entry @param {Diff} [diff]
+ * @returns {Pending}
+ */
+export const amended = ({ sent: _, ...entry }, diff = entry.diff) => ({ ...entry, diff });
 
 /**
  * The fields of a diff of this device; empty if the stored text is damaged.

@@ -1,6 +1,6 @@
 // Folding: a value that the next change of the same object overwrites need not be sent.
 
-import { parsed } from "./diffs.js";
+import { amended, parsed } from "./diffs.js";
 import { encode } from "./json.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
@@ -24,7 +24,7 @@ export async function foldPending(tx, { run, unanswered }, model, data) {
     if (kept.length === 1) await tx.delete("pending", entry.seq);
     else left.push(entry.diff.id);
     if (kept.length === 1 || kept.length === fields.length) continue;
-    await tx.put("pending", { ...entry, diff: { ...entry.diff, json_data: encode(Object.fromEntries(kept)) } });
+    await tx.put("pending", amended(entry, { ...entry.diff, json_data: encode(Object.fromEntries(kept)) }));
   }
   return left;
 }

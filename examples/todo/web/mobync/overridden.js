@@ -23,7 +23,7 @@ export async function keepOverridden(tx, names, overridden, sent, at) {
   const lost = new Map();
   for (const { diff, model, id, seq } of sent) {
     const report = overridden.find(({ diff_id }) => diff_id === diff.id);
-    if (!report) continue;
+    if (!report || names.model(model) === undefined) continue; // an update of the app has removed the model
     const key = JSON.stringify([model, id]);
     const fields = { ...lost.get(key)?.fields, ...names.fields(model, report.fields) };
     for (const later of await tx.all("pending", model, id)) {

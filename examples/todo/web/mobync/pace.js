@@ -17,7 +17,7 @@ export class Pace {
   /** The most bytes in a request of several diffs. */
   bytes;
   #most;
-  /** Doubles each time that no answer came. */
+  /** Doubles each time that no answer came. With an upload it ends at 15 minutes in all (`uploadTime`). */
   #patience = 1;
 
   /** @param {number} maxBytes */

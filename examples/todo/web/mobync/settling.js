@@ -1,6 +1,6 @@
 // Changes in flight: merging an answer with changes that were not in its request.
 
-import { parsed } from "./diffs.js";
+import { amended, parsed } from "./diffs.js";
 
 /** @typedef {import("./types.js").Diff} Diff */
 /** @typedef {import("./types.js").Row} Row */
@@ -37,7 +37,7 @@ export function settle(row, left, diff, defaults = {}) {
   const [, rest] = meet(data, left, diff.utc_timestamp);
   // The object exists now, so what is left of the pending create is an update.
   rest.forEach((entry, place) => {
-    if (is("create")(entry)) rest[place] = { ...entry, diff: { ...entry.diff, type: "update" } };
+    if (is("create")(entry)) rest[place] = amended(entry, { ...entry.diff, type: "update" });
   });
   const ours = rest.map((entry) => parsed(entry.diff.json_data));
   return { row: ours.reduce((made, own) => ({ ...made, ...own }), { ...defaults, ...data }), left: rest };
@@ -79,7 +79,7 @@ function meet(data, left, time) {
     const kept = fields.filter(([field]) => !Object.hasOwn(won, field));
     if (kept.length === fields.length) return [entry];
     if (kept.length === 1) return []; // the id alone
-    return [{ ...entry, diff: { ...entry.diff, json_data: JSON.stringify(Object.fromEntries(kept)) } }];
+    return [amended(entry, { ...entry.diff, json_data: JSON.stringify(Object.fromEntries(kept)) })];
   });
   return [won, rest];
 }

@@ -89,16 +89,18 @@ export async function indexedDBStore(name, version = 1) {
  */
 async function openDatabase(name, version, closed) {
   const opening = indexedDB.open(name, LAYOUT + version - 1);
-  opening.onupgradeneeded = ({ oldVersion }) => {
+  opening.onupgradeneeded = () => {
     const made = opening.result;
-    if (oldVersion < 1) {
-      made.createObjectStore("objects", { keyPath: ["model", "id"] });
+    // The database's version has the schema's in it, so it does not tell which tables there are.
+    const lacks = (/** @type {Table} */ table) => !made.objectStoreNames.contains(table);
+    if (lacks("objects")) made.createObjectStore("objects", { keyPath: ["model", "id"] });
+    if (lacks("pending")) {
       made.createObjectStore("pending", { keyPath: "seq", autoIncrement: true }).createIndex("object", ["model", "id"]);
-      made.createObjectStore("refused", { keyPath: "id" });
-      made.createObjectStore("meta", { keyPath: "key" });
     }
-    if (oldVersion < 2) made.createObjectStore("overridden", { keyPath: "id" });
-    if (oldVersion < LAYOUT) made.createObjectStore("beside", { keyPath: ["model", "id"] });
+    if (lacks("refused")) made.createObjectStore("refused", { keyPath: "id" });
+    if (lacks("meta")) made.createObjectStore("meta", { keyPath: "key" });
+    if (lacks("overridden")) made.createObjectStore("overridden", { keyPath: "id" });
+    if (lacks("beside")) made.createObjectStore("beside", { keyPath: ["model", "id"] });
   };
   const db = await done(opening);
   db.onclose = closed;

@@ -11,6 +11,7 @@ import { Pace } from "./pace.js";
 import { isBehind, stateOf, storedSchema } from "./state.js";
 import { markOf } from "./tokens.js";
 import { post } from "./transport.js";
+import { forgetSent } from "./updating.js";
 import { Patience } from "./waiting.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
@@ -314,6 +315,7 @@ export class Sync {
       if (state.clock !== asked.clock || state.unanswered !== asked.unanswered) return; // another tab has synced
       const failures = isUnreached(problem) ? state.failures : 0;
       await tx.put("meta", { ...state, unanswered: now.unanswered, failures });
+      if (now.unanswered < before.unanswered) await forgetSent(tx, sent);
       if (blamed && isUnsendable) await this.#outbox.setAside(tx, blamed, problem, models);
       if (isTooOld) await this.#outgrown(tx, problem, before, models);
     });

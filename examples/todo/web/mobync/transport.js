@@ -7,6 +7,12 @@ import { Patience, abortable } from "./waiting.js";
 /** Bytes per second of a slow network. Nobody tells how far an upload has come, so it gets time for its size. */
 const SLOW = 1024;
 
+/**
+ * Milliseconds that growing patience gives an upload at most, 15 minutes: else a person would wait for hours for a
+ * connection that is dead. Only what is so large that a slow network needs longer gets longer: the time for its size.
+ */
+const LONGEST_UPLOAD = 15 * 60 * 1000;
+
 /** The most bytes that are read of an answer that can only be a failure. */
 const MOST_OF_A_FAILURE = 1024 * 1024;
 
@@ -25,7 +31,7 @@ const MOST_OF_A_FAILURE = 1024 * 1024;
  * @returns {Promise<Heard | null>}  null if there was no answer
  */
 export async function post({ fetch, url, timeout, maxAnswer }, body, token, { silence, upload }, closing) {
-  const patience = new Patience(timeout * silence + (bytesOf(body) / SLOW) * 1000 * upload, closing);
+  const patience = new Patience(uploadTime(bytesOf(body), timeout, { silence, upload }), closing);
   const { signal } = patience;
   let bytes = 0;
   const moved = (/** @type {number} */ more) => {
@@ -45,6 +51,16 @@ export async function post({ fetch, url, timeout, maxAnswer }, body, token, { si
   } finally {
     patience.end();
   }
+}
+
+/**
+ * How long the first byte of an answer may take, in milliseconds.
+ * @param {number} bytes  of the request @param {number} timeout
+ * @param {{ silence: number, upload: number }} patience
+ */
+export function uploadTime(bytes, timeout, { silence, upload }) {
+  const usual = (bytes / SLOW) * 1000;
+  return Math.max(timeout + usual, Math.min(timeout * silence + usual * upload, LONGEST_UPLOAD));
 }
 
 /**

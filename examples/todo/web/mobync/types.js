@@ -176,7 +176,7 @@
  * @property {{ model: string, id: string, diffs: string[] } | null} run
  * @property {string | null} person
  * @property {string | null} owner
- * @property {{ id: string, from: number, to: number } | null} mark  while the owner is unknown: a create of this
+ * @property {{ id: string, model?: string, from: number, to: number } | null} mark  while the owner is unknown: a create of this
  *   device, and between which clocks the server has it
  * @property {number} failures
  * @property {number | null} token  a mark of the token of the last answer

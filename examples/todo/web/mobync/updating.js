@@ -1,6 +1,7 @@
 // Updating the app: what is stored by the names of an earlier version of the schema gets those of this one.
 
 import { beginCopy } from "./beside.js";
+import { amended, parsed } from "./diffs.js";
 import { newerData } from "./errors.js";
 import { dropBase, stateOf, storedSchema } from "./state.js";
 
@@ -56,9 +57,10 @@ export async function update(tx, { names }) {
   for (const entry of await tx.all("pending")) await updatePending(tx, names, entry, state.unanswered);
   for (const refused of await tx.all("refused")) {
     // The person may not have seen it yet, even if nothing is left of it.
-    if (names.model(refused.diff.model) === undefined) continue;
+    const model = names.model(refused.diff.model);
+    if (model === undefined) continue;
     const [diff, fields] = [names.diff(refused.diff), names.fields(refused.diff.model, refused.fields)];
-    await tx.put("refused", { ...refused, diff: diff ?? refused.diff, fields });
+    await tx.put("refused", { ...refused, diff: diff ?? { ...refused.diff, model }, fields });
   }
   for (const lost of await tx.all("overridden")) {
     const [model, fields] = [names.model(lost.model), names.fields(lost.model, lost.fields)];
@@ -69,7 +71,13 @@ export async function update(tx, { names }) {
   }
   const run = state.run && { ...state.run, model: names.model(state.run.model) };
   const deleted = state.deleted.map(([model, id]) => [names.model(model), id]).filter(([model]) => model !== undefined);
-  await tx.put("meta", { ...state, run: run?.model === undefined ? null : run, deleted });
+  // No server shows a create of a removed model any more: it cannot tell the owner.
+  let { mark } = state;
+  if (mark?.model !== undefined) {
+    const model = names.model(mark.model);
+    mark = model === undefined ? null : { ...mark, model };
+  }
+  await tx.put("meta", { ...state, run: run?.model === undefined ? null : run, mark, deleted });
   await beginCopy(tx, names.version);
   return version;
 }
@@ -88,7 +96,24 @@ async function updatePending(tx, names, entry, unanswered) {
     const nothing = { ...before, type: /** @type {const} */ ("update"), model, json_data: JSON.stringify({ id }) };
     return tx.put("pending", { ...entry, model, diff: diff ?? nothing, sent: entry.sent ?? before });
   }
-  if (diff) return tx.put("pending", { ...entry, model, diff });
+  if (diff) return tx.put("pending", { ...amended(entry, diff), model });
   await tx.delete("pending", seq);
   if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+}
+
+/**
+ * No request has had these changes: they go out by the names of now. One that nothing is left of goes.
+ * @param {Tx} tx @param {Pending[]} pending
+ */
+export async function forgetSent(tx, pending) {
+  for (const entry of pending) {
+    if (!entry.sent) continue;
+    const { seq, model, id, diff } = entry;
+    const isNothing = diff.type === "update" && Object.keys(parsed(diff.json_data)).length === 1;
+    if (!isNothing) await tx.put("pending", amended(entry));
+    else {
+      await tx.delete("pending", seq);
+      if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+    }
+  }
 }
