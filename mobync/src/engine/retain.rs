@@ -12,8 +12,10 @@ use crate::{Database, Error, Owner};
 
 /// How many owners are read at once.
 const OWNERS: usize = 10_000;
-/// How long to wait after a failure, and at least between the beginnings of two rounds.
+/// How long to wait after a failure.
 const REST: Duration = Duration::from_mins(1);
+/// From the beginning of a round to the next one: less would be a busy loop.
+const SHORTEST: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_hours(1);
 /// Less than this is more likely a mistake than an age.
 const DAY: Duration = Duration::from_hours(24);
@@ -42,11 +44,11 @@ impl Retention {
         Self { owners_an_hour: most.max(1), ..self }
     }
 
-    /// Sets how often each owner is processed, if the pace allows it. The default is once a day; the
-    /// least is once a minute.
+    /// Sets how often each owner is processed, if the pace allows it. The default is once a day; less than
+    /// 100 milliseconds count as 100.
     #[must_use]
     pub fn every(self, interval: Duration) -> Self {
-        Self { every: interval.max(REST), ..self }
+        Self { every: interval.max(SHORTEST), ..self }
     }
 }
 

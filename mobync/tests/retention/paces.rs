@@ -82,7 +82,11 @@ async fn no_pause_makes_a_loop_busy_and_no_age_overflows() {
         let retaining = tokio::time::timeout(HALF_AN_HOUR, mobync.retain(retention)).await;
         assert!(retaining.is_err());
         let calls = calls.load(Ordering::SeqCst);
-        assert!((30..=70).contains(&calls), "{age:?}: {calls} lists of owners in half an hour");
+        let calls_expected = 15_000..=40_000;
+        assert!(
+            calls_expected.contains(&calls),
+            "{age:?}: {calls} lists of owners in half an hour"
+        );
         let answer = mobync.apply(&ada(), 0, Vec::new()).await.unwrap();
         assert_eq!(answer.diffs.len(), usize::from(owners > 0), "{age:?}");
     }
