@@ -81,6 +81,10 @@ impl Line {
     }
 
     /// Its value in records that are older than it.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        allow(dead_code, reason = "only SQL databases ask")
+    )]
     pub(crate) fn added(&self) -> Option<&Value> {
         self.added.as_ref()
     }
@@ -188,6 +192,10 @@ impl Models {
         self.at(*self.names.by_name.get(name)?)
     }
 
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        allow(dead_code, reason = "only SQL databases ask")
+    )]
     pub(super) fn iter(&self) -> impl Iterator<Item = Model<'_>> {
         (0..self.names.lines.len()).filter_map(|place| self.at(place))
     }
