@@ -305,18 +305,19 @@ impl<D: Place> Server<D> {
         let plain = asked::plain(answer, version)?;
         let seen_as = told.entries.iter().cloned().filter_map(|it| version.seen(it));
         let as_told = Answer { entries: seen_as.collect(), ..told.clone() };
-        check_answer(&plain, &as_told, &marked)?;
+        // *Twin* excepts what a returned update bears: what it has overwritten may be thinned.
+        let is_excepted = *clock == 0 && self.owners[*owner].1.kept.horizon > 0;
+        check_answer(&plain, &as_told, &marked, !is_excepted)?;
         let (rows, log) = (then.objects(), then.log().to_vec());
         self.check_head(posted, answer, has_new).await?;
         let before = self.owners[*owner].1.past(*clock);
         let is_same = !self.settings.restores || before.log() == &**seen;
         let seen = is_same.then_some(log);
-        let is_compacted = self.owners[*owner].1.kept.horizon > 0;
         let mut lost = if *report { told.overridden.clone() } else { Vec::new() };
         lost.retain(|lost| version.has(&lost.key.0, &lost.field));
         let said = overridden(&plain, &told);
-        if *clock == 0 && is_compacted {
-            // *Twin* excepts this: what a value has lost to may be thinned.
+        if is_excepted {
+            // And what a value has lost to.
             lost.retain(|lost| said.contains(lost));
         }
         same("what others have overridden", &said, &lost)?;

@@ -6,16 +6,18 @@ use mobync::SyncResponse;
 
 use crate::{
     convert,
-    oracle::{Answer, Entry, Key},
+    oracle::{Answer, Entry, Key, Kind},
     ours::same,
     world::Failure,
 };
 
-/// An answer, except for objects that others have changed in the meantime.
+/// An answer, except for objects that others have changed in the meantime. `bears`: whether its updates have the
+/// id, tick and time that the text says.
 pub(super) fn check_answer(
     answer: &SyncResponse,
     told: &Answer,
     marked: &BTreeSet<Key>,
+    bears: bool,
 ) -> Result<(), Failure> {
     same("the clock of an answer", &answer.logical_clock, &told.clock)?;
     let refused: Vec<(String, &str)> =
@@ -29,8 +31,12 @@ pub(super) fn check_answer(
     let is_sorted = answer.diffs.is_sorted_by(|left, right| left.order() <= right.order());
     same("that the answer is sorted", &is_sorted, &true)?;
     // For objects that others have changed in the meantime, the answer may be newer than the log.
-    let but_marked = |entries: Vec<Entry>| -> Vec<Entry> {
-        entries.into_iter().filter(|entry| !marked.contains(&entry.key())).collect()
+    let but_marked = |mut entries: Vec<Entry>| -> Vec<Entry> {
+        entries.retain(|entry| !marked.contains(&entry.key()));
+        for entry in entries.iter_mut().filter(|entry| !bears && entry.kind == Kind::Update) {
+            (entry.id, entry.tick, entry.at) = (None, 0, 0);
+        }
+        entries
     };
     let entries = but_marked(answer.diffs.iter().map(convert::entry).collect());
     let told = but_marked(told.entries.clone());
