@@ -177,7 +177,9 @@ fn a_database_of_version_1_is_changed_at_the_start_and_its_log_is_read_as_it_is(
     let url = format!("sqlite://{}", data.path().join("todo.sqlite").display());
     let log: Vec<String> = run(async {
         let pool = SqlitePool::connect(&url).await.unwrap();
-        let log = sqlx::query_scalar("SELECT json_data FROM diffs").fetch_all(&pool).await;
+        let log = sqlx::query_scalar("SELECT json_data FROM diffs WHERE model = 'tasks'")
+            .fetch_all(&pool)
+            .await;
         pool.close().await;
         log.unwrap()
     });

@@ -135,11 +135,12 @@ pub(super) async fn withdraw<U: LocalUnit>(
     let before = object.current.take();
     object.current.clone_from(&object.acknowledged);
 
-    let mut withdrawn = Vec::new();
+    let (mut withdrawn, mut has_left) = (Vec::new(), false);
     for pending in &pending {
         let of_object = |change: &Decoded| change.object() == (model.clone(), id.clone());
         let Some(change) = decode(pending).filter(of_object) else { continue };
         if pending.seq < first.seq {
+            has_left = true;
             change.apply(&mut object.current);
         } else {
             unit.forget(pending.seq).await?;
@@ -147,6 +148,10 @@ pub(super) async fn withdraw<U: LocalUnit>(
         }
     }
     unit.set_object(&model, &id, &object).await?;
+    if has_left && object.current.is_none() {
+        state.has_orphans = true;
+        unit.set_state(&state).await?;
+    }
     seen.push((model, id), before.as_ref(), object.current);
     Ok((withdrawn, seen))
 }
