@@ -36,7 +36,7 @@ pub use self::{
 /// # Errors
 /// A [`DatabaseError`], which distinguishes "the database failed" from "the database rejects this
 /// value".
-// Each method added here must be forwarded in `any/works.rs` and `any/unit.rs`.
+// Each method added here must be forwarded in `any/works.rs`, `any/unit.rs` and `schema/lens.rs`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no unit of work of a database",
     note = "implement the seven methods of `mobync::Synchronizer`, or use a ready-made database"

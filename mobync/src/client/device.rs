@@ -268,8 +268,8 @@ impl<S: LocalStore> Device<S> {
             let record = changed.record.take();
             changed.record = record.map(|record| self.complete(&changed.model, record));
         }
-        if !changes.is_empty() {
-            // An error means that nobody listens.
+        if !changes.is_empty() && self.events.receiver_count() > 0 {
+            // An error means that nobody listens any more.
             let _ = self.events.send(changes.clone());
         }
         changes

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::Pending;
 use crate::{
     diff::{Diff, Operation},
     record::Record,
@@ -65,6 +66,12 @@ impl Decoded {
 }
 
 impl Left {
+    /// `None` if its data cannot be read, so that it must be set aside.
+    pub(super) fn of(pending: &Pending) -> Option<Self> {
+        let change = Decoded::read(pending.diff.clone()).ok()?;
+        Some(Self { seq: pending.seq, change, amended: false })
+    }
+
     fn is(&self, operation: Operation) -> bool {
         self.change.is(operation)
     }

@@ -1,6 +1,6 @@
 //! What a request asks for besides its diffs.
 
-use crate::{protocol::SyncRequest, schema::View};
+use crate::protocol::SyncRequest;
 
 /// What a request asks for besides its diffs. The default asks for nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -13,19 +13,15 @@ pub(super) struct Asked<'a> {
     pub(super) report: bool,
     /// Whether it asks for checksums.
     pub(super) check: bool,
-    /// What its version of the schema has.
-    pub(super) view: Option<View<'a>>,
+    /// The version of the schema that the device says it has.
+    pub(super) schema: Option<u64>,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn of(request: &'a SyncRequest) -> Self {
-        let SyncRequest { head, limit, report, check, .. } = request;
-        Self { head: head.as_deref(), limit: *limit, report: *report, check: *check, view: None }
-    }
-
-    /// The same, for a device that has this version of the schema.
-    pub(super) fn seen_as(self, view: View<'a>) -> Self {
-        Self { view: Some(view), ..self }
+        let SyncRequest { head, limit, report, check, schema, .. } = request;
+        let (limit, report, check, schema) = (*limit, *report, *check, *schema);
+        Self { head: head.as_deref(), limit, report, check, schema }
     }
 
     /// Whether the answer has a head.

@@ -268,7 +268,9 @@ impl<R> Attempt<'_, R> {
             let diff = self.request.diff(place);
             let is_unknown =
                 diff.model == self.settings.diffs_model || unknown.contains(&*diff.model);
-            let known = if is_unknown {
+            let known = if self.settings.schema.is_removed(&diff.model) {
+                Ok(())
+            } else if is_unknown {
                 Err(DatabaseError::unknown_model(&diff.model))
             } else {
                 fields.clear();

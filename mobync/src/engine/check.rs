@@ -56,9 +56,9 @@ impl<D: Database, R> Mobync<D, R> {
         owner: &Owner,
         check: &mut Check,
         clock: i64,
-        view: Option<View<'_>>,
+        schema: Option<u64>,
     ) -> Checked {
-        let checking = self.check(owner, check, clock, view);
+        let checking = self.check(owner, check, clock, self.settings.view(schema));
         let checked = match self.settings.time_limit.or(self.database.time_limit()) {
             None => checking.await,
             Some(limit) => timeout(limit / 2, checking).await.unwrap_or(Ok(Checked::Unknown)),
@@ -74,7 +74,7 @@ impl<D: Database, R> Mobync<D, R> {
         owner: &Owner,
         check: &mut Check,
         clock: i64,
-        view: Option<View<'_>>,
+        view: View<'_>,
     ) -> Result<Checked, DatabaseError> {
         let unit = self.open(owner, Access::Read).await?;
         self.check_in(unit, owner, check, clock, view).await
@@ -86,7 +86,7 @@ impl<D: Database, R> Mobync<D, R> {
         owner: &Owner,
         check: &mut Check,
         clock: i64,
-        view: Option<View<'_>>,
+        view: View<'_>,
     ) -> Result<Checked, DatabaseError> {
         let log = &*self.settings.diffs_model;
         let said = match &mut check.said {
@@ -109,17 +109,15 @@ impl<D: Database, R> Mobync<D, R> {
             if model == log {
                 continue;
             }
-            let Some(name) = view.map_or(Some(&*model), |view| view.model(&model)) else {
-                continue;
-            };
-            if view.is_some_and(|view| view.has_removed(&model)) {
+            let Some(name) = view.model(&model) else { continue };
+            if view.has_removed(&model) {
                 // Devices keep what they have of it.
                 sums.insert(name.to_owned(), None);
                 continue;
             }
-            let named = Named { model: &model, view };
             let defaults = unit.defaults(&model).into_iter();
-            let defaults = defaults.filter_map(|(field, json)| Some((named.field(field)?, json)));
+            let defaults =
+                defaults.filter_map(|(name, json)| Some((view.field(&model, name)?, json)));
             let defaults = Defaults::read(defaults).map_err(DatabaseError::failed)?;
             let mut sum = Sum::default();
             let mut older = Vec::new();
@@ -131,7 +129,7 @@ impl<D: Database, R> Mobync<D, R> {
                 if alive.is_older {
                     older.push((id.to_owned(), alive.json_data.to_owned()));
                 } else {
-                    add(&mut sum, alive.json_data, None, &defaults, named)?;
+                    add(&mut sum, alive.json_data, None, &defaults, (view, &model))?;
                 }
             }
             reads_rows |= !older.is_empty();
@@ -140,7 +138,13 @@ impl<D: Database, R> Mobync<D, R> {
                 let rows = look::rows_of(&mut unit, owner, &model, &ids).await?;
                 let Some(rows) = rows else { return Ok(Checked::Unknown) };
                 for (id, json_data) in part {
-                    add(&mut sum, json_data, rows.get(id).map(|row| &**row), &defaults, named)?;
+                    add(
+                        &mut sum,
+                        json_data,
+                        rows.get(id).map(|row| &**row),
+                        &defaults,
+                        (view, &model),
+                    )?;
                 }
             }
             sums.insert(name.to_owned(), Some(sum.finish(defaults)));
@@ -157,29 +161,13 @@ impl<D: Database, R> Mobync<D, R> {
     }
 }
 
-/// The names that a device has for a model's fields.
-#[derive(Clone, Copy)]
-struct Named<'v> {
-    model: &'v str,
-    view: Option<View<'v>>,
-}
-
-impl<'v> Named<'v> {
-    fn field<'f>(&self, field: &'f str) -> Option<&'f str>
-    where
-        'v: 'f,
-    {
-        self.view.map_or(Some(field), |view| view.field(self.model, field))
-    }
-}
-
-/// Adds an object as in the log; one that is older than the log, with its row.
+/// Adds an object of the model as in the log; one that is older than the log, with its row.
 fn add(
     sum: &mut Sum,
     json_data: &str,
     row: Option<&str>,
     defaults: &Defaults,
-    named: Named<'_>,
+    (view, model): (View<'_>, &str),
 ) -> Result<(), DatabaseError> {
     let broken = |error| DatabaseError::failed(format!("an object has broken JSON: {error}"));
     let (id, said) = read_members(json_data).map_err(broken)?;
@@ -187,6 +175,6 @@ fn add(
     let mut fields: BTreeMap<Cow<'_, str>, &str> =
         row.iter().map(|(name, value)| (name.clone(), value.get())).collect();
     fields.extend(said.iter().map(|(name, value)| (name.clone(), value.get())));
-    let fields = fields.iter().filter_map(|(field, value)| Some((named.field(field)?, *value)));
+    let fields = fields.iter().filter_map(|(name, value)| Some((view.field(model, name)?, *value)));
     sum.add(&id, fields, defaults).map_err(broken)
 }

@@ -52,8 +52,7 @@ pub(super) async fn drain<U: UnitOfWork>(
     let log = &*settings.diffs_model;
     let (mut found, mut unreadable) = (Vec::new(), Vec::new());
     for (model, objects) in &marked {
-        let is_removed = settings.schema.as_ref().is_some_and(|it| it.is_removed(model));
-        if model == log || is_removed || unit.check_schema(model, &[]).is_err() {
+        if model == log || unit.check_schema(model, &[]).is_err() {
             tracing::warn!(model, marks = objects.len(), "marks of an unknown model are dropped");
             continue;
         }

@@ -34,7 +34,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
             asked: Asked::default(),
             learned: &mut Learned::default(),
         };
-        let unit = Lens::new(unit, self.settings.schema.as_ref());
+        let unit = Lens::new(unit, &self.settings.schema);
         match attempt.run(unit).await? {
             Attempted::Answered(answer) => Ok(answer),
             Attempted::Again | Attempted::Marked | Attempted::Met => {

@@ -112,7 +112,7 @@ impl<D: Database> Mobync<D> {
     /// Creates a `Mobync` for this database, with default settings and without rules.
     pub fn new(database: D) -> Self {
         let diffs_model = database.diffs_model().to_owned();
-        let schema = database.schema().cloned();
+        let schema = database.schema().cloned().unwrap_or_default();
         Self {
             database: Arc::new(database),
             rules: Arc::new(NoRules),
@@ -264,7 +264,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         logical_clock: i64,
         diffs: Vec<Diff>,
     ) -> Result<SyncResponse, Error> {
-        self.answer_device(owner, logical_clock, None, Asked::default(), &diffs).await
+        self.answer_device(owner, logical_clock, Asked::default(), &diffs).await
     }
 
     /// Answers a device's request, including everything that it asks for besides [its diffs](Self::apply).
@@ -278,8 +278,8 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         owner: &Owner,
         request: &SyncRequest,
     ) -> Result<SyncResponse, Error> {
-        let SyncRequest { logical_clock, schema, diffs, .. } = request;
-        self.answer_device(owner, *logical_clock, *schema, Asked::of(request), diffs).await
+        let SyncRequest { logical_clock, diffs, .. } = request;
+        self.answer_device(owner, *logical_clock, Asked::of(request), diffs).await
     }
 
     /// Runs a sync in its span, and logs the result.
@@ -366,7 +366,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                 Ok(Attempted::Answered(mut answer)) => {
                     if asked.check && request.is_empty() && answer.more.is_none() {
                         let clock = answer.logical_clock;
-                        match self.check_in_time(owner, &mut check, clock, asked.view).await {
+                        match self.check_in_time(owner, &mut check, clock, asked.schema).await {
                             Checked::Sums(sums) => answer.check = Some(sums),
                             Checked::Again => continue,
                             Checked::Unknown => {}

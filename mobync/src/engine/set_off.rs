@@ -55,9 +55,7 @@ pub(super) async fn behind<U: UnitOfWork>(
         }
         let refused = refused.iter().map(|(model, id)| Mark::new(*model, *id, None));
         for Mark { model, id, at } in marks.into_iter().chain(refused) {
-            let is_removed = settings.schema.as_ref().is_some_and(|it| it.is_removed(&model));
-            let is_known = !is_removed && unit.check_schema(&model, &[]).is_ok();
-            if model != settings.diffs_model && is_known {
+            if model != settings.diffs_model && unit.check_schema(&model, &[]).is_ok() {
                 let look = Look { at, only_own: false };
                 looks.entry(model).or_default().insert(id, look);
             }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::schema::Schema;
+use crate::schema::{Schema, View};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
@@ -24,7 +24,7 @@ pub(crate) struct Settings {
     pub(crate) time_limit: Option<Duration>,
     /// How many syncs of one owner may run or wait.
     pub(crate) max_waiting: usize,
-    pub(crate) schema: Option<Schema>,
+    pub(crate) schema: Schema,
     /// The least version of the schema that a device may have.
     pub(crate) min_schema: u64,
     /// The version of devices that do not say one.
@@ -42,6 +42,11 @@ pub(crate) struct Time(pub(crate) Arc<dyn Fn() -> i64 + Send + Sync>);
 impl Settings {
     pub(crate) fn now(&self) -> i64 {
         self.time.now()
+    }
+
+    /// What a device has that says that version of the schema, or none.
+    pub(super) fn view(&self, said: Option<u64>) -> View<'_> {
+        self.schema.view(said.unwrap_or(self.silent_schema))
     }
 }
 
@@ -69,7 +74,7 @@ impl Default for Settings {
             time: Time::default(),
             time_limit: None,
             max_waiting: 100,
-            schema: None,
+            schema: Schema::default(),
             min_schema: 1,
             silent_schema: 1,
             watch_every: Duration::from_secs(1),

@@ -1,6 +1,6 @@
 //! Versions of the schema: which one a device has, and what it gets.
 
-use super::{Asked, Mobync, Source};
+use super::{Asked, Mobync, Settings, Source};
 use crate::{
     database::{Access, Database},
     diff::Diff,
@@ -26,7 +26,7 @@ impl<D: Database, R> Mobync<D, R> {
     /// ```
     #[must_use]
     pub fn schema(self, schema: Schema) -> Self {
-        self.set(|settings| settings.schema = Some(schema))
+        self.set(|settings| settings.schema = schema)
     }
 
     /// Sets the least schema version with which a device may sync. The default is 1. Devices with an earlier
@@ -50,7 +50,7 @@ impl<D: Database, R> Mobync<D, R> {
         access: Access,
     ) -> Result<Lens<D::Unit>, DatabaseError> {
         let unit = self.database.open(owner, access).await?;
-        Ok(Lens::new(unit, self.settings.schema.as_ref()))
+        Ok(Lens::new(unit, &self.settings.schema))
     }
 }
 
@@ -60,27 +60,19 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         &self,
         owner: &Owner,
         since: i64,
-        said: Option<u64>,
         asked: Asked<'_>,
         diffs: &[Diff],
     ) -> Result<SyncResponse, Error> {
-        let version = said.unwrap_or(self.settings.silent_schema);
-        let min_schema = self.settings.min_schema;
-        if version < min_schema {
-            check_count(diffs.len(), self.settings.max_diffs)?;
+        let Settings { schema, min_schema, max_diffs, .. } = &*self.settings;
+        let (view, min_schema) = (self.settings.view(asked.schema), *min_schema);
+        if view.version < min_schema {
+            check_count(diffs.len(), *max_diffs)?;
             Request::new(diffs)?;
-            return Err(Error::UpgradeRequired { schema: version, min_schema });
+            return Err(Error::UpgradeRequired { schema: view.version, min_schema });
         }
-        let source = Source::Device { since };
-        let Some(schema) = &self.settings.schema else {
-            let answer = self.sync(owner, source, asked, diffs).await;
-            return answer.map_err(|error| error.of_newer_app(version, 1));
-        };
-        let view = schema.view(version);
         let diffs = schema.inwards(diffs)?;
-        let asked = asked.seen_as(view);
-        let answer = self.sync(owner, source, asked, &diffs).await;
-        let answer = answer.map_err(|error| error.of_newer_app(version, schema.version()))?;
+        let answer = self.sync(owner, Source::Device { since }, asked, &diffs).await;
+        let answer = answer.map_err(|error| error.of_newer_app(view.version, schema.version()))?;
         view.answer(answer, &diffs).map_err(Error::of_database)
     }
 }

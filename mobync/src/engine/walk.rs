@@ -246,8 +246,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         }
         let diff = self.attempt.request.diff(place);
         // A receipt of a removed model is no change that anybody could judge.
-        let schema = self.attempt.settings.schema.as_ref();
-        let is_removed = schema.is_some_and(|schema| schema.is_removed(&diff.model));
+        let is_removed = self.attempt.settings.schema.is_removed(&diff.model);
         if self.attempt.source == Source::Server || is_removed {
             return Ok(Some(Ok(())));
         }

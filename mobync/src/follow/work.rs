@@ -152,10 +152,8 @@ where
             let next =
                 news.entries.last().map_or(*clock, |last| last.logical_clock.saturating_add(1));
             let mut entries = news.entries;
-            if let Some(schema) = &self.mobync.settings().schema {
-                for entry in &mut entries {
-                    schema.read(entry);
-                }
+            for entry in &mut entries {
+                self.mobync.settings().schema.read(entry);
             }
             let told = changes(entries, log)?;
             if !told.is_empty() && !self.handle(place, *clock, told).await? {

@@ -133,10 +133,12 @@ impl Snapshot {
 
     pub(crate) fn follow(&mut self, entry: LogEntry<'_>) -> Result<(), DatabaseError> {
         self.clock = entry.logical_clock.saturating_add(1);
-        let folded = match self.schema.clone() {
+        let schema = self.schema.take();
+        let folded = match &schema {
             None => self.fold(entry),
             Some(schema) => schema.with_read(entry, |entry| self.fold(entry)),
         };
+        self.schema = schema;
         folded.map_err(|cause| broken(entry.id, &cause))
     }
 

@@ -7,7 +7,7 @@ impl Schema {
     /// Whether data of this version may have names that are not the newest.
     pub(crate) fn has_renamed_since(&self, version: u64) -> bool {
         let renames = |what: &What| !matches!(what, What::Added { .. });
-        self.steps.iter().any(|step| step.since > version && renames(&step.what))
+        self.steps().iter().any(|step| step.since > version && renames(&step.what))
     }
 
     /// The newest name of a field; `None` if it was removed.

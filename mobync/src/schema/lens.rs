@@ -20,12 +20,12 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Lens<U> {
     unit: U,
-    schema: Option<Schema>,
+    schema: Schema,
 }
 
 impl<U: UnitOfWork> Lens<U> {
-    pub(crate) fn new(unit: U, schema: Option<&Schema>) -> Self {
-        Self { unit, schema: schema.cloned() }
+    pub(crate) fn new(unit: U, schema: &Schema) -> Self {
+        Self { unit, schema: schema.clone() }
     }
 
     /// Whether the database has older names than the newest: between two steps of a rename.
@@ -33,26 +33,18 @@ impl<U: UnitOfWork> Lens<U> {
         self.unit.older_names().is_some()
     }
 
-    fn is_removed(&self, model: &str) -> bool {
-        self.schema.as_ref().is_some_and(|schema| schema.is_removed(model))
-    }
-
     fn read_all(&self, mut entries: Vec<Diff>) -> Vec<Diff> {
-        if let Some(schema) = &self.schema {
-            for entry in &mut entries {
-                schema.read(entry);
-            }
+        for entry in &mut entries {
+            self.schema.read(entry);
         }
         entries
     }
 
     fn read_marks(&self, mut marks: Vec<Mark>) -> Vec<Mark> {
-        if let Some(schema) = &self.schema {
-            for mark in &mut marks {
-                let now = schema.model_now(&mark.model);
-                if now != mark.model {
-                    mark.model = now.to_owned();
-                }
+        for mark in &mut marks {
+            let now = self.schema.model_now(&mark.model);
+            if now != mark.model {
+                mark.model = now.to_owned();
             }
         }
         marks
@@ -60,8 +52,8 @@ impl<U: UnitOfWork> Lens<U> {
 
     /// The objects, without those of removed models, of which no database has rows.
     fn with_rows<'o>(&self, objects: &'o [(&'o str, &'o str)]) -> Cow<'o, [(&'o str, &'o str)]> {
-        if objects.iter().any(|(model, _)| self.is_removed(model)) {
-            objects.iter().filter(|(model, _)| !self.is_removed(model)).copied().collect()
+        if objects.iter().any(|(model, _)| self.schema.is_removed(model)) {
+            objects.iter().filter(|(model, _)| !self.schema.is_removed(model)).copied().collect()
         } else {
             objects.into()
         }
@@ -105,9 +97,6 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
     }
 
     fn check_schema(&self, model: &str, fields: &[&str]) -> Result<(), DatabaseError> {
-        if self.is_removed(model) {
-            return Ok(());
-        }
         self.unit.check_schema(model, fields)
     }
 
@@ -150,7 +139,7 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
         if objects.len() < query.objects.len() {
             let mut existing = window.existing.into_iter();
             let exists = |(model, _): &(&str, &str)| {
-                !self.is_removed(model) && existing.next().unwrap_or(false)
+                !self.schema.is_removed(model) && existing.next().unwrap_or(false)
             };
             window.existing = query.objects.iter().map(exists).collect();
         }
@@ -164,11 +153,7 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
         log: &str,
         empty: Snapshot,
     ) -> Result<Snapshot, DatabaseError> {
-        let empty = match &self.schema {
-            Some(schema) => empty.by_newest_names(schema.clone()),
-            None => empty,
-        };
-        self.unit.snapshot(owner, log, empty).await
+        self.unit.snapshot(owner, log, empty.by_newest_names(self.schema.clone())).await
     }
 
     fn captures(&self) -> bool {
@@ -203,8 +188,7 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
         named: &[(&str, &str)],
     ) -> Result<SetOff, DatabaseError> {
         // A mark may have any of the model's names.
-        let schema = self.schema.clone();
-        let named = by_all_names(schema.as_ref(), named);
+        let named = by_all_names(&self.schema, named);
         let SetOff { marks, met } = self.unit.set_off(owner, &named).await?;
         Ok(SetOff { marks: self.read_marks(marks), met })
     }
@@ -242,11 +226,10 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
         log: &str,
         objects: &[(&str, &str)],
     ) -> Result<Vec<Diff>, DatabaseError> {
-        let schema = self.schema.clone();
-        let all = by_all_names(schema.as_ref(), objects);
+        let all = by_all_names(&self.schema, objects);
         let mut entries = self.unit.entries_of(owner, log, &all).await?;
         if all.len() > objects.len() {
-            cut_at_creates(&mut entries, schema.as_ref())?;
+            cut_at_creates(&mut entries, &self.schema)?;
         }
         Ok(self.read_all(entries))
     }
@@ -264,10 +247,8 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
     ) -> Result<Vec<Diff>, DatabaseError> {
         // To be thinned: what this server has no more, others may still have.
         let mut entries = self.unit.entries_before(owner, log, end, most).await?;
-        if let Some(schema) = &self.schema {
-            for entry in &mut entries {
-                schema.rename(entry);
-            }
+        for entry in &mut entries {
+            self.schema.rename(entry);
         }
         Ok(entries)
     }
@@ -299,8 +280,7 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
 
     fn defaults(&self, model: &str) -> Vec<(&str, &str)> {
         let mut defaults = self.unit.defaults(model);
-        let added = self.schema.iter().flat_map(|schema| schema.defaults(model));
-        for (field, default) in added {
+        for (field, default) in self.schema.defaults(model) {
             // SQL databases know them by their columns.
             if !defaults.iter().any(|(known, _)| *known == field) {
                 defaults.push((field, default));
@@ -310,8 +290,7 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
     }
 
     fn default_of(&self, model: &str, field: &str) -> Option<&str> {
-        let added = || self.schema.as_ref()?.default_of(model, field);
-        self.unit.default_of(model, field).or_else(added)
+        self.unit.default_of(model, field).or_else(|| self.schema.default_of(model, field))
     }
 
     fn rank(&self, model: &str) -> usize {
@@ -337,13 +316,12 @@ impl<U: UnitOfWork> UnitOfWork for Lens<U> {
 
 /// The objects by all names that their models have had.
 fn by_all_names<'o>(
-    schema: Option<&'o Schema>,
+    schema: &'o Schema,
     objects: &'o [(&'o str, &'o str)],
 ) -> Cow<'o, [(&'o str, &'o str)]> {
     let mut all = Cow::Borrowed(objects);
     for (model, id) in objects {
-        let names = schema.and_then(|schema| schema.names_of(model));
-        let others = names.into_iter().flatten().filter(|name| name != model);
+        let others = schema.names_of(model).into_iter().flatten().filter(|name| name != model);
         for name in others {
             all.to_mut().push((name, *id));
         }
@@ -353,8 +331,7 @@ fn by_all_names<'o>(
 
 /// Of an object's entries under several names, keeps those from its last create on: under the name of that create
 /// there may be no earlier ones, so that those under other names would make no sense.
-fn cut_at_creates(entries: &mut Vec<Diff>, schema: Option<&Schema>) -> Result<(), DatabaseError> {
-    let Some(schema) = schema else { return Ok(()) };
+fn cut_at_creates(entries: &mut Vec<Diff>, schema: &Schema) -> Result<(), DatabaseError> {
     entries.sort_by(|left, right| left.order().cmp(&right.order()));
     let mut objects = Vec::with_capacity(entries.len());
     for entry in &*entries {

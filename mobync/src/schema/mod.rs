@@ -46,7 +46,6 @@ pub use self::{older::OlderNames, step::Step};
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Step>", into = "Vec<Step>")]
 pub struct Schema {
-    steps: Arc<[Step]>,
     models: Arc<Models>,
 }
 
@@ -56,9 +55,7 @@ impl Schema {
     /// # Errors
     /// [`InvalidSchema`] if a name is used twice, or a step names what is not there any more.
     pub fn new(steps: impl IntoIterator<Item = Step>) -> Result<Self, InvalidSchema> {
-        let steps: Vec<Step> = steps.into_iter().collect();
-        let models = Arc::new(Models::of(steps.clone())?);
-        Ok(Self { steps: steps.into(), models })
+        Ok(Self { models: Arc::new(Models::of(steps.into_iter().collect())?) })
     }
 
     /// The newest version; 1 without steps.
@@ -68,7 +65,7 @@ impl Schema {
 
     /// The steps.
     pub fn steps(&self) -> &[Step] {
-        &self.steps
+        &self.models.steps
     }
 
     /// What the steps say about the model with this name, whichever version has it.
@@ -96,7 +93,7 @@ impl Schema {
 
 impl PartialEq for Schema {
     fn eq(&self, other: &Self) -> bool {
-        self.steps == other.steps
+        self.steps() == other.steps()
     }
 }
 
@@ -112,7 +109,7 @@ impl TryFrom<Vec<Step>> for Schema {
 
 impl From<Schema> for Vec<Step> {
     fn from(schema: Schema) -> Self {
-        schema.steps.to_vec()
+        schema.steps().to_vec()
     }
 }
 

@@ -16,8 +16,8 @@ pub(crate) struct Line {
     added: Option<Value>,
     /// The same as JSON text, unless it is null.
     default: Option<String>,
-    /// Of a removed field, what older versions get in its place.
-    replaced: Value,
+    /// Of a removed field, what older versions get in its place, as JSON text.
+    replaced: String,
 }
 
 /// A kind of things that have names: models, or the fields of a model.
@@ -30,6 +30,8 @@ pub(crate) struct Lines {
 /// The models, each with its fields.
 #[derive(Clone, Debug)]
 pub(super) struct Models {
+    /// As they were given.
+    pub(super) steps: Vec<Step>,
     names: Lines,
     /// At the place of their model.
     fields: Vec<Lines>,
@@ -75,8 +77,8 @@ impl Line {
         self.names.iter().rev().map(|(_, name)| &**name)
     }
 
-    /// What a version gets in place of it after it was removed.
-    pub(super) fn replaced(&self) -> &Value {
+    /// What a version gets in place of it after it was removed, as JSON text.
+    pub(super) fn replaced(&self) -> &str {
         &self.replaced
     }
 
@@ -109,7 +111,7 @@ impl Lines {
 
     fn push(&mut self, since: u64, name: &str) -> usize {
         let names = vec![(since, name.to_owned())];
-        let replaced = Value::Null;
+        let replaced = String::new();
         self.lines.push(Line { names, removed: None, added: None, default: None, replaced });
         self.by_name.insert(name.to_owned(), self.lines.len() - 1);
         self.lines.len() - 1
@@ -145,7 +147,7 @@ impl Lines {
             }
             What::Removed { default, .. } => {
                 line.removed = Some(step.since);
-                line.replaced = default.clone();
+                line.replaced = default.to_string();
             }
         }
         Ok(place)
@@ -154,19 +156,26 @@ impl Lines {
 
 impl Default for Models {
     fn default() -> Self {
-        Self { names: Lines::default(), fields: Vec::new(), changed: Vec::new(), version: 1 }
+        Self {
+            steps: Vec::new(),
+            names: Lines::default(),
+            fields: Vec::new(),
+            changed: Vec::new(),
+            version: 1,
+        }
     }
 }
 
 impl Models {
-    pub(super) fn of(mut steps: Vec<Step>) -> Result<Self, InvalidSchema> {
-        steps.sort_by_key(|step| step.since);
+    pub(super) fn of(steps: Vec<Step>) -> Result<Self, InvalidSchema> {
+        let mut ordered: Vec<&Step> = steps.iter().collect();
+        ordered.sort_by_key(|step| step.since);
         let mut all = Self::default();
-        for step in steps {
+        for step in ordered {
             step.check()?;
             let model = match &step.model {
                 Some(model) => all.names.place(model),
-                None => all.names.take(&step)?,
+                None => all.names.take(step)?,
             };
             let count = all.names.lines.len();
             all.fields.resize_with(count, Lines::default);
@@ -177,14 +186,14 @@ impl Models {
                 return Err(InvalidSchema::Gone { name: name.clone(), since: step.since });
             }
             if let (Some(_), Some(fields)) = (&step.model, all.fields.get_mut(model)) {
-                fields.take(&step)?;
+                fields.take(step)?;
             }
             if let Some(changed) = all.changed.get_mut(model) {
                 *changed = step.since;
             }
             all.version = step.since;
         }
-        Ok(all)
+        Ok(Self { steps, ..all })
     }
 
     /// The model with this name, whichever version has it.

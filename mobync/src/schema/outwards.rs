@@ -1,6 +1,6 @@
 //! What a version of the schema has: its names and its fields.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 use super::{Schema, names::Model};
 use crate::{
@@ -15,7 +15,7 @@ use crate::{
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct View<'s> {
     schema: &'s Schema,
-    version: u64,
+    pub(crate) version: u64,
 }
 
 impl Schema {
@@ -60,10 +60,10 @@ impl<'s> View<'s> {
             .is_some_and(|known| known.line.is_removed() || self.removed(known).next().is_some())
     }
 
-    fn removed(&self, known: Model<'s>) -> impl Iterator<Item = (&'s str, String)> {
+    fn removed(&self, known: Model<'s>) -> impl Iterator<Item = (&'s str, &'s str)> {
         let version = self.version;
         let removed = known.fields.iter().filter(|line| line.is_removed());
-        removed.filter_map(move |line| Some((line.at(version)?, line.replaced().to_string())))
+        removed.filter_map(move |line| Some((line.at(version)?, line.replaced())))
     }
 
     /// What goes to a device of this version: nothing, if it is about nothing that the version has.
@@ -75,18 +75,16 @@ impl<'s> View<'s> {
         let Some(model) = known.line.at(self.version) else { return Ok(None) };
         if diff.operation != Operation::Delete {
             let (id, fields) = read_members(&diff.json_data).map_err(DatabaseError::failed)?;
-            let mut named: Vec<(&str, Cow<'_, str>)> = Vec::with_capacity(fields.len());
+            let mut named: Vec<(&str, &str)> = Vec::with_capacity(fields.len());
             for (name, value) in &fields {
-                if let Some(name) = self.field(&diff.model, name) {
-                    named.push((name, value.get().into()));
-                }
+                named.extend(self.field(&diff.model, name).map(|name| (name, value.get())));
             }
             if diff.operation == Operation::Create {
-                named.extend(self.removed(known).map(|(name, json)| (name, json.into())));
+                named.extend(self.removed(known));
             } else if named.is_empty() {
                 return Ok(None);
             }
-            let json_data = encode(&id, named.iter().map(|(name, value)| (*name, &**value)));
+            let json_data = encode(&id, named.into_iter());
             diff.json_data = json_data;
         }
         model.clone_into(&mut diff.model);

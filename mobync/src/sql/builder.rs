@@ -17,7 +17,7 @@ pub struct Builder<D: Dialect> {
     captured: bool,
     allows_unheard: bool,
     first: Vec<String>,
-    schema: Option<Steps>,
+    schema: Steps,
 }
 
 impl<D: Dialect> Default for Builder<D> {
@@ -30,7 +30,7 @@ impl<D: Dialect> Default for Builder<D> {
             captured: false,
             allows_unheard: false,
             first: Vec::new(),
-            schema: None,
+            schema: Steps::default(),
         }
     }
 }
@@ -68,7 +68,7 @@ impl<D: Dialect> Builder<D> {
     /// ```
     #[must_use]
     pub fn schema(mut self, schema: Steps) -> Self {
-        self.schema = Some(schema);
+        self.schema = schema;
         self
     }
 
@@ -174,6 +174,9 @@ impl<D: Dialect> Builder<D> {
         let captured: Vec<&Model> = schema.captured().collect();
         if !captured.is_empty() {
             D::check_capture(connection, &schema.log, &captured).await?;
+        }
+        for model in plan.steps.models().filter(|model| !schema.has(model)) {
+            tracing::warn!(model, "the schema has steps of a model that no table is named for");
         }
         let known = Known::new(dialect, schema);
         Ok(SqlDatabase::new(pool, plan, known, self.allows_unheard))

@@ -152,7 +152,7 @@ impl<D: Dialect> Database for SqlDatabase<D> {
     }
 
     fn schema(&self) -> Option<&crate::schema::Schema> {
-        self.newest.plan().steps.as_ref()
+        Some(&self.newest.plan().steps)
     }
 
     fn diffs_model(&self) -> &str {

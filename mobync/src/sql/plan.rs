@@ -14,7 +14,7 @@ pub(super) struct Plan {
     pub(super) tables: Vec<Table>,
     pub(super) log: String,
     pub(super) across_owners: bool,
-    pub(super) steps: Option<Steps>,
+    pub(super) steps: Steps,
 }
 
 impl Plan {
@@ -24,10 +24,10 @@ impl Plan {
         dialect: &mut D,
         connection: &mut <D::Db as sqlx::Database>::Connection,
     ) -> Result<Schema, SchemaError> {
-        let reading = Reading::new(self.steps.as_ref().is_some_and(Steps::has_renames));
+        let reading = Reading::new(self.steps.has_renames());
         let (mut models, mut keys) = (BTreeMap::new(), Keys::default());
         for planned in &mut self.tables {
-            let history = self.steps.as_ref().and_then(|steps| steps.history(&planned.name));
+            let history = self.steps.history(&planned.name);
             let (table, found) = find::<D>(connection, planned, history).await?;
             let naming = Naming { table: &table, in_sql: "", history };
             let table = naming.by_newest_names(&found.columns);
@@ -45,11 +45,6 @@ impl Plan {
             }
             keys.add(&model, identity, references)?;
             models.insert(model.name.clone(), model);
-        }
-        for model in self.steps.iter().flat_map(Steps::models) {
-            if !models.contains_key(model) {
-                tracing::warn!(model, "the schema has steps of a model that no table is named for");
-            }
         }
         keys.check(self.across_owners)?;
         let ranks = keys.ranks();

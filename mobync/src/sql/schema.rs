@@ -156,6 +156,10 @@ impl Schema {
         schema
     }
 
+    pub(super) fn has(&self, model: &str) -> bool {
+        self.models.contains_key(model)
+    }
+
     pub(crate) fn models(&self) -> impl Iterator<Item = &Model> {
         self.models.values()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::{anew::wait_for, change, decode};
+use super::{anew::wait_for, change};
 use crate::{
     change::Change,
     client::{
@@ -109,10 +109,10 @@ impl Answer {
         }
         state.has_orphans &= !left.is_empty();
         for pending in left {
-            if let Some(change) = decode(&pending)
-                && let Some(touched) = self.objects.get_mut(&change.object())
+            if let Some(left) = Left::of(&pending)
+                && let Some(touched) = self.objects.get_mut(&left.change.object())
             {
-                touched.left.push_back(Left { seq: pending.seq, change, amended: false });
+                touched.left.push_back(left);
             }
         }
 
@@ -223,9 +223,7 @@ impl Touched {
     /// What was brought, and what is left of an object.
     pub(super) fn by(brought: Option<Diff>, left: &[Pending]) -> Result<Self, StoreError> {
         let brought = brought.map(Decoded::read).transpose().map_err(StoreError::new)?;
-        let left = left.iter().filter_map(|pending| {
-            Some(Left { seq: pending.seq, change: decode(pending)?, amended: false })
-        });
+        let left = left.iter().filter_map(Left::of);
         Ok(Self { answer: brought.into_iter().collect(), left: left.collect(), ..Self::default() })
     }
 

@@ -82,9 +82,7 @@ async fn meet<U: LocalUnit>(
     if changes.first().is_none_or(|first| first.diff.operation != Operation::Create) {
         return Ok(false);
     }
-    let left = changes.iter().filter_map(|pending| {
-        Some(Left { seq: pending.seq, change: decode(pending)?, amended: false })
-    });
+    let left = changes.iter().filter_map(Left::of);
     let create = Decoded::read(create.clone()).map_err(StoreError::new)?;
     let left = settle(&[create], left.collect());
     for pending in std::mem::take(changes) {
