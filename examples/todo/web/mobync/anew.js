@@ -2,7 +2,7 @@
 
 import { dropCopy } from "./beside.js";
 import { fold, newDiff, uuid } from "./diffs.js";
-import { NEW_DEVICE, baseOf, dropBase, dropBases, keepBase, stateOf } from "./state.js";
+import { NEW_DEVICE, baseOf, dropBases, dropIdleBase, keepBase, stateOf } from "./state.js";
 import { forgetSent } from "./updating.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
@@ -12,7 +12,8 @@ import { forgetSent } from "./updating.js";
 /**
  * For a server that was restored from a backup: makes a new device of this one, with a create for each
  * of its objects before what is pending. If the object has a base, the create has that, and its pending changes
- * get new ids: the server may know the old ones, and what it knows comes before the create. The database as it was is kept as `backup` in the table `meta`.
+ * get new ids: the server may know the old ones, and what it knows comes before the create. The database as it
+ * was is kept as `backup` in the table `meta`.
  * @param {Tx} tx @param {any} options @param {boolean} [isUnasked]  no person has said that it is the right server
  */
 export async function resendAll(tx, { now }, isUnasked = false) {
@@ -27,29 +28,26 @@ export async function resendAll(tx, { now }, isUnasked = false) {
   for (const { seq } of left) await tx.delete("pending", seq);
   /** @type {Map<string, import("./types.js").Row>} */
   const bases = new Map();
-  for (const { model, id } of left) {
-    const base = (await baseOf(tx, model, id))?.row;
-    if (base && !begun.has(keyOf({ model, id }))) bases.set(keyOf({ model, id }), base);
+  for (const object of left.filter((entry) => !begun.has(keyOf(entry)))) {
+    const base = (await baseOf(tx, object.model, object.id))?.row;
+    if (base) bases.set(keyOf(object), base);
   }
   await dropBases(tx);
   await dropCopy(tx);
   /** @type {Map<string, number>} */
   const last = new Map();
   for (const { model, id, row } of objects.filter((object) => !begun.has(keyOf(object)))) {
-    const diff = {
-      ...newDiff("create", model, bases.get(keyOf({ model, id })) ?? row),
-      utc_timestamp: state.syncedAt ?? 0,
-    };
-    last.set(keyOf({ model, id }), diff.utc_timestamp);
-    await tx.put("pending", { model, id, diff });
+    const [key, utc_timestamp] = [keyOf({ model, id }), state.syncedAt ?? 0];
+    last.set(key, utc_timestamp);
+    await tx.put("pending", { model, id, diff: { ...newDiff("create", model, bases.get(key) ?? row), utc_timestamp } });
   }
   for (const { seq, diff, ...object } of left) {
     // The server gives the changes of one object growing times only if they are in one request.
-    const utc_timestamp = Math.max(diff.utc_timestamp, (last.get(keyOf(object)) ?? -1) + 1);
-    last.set(keyOf(object), utc_timestamp);
-    const isKept = seq <= state.unanswered && !bases.has(keyOf(object));
-    const id = bases.has(keyOf(object)) ? uuid() : diff.id;
-    await tx.put("pending", { ...object, diff: isKept ? diff : { ...diff, id, utc_timestamp } });
+    const key = keyOf(object);
+    const utc_timestamp = Math.max(diff.utc_timestamp, (last.get(key) ?? -1) + 1);
+    last.set(key, utc_timestamp);
+    if (bases.has(key)) await tx.put("pending", { ...object, diff: { ...diff, id: uuid(), utc_timestamp } });
+    else await tx.put("pending", { ...object, diff: seq <= state.unanswered ? diff : { ...diff, utc_timestamp } });
   }
   const { syncedAt, person, owner, token } = state;
   await beginAnew(tx, { ...NEW_DEVICE, isUnasked, syncedAt, person, owner, token, deleted });
@@ -103,7 +101,7 @@ async function holdDeletes(tx, deleted, after = 0) {
   }
   const gone = [...deleted];
   for (const { model, id } of last.values()) {
-    if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+    await dropIdleBase(tx, model, id);
     if (!(await tx.get("objects", [model, id]))) gone.push([model, id]);
   }
   return gone;

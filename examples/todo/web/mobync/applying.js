@@ -7,7 +7,7 @@ import { fold } from "./diffs.js";
 import { hold, release } from "./holding.js";
 import { keepOverridden } from "./overridden.js";
 import { keepLeft, settle } from "./settling.js";
-import { baseOf, dropBase, keepBase, stateOf } from "./state.js";
+import { baseOf, dropBase, dropIdleBase, keepBase, stateOf } from "./state.js";
 import { markOf } from "./tokens.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
@@ -53,9 +53,7 @@ export async function apply(tx, options, models, { asked, sent, isAll, answer, t
     await applyDiff(tx, options, diff, state.clock < state.goal || clock < goal);
   }
   for (const diff of clock < goal || !isAll ? [] : await release(tx)) await applyDiff(tx, options, diff);
-  for (const { model, id } of sent) {
-    if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
-  }
+  for (const { model, id } of sent) await dropIdleBase(tx, model, id);
 
   const owner = state.owner ?? answer.diffs[0]?.owner ?? null;
   const all = { ...state, owner, mark: state.mark, token: markOf(token), failures: 0 };

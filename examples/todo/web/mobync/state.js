@@ -60,6 +60,11 @@ export const keepBase = (tx, model, id, row) => tx.put("meta", { key: keyOf(mode
 /** @param {Tx} tx @param {string} model @param {string} id */
 export const dropBase = (tx, model, id) => tx.delete("meta", keyOf(model, id));
 
+/** The same, if nothing is pending any more. @param {Tx} tx @param {string} model @param {string} id */
+export async function dropIdleBase(tx, model, id) {
+  if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+}
+
 /** @param {Tx} tx */
 export async function dropBases(tx) {
   for (const { key } of await tx.all("meta")) if (Array.isArray(key)) await tx.delete("meta", key);

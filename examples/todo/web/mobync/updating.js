@@ -3,7 +3,7 @@
 import { beginCopy } from "./beside.js";
 import { amended, parsed } from "./diffs.js";
 import { newerData } from "./errors.js";
-import { dropBase, stateOf, storedSchema } from "./state.js";
+import { dropIdleBase, stateOf, storedSchema } from "./state.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
 /** @typedef {import("./types.js").Store} Store */
@@ -98,7 +98,7 @@ async function updatePending(tx, names, entry, unanswered) {
   }
   if (diff) return tx.put("pending", { ...amended(entry, diff), model });
   await tx.delete("pending", seq);
-  if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+  await dropIdleBase(tx, model, id);
 }
 
 /**
@@ -113,7 +113,7 @@ export async function forgetSent(tx, pending) {
     if (!isNothing) await tx.put("pending", amended(entry));
     else {
       await tx.delete("pending", seq);
-      if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+      await dropIdleBase(tx, model, id);
     }
   }
 }
