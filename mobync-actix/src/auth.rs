@@ -4,8 +4,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use actix_web::HttpRequest;
 use mobync::{
-    Owner,
-    http::{AuthError, Token},
+    Grant,
+    http::{AuthError, Claim},
 };
 
 /// What an auth closure decides by.
@@ -29,12 +29,12 @@ use mobync::{
 pub struct Credentials {
     /// The request: its cookies, its extensions, the `app_data`, its session or identity.
     pub request: HttpRequest,
-    token: Token,
+    claim: Claim,
 }
 
 impl Credentials {
-    pub(crate) fn new(request: HttpRequest, token: Token) -> Self {
-        Self { request, token }
+    pub(crate) fn new(request: HttpRequest, claim: impl Into<Claim>) -> Self {
+        Self { request, claim: claim.into() }
     }
 
     /// The token of the `Authorization: Bearer` header, or else the body's `auth_token`.
@@ -42,7 +42,13 @@ impl Credentials {
     /// # Errors
     /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
-        self.token.as_str()
+        self.claim.token.as_str()
+    }
+
+    /// The name of the space that the request is for; `None` for the person's own data. See
+    /// [`mobync::http::Credentials::space`].
+    pub fn space(&self) -> Option<&str> {
+        self.claim.space.as_deref()
     }
 }
 
@@ -56,8 +62,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>`. Its
-/// future need not be `Send`.
+/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>` or
+/// `Result<Grant, AuthError>`. Its future need not be `Send`.
 ///
 /// If it captures something, such as a pool, it passes a clone to each call. It can also find such
 /// things in the request's `app_data`.
@@ -70,21 +76,25 @@ impl fmt::Debug for Credentials {
             `move |credentials| {{ let users = users.clone(); async move {{ .. }} }}`"
 )]
 pub trait Auth:
-    AsyncFn(Credentials) -> Result<Owner, AuthError> + Fn(Credentials) -> Self::Future + 'static
+    AsyncFn(Credentials) -> Result<Self::Grant, AuthError> + Fn(Credentials) -> Self::Future + 'static
 {
+    /// What the closure grants: an [`Owner`](mobync::Owner), or a [`Grant`].
+    type Grant: Into<Grant>;
     /// What the closure returns.
-    type Future: Future<Output = Result<Owner, AuthError>>;
+    type Future: Future<Output = Result<Self::Grant, AuthError>>;
 }
 
-impl<F, Fut> Auth for F
+impl<F, Fut, G> Auth for F
 where
-    F: AsyncFn(Credentials) -> Result<Owner, AuthError> + Fn(Credentials) -> Fut + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>>,
+    F: AsyncFn(Credentials) -> Result<G, AuthError> + Fn(Credentials) -> Fut + 'static,
+    Fut: Future<Output = Result<G, AuthError>>,
+    G: Into<Grant>,
 {
+    type Grant = G;
     type Future = Fut;
 }
 
-type LocalBoxFuture = Pin<Box<dyn Future<Output = Result<Owner, AuthError>>>>;
+type LocalBoxFuture = Pin<Box<dyn Future<Output = Result<Grant, AuthError>>>>;
 
 /// An auth closure with a name, kept in the `app_data` for [`Authenticated`](crate::Authenticated) and
 /// [`AuthenticatedOwner`](crate::AuthenticatedOwner). It is cheap to clone, and one serves all workers.
@@ -102,10 +112,13 @@ pub struct SharedAuth(Arc<dyn Fn(Credentials) -> LocalBoxFuture + Send + Sync>);
 impl SharedAuth {
     /// Gives the closure a name.
     pub fn new(auth: impl Auth + Send + Sync) -> Self {
-        Self(Arc::new(move |credentials| Box::pin(auth(credentials))))
+        Self(Arc::new(move |credentials| {
+            let asked = auth(credentials);
+            Box::pin(async { asked.await.map(Into::into) })
+        }))
     }
 
-    pub(crate) async fn authenticate(&self, credentials: Credentials) -> Result<Owner, AuthError> {
+    pub(crate) async fn authenticate(&self, credentials: Credentials) -> Result<Grant, AuthError> {
         (self.0)(credentials).await
     }
 }

@@ -3,11 +3,11 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use actix_web::FromRequest;
-use mobync::{Error, Owner, http::AuthError};
+use mobync::{Error, Grant, http::AuthError};
 
 use crate::{Auth, Credentials, SyncError};
 
-type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>>>>;
+type Asked = Pin<Box<dyn Future<Output = Result<Grant, AuthError>>>>;
 
 /// Makes an auth closure from an extractor. The closure gets the extracted value and returns the owner.
 ///
@@ -43,18 +43,20 @@ type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>>>>;
 /// let app = App::new().service(mobync_actix::service(mobync, auth));
 /// # let _ = app;
 /// ```
-pub fn from_extractor<T, F, E>(owner: F) -> impl Auth + Clone + Send + Sync
+pub fn from_extractor<T, F, E, G>(owner: F) -> impl Auth + Clone + Send + Sync
 where
     T: FromRequest + 'static,
-    F: Fn(T) -> Result<Owner, E> + Send + Sync + 'static,
+    F: Fn(T) -> Result<G, E> + Send + Sync + 'static,
     E: Into<AuthError> + 'static,
+    G: Into<Grant> + 'static,
 {
     let owner = Arc::new(owner);
     move |credentials: Credentials| -> Asked {
         let owner = Arc::clone(&owner);
         Box::pin(async move {
             let extracted = T::extract(&credentials.request).await;
-            owner(extracted.map_err(|error| explain(&error.into()))?).map_err(Into::into)
+            let extracted = extracted.map_err(|error| explain(&error.into()))?;
+            owner(extracted).map(Into::into).map_err(Into::into)
         })
     }
 }

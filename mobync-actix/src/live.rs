@@ -130,7 +130,7 @@ where
     A: Auth,
 {
     async fn answer(&self, request: HttpRequest) -> HttpResponse {
-        let auth = |token| (self.auth)(Credentials::new(request.clone(), token));
+        let auth = |claim| (self.auth)(Credentials::new(request.clone(), claim));
         let answered = self.endpoint.answer(payload::head(&request), auth).await;
         let (parts, body) = answered.into_parts();
         match body {

@@ -8,7 +8,7 @@ use std::{
 
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use mobync::{
-    Owner,
+    Grant, Owner,
     http::{AuthError, identify},
 };
 
@@ -44,13 +44,16 @@ impl FromRequest for AuthenticatedOwner {
         let request = request.clone();
         Box::pin(async move {
             let token = payload::token(&request);
-            Ok(Self(identify(token, |token| ask(Credentials::new(request, token))).await?))
+            Ok(Self(
+                identify(token, |token: mobync::http::Token| ask(Credentials::new(request, token)))
+                    .await?,
+            ))
         })
     }
 }
 
 /// Calls the application's closure, which may be stored in either of actix-web's two usual ways.
-pub(crate) async fn ask(credentials: Credentials) -> Result<Owner, AuthError> {
+pub(crate) async fn ask(credentials: Credentials) -> Result<Grant, AuthError> {
     let request = credentials.request.clone();
     let shared = || request.app_data::<web::Data<SharedAuth>>().map(|auth| &***auth);
     match request.app_data::<SharedAuth>().or_else(shared) {

@@ -143,7 +143,7 @@ where
         let payload = payload.into_inner();
         let limits = self.limits.clone().unwrap_or_else(|| payload::limits(&request));
         let head = payload::head(&request);
-        let auth = |token| (self.auth)(Credentials::new(request.clone(), token));
+        let auth = |claim| (self.auth)(Credentials::new(request.clone(), claim));
         response::convert_answer(match self.max_body_bytes {
             None if payload::has_config(&request) => {
                 let limits = limits.max_body_bytes(usize::MAX);

@@ -4,13 +4,13 @@ use std::{any::Any, pin::Pin, sync::Arc};
 
 use axum::{extract::FromRequestParts, response::IntoResponse};
 use mobync::{
-    Owner,
+    Grant,
     http::{Auth, AuthError, Credentials},
 };
 
 use crate::SyncError;
 
-type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>> + Send>>;
+type Asked = Pin<Box<dyn Future<Output = Result<Grant, AuthError>> + Send>>;
 
 /// Makes an auth closure from an extractor. The closure gets the extracted value and returns the owner.
 ///
@@ -42,11 +42,12 @@ type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>> + Send>>;
 /// let auth = from_extractor(|user: CurrentUser| Owner::new(user.name));
 /// let router: Router = mobync_axum::router(mobync, auth);
 /// ```
-pub fn from_extractor<T, F, E>(owner: F) -> impl Auth + Clone
+pub fn from_extractor<T, F, E, G>(owner: F) -> impl Auth + Clone
 where
     T: FromRequestParts<(), Rejection: 'static> + 'static,
-    F: Fn(T) -> Result<Owner, E> + Send + Sync + 'static,
+    F: Fn(T) -> Result<G, E> + Send + Sync + 'static,
     E: Into<AuthError> + 'static,
+    G: Into<Grant> + 'static,
 {
     from_extractor_with_state((), owner)
 }
@@ -82,12 +83,13 @@ where
 /// let sync = mobync_axum::router(Mobync::new(MemoryDatabase::new()), auth);
 /// let router: Router = Router::new().merge(sync).with_state(app);
 /// ```
-pub fn from_extractor_with_state<S, T, F, E>(state: S, owner: F) -> impl Auth + Clone
+pub fn from_extractor_with_state<S, T, F, E, G>(state: S, owner: F) -> impl Auth + Clone
 where
     S: Send + Sync + 'static,
     T: FromRequestParts<S, Rejection: 'static> + 'static,
-    F: Fn(T) -> Result<Owner, E> + Send + Sync + 'static,
+    F: Fn(T) -> Result<G, E> + Send + Sync + 'static,
     E: Into<AuthError> + 'static,
+    G: Into<Grant> + 'static,
 {
     let shared = Arc::new((state, owner));
     move |credentials: Credentials| -> Asked {
@@ -96,7 +98,7 @@ where
             let (state, owner) = &*shared;
             let mut parts = credentials.into_parts();
             let extracted = T::from_request_parts(&mut parts, state).await.map_err(explain)?;
-            owner(extracted).map_err(Into::into)
+            owner(extracted).map(Into::into).map_err(Into::into)
         })
     }
 }

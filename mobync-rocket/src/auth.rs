@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use mobync::{
-    Owner,
-    http::{self, AuthError, Token},
+    Grant,
+    http::{AuthError, Claim},
 };
 use rocket::{Request, futures::future::BoxFuture};
 
@@ -26,12 +26,12 @@ pub struct Credentials<'a, 'r> {
     /// The request: its cookies (private ones too, with Rocket's feature `secrets`), its local cache,
     /// its guards by [`Request::guard`], the managed state by [`Request::rocket`].
     pub request: &'a Request<'r>,
-    token: Token,
+    claim: Claim,
 }
 
 impl<'a, 'r> Credentials<'a, 'r> {
-    pub(crate) fn new(request: &'a Request<'r>, token: Token) -> Self {
-        Self { request, token }
+    pub(crate) fn new(request: &'a Request<'r>, claim: impl Into<Claim>) -> Self {
+        Self { request, claim: claim.into() }
     }
 
     /// The token of the `Authorization: Bearer` header, or else the body's `auth_token`.
@@ -39,7 +39,13 @@ impl<'a, 'r> Credentials<'a, 'r> {
     /// # Errors
     /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
-        self.token.as_str()
+        self.claim.token.as_str()
+    }
+
+    /// The name of the space that the request is for; `None` for the person's own data. See
+    /// [`mobync::http::Credentials::space`].
+    pub fn space(&self) -> Option<&str> {
+        self.claim.space.as_deref()
     }
 }
 
@@ -53,8 +59,8 @@ impl fmt::Debug for Credentials<'_, '_> {
     }
 }
 
-/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>` whose
-/// future is `Send`.
+/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>` or
+/// `Result<Grant, AuthError>` whose future is `Send`.
 ///
 /// Rocket's requests are borrowed, so an `async` closure cannot also borrow what it captures. Put such
 /// things into [managed state](rocket::Rocket::manage) and look them up:
@@ -68,11 +74,40 @@ impl fmt::Debug for Credentials<'_, '_> {
     note = "it captures nothing: manage what it needs as state, and look it up with \
             `credentials.request.rocket().state()`"
 )]
-pub trait Auth: for<'a, 'r> http::Auth<Credentials<'a, 'r>> {}
+pub trait Auth:
+    for<'a, 'r> Returns<Credentials<'a, 'r>, Self::Grant> + Send + Sync + 'static
+{
+    /// What the closure grants: an [`Owner`](mobync::Owner), or a [`Grant`].
+    type Grant: Into<Grant> + Send + 'static;
+}
 
-impl<A> Auth for A where A: for<'a, 'r> http::Auth<Credentials<'a, 'r>> {}
+impl<A, G> Auth for A
+where
+    A: for<'a, 'r> AsyncFn(Credentials<'a, 'r>) -> Result<G, AuthError>
+        + for<'a, 'r> Returns<Credentials<'a, 'r>, G>
+        + Send
+        + Sync
+        + 'static,
+    G: Into<Grant> + Send + 'static,
+{
+    type Grant = G;
+}
 
-type Shared = dyn for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>
+/// What an auth closure returns for credentials of one lifetime.
+pub trait Returns<C, G>: AsyncFn(C) -> Result<G, AuthError> + Fn(C) -> Self::Future {
+    /// The future.
+    type Future: Future<Output = Result<G, AuthError>> + Send;
+}
+
+impl<C, G, F, Fut> Returns<C, G> for F
+where
+    F: AsyncFn(C) -> Result<G, AuthError> + Fn(C) -> Fut,
+    Fut: Future<Output = Result<G, AuthError>> + Send,
+{
+    type Future = Fut;
+}
+
+type Shared = dyn for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Grant, AuthError>>
     + Send
     + Sync;
 
@@ -99,19 +134,21 @@ impl SharedAuth {
     pub(crate) fn authenticate<'a>(
         &self,
         credentials: Credentials<'a, '_>,
-    ) -> BoxFuture<'a, Result<Owner, AuthError>> {
+    ) -> BoxFuture<'a, Result<Grant, AuthError>> {
         (self.0)(credentials)
     }
 }
 
-fn boxed<'a, 'r, A>(
+fn boxed<'a, 'r, A, G>(
     auth: &A,
     credentials: Credentials<'a, 'r>,
-) -> BoxFuture<'a, Result<Owner, AuthError>>
+) -> BoxFuture<'a, Result<Grant, AuthError>>
 where
-    A: http::Auth<Credentials<'a, 'r>>,
+    A: Returns<Credentials<'a, 'r>, G, Future: 'a>,
+    G: Into<Grant> + Send + 'a,
 {
-    Box::pin(auth(credentials))
+    let asked = auth(credentials);
+    Box::pin(async { asked.await.map(Into::into) })
 }
 
 impl fmt::Debug for SharedAuth {

@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use mobync::{Owner, http::AuthError};
+use mobync::{Grant, http::AuthError};
 use rocket::{
     futures::future::BoxFuture,
     http::Status,
@@ -61,19 +61,20 @@ use crate::{Auth, Credentials, SyncError};
 /// }
 /// # mobync_rocket::SharedAuth::new(auth);
 /// ```
-pub fn from_guard<G, X, F, E>(owner: F) -> impl Auth + Clone
+pub fn from_guard<T, X, F, E, G>(owner: F) -> impl Auth + Clone
 where
-    G: for<'r> FromRequest<'r, Error = X> + Send + 'static,
+    T: for<'r> FromRequest<'r, Error = X> + Send + 'static,
     X: 'static,
-    F: Fn(G) -> Result<Owner, E> + Send + Sync + 'static,
+    F: Fn(T) -> Result<G, E> + Send + Sync + 'static,
     E: Into<AuthError> + 'static,
+    G: Into<Grant> + 'static,
 {
     let owner = Arc::new(owner);
     boxed(move |credentials| {
         let owner = Arc::clone(&owner);
         Box::pin(async move {
-            match credentials.request.guard::<G>().await {
-                Success(guard) => owner(guard).map_err(Into::into),
+            match credentials.request.guard::<T>().await {
+                Success(guard) => owner(guard).map(Into::into).map_err(Into::into),
                 Error((status, error)) => Err(explain(status, error)),
                 Forward(status) => Err(AuthError::of_status(status.code)),
             }
@@ -84,7 +85,7 @@ where
 /// Tells the compiler how long the future lives, which it does not infer.
 fn boxed<F>(closure: F) -> F
 where
-    F: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Owner, AuthError>>,
+    F: for<'a, 'r> Fn(Credentials<'a, 'r>) -> BoxFuture<'a, Result<Grant, AuthError>>,
 {
     closure
 }

@@ -131,7 +131,7 @@ impl<D: Database, R: Rules> Handler for LiveFairing<D, R> {
         if !is_exact(request) {
             return Outcome::forward(data, Status::NotFound);
         }
-        let auth = |token| self.auth.authenticate(Credentials::new(request, token));
+        let auth = |claim| self.auth.authenticate(Credentials::new(request, claim));
         let answered = self.endpoint.answer(data::head(request), auth).await;
         let (parts, body) = answered.into_parts();
         Outcome::Success(match body {

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use mobync::{
-    Owner,
+    Grant, Owner,
     http::{AuthError, identify},
 };
 use rocket::{
@@ -43,7 +43,7 @@ impl<'r> FromRequest<'r> for AuthenticatedOwner {
     type Error = SyncError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, SyncError> {
-        let auth = |token| ask(Credentials::new(request, token));
+        let auth = |token: mobync::http::Token| ask(Credentials::new(request, token));
         let owner = identify(data::token(request), auth).await;
         outcome(owner.map(Self).map_err(SyncError))
     }
@@ -56,7 +56,7 @@ impl Sentinel for AuthenticatedOwner {
 }
 
 /// Calls the application's closure.
-pub(crate) async fn ask(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
+pub(crate) async fn ask(credentials: Credentials<'_, '_>) -> Result<Grant, AuthError> {
     match credentials.request.rocket().state::<SharedAuth>() {
         Some(auth) => auth.authenticate(credentials).await,
         None => Err(AuthError::failed("no mobync_rocket::SharedAuth is managed")),

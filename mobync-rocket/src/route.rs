@@ -95,7 +95,7 @@ impl<D: Database, R: Rules> Handler for SyncRoutes<D, R> {
         if !is_exact(request) {
             return Outcome::forward(data, Status::NotFound);
         }
-        let auth = |token| self.auth.authenticate(Credentials::new(request, token));
+        let auth = |claim| self.auth.authenticate(Credentials::new(request, claim));
         let (head, limits) = (data::head(request), data::limits(request));
         let answered = self.endpoint.answer(head, Raw::new(data), &limits, auth).await;
         // To Rocket, a failure is a success. Otherwise a catcher would respond.

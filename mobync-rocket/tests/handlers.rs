@@ -106,7 +106,7 @@ fn a_header_s_token_is_looked_at_before_the_body() {
 
 #[test]
 fn an_auth_closure_that_panics_is_a_500() {
-    let auth = SharedAuth::new(async |_| panic!("it does"));
+    let auth = SharedAuth::new(async |_| -> Result<Owner, AuthError> { panic!("it does") });
     let client = client(rocket().manage(mobync()).manage(auth).mount("/", routes![authenticated]));
     for token in ["Bearer ada", "Basic x"] {
         let request = sent(&client, "/sync", nothing()).header(Header::new("authorization", token));

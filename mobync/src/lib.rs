@@ -15,6 +15,7 @@ mod engine;
 mod error;
 mod filter;
 pub mod follow;
+mod grant;
 mod hash;
 pub mod http;
 mod json;
@@ -58,6 +59,7 @@ pub use self::{
     engine::{Compacted, Mobync, Retention},
     error::{DatabaseError, Error},
     filter::{FilterType, ReadFilter},
+    grant::Grant,
     live::Live,
     merge::{Snapshot, Window, Write},
     owner::{InvalidOwner, Owner},

@@ -153,15 +153,15 @@ where
     F: for<'a> Rule<'a> + Send + Sync + 'static,
 {
     async fn create(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
-        self(owner, diff, &mut View(&mut *view.0)).await
+        self(owner, diff, &mut View::new(&mut *view.look, view.member)).await
     }
 
     async fn update(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
-        self(owner, diff, &mut View(&mut *view.0)).await
+        self(owner, diff, &mut View::new(&mut *view.look, view.member)).await
     }
 
     async fn delete(&self, owner: &Owner, diff: &Diff, view: &mut View<'_>) -> Result<(), Refusal> {
-        self(owner, diff, &mut View(&mut *view.0)).await
+        self(owner, diff, &mut View::new(&mut *view.look, view.member)).await
     }
 }
 
@@ -190,7 +190,10 @@ impl From<DatabaseError> for Refusal {
 }
 
 /// The owner's data as a rule sees it: in the sync's own unit of work, after the request's earlier diffs.
-pub struct View<'v>(&'v mut (dyn Look + 'v));
+pub struct View<'v> {
+    look: &'v mut (dyn Look + 'v),
+    member: Option<&'v str>,
+}
 
 /// How a view reads the database. Boxed, so that rules do not depend on the database's type.
 pub(crate) trait Look: Send {
@@ -201,8 +204,13 @@ pub(crate) type Looked<'l> =
     Pin<Box<dyn Future<Output = Result<Vec<Record>, DatabaseError>> + Send + 'l>>;
 
 impl<'v> View<'v> {
-    pub(crate) fn new(look: &'v mut (dyn Look + 'v)) -> Self {
-        Self(look)
+    pub(crate) fn new(look: &'v mut (dyn Look + 'v), member: Option<&'v str>) -> Self {
+        Self { look, member }
+    }
+
+    /// The person who sends the diff, if the auth closure has [named](crate::Grant::member) one.
+    pub fn member(&self) -> Option<&str> {
+        self.member
     }
 
     /// Returns the owner's records of the model that match all filters, in any order.
@@ -214,7 +222,7 @@ impl<'v> View<'v> {
         model: &str,
         filters: &[ReadFilter],
     ) -> Result<Vec<Record>, DatabaseError> {
-        self.0.read(model, filters).await
+        self.look.read(model, filters).await
     }
 
     /// Returns the owner's record with this id, if it exists.

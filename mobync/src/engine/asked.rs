@@ -1,6 +1,6 @@
 //! What a request asks for besides its diffs.
 
-use crate::protocol::SyncRequest;
+use crate::{grant::AsWhom, protocol::SyncRequest};
 
 /// What a request asks for besides its diffs. The default asks for nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,13 +15,24 @@ pub(super) struct Asked<'a> {
     pub(super) check: bool,
     /// The version of the schema that the device says it has.
     pub(super) schema: Option<u64>,
+    /// The owner of the device's database, if it asks for the owner: empty if it does not know.
+    pub(super) owner: Option<&'a str>,
+    /// As whom it writes, unless nobody has authenticated it.
+    pub(super) as_whom: Option<&'a AsWhom>,
 }
 
 impl<'a> Asked<'a> {
     pub(super) fn of(request: &'a SyncRequest) -> Self {
-        let SyncRequest { head, limit, report, check, schema, .. } = request;
-        let (limit, report, check, schema) = (*limit, *report, *check, *schema);
-        Self { head: head.as_deref(), limit, report, check, schema }
+        let SyncRequest { head, limit, report, check, schema, owner, as_whom, .. } = request;
+        Self {
+            head: head.as_deref(),
+            limit: *limit,
+            report: *report,
+            check: *check,
+            schema: *schema,
+            owner: owner.as_deref(),
+            as_whom: Some(as_whom),
+        }
     }
 
     /// Whether the answer has a head.

@@ -65,14 +65,18 @@ impl<D: Database, R: Rules> Mobync<D, R> {
     ) -> Result<SyncResponse, Error> {
         let Settings { schema, min_schema, max_diffs, .. } = &*self.settings;
         let (view, min_schema) = (self.settings.view(asked.schema), *min_schema);
-        if view.version < min_schema {
+        let is_others = asked.owner.is_some_and(|it| !it.is_empty() && it != owner.as_str());
+        if is_others || view.version < min_schema {
             check_count(diffs.len(), *max_diffs)?;
             Request::new(diffs)?;
-            return Err(Error::UpgradeRequired { schema: view.version, min_schema });
+            let too_old = Error::UpgradeRequired { schema: view.version, min_schema };
+            return Err(if is_others { Error::OtherOwner } else { too_old });
         }
         let diffs = schema.inwards(diffs)?;
         let answer = self.sync(owner, Source::Device { since }, asked, &diffs).await;
         let answer = answer.map_err(|error| error.of_newer_app(view.version, schema.version()))?;
-        view.answer(answer, &diffs).map_err(Error::of_database)
+        let mut answer = view.answer(answer, &diffs).map_err(Error::of_database)?;
+        answer.owner = asked.owner.map(|_| owner.to_string());
+        Ok(answer)
     }
 }

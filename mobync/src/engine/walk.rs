@@ -250,6 +250,9 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
         if self.attempt.source == Source::Server || is_removed {
             return Ok(Some(Ok(())));
         }
+        if self.attempt.asked.as_whom.is_some_and(|whom| whom.is_read_only) {
+            return Ok(Some(Err(Reason::forbidden("You may only read here."))));
+        }
         let fields: Vec<&str> = self.attempt.request.fields(place).collect();
         if let Err(sentence) = self.unit.permits(&diff.model, diff.operation, &fields) {
             return Ok(Some(Err(Reason::forbidden(sentence))));
@@ -289,9 +292,10 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
     }
 
     async fn ask_rules(&mut self, diff: &Diff) -> Result<(), Refusal> {
-        let Attempt { rules, owner, .. } = &self.attempt;
+        let Attempt { rules, owner, asked, .. } = &self.attempt;
+        let member = asked.as_whom.and_then(|whom| whom.member.as_deref());
         let looking = &mut Looking { unit: &mut self.unit, owner, pending: &mut self.pending };
-        let view = &mut View::new(looking);
+        let view = &mut View::new(looking, member);
         match diff.operation {
             Operation::Create => rules.create(owner, diff, view).await,
             Operation::Update => rules.update(owner, diff, view).await,

@@ -23,6 +23,8 @@ pub use self::database::DatabaseError;
 /// | 400 | `invalid_diff` | a diff that breaks a rule of the wire format |
 /// | 401 | `unauthenticated` | no token, an empty one, or one that the auth closure does not take |
 /// | 403 | `forbidden` | the auth closure forbids; or a rule does, where requests are all or nothing |
+/// | 403 | `no_member` | the person is no member of the space, or there is no such space |
+/// | 403 | `other_owner` | the device's database belongs to another owner |
 /// | 405 | `method_not_allowed` | the method is not POST |
 /// | 409 | `clock_ahead` | the device's clock is greater than the server's |
 /// | 409 | `other_history` | the log does not have the device's head |
@@ -72,6 +74,12 @@ pub enum Error {
         /// The sentence that the person reads.
         reason: Cow<'static, str>,
     },
+    /// The person is no member of the space that the request names, or there is no such space.
+    #[error("{0}")]
+    NoMember(Cow<'static, str>),
+    /// The device's database belongs to another owner than the one who is signed in.
+    #[error("The data on this device belongs to another account: sign in to that one.")]
+    OtherOwner,
     /// The method is not POST.
     #[error("Only POST is allowed here, with a sync request as its body.")]
     MethodNotAllowed,
@@ -207,6 +215,8 @@ impl Error {
             Self::InvalidDiff { .. } => "invalid_diff",
             Self::Unauthenticated(_) => "unauthenticated",
             Self::Forbidden { .. } => "forbidden",
+            Self::NoMember(_) => "no_member",
+            Self::OtherOwner => "other_owner",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedMediaType(_) => "unsupported_media_type",
             Self::PayloadTooLarge(_) => "payload_too_large",
@@ -231,7 +241,7 @@ impl Error {
                 StatusCode::BAD_REQUEST
             }
             Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden { .. } => StatusCode::FORBIDDEN,
+            Self::Forbidden { .. } | Self::NoMember(_) | Self::OtherOwner => StatusCode::FORBIDDEN,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::ClockAhead { .. } | Self::OtherHistory => StatusCode::CONFLICT,
             Self::TooOld { .. } => StatusCode::GONE,

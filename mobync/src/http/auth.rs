@@ -4,8 +4,8 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use http::{Extensions, HeaderMap, Method, Request, Uri, Version, request::Parts};
 
-use super::{AuthError, Token};
-use crate::owner::Owner;
+use super::{AuthError, Claim, Token};
+use crate::grant::Grant;
 
 /// What an auth closure decides by.
 ///
@@ -23,6 +23,8 @@ use crate::owner::Owner;
 pub struct Credentials {
     /// The request's token.
     pub token: Token,
+    /// The space that the request is for; `None` for the person's own data.
+    pub space: Option<String>,
     /// The request's method.
     pub method: Method,
     /// The request's address.
@@ -35,10 +37,11 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// The credentials of a request with this head and this token.
-    pub fn new(parts: Parts, token: Token) -> Self {
+    /// The credentials of a request with this head.
+    pub fn new(parts: Parts, claim: impl Into<Claim>) -> Self {
+        let Claim { token, space } = claim.into();
         let Parts { method, uri, headers, extensions, version, .. } = parts;
-        Self { token, method, uri, headers, extensions, version }
+        Self { token, space, method, uri, headers, extensions, version }
     }
 
     /// The token.
@@ -47,6 +50,28 @@ impl Credentials {
     /// [`AuthError::Unauthenticated`] if there is no token, or an empty one.
     pub fn token(&self) -> Result<&str, AuthError> {
         self.token.as_str()
+    }
+
+    /// The name of the space that the request is for; `None` for the person's own data.
+    ///
+    /// Decide by it whose data that is, and whether the person is a member. Several spaces of a request are asked
+    /// for one by one, so an auth closure may be called several times for one request.
+    ///
+    /// ```
+    /// use mobync::{Grant, Owner, http::{AuthError, Credentials}};
+    ///
+    /// async fn auth(credentials: Credentials) -> Result<Grant, AuthError> {
+    ///     let person = credentials.token()?;
+    ///     match credentials.space() {
+    ///         None => Ok(Owner::new(person)?.into()),
+    ///         // Owners of spaces have names that nobody's own data has.
+    ///         Some("family") if person != "mallory" => Ok(Grant::new(Owner::new("space family")?).member(person)),
+    ///         Some(_) => Err(AuthError::no_member("You are not a member of this list.")),
+    ///     }
+    /// }
+    /// ```
+    pub fn space(&self) -> Option<&str> {
+        self.space.as_deref()
     }
 
     /// The request's head, for a framework's extractors.
@@ -69,8 +94,8 @@ impl fmt::Debug for Credentials {
     }
 }
 
-/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>`
-/// whose future is `Send`.
+/// An auth closure: any `async` closure or function from [`Credentials`] to `Result<Owner, AuthError>` or
+/// `Result<Grant, AuthError>` whose future is `Send`.
 ///
 /// If it captures something, such as a pool, it passes a clone to each call:
 ///
@@ -96,26 +121,31 @@ impl fmt::Debug for Credentials {
     message = "`{Self}` is not an auth closure",
     label = "not an auth closure",
     note = "an auth closure is `async |credentials| Ok(Owner::new(credentials.token()?)?)`, or an \
-            `async fn` from `{C}` to `Result<Owner, AuthError>`, whose future is `Send`",
+            `async fn` from `{C}` to `Result<Owner, AuthError>` or `Result<Grant, AuthError>`, whose future \
+            is `Send`",
     note = "a closure that captures something hands each call a clone of it: \
             `move |credentials| {{ let users = users.clone(); async move {{ .. }} }}`"
 )]
 pub trait Auth<C = Credentials>:
-    AsyncFn(C) -> Result<Owner, AuthError> + Fn(C) -> Self::Future + Send + Sync + 'static
+    AsyncFn(C) -> Result<Self::Grant, AuthError> + Fn(C) -> Self::Future + Send + Sync + 'static
 {
+    /// What the closure grants: an [`Owner`](crate::Owner), or a [`Grant`].
+    type Grant: Into<Grant> + Send;
     /// What the closure returns.
-    type Future: Future<Output = Result<Owner, AuthError>> + Send;
+    type Future: Future<Output = Result<Self::Grant, AuthError>> + Send;
 }
 
-impl<C, F, Fut> Auth<C> for F
+impl<C, F, Fut, G> Auth<C> for F
 where
-    F: AsyncFn(C) -> Result<Owner, AuthError> + Fn(C) -> Fut + Send + Sync + 'static,
-    Fut: Future<Output = Result<Owner, AuthError>> + Send,
+    F: AsyncFn(C) -> Result<G, AuthError> + Fn(C) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<G, AuthError>> + Send,
+    G: Into<Grant> + Send,
 {
+    type Grant = G;
     type Future = Fut;
 }
 
-type Asked = Pin<Box<dyn Future<Output = Result<Owner, AuthError>> + Send>>;
+type Asked = Pin<Box<dyn Future<Output = Result<Grant, AuthError>> + Send>>;
 
 /// An auth closure with a name, to be kept in a framework's state. Cheap to clone.
 ///
@@ -131,14 +161,17 @@ pub struct SharedAuth(Arc<dyn Fn(Credentials) -> Asked + Send + Sync>);
 impl SharedAuth {
     /// Gives the closure a name.
     pub fn new(auth: impl Auth) -> Self {
-        Self(Arc::new(move |credentials| Box::pin(auth(credentials))))
+        Self(Arc::new(move |credentials| {
+            let asked = auth(credentials);
+            Box::pin(async { asked.await.map(Into::into) })
+        }))
     }
 
-    /// The owner of these credentials.
+    /// What the closure grants for these credentials.
     ///
     /// # Errors
     /// Those of the closure.
-    pub async fn authenticate(&self, credentials: Credentials) -> Result<Owner, AuthError> {
+    pub async fn authenticate(&self, credentials: Credentials) -> Result<Grant, AuthError> {
         (self.0)(credentials).await
     }
 }

@@ -13,7 +13,7 @@ use http_body::Body;
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, Auth, AuthError, Credentials, Head, Limits, Token,
+    AnswerBody, Auth, AuthError, Claim, Credentials, Head, Limits, Token,
     body::large,
     budget::Share,
     panic::caught,
@@ -24,6 +24,7 @@ use crate::{
     database::Database,
     engine::{Mobync, log_failure},
     error::{BoxError, Error},
+    grant::Grant,
     owner::Owner,
     protocol::{SyncRequest, SyncResponse},
     rules::Rules,
@@ -110,7 +111,7 @@ impl<D: Database, R: Rules, A: Auth> Endpoint<D, R, A> {
         let (parts, body) = request.into_parts();
         let is_head = parts.method == Method::HEAD;
         let announced = Announced::new(Head::from(&parts), &self.limits);
-        let auth = |token| (self.auth)(Credentials::new(parts, token));
+        let auth = |claim| (self.auth)(Credentials::new(parts.clone(), claim));
         let mut response = self.respond(&self.limits, announced, body, auth).await;
         if is_head {
             *response.body_mut() = Bytes::new().into();
@@ -124,7 +125,7 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
     /// of its own, which may borrow from the request or not be `Send`.
     ///
     /// The answer to a HEAD request has its body, which HTTP servers leave out by themselves.
-    pub async fn answer<B, F, Fut>(
+    pub async fn answer<B, F, Fut, G>(
         &self,
         head: Head<'_>,
         body: B,
@@ -133,13 +134,14 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
     ) -> Response<AnswerBody>
     where
         B: Body<Error: Into<BoxError>>,
-        F: FnOnce(Token) -> Fut,
-        Fut: Future<Output = Result<Owner, AuthError>>,
+        F: Fn(Claim) -> Fut,
+        Fut: Future<Output = Result<G, AuthError>>,
+        G: Into<Grant>,
     {
         self.respond(limits, Announced::new(head, limits), body, auth).await
     }
 
-    async fn respond<B, F, Fut>(
+    async fn respond<B, F, Fut, G>(
         &self,
         limits: &Limits,
         announced: Announced,
@@ -148,9 +150,11 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
     ) -> Response<AnswerBody>
     where
         B: Body<Error: Into<BoxError>>,
-        F: FnOnce(Token) -> Fut,
-        Fut: Future<Output = Result<Owner, AuthError>>,
+        F: Fn(Claim) -> Fut,
+        Fut: Future<Output = Result<G, AuthError>>,
+        G: Into<Grant>,
     {
+        let auth = |token: Token| auth(token.into());
         let max_diffs = self.mobync.settings().max_diffs;
         let answered = match admit(announced, body, limits, max_diffs, auth).await {
             Ok(admitted) => {
@@ -168,15 +172,16 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         admitted: Admitted,
     ) -> Result<Response<AnswerBody>, Error> {
         // What is left of the request is dropped when there is an answer: until then it counts as held.
-        let Admitted { owner, request } = admitted;
-        let answer = self.mobync.answer(&owner, &request).await?;
+        let Admitted { grant, request } = admitted;
+        let (owner, request) = (grant.owner(), request.granted(&grant));
+        let answer = self.mobync.answer(owner, &request).await?;
         let Some(size) = large(&answer) else {
             return Ok(respond(Ok(&answer)).map(AnswerBody::from));
         };
         match limits.answers.try_take(size) {
             Some(room) => Ok(held(limits, &answer, room)),
             None => {
-                let later = self.answer_later(limits, (answer, size), &owner, &request);
+                let later = self.answer_later(limits, (answer, size), owner, &request);
                 // What the device sent has been applied by now.
                 let in_doubt = |error: Error| {
                     if request.diffs.is_empty() { error } else { error.in_doubt() }

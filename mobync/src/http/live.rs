@@ -13,13 +13,14 @@ use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{Either, Full};
 
 use super::{
-    Auth, AuthError, Credentials, Events, Head, Token, panic::caught, receive::identify, respond,
+    Auth, AuthError, Claim, Credentials, Events, Head, Token, panic::caught, receive::ask, respond,
     respond::not_get,
 };
 use crate::{
     database::Database,
     engine::{Mobync, log_failure},
     error::Error,
+    grant::Grant,
     owner::Owner,
     rules::Rules,
 };
@@ -125,7 +126,7 @@ impl<D: Database, R: Rules, A: Auth> LiveEndpoint<D, R, A> {
         let method = parts.method.clone();
         let token = Token::from(&parts.headers);
         let head = Head { method: method.as_str(), token, ..Head::default() };
-        let auth = |token| (self.auth)(Credentials::new(parts, token));
+        let auth = |claim| (self.auth)(Credentials::new(parts.clone(), claim));
         let mut response = self.answer(head, auth).await;
         if method == Method::HEAD
             && let Either::Right(failure) = response.body_mut()
@@ -141,16 +142,20 @@ impl<D: Database, R: Rules, A> LiveEndpoint<D, R, A> {
     /// borrow from the request or not be `Send`.
     ///
     /// A failure of a HEAD request has its body, which HTTP servers leave out by themselves.
-    pub async fn answer<F, Fut>(&self, head: Head<'_>, auth: F) -> Response<LiveBody>
+    pub async fn answer<F, Fut, G>(&self, head: Head<'_>, auth: F) -> Response<LiveBody>
     where
-        F: FnOnce(Token) -> Fut,
-        Fut: Future<Output = Result<Owner, AuthError>>,
+        F: Fn(Claim) -> Fut,
+        Fut: Future<Output = Result<G, AuthError>>,
+        G: Into<Grant>,
     {
         let is_head = head.method == "HEAD";
         if !is_head && head.method != "GET" {
             return not_get().map(|body| Either::Right(Full::new(body)));
         }
-        let listening = async { self.listen(identify(head.token, auth).await?).await };
+        let listening = async {
+            let grant = ask(Claim::from(head.token), auth).await?;
+            self.listen(grant.into_owner()).await
+        };
         let events = match listening.await {
             Ok(events) if is_head => {
                 drop(events);

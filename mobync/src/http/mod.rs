@@ -12,6 +12,7 @@
 mod auth;
 mod body;
 mod budget;
+mod claim;
 mod endpoint;
 mod events;
 mod head;
@@ -30,6 +31,7 @@ pub(crate) use self::budget::Held;
 pub use self::{
     auth::{Auth, Credentials, SharedAuth},
     body::{AnswerBody, Unread},
+    claim::Claim,
     endpoint::Endpoint,
     events::Events,
     head::Head,

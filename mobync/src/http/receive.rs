@@ -15,6 +15,7 @@ use super::{
 use crate::{
     engine::log_failure,
     error::{BoxError, Error},
+    grant::Grant,
     owner::Owner,
     protocol::{Envelope, SyncRequest},
 };
@@ -78,7 +79,7 @@ where
 /// # Errors
 /// As [`receive`]. The errors of [`AuthError`] come before those of the body. If the body has the token,
 /// they come after [`Error::InvalidJson`].
-pub async fn authenticate<B, Fut>(
+pub async fn authenticate<B, Fut, G>(
     head: Head<'_>,
     body: B,
     limits: &Limits,
@@ -86,12 +87,14 @@ pub async fn authenticate<B, Fut>(
 ) -> Result<(Owner, SyncRequest), Error>
 where
     B: Body<Error: Into<BoxError>>,
-    Fut: Future<Output = Result<Owner, AuthError>>,
+    Fut: Future<Output = Result<G, AuthError>>,
+    G: Into<Grant>,
 {
     let announced = Announced::new(head, limits);
     // The `Mobync` that the handler calls checks the number of diffs.
     let admitted = admit(announced, body, limits, usize::MAX, auth).await?;
-    Ok((admitted.owner, admitted.request))
+    let request = admitted.request.granted(&admitted.grant);
+    Ok((admitted.grant.into_owner(), request))
 }
 
 /// What a request's head says about the body.
@@ -110,12 +113,12 @@ impl Announced {
 
 /// A request that can be applied.
 pub(super) struct Admitted {
-    pub(super) owner: Owner,
+    pub(super) grant: Grant,
     pub(super) request: SyncRequest,
 }
 
 /// Reads a request, and finds its owner.
-pub(super) async fn admit<B, Fut>(
+pub(super) async fn admit<B, Fut, G>(
     announced: Announced,
     body: B,
     limits: &Limits,
@@ -124,27 +127,28 @@ pub(super) async fn admit<B, Fut>(
 ) -> Result<Admitted, Error>
 where
     B: Body<Error: Into<BoxError>>,
-    Fut: Future<Output = Result<Owner, AuthError>>,
+    Fut: Future<Output = Result<G, AuthError>>,
+    G: Into<Grant>,
 {
     let Announced { token, mut expects, verdict } = announced;
     let mut body = pin!(body);
     let mut reader = Reader::new(body.as_mut());
     let admitted = async {
         verdict?;
-        let (owner, auth) = if token.is_there() {
-            (Some(identify(token, auth).await?), None)
+        let (grant, auth) = if token.is_there() {
+            (Some(ask(token, auth).await?), None)
         } else {
             (None, Some(auth))
         };
         expects = false;
-        let (body, share) = reader.read(limits, owner.is_some()).await?;
+        let (body, share) = reader.read(limits, grant.is_some()).await?;
         let envelope = Envelope::from_slice(&body)?;
-        let owner = match (owner, auth) {
-            (None, Some(auth)) => identify(Token::of_body(envelope.auth_token()), auth).await?,
-            (Some(owner), _) => owner,
+        let grant = match (grant, auth) {
+            (None, Some(auth)) => ask(Token::of_body(envelope.auth_token()), auth).await?,
+            (Some(grant), _) => grant,
             (None, None) => return Err(Error::Internal("nobody was asked".into())),
         };
-        Ok(Admitted { owner, request: envelope.into_request(max_diffs)?.holding(share) })
+        Ok(Admitted { grant, request: envelope.into_request(max_diffs)?.holding(share) })
     };
     let admitted = admitted.await;
     if admitted.is_err() {
@@ -179,11 +183,24 @@ where
 ///
 /// # Errors
 /// Those of [`AuthError`].
-pub async fn identify<Fut>(token: Token, auth: impl FnOnce(Token) -> Fut) -> Result<Owner, Error>
+pub async fn identify<Fut, G>(token: Token, auth: impl FnOnce(Token) -> Fut) -> Result<Owner, Error>
 where
-    Fut: Future<Output = Result<Owner, AuthError>>,
+    Fut: Future<Output = Result<G, AuthError>>,
+    G: Into<Grant>,
 {
-    let mut asked = pin!(async { auth(token).await.map_err(Error::from).inspect_err(log_failure) });
+    ask(token, auth).await.map(Grant::into_owner)
+}
+
+/// What an auth closure grants. Its failures are logged if an operator should know them.
+pub(super) async fn ask<C, Fut, G>(claim: C, auth: impl FnOnce(C) -> Fut) -> Result<Grant, Error>
+where
+    Fut: Future<Output = Result<G, AuthError>>,
+    G: Into<Grant>,
+{
+    let mut asked = pin!(async {
+        let granted = auth(claim).await.map(Into::into).map_err(Error::from);
+        granted.inspect_err(log_failure)
+    });
     poll_fn(|context| caught(asked.as_mut(), context)).await
 }
 

@@ -26,6 +26,9 @@ pub enum AuthError {
     Unauthenticated(Cow<'static, str>),
     /// The user is not allowed to sync here: 403.
     Forbidden(Cow<'static, str>),
+    /// The user is no member of the space, or there is no such space: 403. A client drops what it has of that
+    /// space.
+    NoMember(Cow<'static, str>),
     /// The owner cannot be determined now, but in a moment: 503. The cause is logged, and not sent.
     Busy(Box<dyn std::error::Error + Send + Sync>),
     /// The owner could not be determined: 500. The cause is logged, and not sent.
@@ -41,6 +44,12 @@ impl AuthError {
     /// The user is not allowed to sync here. `sentence` is for the user.
     pub fn forbidden(sentence: impl Into<Cow<'static, str>>) -> Self {
         Self::Forbidden(sentence.into())
+    }
+
+    /// The user is no member of the [space](super::Credentials::space) that the request names. Say the same of a
+    /// space that does not exist. `sentence` is for the user.
+    pub fn no_member(sentence: impl Into<Cow<'static, str>>) -> Self {
+        Self::NoMember(sentence.into())
     }
 
     /// The owner cannot be determined now, for this cause.
@@ -94,6 +103,7 @@ impl From<Error> for AuthError {
         match error {
             Error::Unauthenticated(sentence) => Self::Unauthenticated(sentence),
             Error::Forbidden { reason, .. } => Self::Forbidden(reason),
+            Error::NoMember(sentence) => Self::NoMember(sentence),
             Error::Busy { source, .. } => Self::Busy(source),
             Error::Internal(source) => Self::Failed(source),
             error => Self::failed(error),
@@ -106,6 +116,7 @@ impl From<AuthError> for Error {
         match error {
             AuthError::Unauthenticated(sentence) => Self::Unauthenticated(sentence),
             AuthError::Forbidden(reason) => Self::Forbidden { diff_id: None, reason },
+            AuthError::NoMember(sentence) => Self::NoMember(sentence),
             AuthError::Busy(cause) => Self::busy(cause),
             AuthError::Failed(cause) => Self::Internal(cause),
         }

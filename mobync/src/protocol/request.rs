@@ -11,6 +11,7 @@ use super::check::Members;
 use crate::{
     diff::Diff,
     error::Error,
+    grant::{AsWhom, Grant},
     http::Held,
     json::{self, FromJson, Json, Names, Text, Value},
 };
@@ -52,6 +53,13 @@ pub struct SyncRequest {
     /// The version of the schema that the app has, at least 1; see [`schema`](crate::schema).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub schema: Option<u64>,
+    /// The owner of the device's database; empty if the device does not know. Another owner's request fails,
+    /// and an answer only names the owner if this is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// As whom it writes.
+    #[serde(skip)]
+    pub(crate) as_whom: AsWhom,
     /// The request's share of the bytes that a server holds at once.
     #[serde(skip)]
     held: Held,
@@ -69,6 +77,8 @@ impl SyncRequest {
             report: false,
             check: false,
             schema: None,
+            owner: None,
+            as_whom: AsWhom::default(),
             held: Held::default(),
         }
     }
@@ -81,6 +91,13 @@ impl SyncRequest {
     /// [`Error::InvalidJson`], [`Error::InvalidRequest`] or [`Error::InvalidDiff`].
     pub fn from_slice(body: &[u8]) -> Result<Self, Error> {
         Envelope::from_slice(body)?.into_request(usize::MAX)
+    }
+
+    /// The same request, with what the person may do. [`authenticate`](crate::http::authenticate) has done this
+    /// already.
+    #[must_use]
+    pub fn granted(self, grant: &Grant) -> Self {
+        Self { as_whom: grant.as_whom.clone(), ..self }
     }
 
     /// The same request, counted as held until it is dropped.
@@ -100,6 +117,8 @@ impl std::fmt::Debug for SyncRequest {
             .field("report", &self.report)
             .field("check", &self.check)
             .field("schema", &self.schema)
+            .field("owner", &self.owner)
+            .field("as_whom", &self.as_whom)
             .finish_non_exhaustive()
     }
 }
@@ -115,6 +134,7 @@ pub(crate) struct Envelope<'a> {
     report: Option<Value<'a>>,
     check: Option<Value<'a>>,
     schema: Option<Value<'a>>,
+    owner: Option<Value<'a>>,
     is_object: bool,
 }
 
@@ -157,11 +177,8 @@ impl<'a> Envelope<'a> {
                 )
             })?,
         };
-        let head = match self.head {
-            None | Some(Value::Null) => None,
-            Some(Value::Text(head)) => Some(head.into_owned()),
-            Some(_) => return Err(invalid("head must be a string")),
-        };
+        let head = read_text("head", self.head)?;
+        let owner = read_text("owner", self.owner)?;
         let limit = read_positive("limit", self.limit.as_ref())?;
         let schema = read_positive("schema", self.schema.as_ref())?;
         let report = read_flag("report", self.report.as_ref())?;
@@ -175,7 +192,7 @@ impl<'a> Envelope<'a> {
             }
         };
         let asked = SyncRequest::new(logical_clock, diffs);
-        Ok(SyncRequest { auth_token, head, limit, report, check, schema, ..asked })
+        Ok(SyncRequest { auth_token, head, limit, report, check, schema, owner, ..asked })
     }
 }
 
@@ -197,6 +214,7 @@ impl<'a> FromJson<'a> for Envelope<'a> {
                 "limit" => envelope.limit = Some(object.next_value::<Json<_>>()?.0),
                 "report" => envelope.report = Some(object.next_value::<Json<_>>()?.0),
                 "schema" => envelope.schema = Some(object.next_value::<Json<_>>()?.0),
+                "owner" => envelope.owner = Some(object.next_value::<Json<_>>()?.0),
                 "check" => envelope.check = Some(object.next_value::<Json<_>>()?.0),
                 _ => drop(object.next_value::<Json<Value<'_>>>()?),
             }
@@ -246,6 +264,16 @@ pub(crate) fn check_count(diffs: usize, max_diffs: usize) -> Result<(), Error> {
         "The request has {diffs} diffs, but at most {max_diffs} are taken at once: send them in \
          several requests."
     )))
+}
+
+/// # Errors
+/// [`Error::InvalidRequest`] if the member is neither missing nor a string.
+fn read_text(name: &str, member: Option<Value<'_>>) -> Result<Option<String>, Error> {
+    match member {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(text.into_owned())),
+        Some(_) => Err(Error::InvalidRequest(format!("{name} must be a string"))),
+    }
 }
 
 /// # Errors

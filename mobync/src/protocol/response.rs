@@ -45,6 +45,9 @@ pub struct SyncResponse {
     /// `None` for a model that cannot be compared, because something of it was removed that the device still has.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check: Option<BTreeMap<String, Option<Checksum>>>,
+    /// The owner, if the request asked for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
 }
 
 impl SyncResponse {
@@ -60,6 +63,7 @@ impl SyncResponse {
             more: None,
             overridden: Vec::new(),
             check: None,
+            owner: None,
         }
     }
 }
