@@ -51,6 +51,10 @@ pub mod performance {}
 #[doc = include_str!("../SCHEMAS.md")]
 pub mod schemas {}
 
+#[doc = include_str!("links.md")]
+#[doc = include_str!("../SHARING.md")]
+pub mod sharing {}
+
 pub use self::{
     any::{AnyDatabase, AnyRules, AnyUnit},
     change::Change,

@@ -9,8 +9,15 @@ use std::{
 
 /// The documents that `mobync`'s documentation includes. A link definition of `src/links.md` counts before
 /// their own.
-const INCLUDED: [&str; 6] =
-    ["README.md", "EXISTING.md", "DATABASES.md", "PERFORMANCE.md", "PROTOCOL.md", "SCHEMAS.md"];
+const INCLUDED: [&str; 7] = [
+    "README.md",
+    "EXISTING.md",
+    "DATABASES.md",
+    "PERFORMANCE.md",
+    "PROTOCOL.md",
+    "SCHEMAS.md",
+    "SHARING.md",
+];
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
