@@ -217,6 +217,14 @@ pub(super) struct Beside {
 const LONG: u64 = 24 * 60 * 60 * 1000;
 
 impl State {
+    /// Forgets what pages have brought for an object that has no pending changes any more: it is in the record
+    /// that the person sees, so later changes are made with knowledge of it.
+    pub(super) fn forget_held(&mut self, model: &str, id: &str) {
+        let is_of_object =
+            |diff: &Diff| diff.model == model && diff.object_id().is_ok_and(|object| object == id);
+        self.held.retain(|diff| !is_of_object(diff));
+    }
+
     /// Whether the device has never had everything, or not within the last day.
     pub(super) fn was_away(&self, now: i64) -> bool {
         self.caught_up_at.is_none_or(|at| now.abs_diff(at) > LONG)

@@ -168,8 +168,8 @@ impl Device {
                 apply(&mut self.objects, change.key(), change.kind, &change.fields);
             }
         }
+        self.forget_held();
         let mut held = std::mem::take(&mut self.held);
-        held.retain(|entry| self.pending.iter().any(|change| change.key() == entry.key()));
         for entry in entries {
             if self.pending.iter().any(|change| change.key() == entry.key()) {
                 held.push(entry.clone());
@@ -183,6 +183,12 @@ impl Device {
             self.release(&held);
         }
         (self.clock, self.has_more) = (clock, has_more);
+    }
+
+    /// "Fetching in pages": what is held is for objects with pending changes.
+    pub fn forget_held(&mut self) {
+        let pending = &self.pending;
+        self.held.retain(|entry| pending.iter().any(|change| change.key() == entry.key()));
     }
 
     /// "Fetching in pages": lives that have begun and ended in the meantime leave nothing.

@@ -125,9 +125,9 @@ pub(super) async fn withdraw<U: LocalUnit>(
     let first = first.ok_or_else(|| DeviceError::NoSuchDiff(diff_id.to_owned()))?;
     let mut state = unit.state().await?;
     state.attempt += 1;
-    unit.set_state(&state).await?;
     let mut seen = Changes::default();
     let Some((model, id)) = decode(first).map(|change| change.object()) else {
+        unit.set_state(&state).await?;
         unit.forget(first.seq).await?;
         return Ok((vec![first.clone()], seen));
     };
@@ -148,10 +148,12 @@ pub(super) async fn withdraw<U: LocalUnit>(
         }
     }
     unit.set_object(&model, &id, &object).await?;
-    if has_left && object.current.is_none() {
-        state.has_orphans = true;
-        unit.set_state(&state).await?;
+    if has_left {
+        state.has_orphans |= object.current.is_none();
+    } else {
+        state.forget_held(&model, &id);
     }
+    unit.set_state(&state).await?;
     seen.push((model, id), before.as_ref(), object.current);
     Ok((withdrawn, seen))
 }

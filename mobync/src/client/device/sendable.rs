@@ -81,22 +81,28 @@ pub(super) async fn set_aside<U: LocalUnit>(
     let touched: Vec<_> = objects.into_iter().filter(|(_, all)| is_touched(all)).collect();
 
     let mut changes = Changes::default();
+    let mut state = unit.state().await?;
     for ((model, id), all) in touched {
         let mut object = unit.object(&model, &id).await?;
         let before = object.current.take();
         object.current.clone_from(&object.acknowledged);
-        let mut fallen = None;
+        let (mut fallen, mut has_left) = (None, false);
         for pending in all {
             if let Some(aside) = refuse(&mut unsendable, &pending, &mut fallen) {
                 refused.push((pending.seq, aside));
             } else if let Some(change) = decode(&pending) {
+                has_left = true;
                 change.apply(&mut object.current);
             }
         }
         unit.set_object(&model, &id, &object).await?;
+        if !has_left {
+            state.forget_held(&model, &id);
+        }
         changes.push((model, id), before.as_ref(), object.current);
     }
 
+    unit.set_state(&state).await?;
     refused.sort_by_key(|(seq, _)| *seq);
     for (seq, refused) in refused {
         unit.forget(seq).await?;
