@@ -34,7 +34,9 @@ impl Ours {
         fate.resume(next);
         let new = pending.iter().skip(self.told.pending.len());
         let new: Vec<Change> = new.map(|it| convert::change(&it.diff)).collect();
-        let keys: Vec<(Key, Kind)> = new.iter().map(|it| (it.key(), it.kind)).collect();
+        // The text does not say in which order.
+        let mut keys: Vec<(Key, Kind)> = new.iter().map(|it| (it.key(), it.kind)).collect();
+        keys.sort_unstable();
         let said: Vec<(Key, Kind)> = back.into_iter().map(|key| (key, Kind::Delete)).collect();
         same("what is deleted again", &keys, &said)?;
         for change in new {
