@@ -17,6 +17,9 @@ use crate::{Auth, Credentials, payload, response};
 /// `GET /sync/live`, which notifies devices when to sync. Mount it beside the
 /// [`service`](crate::service).
 ///
+/// With spaces in the query, as in `/sync/live?space=family&space=club`, the stream tells of these. Then `auth` is
+/// called again while the stream is open, see [`LiveEndpoint`], and the request is kept as long.
+///
 /// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the server
 /// shuts down, so close them then:
 ///
@@ -104,6 +107,12 @@ impl<D, R, A> LiveService<D, R, A> {
         self.endpoint = self.endpoint.max_listeners(most);
         self
     }
+
+    /// See [`LiveEndpoint::ask_every`]. The default is one minute.
+    pub fn ask_every(mut self, interval: Duration) -> Self {
+        self.endpoint = self.endpoint.ask_every(interval);
+        self
+    }
 }
 
 impl<D, R, A> HttpServiceFactory for LiveService<D, R, A>
@@ -117,31 +126,31 @@ where
         let service = Rc::new(self);
         let handler = move |request| {
             let service = Rc::clone(&service);
-            async move { service.answer(request).await }
+            async move { answer(service, request).await }
         };
         resource.to(handler).register(config);
     }
 }
 
-impl<D, R, A> LiveService<D, R, A>
+/// The stream keeps the request: its auth closure is asked again while it is open.
+async fn answer<D, R, A>(service: Rc<LiveService<D, R, A>>, request: HttpRequest) -> HttpResponse
 where
     D: Database,
     R: Rules,
     A: Auth,
 {
-    async fn answer(&self, request: HttpRequest) -> HttpResponse {
-        let auth = |claim| (self.auth)(Credentials::new(request.clone(), claim));
-        let answered = self.endpoint.answer(payload::head(&request), auth).await;
-        let (parts, body) = answered.into_parts();
-        match body {
-            Either::Left(events) => {
-                let events = BodyStream::new(events.into_data_stream());
-                response::convert(Response::from_parts(parts, events))
-            }
-            Either::Right(failure) => {
-                let Ok(failure) = failure.collect().await;
-                response::convert(Response::from_parts(parts, failure.to_bytes()))
-            }
+    let (asked, kept) = (Rc::clone(&service), request.clone());
+    let auth = move |claim| (asked.auth)(Credentials::new(kept.clone(), claim));
+    let answered = service.endpoint.answer(payload::head(&request), auth).await;
+    let (parts, body) = answered.into_parts();
+    match body {
+        Either::Left(events) => {
+            let events = BodyStream::new(events.into_data_stream());
+            response::convert(Response::from_parts(parts, events))
+        }
+        Either::Right(failure) => {
+            let Ok(failure) = failure.collect().await;
+            response::convert(Response::from_parts(parts, failure.to_bytes()))
         }
     }
 }

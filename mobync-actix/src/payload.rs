@@ -29,6 +29,7 @@ pub(crate) fn head(request: &HttpRequest) -> Head<'_> {
     let encodings = headers.get_all(header::CONTENT_ENCODING);
     Head {
         method: request.method().as_str(),
+        query: request.uri().query().map(str::as_bytes),
         token: token(request),
         content_type: value(header::CONTENT_TYPE),
         content_length: value(header::CONTENT_LENGTH),

@@ -6,6 +6,7 @@ mod support;
 use std::{
     io::{BufRead, BufReader, Write},
     net::{SocketAddr, TcpStream},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -15,7 +16,8 @@ use actix_web::{
     rt::{self, task::JoinHandle, task::spawn_blocking},
     test::{TestRequest, init_service},
 };
-use mobync::{Mobync, memory::MemoryDatabase};
+use mobync::{Grant, Mobync, Owner, http::AuthError, memory::MemoryDatabase};
+use mobync_actix::{Auth, Credentials};
 
 use self::support::{auth, mobync, one_task, post, send};
 
@@ -31,12 +33,15 @@ struct Server {
 
 impl Server {
     fn start() -> Self {
-        let mobync = mobync();
+        Self::with(mobync(), auth)
+    }
+
+    fn with(mobync: Mobync<MemoryDatabase>, auth: impl Auth + Clone + Send) -> Self {
         let of_workers = mobync.clone();
         let server = HttpServer::new(move || {
-            let live = mobync_actix::live(of_workers.clone(), auth);
+            let live = mobync_actix::live(of_workers.clone(), auth.clone());
             App::new()
-                .service(mobync_actix::service(of_workers.clone(), auth))
+                .service(mobync_actix::service(of_workers.clone(), auth.clone()))
                 .service(live.heartbeat(Duration::from_millis(20)))
         });
         let server = server.workers(1).shutdown_timeout(3600).disable_signals();
@@ -117,6 +122,62 @@ async fn a_device_that_hangs_up_gives_its_place_back() {
         rt::task::yield_now().await;
     }
     server.handle.stop(false).await;
+}
+
+type Spaces = Arc<Mutex<Vec<&'static str>>>;
+
+/// Those of these spaces are members. The person is the user in the request's own header `x-user`.
+fn of_spaces(spaces: &Spaces) -> impl Auth + Clone + Send + use<> {
+    let spaces = Arc::clone(spaces);
+    move |credentials: Credentials| {
+        let spaces = Arc::clone(&spaces);
+        async move {
+            let user = credentials.request.headers().get("x-user").unwrap().to_str().unwrap();
+            match credentials.space() {
+                None => Ok(Grant::new(Owner::new(user)?)),
+                Some(space) if spaces.lock().unwrap().contains(&space) => {
+                    Ok(Grant::new(Owner::new(format!("{space} of {user}"))?))
+                }
+                Some(_) => Err(AuthError::no_member("You are not a member.")),
+            }
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_stream_over_spaces_tells_of_those_that_the_person_is_a_member_of() {
+    let (mobync, spaces) = (mobync(), Arc::new(Mutex::new(vec!["club", "a b"])));
+    let server = Server::with(mobync.clone(), of_spaces(&spaces));
+    let ask = |user: &str| {
+        let header = format!("x-user: {user}\r\n");
+        Device::ask(server.address, "GET /sync/live?space=club&space=a%20b", &header, "")
+    };
+    let announce =
+        |owner: &str, clock: i64| mobync.live().announce(&Owner::new(owner).unwrap(), clock);
+    let device = ask("ada");
+    let device = device.read_to("data: {\"space\":\"club\",\"logical_clock\":0}\n").await.unwrap();
+    let device = device.read_to("data: {\"space\":\"a b\",\"logical_clock\":0}\n").await.unwrap();
+    // actix-web reuses its requests. The one of an open stream stays what it is.
+    for round in 1..20 {
+        let other = ask(&format!("user{round}"));
+        let first = "data: {\"space\":\"a b\",\"logical_clock\":0}\n";
+        drop(other.read_to(first).await.unwrap());
+        while mobync.live().listeners() > 3 {
+            rt::task::yield_now().await;
+        }
+    }
+    announce("club of ada", 1);
+    let device = device.read_to("data: {\"space\":\"club\",\"logical_clock\":1}\n").await.unwrap();
+    spaces.lock().unwrap().remove(0);
+    announce("club of ada", 2);
+    let gone = "data: {\"space\":\"club\",\"message\":\"You are not a member.\"}\n";
+    let device = device.read_to(gone).await.unwrap();
+    announce("a b of ada", 1);
+    let device = device.read_to("data: {\"space\":\"a b\",\"logical_clock\":1}\n").await.unwrap();
+    mobync.live().close();
+    assert!(device.read_to("data: x\n").await.is_none());
+    server.handle.stop(true).await;
+    server.running.await.unwrap().unwrap();
 }
 
 #[actix_web::test]

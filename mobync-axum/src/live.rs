@@ -12,6 +12,9 @@ use mobync::{
 /// `GET /sync/live`, which notifies devices when to sync. Merge or nest it like the
 /// [`router`](crate::router).
 ///
+/// With spaces in the query, as in `/sync/live?space=family&space=club`, the stream tells of these. Then `auth` is
+/// called again while the stream is open, see [`LiveEndpoint`].
+///
 /// `mobync` must be a clone of the one that syncs. The streams do not end by themselves when the server
 /// shuts down, so close them then:
 ///

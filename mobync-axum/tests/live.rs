@@ -3,7 +3,14 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
+
 use axum::{Router, http::Request};
+use mobync::{
+    Grant, Mobync, Owner,
+    http::{Auth, AuthError, Credentials},
+    memory::MemoryDatabase,
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
     net::{TcpListener, TcpStream},
@@ -23,8 +30,11 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
-        let mobync = mobync();
-        let app: Router = mobync_axum::router(mobync.clone(), auth)
+        Self::with(mobync(), auth).await
+    }
+
+    async fn with(mobync: Mobync<MemoryDatabase>, auth: impl Auth + Clone) -> Self {
+        let app: Router = mobync_axum::router(mobync.clone(), auth.clone())
             .merge(mobync_axum::live(mobync.clone(), auth));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -38,9 +48,14 @@ impl Server {
 
     /// The lines of a stream, as they come.
     async fn listen(&self, token: &str) -> Lines<BufReader<TcpStream>> {
+        self.listen_to("", token).await
+    }
+
+    async fn listen_to(&self, query: &str, token: &str) -> Lines<BufReader<TcpStream>> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        let request =
-            format!("GET /sync/live HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+        let request = format!(
+            "GET /sync/live{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nx-app: 7\r\n\r\n"
+        );
         stream.write_all(request.as_bytes()).await.unwrap();
         BufReader::new(stream).lines()
     }
@@ -93,6 +108,44 @@ async fn a_device_that_hangs_up_gives_its_place_back() {
     while mobync.live().listeners() > 0 {
         tokio::task::yield_now().await;
     }
+}
+
+/// Those of these spaces are members, with a header that is there whenever they are asked about.
+fn of_spaces(spaces: &Arc<Mutex<Vec<&'static str>>>) -> impl Auth + Clone + use<> {
+    let spaces = Arc::clone(spaces);
+    move |credentials: Credentials| {
+        let spaces = Arc::clone(&spaces);
+        async move {
+            assert_eq!(credentials.headers["x-app"], "7");
+            match credentials.space() {
+                None => Ok(Grant::new(Owner::new(credentials.token()?)?)),
+                Some(space) if spaces.lock().unwrap().contains(&space) => {
+                    Ok(Grant::new(Owner::new(format!("space {space}"))?))
+                }
+                Some(_) => Err(AuthError::no_member("You are not a member.")),
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_stream_over_spaces_tells_of_those_that_the_person_is_a_member_of() {
+    let (mobync, spaces) = (mobync(), Arc::new(Mutex::new(vec!["club", "a b"])));
+    let server = Server::with(mobync.clone(), of_spaces(&spaces)).await;
+    let mut lines = server.listen_to("?space=club&space=a%20b", "ada").await;
+    read_to(&mut lines, r#"data: {"space":"club","logical_clock":0}"#).await.unwrap();
+    read_to(&mut lines, r#"data: {"space":"a b","logical_clock":0}"#).await.unwrap();
+    mobync.live().announce(&Owner::new("space club").unwrap(), 1);
+    read_to(&mut lines, r#"data: {"space":"club","logical_clock":1}"#).await.unwrap();
+    spaces.lock().unwrap().remove(0);
+    mobync.live().announce(&Owner::new("space club").unwrap(), 2);
+    let gone = r#"data: {"space":"club","message":"You are not a member."}"#;
+    read_to(&mut lines, gone).await.unwrap();
+    mobync.live().announce(&Owner::new("space a b").unwrap(), 1);
+    read_to(&mut lines, r#"data: {"space":"a b","logical_clock":1}"#).await.unwrap();
+    server.stop.send(()).unwrap();
+    assert_eq!(read_to(&mut lines, "data: x").await, None);
+    server.running.await.unwrap().unwrap();
 }
 
 #[tokio::test]

@@ -40,6 +40,7 @@ pub(crate) fn head<'r>(request: &'r Request<'_>) -> Head<'r> {
     let value = |name| headers.get_one(name).map(str::as_bytes);
     Head {
         method: request.method().as_str(),
+        query: request.uri().query().map(|query| query.as_str().as_bytes()),
         token: token(request),
         content_type: value("content-type"),
         content_length: value("content-length"),

@@ -23,6 +23,9 @@ use crate::{
 
 /// `GET /sync/live`, which notifies devices when to sync, for `rocket::build().attach(..)`.
 ///
+/// With spaces in the query, as in `/sync/live?space=family&space=club`, the stream tells of these. Then `auth` is
+/// called again while the stream is open, see [`LiveEndpoint`].
+///
 /// `mobync` must be a clone of the one that syncs. When Rocket shuts down, the streams end.
 ///
 /// ```
@@ -102,6 +105,12 @@ impl<D, R> LiveFairing<D, R> {
         self.endpoint = self.endpoint.max_listeners(most);
         self
     }
+
+    /// See [`LiveEndpoint::ask_every`]. The default is one minute.
+    pub fn ask_every(mut self, interval: Duration) -> Self {
+        self.endpoint = self.endpoint.ask_every(interval);
+        self
+    }
 }
 
 #[rocket::async_trait]
@@ -131,7 +140,9 @@ impl<D: Database, R: Rules> Handler for LiveFairing<D, R> {
         if !is_exact(request) {
             return Outcome::forward(data, Status::NotFound);
         }
-        let auth = |claim| self.auth.authenticate(Credentials::new(request, claim));
+        // The stream keeps the closure: it is asked again while the stream is open.
+        let auth = self.auth.clone();
+        let auth = move |claim| auth.authenticate(Credentials::new(request, claim));
         let answered = self.endpoint.answer(data::head(request), auth).await;
         let (parts, body) = answered.into_parts();
         Outcome::Success(match body {

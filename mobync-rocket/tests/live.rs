@@ -3,9 +3,10 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{sync::Mutex, time::Duration};
 
-use mobync::{Mobync, memory::MemoryDatabase};
+use mobync::{Grant, Mobync, Owner, http::AuthError, memory::MemoryDatabase};
+use mobync_rocket::{Auth, Credentials};
 use rocket::{
     Config, Shutdown,
     fairing::AdHoc,
@@ -29,6 +30,10 @@ struct Server {
 
 impl Server {
     async fn start() -> Self {
+        Self::with(auth).await
+    }
+
+    async fn with(auth: impl Auth + Clone) -> Self {
         let mobync = mobync();
         let (tell, told) = oneshot::channel();
         // Rocket itself would let the streams go on for long.
@@ -36,8 +41,9 @@ impl Server {
             .merge((Config::PORT, 0))
             .merge(("shutdown.ctrlc", false))
             .merge(("shutdown.grace", 3600));
-        let live = mobync_rocket::live(mobync.clone(), auth);
+        let live = mobync_rocket::live(mobync.clone(), auth.clone());
         let rocket = rocket::custom(figment)
+            .manage(Spaces(Mutex::new(vec!["club", "a b"])))
             .attach(mobync_rocket::fairing(mobync.clone(), auth))
             .attach(live.heartbeat(Duration::from_millis(20)))
             .attach(AdHoc::on_liftoff("port", |rocket| {
@@ -98,6 +104,56 @@ async fn a_device_that_listens_hears_of_a_sync_at_once() {
     let mut other = server.ask("POST /sync", json, &one_task()).await;
     other.read_to("HTTP/1.1 200 OK").await.unwrap();
     device.read_to("data: 1").await.unwrap();
+}
+
+/// Those of these spaces are members.
+struct Spaces(Mutex<Vec<&'static str>>);
+
+/// Asks the state of the request's own server, and its local cache, whenever it is called.
+async fn of_spaces(credentials: Credentials<'_, '_>) -> Result<Grant, AuthError> {
+    let request = credentials.request;
+    let Spaces(spaces) = request.rocket().state().unwrap();
+    let asked: &Mutex<u32> = request.local_cache(Mutex::default);
+    *asked.lock().unwrap() += 1;
+    match credentials.space() {
+        None => Ok(Grant::new(Owner::new(credentials.token()?)?)),
+        Some("asked") => {
+            let asked = *asked.lock().unwrap();
+            Err(AuthError::no_member(format!("You have asked {asked} times.")))
+        }
+        Some(space) if spaces.lock().unwrap().contains(&space) => {
+            if space == "club" && *asked.lock().unwrap() > 4 {
+                spaces.lock().unwrap().retain(|space| *space != "club");
+            }
+            Ok(Grant::new(Owner::new(format!("space {space}"))?))
+        }
+        Some(_) => Err(AuthError::no_member("You are not a member.")),
+    }
+}
+
+#[rocket::async_test]
+async fn a_stream_over_spaces_tells_of_those_that_the_person_is_a_member_of() {
+    let server = Server::with(of_spaces).await;
+    let announce =
+        |owner: &str, clock: i64| server.mobync.live().announce(&Owner::new(owner).unwrap(), clock);
+    let mut device = server.ask("GET /sync/live?space=club&space=a%20b&space=asked", "", "").await;
+    // The person, and three spaces.
+    for data in [
+        r#"data: {"space":"club","logical_clock":0}"#,
+        r#"data: {"space":"a b","logical_clock":0}"#,
+        r#"data: {"space":"asked","message":"You have asked 4 times."}"#,
+    ] {
+        device.read_to(data).await.unwrap();
+    }
+    announce("space club", 1);
+    device.read_to(r#"data: {"space":"club","logical_clock":1}"#).await.unwrap();
+    announce("space club", 2);
+    let gone = r#"data: {"space":"club","message":"You are not a member."}"#;
+    device.read_to(gone).await.unwrap();
+    announce("space a b", 1);
+    device.read_to(r#"data: {"space":"a b","logical_clock":1}"#).await.unwrap();
+    server.stop.notify();
+    assert_eq!(device.read_to("data: x").await, None);
 }
 
 #[rocket::async_test]

@@ -14,6 +14,7 @@ use crate::{
     reconcile::SkippedRow,
     rules::{Refusal, Rules, View},
     schema::Schema,
+    unit::IdleQuery,
 };
 
 type Boxed<'f, T> = Pin<Box<dyn Future<Output = T> + Send + 'f>>;
@@ -62,6 +63,7 @@ trait Opens: Send + Sync {
     fn schema(&self) -> Option<&Schema>;
     fn marked_owners(&self, most: usize) -> Done<'_, Vec<Owner>>;
     fn news(&self) -> Boxed<'_, ()>;
+    fn idle<'f>(&'f self, log: &'f str, devices: &'f [IdleQuery<'f>]) -> Done<'f, Vec<bool>>;
     fn owners<'f>(&'f self, last: Option<&'f Owner>, most: usize) -> Done<'f, Option<Vec<Owner>>>;
     fn logged_owners<'f>(
         &'f self,
@@ -110,6 +112,10 @@ impl<D: Database> Opens for D {
 
     fn news(&self) -> Boxed<'_, ()> {
         Box::pin(Database::news(self))
+    }
+
+    fn idle<'f>(&'f self, log: &'f str, devices: &'f [IdleQuery<'f>]) -> Done<'f, Vec<bool>> {
+        Box::pin(Database::idle(self, log, devices))
     }
 
     fn owners<'f>(&'f self, last: Option<&'f Owner>, most: usize) -> Done<'f, Option<Vec<Owner>>> {
@@ -167,6 +173,10 @@ impl Database for AnyDatabase {
 
     async fn news(&self) {
         self.0.news().await;
+    }
+
+    async fn idle(&self, log: &str, devices: &[IdleQuery<'_>]) -> Result<Vec<bool>, DatabaseError> {
+        self.0.idle(log, devices).await
     }
 
     async fn owners(

@@ -3,7 +3,11 @@
 use std::{future::Future, time::Duration};
 
 use crate::{
-    error::DatabaseError, owner::Owner, reconcile::SkippedRow, schema::Schema, unit::UnitOfWork,
+    error::DatabaseError,
+    owner::Owner,
+    reconcile::SkippedRow,
+    schema::Schema,
+    unit::{IdleQuery, UnitOfWork},
 };
 
 /// A database for syncs: it opens a unit of work for an owner.
@@ -103,6 +107,25 @@ pub trait Database: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(u64, Vec<SkippedRow>), DatabaseError>> + Send {
         let _ = (owner, model, most);
         async { Ok((0, Vec::new())) }
+    }
+
+    /// Whether each of these devices, none of which sends diffs, has missed nothing: its clock is its owner's,
+    /// the log of this name has its [head](IdleQuery::head), and the owner has no marks. For requests that sync
+    /// several owners at once, so that those with nothing new cost one query together.
+    ///
+    /// `false` only means that the device's request has to be answered by a unit of work. A shorter result has
+    /// `false` for the others; the default is empty. Each `true` must be right at one moment during the call. It
+    /// is called without the owners' turns, and dropped if it takes long.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open). The requests are then answered one by one.
+    fn idle(
+        &self,
+        log: &str,
+        devices: &[IdleQuery<'_>],
+    ) -> impl Future<Output = Result<Vec<bool>, DatabaseError>> + Send {
+        let _ = (log, devices);
+        async { Ok(Vec::new()) }
     }
 
     /// The schema that the database was made for, unless [`Mobync`](crate::Mobync) sets another. The default is

@@ -57,7 +57,8 @@ impl Grant {
     }
 
     /// Sets for how long the grant holds from now, for example until the session ends. A live stream then
-    /// asks the closure again. The default is for as long as the request or the stream lasts.
+    /// asks the closure again, but not more often than once a second. The default is for as long as the request or
+    /// the stream lasts. (A stream over spaces asks at least once a minute anyway.)
     #[must_use]
     pub fn holds_for(mut self, time: Duration) -> Self {
         self.holds_for = Some(time);
@@ -75,7 +76,6 @@ impl Grant {
     }
 
     /// For how long it holds, if that was [set](Self::holds_for).
-    #[expect(dead_code, reason = "live streams ask again")]
     pub(crate) fn time(&self) -> Option<Duration> {
         self.holds_for
     }

@@ -151,6 +151,21 @@ impl<'a> FromJson<'a> for Value<'a> {
     }
 }
 
+/// What is null is absent.
+impl<'a, T: FromJson<'a>> FromJson<'a> for Option<T> {
+    fn of_value(value: Value<'a>) -> Self {
+        if matches!(value, Value::Null) { None } else { Some(T::of_value(value)) }
+    }
+
+    fn of_array<A: SeqAccess<'a>>(array: A) -> Result<Self, A::Error> {
+        T::of_array(array).map(Some)
+    }
+
+    fn of_object<A: MapAccess<'a>>(object: A) -> Result<Self, A::Error> {
+        T::of_object(object).map(Some)
+    }
+}
+
 /// Builds such a type from any JSON value.
 pub(crate) struct Json<T>(pub(crate) T);
 

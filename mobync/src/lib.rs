@@ -72,5 +72,5 @@ pub use self::{
     record::Record,
     rules::{NoRules, Refusal, Rules, View},
     synchronizer::Synchronizer,
-    unit::{Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
+    unit::{IdleQuery, Mark, Rejection, Rewrite, SetOff, UnitOfWork, Will, WindowQuery},
 };

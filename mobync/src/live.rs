@@ -32,18 +32,23 @@ use crate::{error::Error, follow::Queue, owner::Owner};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Live {
-    // `None` once closed. Dropping an owner's sender ends the streams of its listeners.
-    owners: Arc<RwLock<Option<Owners>>>,
+    // `None` once closed.
+    open: Arc<RwLock<Option<Open>>>,
     followers: Arc<RwLock<Vec<Weak<Queue>>>>,
 }
 
-type Owners = HashMap<Owner, watch::Sender<i64>>;
+/// Dropping a sender ends the streams that listen to it.
+#[derive(Debug)]
+struct Open {
+    owners: HashMap<Owner, watch::Sender<i64>>,
+    until: watch::Sender<()>,
+}
 
 impl Live {
     /// Tells the owner's listeners that the clock has reached this tick, unless they know a later one.
     pub fn announce(&self, owner: &Owner, clock: i64) {
         self.each_follower(|follower| follower.hear(owner, clock));
-        if let Some(sender) = self.read().as_ref().and_then(|owners| owners.get(owner)) {
+        if let Some(sender) = self.read().as_ref().and_then(|open| open.owners.get(owner)) {
             sender.send_if_modified(|newest| {
                 let is_newer = clock > *newest;
                 *newest = clock.max(*newest);
@@ -55,8 +60,8 @@ impl Live {
     /// Ends all streams. The devices reconnect, and so learn of clocks that they have missed.
     pub fn disconnect(&self) {
         self.each_follower(Queue::miss);
-        if let Some(owners) = self.write().as_mut() {
-            owners.clear();
+        if let Some(open) = self.write().as_mut() {
+            *open = Open::default();
         }
     }
 
@@ -66,16 +71,18 @@ impl Live {
         self.write().take();
     }
 
-    /// The number of listeners.
+    /// The number of listeners. A stream over several spaces is one of the person's own data, and one of each
+    /// space.
     pub fn listeners(&self) -> usize {
-        let owners = self.read();
-        owners.iter().flat_map(HashMap::values).map(watch::Sender::receiver_count).sum()
+        let open = self.read();
+        let senders = open.iter().flat_map(|open| open.owners.values());
+        senders.map(watch::Sender::receiver_count).sum()
     }
 
     /// Starts listening for the owner, unless it already has `most` listeners.
     pub(crate) fn listen(&self, owner: &Owner, most: usize) -> Result<Listener, Error> {
-        let mut owners = self.write();
-        let owners = owners.as_mut().ok_or_else(Error::closing)?;
+        let mut open = self.write();
+        let owners = &mut open.as_mut().ok_or_else(Error::closing)?.owners;
         let newest = match owners.get(owner) {
             Some(sender) if sender.receiver_count() >= most => {
                 return Err(Error::TooManyListeners { most });
@@ -91,6 +98,13 @@ impl Live {
         Ok(Listener { newest, _seat: Seat { owner: owner.clone(), live: self.clone() } })
     }
 
+    /// Waits until all streams of now should end, for one that may have no listener.
+    pub(crate) fn until(&self) -> Result<impl Future<Output = ()> + Send + use<>, Error> {
+        let open = self.read();
+        let mut until = open.as_ref().ok_or_else(Error::closing)?.until.subscribe();
+        Ok(async move { while until.changed().await.is_ok() {} })
+    }
+
     /// Sends all owners' clocks to the follower, as long as it exists.
     pub(crate) fn follow(&self, follower: &Arc<Queue>) {
         let mut followers = self.followers.write().unwrap_or_else(PoisonError::into_inner);
@@ -103,18 +117,24 @@ impl Live {
         followers.iter().filter_map(Weak::upgrade).for_each(|follower| tell(&follower));
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Option<Owners>> {
-        self.owners.read().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> RwLockReadGuard<'_, Option<Open>> {
+        self.open.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Option<Owners>> {
-        self.owners.write().unwrap_or_else(PoisonError::into_inner)
+    fn write(&self) -> RwLockWriteGuard<'_, Option<Open>> {
+        self.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { owners: Arc::new(RwLock::new(Some(Owners::new()))), followers: Arc::default() }
+        Self { open: Arc::new(RwLock::new(Some(Open::default()))), followers: Arc::default() }
+    }
+}
+
+impl Default for Open {
+    fn default() -> Self {
+        Self { owners: HashMap::new(), until: watch::Sender::new(()) }
     }
 }
 
@@ -131,6 +151,11 @@ impl Listener {
     pub(crate) async fn beyond(&mut self, told: i64) -> Option<i64> {
         self.newest.wait_for(|clock| *clock > told).await.ok().map(|clock| *clock)
     }
+
+    /// The newest clock that was announced since somebody listens.
+    pub(crate) fn newest(&self) -> i64 {
+        *self.newest.borrow()
+    }
 }
 
 /// A listener's place. The last one that is dropped removes the owner.
@@ -142,8 +167,8 @@ struct Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut owners = self.live.write();
-        let Some(owners) = owners.as_mut() else { return };
+        let mut open = self.live.write();
+        let Some(Open { owners, .. }) = open.as_mut() else { return };
         if owners.get(&self.owner).is_some_and(|sender| sender.receiver_count() == 0) {
             owners.remove(&self.owner);
         }
@@ -159,7 +184,7 @@ mod tests {
     }
 
     fn owners(live: &Live) -> usize {
-        live.read().as_ref().map_or(0, HashMap::len)
+        live.read().as_ref().map_or(0, |open| open.owners.len())
     }
 
     #[tokio::test]

@@ -19,6 +19,7 @@ use crate::{
     locks::OwnerLocks,
     owner::Owner,
     record::Record,
+    unit::IdleQuery,
 };
 
 /// A database in memory. Its data is lost when the process ends. Cheap to clone; all clones share their
@@ -109,6 +110,14 @@ impl Database for MemoryDatabase {
             Access::Write => Some(self.locks.lock(owner).await),
         };
         Ok(MemoryUnit::new(self.clone(), owner.clone(), turn))
+    }
+
+    async fn idle(&self, log: &str, devices: &[IdleQuery<'_>]) -> Result<Vec<bool>, DatabaseError> {
+        let (spaces, empty) = (self.spaces(), Space::default());
+        let is_idle = |device: &IdleQuery<'_>| {
+            spaces.get(device.owner).unwrap_or(&empty).is_idle(log, device.since, device.head)
+        };
+        Ok(devices.iter().map(is_idle).collect())
     }
 
     async fn owners(

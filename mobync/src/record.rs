@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 /// assert_eq!(serde_json::to_value(&task)?, json!({"id": "t1", "name": "Milk", "done": true}));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
     id: String,
     #[serde(flatten)]

@@ -455,6 +455,26 @@ impl<'a> WindowQuery<'a> {
     }
 }
 
+/// A device that sends no diffs, for [`Database::idle`](crate::Database::idle).
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct IdleQuery<'a> {
+    /// The owner.
+    pub owner: &'a Owner,
+    /// The device's clock, in ticks.
+    pub since: i64,
+    /// As in [`WindowQuery::head`].
+    pub head: Option<&'a str>,
+}
+
+impl<'a> IdleQuery<'a> {
+    /// The device of this owner at this clock, in ticks. Its head is only looked up if the clock is greater
+    /// than 0.
+    pub fn new(owner: &'a Owner, since: i64, head: Option<&'a str>) -> Self {
+        Self { owner, since, head: head.filter(|_| since > 0) }
+    }
+}
+
 /// A change that a database rejects.
 #[derive(Debug)]
 pub struct Rejection {

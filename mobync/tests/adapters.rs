@@ -10,10 +10,10 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use mobync::{
     Mobync, Owner,
-    http::{Endpoint, Head, Limits, OverLimit, receive},
+    http::{Claim, Endpoint, Head, Limits, LiveEndpoint, OverLimit, receive},
     memory::MemoryDatabase,
 };
 
@@ -60,4 +60,23 @@ async fn an_auth_closure_of_an_adapter_may_borrow_and_need_not_be_send() {
     let limits = Limits::new().max_body_bytes(100);
     assert_eq!(endpoint.answer(post(), body, &limits, auth).await.status(), 200);
     assert_eq!(asked.get(), 1);
+}
+
+#[tokio::test]
+async fn so_may_the_closure_of_a_stream_as_long_as_it_is_open() {
+    let live = LiveEndpoint::without_auth(Mobync::new(MemoryDatabase::new()));
+    let (asked, session) = (Cell::new(0), Rc::new("ada"));
+    let head = Head { method: "GET", query: Some(b"space=club"), ..Head::default() };
+    let auth = |claim: Claim| {
+        let (asked, session) = (&asked, &session);
+        async move {
+            asked.set(asked.get() + 1);
+            Ok(Owner::new(claim.space.as_deref().unwrap_or(session))?)
+        }
+    };
+    let mut events = live.answer(head, auth).await.into_body();
+    assert_eq!(asked.get(), 1);
+    let event = events.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(event, "event: clock\ndata: {\"space\":\"club\",\"logical_clock\":0}\n\n");
+    assert_eq!(asked.get(), 2);
 }

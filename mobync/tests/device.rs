@@ -383,12 +383,11 @@ async fn a_store_of_an_earlier_version_goes_on_and_learns_whose_it_is() {
     let options = sqlx::sqlite::SqliteConnectOptions::new().filename(&file).create_if_missing(true);
     let mut old =
         <sqlx::SqliteConnection as sqlx::Connection>::connect_with(&options).await.unwrap();
-    sqlx::query(sqlx::AssertSqlSafe(include_str!("../src/client/sqlite/schema.sql")))
-        .execute(&mut old)
-        .await
-        .unwrap();
-    let older = "ALTER TABLE mobync_objects DROP COLUMN beside";
-    sqlx::query(older).execute(&mut old).await.unwrap();
+    let tables = "CREATE TABLE mobync_objects (model TEXT NOT NULL, id TEXT NOT NULL, record TEXT, \
+                  acknowledged TEXT, changed_at INTEGER NOT NULL, PRIMARY KEY (model, id)) WITHOUT ROWID; \
+                  CREATE TABLE mobync_state \
+                  (only INTEGER PRIMARY KEY CHECK (only = 1), state TEXT NOT NULL)";
+    sqlx::query(tables).execute(&mut old).await.unwrap();
     let state = r#"{"clock":1,"attempt":9,"next_seq":3}"#;
     sqlx::query("INSERT INTO mobync_state VALUES (1, ?)")
         .bind(state)

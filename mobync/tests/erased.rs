@@ -4,8 +4,8 @@
 use std::sync::{Arc, Mutex};
 
 use mobync::{
-    Access, Database, DatabaseError, Diff, Mobync, Owner, ReadFilter, Record, Rejection, Rewrite,
-    Snapshot, UnitOfWork, Window, WindowQuery, Write,
+    Access, Database, DatabaseError, Diff, IdleQuery, Mobync, Owner, ReadFilter, Record, Rejection,
+    Rewrite, Snapshot, UnitOfWork, Window, WindowQuery, Write, memory::MemoryDatabase,
 };
 
 /// Says no to all that is yes by itself, and the other way round, and notes what it is asked.
@@ -148,4 +148,12 @@ async fn every_method_is_passed_on() {
         "commit",
     ];
     assert_eq!(asked, expected);
+}
+
+#[tokio::test]
+async fn a_database_that_can_tell_who_is_idle_still_can() {
+    let erased = Mobync::new(MemoryDatabase::new()).erase();
+    let owner = Owner::new("ada").unwrap();
+    let queries = [IdleQuery::new(&owner, 0, None), IdleQuery::new(&owner, 1, None)];
+    assert_eq!(erased.database().idle("diffs", &queries).await.unwrap(), [true, false]);
 }

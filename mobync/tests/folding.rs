@@ -131,6 +131,8 @@ impl World {
                 let request = self.device.request(1_000).await.unwrap();
                 let answer = self.server.answer(&ada(), request.body()).await.unwrap();
                 self.asked = Some((request, answer));
+                // Nor is it set back between what is in different requests.
+                self.last.0 = u8::MAX;
             }
             Step::Hear => {
                 if let Some((request, answer)) = self.asked.take() {
@@ -140,6 +142,7 @@ impl World {
             Step::HearTooLarge if self.asked.is_none() => {
                 let request = self.device.request(1_000).await.unwrap();
                 self.device.too_large(&request).await.unwrap();
+                self.last.0 = u8::MAX;
             }
             Step::HearTooLarge => {}
         }

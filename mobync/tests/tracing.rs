@@ -12,8 +12,8 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::Full;
 use mobync::{
-    Change, Database, DatabaseError, Mobync, Owner, Record,
-    http::{AuthError, Endpoint, failed},
+    Change, Database, DatabaseError, Grant, Mobync, Owner, Record,
+    http::{AuthError, Credentials, Endpoint, failed},
     memory::MemoryDatabase,
     postgres::PostgresDatabase,
 };
@@ -86,6 +86,69 @@ fn a_sync_is_one_span_with_its_counts_and_without_tokens_or_contents() {
     assert!(log.contains("duration_us="), "{log}");
     assert_eq!(log.matches("close").count(), 1, "{log}");
     assert!(!log.contains("secret") && !log.contains("private") && !log.contains("ada"), "{log}");
+}
+
+#[test]
+fn idle_syncs_that_are_answered_together_have_a_span_each() {
+    let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), async |credentials| {
+        Ok(Owner::new(credentials.space().unwrap_or(credentials.token()?))?)
+    });
+    let idle = |space: &str| json!({"space": space, "logical_clock": 0, "diffs": []});
+    let body = json!({"syncs": [idle("family"), idle("club")]}).to_string();
+    let request = Request::post("/sync")
+        .header("content-type", "application/json")
+        .header("authorization", "Bearer secret-ada")
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
+    let log = log_of(endpoint.handle(request));
+    let span =
+        "sync{clock=0 pushed=0 known=0 accepted=0 dropped=0 refused=0 returned=0 duration_us=";
+    let closed = log.lines().filter(|line| line.contains(span) && line.contains("close"));
+    assert_eq!(closed.count(), 2, "{log}");
+    assert!(!log.contains("family") && !log.contains("secret"), "{log}");
+}
+
+#[test]
+fn several_requests_are_one_span_with_their_counts_and_nothing_of_who_sends_what_where() {
+    let auth = async |credentials: Credentials| -> Result<Grant, AuthError> {
+        let person = credentials.token()?;
+        match credentials.space() {
+            None => Ok(Owner::new(person)?.into()),
+            Some("secret-others") => Err(AuthError::no_member("You are not a member.")),
+            Some("secret-mirror") => Ok(Owner::new(person)?.into()),
+            Some(space) => {
+                Ok(Grant::new(Owner::new(format!("space {space}"))?).member("secret-eve"))
+            }
+        }
+    };
+    let endpoint = Endpoint::new(Mobync::new(MemoryDatabase::new()), auth);
+    let member = |space: &str, sent: Vec<support::Sent>| json!({"space": space, "logical_clock": 0, "diffs": diffs(sent)});
+    let members = || {
+        json!({"syncs": [
+            member("secret-family", vec![create("t1", json!({"name": "private"}))]),
+            {"logical_clock": 0, "diffs": []},
+            member("secret-others", vec![]),
+            member("secret-mirror", vec![]),
+        ]})
+    };
+    let log = || {
+        let request = Request::post("/sync")
+            .header("content-type", "application/json")
+            .header("authorization", "Bearer secret-ada")
+            .body(Full::<Bytes>::from(members().to_string()))
+            .unwrap();
+        log_of(endpoint.handle(request))
+    };
+    let first = log();
+    assert!(first.contains("batch{members=4 failed=2}"), "{first}");
+    // The span of a sync is within that of the batch.
+    assert_eq!(first.matches("batch{members=4}:sync{clock=0 pushed=").count(), 4, "{first}");
+    assert_eq!(first.matches("does it look at space()?").count(), 1, "{first}");
+    let second = log();
+    assert!(!second.contains("space()"), "once is enough: {second}");
+    for log in [first, second] {
+        assert!(!log.contains("secret") && !log.contains("private"), "{log}");
+    }
 }
 
 #[test]

@@ -79,6 +79,18 @@ impl Body {
         Self { text: format!(r#"{{"logical_clock":{clock},"head":"{head}","diffs":["#), diffs: 0 }
     }
 
+    /// For several devices that have nothing to bring: their owners as spaces, and their clocks and heads.
+    pub(crate) fn of_spaces(devices: impl Iterator<Item = (Id, i64, Id)>) -> Bytes {
+        let members: Vec<String> = devices
+            .map(|(space, clock, head)| {
+                format!(
+                    r#"{{"space":"{space}","logical_clock":{clock},"head":"{head}","diffs":[]}}"#
+                )
+            })
+            .collect();
+        Bytes::from(format!(r#"{{"syncs":[{}]}}"#, members.join(",")))
+    }
+
     /// For a device at this clock, with this head, that asks for a page.
     pub(crate) fn page(clock: i64, head: &str, limit: usize) -> Self {
         let text =

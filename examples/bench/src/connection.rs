@@ -8,7 +8,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Deserialize, de::IgnoredAny};
 use tokio::net::TcpStream;
 
-use crate::Result;
+use crate::{Failure, Result};
 
 /// What a device sends.
 #[derive(Clone, Debug)]
@@ -32,6 +32,11 @@ struct AnswerBody {
     diffs: Vec<IgnoredAny>,
     #[serde(default)]
     refused: Vec<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct Several {
+    syncs: Vec<AnswerBody>,
 }
 
 /// A connection to a server's sync route.
@@ -85,7 +90,23 @@ impl Answer {
     /// # Errors
     /// If it is not a success, or something was refused.
     pub(crate) fn read(body: &[u8]) -> Result<Self> {
-        let answer: AnswerBody = serde_json::from_slice(body)?;
+        serde_json::from_slice::<AnswerBody>(body)?.try_into()
+    }
+
+    /// The answers to several requests in one.
+    ///
+    /// # Errors
+    /// If one of them is not a success, or something was refused.
+    pub(crate) fn read_several(body: &[u8]) -> Result<Vec<Self>> {
+        let several: Several = serde_json::from_slice(body)?;
+        several.syncs.into_iter().map(Self::try_from).collect()
+    }
+}
+
+impl TryFrom<AnswerBody> for Answer {
+    type Error = Failure;
+
+    fn try_from(answer: AnswerBody) -> Result<Self> {
         if !answer.success || !answer.refused.is_empty() {
             return Err("answered without success".into());
         }

@@ -54,7 +54,7 @@ enum Command {
         /// How long to run.
         #[arg(long, default_value_t = 5.0)]
         seconds: f64,
-        /// Creates of a push, diffs of a pull, log entries, or tasks of a first sync.
+        /// Creates of a push, spaces of a person, diffs of a pull, log entries, or tasks of a first sync.
         #[arg(long)]
         count: Option<u64>,
     },
@@ -67,6 +67,7 @@ enum Command {
 enum Kind {
     Push,
     Idle,
+    Spaces,
     Pull,
     Growth,
     FirstSync,
@@ -80,6 +81,10 @@ impl Kind {
         match self {
             Self::Push => Workload::Push { creates: count.unwrap_or(10) },
             Self::Idle => Workload::Idle,
+            Self::Spaces => {
+                let spaces = count.and_then(|count| usize::try_from(count).ok());
+                Workload::Spaces { spaces: spaces.unwrap_or(30) }
+            }
             Self::Pull => Workload::Pull { diffs: count.unwrap_or(100) },
             Self::Growth => Workload::Growth { entries: count.unwrap_or(10_000), owners: 1 },
             Self::FirstSync => Workload::FirstSync { objects: count.unwrap_or(10_000) },

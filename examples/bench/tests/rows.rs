@@ -13,10 +13,11 @@ use serde_json::Value;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_bench");
 
-const WORKLOADS: [Workload; 9] = [
+const WORKLOADS: [Workload; 10] = [
     Workload::Push { creates: 10 },
     Workload::Idle,
     Workload::IdleHead,
+    Workload::Spaces { spaces: 7 },
     Workload::Pull { diffs: 25 },
     Workload::Growth { entries: 50, owners: 2 },
     Workload::FirstSync { objects: 20 },
@@ -126,6 +127,7 @@ fn pushes_are_set_against_bare_transactions() {
     assert_eq!(subjects(&goals(Row::PushSqlite)), ["8 connections", "32 connections"]);
     assert_eq!(subjects(&goals(Row::PushCaptured)), ["postgres", "sqlite"]);
     assert_eq!(subjects(&goals(Row::IdleHead)), ["memory", "sqlite", "postgres"]);
+    assert_eq!(subjects(&goals(Row::IdleSpaces)), ["memory", "sqlite", "postgres"]);
     let pushes = ["memory push", "sqlite push", "postgres push"];
     assert_eq!(subjects(&goals(Row::Builds)), pushes);
 }

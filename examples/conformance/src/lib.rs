@@ -15,7 +15,7 @@ pub use self::{
 };
 
 /// The codes of failures that a client can cause.
-pub const CODES: [&str; 15] = [
+pub const CODES: [&str; 17] = [
     "busy",
     "clock_ahead",
     "forbidden",
@@ -24,7 +24,9 @@ pub const CODES: [&str; 15] = [
     "invalid_json",
     "invalid_request",
     "method_not_allowed",
+    "no_member",
     "other_history",
+    "other_owner",
     "payload_too_large",
     "unauthenticated",
     "unknown_field",

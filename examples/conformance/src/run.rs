@@ -89,6 +89,14 @@ fn encode(request: &Value, token: Option<&str>, names: &Names) -> Value {
     if let (Value::Object(members), Some(token)) = (&mut request, token) {
         members.entry("auth_token").or_insert_with(|| json!(names.fill(token)));
     }
+    encode_diffs(&mut request);
+    for member in request.get_mut("syncs").and_then(Value::as_array_mut).into_iter().flatten() {
+        encode_diffs(member);
+    }
+    request
+}
+
+fn encode_diffs(request: &mut Value) {
     let clock = request.get("logical_clock").cloned().unwrap_or_else(|| json!(0));
     for diff in request.get_mut("diffs").and_then(Value::as_array_mut).into_iter().flatten() {
         let Value::Object(diff) = diff else { continue };
@@ -98,7 +106,6 @@ fn encode(request: &Value, token: Option<&str>, names: &Names) -> Value {
         diff.entry("owner").or_insert_with(|| json!(""));
         diff.entry("logical_clock").or_insert_with(|| clock.clone());
     }
-    request
 }
 
 fn compare(step: &Step, answer: &Answer, names: &mut Names) -> Result<(), String> {

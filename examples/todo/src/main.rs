@@ -1,6 +1,7 @@
 //! An offline-first todo app: a page that works without a network, and the server that it syncs with.
 
 mod auth;
+mod client;
 mod database;
 mod page;
 mod records;
@@ -85,8 +86,8 @@ async fn serve_on<D: Database>(mobync: Mobync<D>, args: &Args) -> io::Result<()>
     let (live, keeper) = (mobync.live().clone(), mobync.clone());
     let app: Router = page::router(args.web.as_deref())?
         .merge(records::router(mobync.clone()))
-        .merge(mobync_axum::router(mobync.clone(), auth::owner_of))
-        .merge(mobync_axum::live(mobync, auth::owner_of));
+        .merge(mobync_axum::router(mobync.clone(), auth::grant))
+        .merge(mobync_axum::live(mobync, auth::grant));
 
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port)).await?;
     greet(listener.local_addr()?.port(), &args.database);

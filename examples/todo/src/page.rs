@@ -18,6 +18,9 @@ use axum::{
     routing::get,
 };
 
+use crate::client;
+
+#[derive(Clone, Copy)]
 struct File {
     path: &'static str,
     media_type: &'static str,
@@ -27,7 +30,7 @@ struct File {
 macro_rules! files {
     ($($path:literal => $media_type:expr,)*) => {
         &[$(File {
-            path: concat!("/", $path),
+            path: $path,
             media_type: $media_type,
             content: include_bytes!(concat!("../web/", $path)),
         }),*]
@@ -45,45 +48,11 @@ const FILES: &[File] = files! {
     "airplane.js" => JAVASCRIPT,
     "drawer.js" => JAVASCRIPT,
     "list.js" => JAVASCRIPT,
-    "mobync.js" => JAVASCRIPT,
-    "mobync/anew.js" => JAVASCRIPT,
-    "mobync/answer.js" => JAVASCRIPT,
-    "mobync/applying.js" => JAVASCRIPT,
-    "mobync/aside.js" => JAVASCRIPT,
-    "mobync/beside.js" => JAVASCRIPT,
-    "mobync/changes.js" => JAVASCRIPT,
-    "mobync/check.js" => JAVASCRIPT,
-    "mobync/client.js" => JAVASCRIPT,
-    "mobync/diffs.js" => JAVASCRIPT,
-    "mobync/errors.js" => JAVASCRIPT,
-    "mobync/folding.js" => JAVASCRIPT,
-    "mobync/holding.js" => JAVASCRIPT,
-    "mobync/json.js" => JAVASCRIPT,
-    "mobync/live.js" => JAVASCRIPT,
-    "mobync/options.js" => JAVASCRIPT,
-    "mobync/outbox.js" => JAVASCRIPT,
-    "mobync/overridden.js" => JAVASCRIPT,
-    "mobync/pace.js" => JAVASCRIPT,
-    "mobync/schedule.js" => JAVASCRIPT,
-    "mobync/schema.js" => JAVASCRIPT,
-    "mobync/sha256.js" => JAVASCRIPT,
-    "mobync/settling.js" => JAVASCRIPT,
-    "mobync/standing.js" => JAVASCRIPT,
-    "mobync/state.js" => JAVASCRIPT,
-    "mobync/store-indexeddb.js" => JAVASCRIPT,
-    "mobync/store-memory.js" => JAVASCRIPT,
-    "mobync/sync.js" => JAVASCRIPT,
-    "mobync/syncing.js" => JAVASCRIPT,
-    "mobync/tabs.js" => JAVASCRIPT,
-    "mobync/tokens.js" => JAVASCRIPT,
-    "mobync/transport.js" => JAVASCRIPT,
-    "mobync/types.js" => JAVASCRIPT,
-    "mobync/updating.js" => JAVASCRIPT,
-    "mobync/values.js" => JAVASCRIPT,
-    "mobync/waiting.js" => JAVASCRIPT,
     "notices.js" => JAVASCRIPT,
+    "status.js" => JAVASCRIPT,
     "schema.json" => "application/json",
     "devices.html" => HTML,
+    "people.html" => HTML,
     "devices.css" => CSS,
     "manifest.webmanifest" => "application/manifest+json",
     "icons/icon.svg" => "image/svg+xml",
@@ -95,7 +64,17 @@ const FILES: &[File] = files! {
 
 const SERVICE_WORKER: &str = include_str!("../web/sw.js");
 
-/// Everything from the server itself; the page may be framed by the one with two devices.
+/// The page's own files, and those of the client.
+fn files() -> impl Iterator<Item = File> {
+    let client = |&(path, content): &(&'static str, &'static str)| File {
+        path,
+        media_type: JAVASCRIPT,
+        content: content.as_bytes(),
+    };
+    FILES.iter().copied().chain(client::FILES.iter().map(client))
+}
+
+/// Everything from the server itself; the page may be framed by those with two devices.
 const POLICY: &str =
     "default-src 'self'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'";
 
@@ -103,7 +82,7 @@ impl File {
     /// What is in it, or in the file of that name in the directory, if there is one.
     fn content(&self, instead: Option<&Path>) -> io::Result<Bytes> {
         let Some(directory) = instead else { return Ok(Bytes::from_static(self.content)) };
-        match fs::read(directory.join(self.path.trim_start_matches('/'))) {
+        match fs::read(directory.join(self.path)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Ok(Bytes::from_static(self.content))
             }
@@ -114,8 +93,7 @@ impl File {
 
 /// `GET` of the page and its files, or of those in the directory in their place.
 pub(crate) fn router(instead: Option<&Path>) -> io::Result<Router> {
-    let contents =
-        FILES.iter().map(|file| file.content(instead)).collect::<io::Result<Vec<Bytes>>>()?;
+    let contents = files().map(|file| file.content(instead)).collect::<io::Result<Vec<Bytes>>>()?;
     // A page of another version of these files has another cache.
     let version = hash(&(&contents, SERVICE_WORKER));
     let worker = SERVICE_WORKER.replace("VERSION_OF_THE_FILES", &version);
@@ -123,14 +101,14 @@ pub(crate) fn router(instead: Option<&Path>) -> io::Result<Router> {
         "/sw.js",
         get(async move |headers: HeaderMap| serve(JAVASCRIPT, worker.clone(), &version, &headers)),
     );
-    for (file, content) in FILES.iter().zip(contents) {
+    for (file, content) in files().zip(contents) {
         let tag = hash(&content);
         let answer =
             async move |headers: HeaderMap| serve(file.media_type, content.clone(), &tag, &headers);
-        if file.path == "/index.html" {
+        if file.path == "index.html" {
             router = router.route("/", get(answer.clone()));
         }
-        router = router.route(file.path, get(answer));
+        router = router.route(&format!("/{}", file.path), get(answer));
     }
     Ok(router)
 }

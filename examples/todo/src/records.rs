@@ -11,7 +11,7 @@ pub(crate) fn router<D: Database, R: Rules>(mobync: Mobync<D, R>) -> Router {
     Router::new()
         .route("/records/{model}", get(list::<D, R>))
         .layer(Extension(mobync))
-        .with_state(SharedAuth::new(auth::owner_of))
+        .with_state(SharedAuth::new(auth::grant))
 }
 
 async fn list<D: Database, R: Rules>(

@@ -141,7 +141,8 @@ fn a_first_sync_shows_how_far_it_is_and_goes_on_after_it_was_cut_off() {
             const mobync = await Mobync.open({
                 person: 'grace', name: 'todo-grace-1', url: '/sync', models: { tasks: {} }, token: () => 'grace',
                 schema: await (await fetch('/schema.json')).json(), automatic: false, fetch: async (url, init) => {
-                    clocks.push(JSON.parse(init.body).logical_clock);
+                    const body = JSON.parse(init.body);
+                    clocks.push((body.syncs?.[0] ?? body).logical_clock);
                     return fetch(url, init);
                 },
             });

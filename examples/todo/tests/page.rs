@@ -223,7 +223,7 @@ fn the_store_of_browsers_keeps_what_a_store_promises() {
             return [Object.keys(promises).length, await broken(indexedDBStore)];"
         );
         let kept = phone.run(&script).await;
-        assert_eq!(kept, json!([7, []]));
+        assert_eq!(kept, json!([9, []]));
     });
 }
 
@@ -268,6 +268,54 @@ fn a_database_that_the_browser_closes_is_opened_anew() {
         phone.says("All saved").await;
         phone.sees("Milk").await;
         assert_eq!(server.names("ada"), ["Bread", "Milk"]);
+    });
+}
+
+#[test]
+fn a_database_of_the_layout_before_spaces_keeps_what_it_has() {
+    Browser::test("layout", async |browser| {
+        let server = Server::start();
+        let phone = browser.device(server.address()).await;
+        let script = "
+            const { Mobync } = await import('/mobync.js');
+            const done = (request) => new Promise((resolve, reject) => {
+                request.onsuccess = () => resolve(request.result);
+                request.onerror = () => reject(request.error);
+            });
+            const opening = indexedDB.open('mobync:before', 3);
+            opening.onupgradeneeded = () => {
+                const make = (name, keyPath, more) => opening.result.createObjectStore(name, { keyPath, ...more });
+                for (const table of ['objects', 'beside']) make(table, ['model', 'id']);
+                make('pending', 'seq', { autoIncrement: true }).createIndex('object', ['model', 'id']);
+                for (const table of ['refused', 'overridden']) make(table, 'id');
+                make('meta', 'key');
+            };
+            const before = await done(opening);
+            const tx = before.transaction(['objects', 'pending', 'meta'], 'readwrite');
+            const json_data = JSON.stringify({ id: 't1', done: true });
+            const diff = { id: 'd1', owner: '', logical_clock: 5, utc_timestamp: 1, type: 'update', model: 'tasks', json_data };
+            await done(tx.objectStore('meta').put({ key: 'state', clock: 5, goal: 5, owner: 'ada', person: 'ada' }));
+            await done(tx.objectStore('objects').put({ model: 'tasks', id: 't1', row: { id: 't1', name: 'Milk', done: true } }));
+            await done(tx.objectStore('pending').put({ model: 'tasks', id: 't1', diff }));
+            // An old tab that is open gives way.
+            before.onversionchange = () => before.close();
+            const options = { name: 'before', person: 'ada', url: '/sync', models: { tasks: {} }, automatic: false };
+            const mobync = await Mobync.open({ ...options, token: () => 'ada' });
+            const { clock, pending } = mobync.status;
+            const found = [clock, pending, await mobync.read('tasks')];
+            await (await mobync.join('family')).create('tasks', { id: 't1', name: 'Bread' });
+            await mobync.update('tasks', 't1', { name: 'Tea' });
+            const rows = [await mobync.read('tasks', 't1'), await mobync.space('family').read('tasks', 't1')];
+            const unsent = await mobync.unsent();
+
+            // Another tab gives way when all of it is deleted.
+            const tab = await Mobync.open({ ...options, token: () => 'ada' });
+            await mobync.destroy();
+            const gone = await tab.read('tasks').then(() => 'read', ({ code }) => code);
+            const left = (await indexedDB.databases()).filter(({ name }) => name === 'mobync:before');
+            return [...found, ...rows.map(({ name }) => name), unsent, tab.status.problem?.code, gone, left.length];";
+        let expected = json!([5, 1, [{"id": "t1", "name": "Milk", "done": true}], "Tea", "Bread", 3, "database_gone", "storage_failed", 0]);
+        assert_eq!(phone.run(script).await, expected);
     });
 }
 

@@ -218,3 +218,21 @@ fn a_database_that_cannot_be_opened_is_told_in_one_sentence() {
     assert!(told.contains("127.0.0.1:1/nowhere cannot be opened"), "{told}");
     assert!(!told.contains("secret"), "{told}");
 }
+
+#[test]
+fn a_shared_list_is_for_its_members_and_no_other_list_is_there() {
+    let server = Server::start();
+    let diff = json!({
+        "id": "d1", "owner": "", "logical_clock": 0, "utc_timestamp": 1, "type": "create",
+        "model": "tasks", "json_data": r#"{"id": "t1", "name": "Milk"}"#,
+    });
+    let of = |space: &str| json!({"space": space, "logical_clock": 0, "diffs": [diff]});
+    let spaces = ["family", "list family", "grace", "ada", "nothing"].map(of);
+    let answer = server.answer("ada", &json!({"syncs": spaces}));
+    let statuses: Vec<_> =
+        answer["syncs"].as_array().unwrap().iter().map(|one| &one["status"]).collect();
+    assert_eq!(statuses, [200, 403, 403, 403, 403]);
+    assert_eq!(server.family("grace"), ["Milk"]);
+    assert_eq!((server.names("ada"), server.names("grace")), (vec![], vec![]));
+    assert_eq!(server.answer("eve", &json!({"syncs": [of("family")]}))["code"], "unauthenticated");
+}

@@ -1,28 +1,38 @@
 // The app: it opens the local database of a person, and connects the parts of the page.
+// A person has their own tasks, and a list that all share: a space of which they are a member.
 
 import * as airplane from "./airplane.js";
 import { showTraffic } from "./drawer.js";
 import { List, byPosition } from "./list.js";
 import { Mobync } from "./mobync.js";
 import { showNotices } from "./notices.js";
+import { together } from "./status.js";
 
 const $ = (selector) => document.querySelector(selector);
 
-/** `?device=2` is another device, with a separate local database. */
-const device = new URLSearchParams(location.search).get("device") ?? "1";
+/** `?device=2` is another device, with a separate local database; `?user=grace` begins with Grace. */
+const address = new URLSearchParams(location.search);
+const device = address.get("device") ?? "1";
 const MODELS = { tasks: { title: "", done: false, position: 0, due: null, created_time: 0 } };
 
 /** How the tasks have changed since the first version of the app; the server has the same file. */
 const schema = await (await fetch("schema.json")).json();
 const UNDO_FOR = 8000;
 
-/** @type {{ mobync: Mobync, records: any[], pending: Set<string>, end: (() => void)[] } | null} */
+/** The space that is the shared list. */
+const FAMILY = "family";
+
+/**
+ * What is open: the database, and the list that is shown, which is all of the person's own, or the space.
+ * @type {{ mobync: Mobync, list: any, records: any[], pending: Set<string>, end: (() => void)[], leave: () => void } | null}
+ */
 let open = null;
 let opening = Promise.resolve();
 let filter = "all";
+let which = address.get("list") ?? sessionStorage.getItem(`list-${device}`) ?? "own";
 
 const list = new List($("#tasks"), {
-  update: (id, fields) => attempt(open.mobync.update("tasks", id, fields)),
+  update: (id, fields) => attempt(open.list.update("tasks", id, fields)),
   remove: (id) => attempt(remove([id])),
   move: (id, above, below) => attempt(move(id, above, below)),
 });
@@ -40,6 +50,7 @@ async function openAs(user) {
   const before = open;
   open = null;
   before?.end.forEach((end) => end());
+  before?.leave();
   list.clear();
   hideToast();
   await before?.mobync.close();
@@ -54,19 +65,30 @@ async function openAs(user) {
     token: () => user,
     fetch: airplane.fetch,
   });
-  open = { mobync, records: [], pending: new Set(), end: [] };
-  const status = () => showStatus(mobync.status);
-  mobync.addEventListener("status", status);
+  const lists = [mobync, await mobync.join(FAMILY)];
+  const status = () => showStatus(together(lists.map((one) => one.status)));
+  for (const one of lists) one.addEventListener("status", status);
   status();
-  open.end = [
-    () => mobync.removeEventListener("status", status),
-    showNotices(mobync, $("#notices")),
-    showTraffic(mobync, $("#rounds")),
-    mobync.subscribe("tasks", ({ records, pending }) => {
-      Object.assign(open, { records: records.sort(byPosition), pending });
-      draw();
-    }),
+  const end = [
+    () => lists.forEach((one) => one.removeEventListener("status", status)),
+    showNotices(lists, $("#notices")),
+    showTraffic(lists, $("#rounds")),
   ];
+  open = { mobync, list: mobync, records: [], pending: new Set(), end, leave: () => {} };
+  showList();
+}
+
+/** Shows the person's own tasks, or those of the family. */
+function showList() {
+  open.leave();
+  list.clear();
+  hideToast();
+  const shown = which === FAMILY ? open.mobync.space(FAMILY) : open.mobync;
+  Object.assign(open, { list: shown, records: [], pending: new Set() });
+  open.leave = shown.subscribe("tasks", ({ records, pending }) => {
+    Object.assign(open, { records: records.sort(byPosition), pending });
+    draw();
+  });
 }
 
 // ------------------------------------------------------------------------------- showing
@@ -137,18 +159,18 @@ function hideToast() {
 
 async function add(title) {
   const position = Math.min(0, ...open.records.map((task) => task.position ?? 0)) - 1;
-  await open.mobync.create("tasks", { title, done: false, position, due: null, created_time: Date.now() });
+  await open.list.create("tasks", { title, done: false, position, due: null, created_time: Date.now() });
 }
 
 async function remove(ids) {
-  const { mobync } = open;
-  const rows = await mobync.change(async (change) => {
+  const tasks = open.list;
+  const rows = await tasks.change(async (change) => {
     const gone = [];
     for (const id of ids) gone.push(await change.delete("tasks", id));
     return gone;
   });
   const what = rows.length === 1 ? `“${rows[0].title}” is deleted` : `${rows.length} tasks are deleted`;
-  const undo = mobync.change.bind(mobync, async (change) => {
+  const undo = tasks.change.bind(tasks, async (change) => {
     for (const row of rows) await change.create("tasks", row);
   });
   showToast(what, () => {
@@ -159,7 +181,7 @@ async function remove(ids) {
 
 /** Moves a task between two others. If no number is left between their positions, all tasks get new ones. */
 async function move(id, above, below) {
-  const { mobync, records } = open;
+  const { list: tasks, records } = open;
   const position = (other) => records.find((task) => task.id === other)?.position ?? 0;
   const [low, high] = [
     above === null ? position(below) - 2 : position(above),
@@ -167,11 +189,11 @@ async function move(id, above, below) {
   ];
   const middle = (low + high) / 2;
   if (middle > low && middle < high) {
-    await mobync.update("tasks", id, { position: middle });
+    await tasks.update("tasks", id, { position: middle });
   } else {
     const ids = records.map((task) => task.id).filter((other) => other !== id);
     ids.splice(above === null ? 0 : ids.indexOf(above) + 1, 0, id);
-    await mobync.change(async (change) => {
+    await tasks.change(async (change) => {
       for (const [place, other] of ids.entries()) await change.update("tasks", other, { position: place });
     });
   }
@@ -207,6 +229,12 @@ $("#filters").onchange = ({ target }) => {
   if (open) draw();
 };
 
+$("#lists").onchange = ({ target }) => {
+  which = target.value;
+  sessionStorage.setItem(`list-${device}`, which);
+  if (open) showList();
+};
+
 $("#users").onchange = ({ target }) => {
   localStorage.setItem(`user-${device}`, target.value);
   void switchTo(target.value);
@@ -227,14 +255,15 @@ $("#what").onclick = () => showDrawer($("#drawer").hidden);
 $("#shut").onclick = () => showDrawer(false);
 $("#drawer").onkeydown = ({ key }) => key === "Escape" && showDrawer(false);
 
-const user = localStorage.getItem(`user-${device}`) ?? "ada";
+const user = address.get("user") ?? localStorage.getItem(`user-${device}`) ?? "ada";
 $(`#users [value="${user}"]`).checked = true;
+$(`#lists [value="${which}"]`).checked = true;
 $("#airplane").checked = sessionStorage.getItem(`airplane-${device}`) === "on";
 if ($("#airplane").checked) airplane.set(true);
 const isFramed = window.parent !== window;
 $("#device").textContent = `Device ${device}`;
 $("#device").hidden = device === "1" || isFramed;
-$("#devices").hidden = isFramed;
+$("#others").hidden = isFramed;
 
 navigator.serviceWorker?.register("/sw.js").catch((error) => console.warn("This page needs a network to load:", error));
 void navigator.storage?.persist?.();

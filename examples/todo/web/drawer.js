@@ -2,25 +2,25 @@
 
 const MOST = 40;
 
-/** Lists the traffic of the client, newest first. */
-export function showTraffic(mobync, list) {
-  const heard = ({ detail }) => {
-    list.prepend(round(detail));
+/** Lists the traffic of the person's own tasks and of the family's, newest first. */
+export function showTraffic([mobync, family], list) {
+  const heard = ({ detail, target }) => {
+    list.prepend(round(detail, target === family ? "Family: " : ""));
     while (list.children.length > MOST) list.lastChild.remove();
   };
-  mobync.addEventListener("traffic", heard);
+  for (const one of [mobync, family]) one.addEventListener("traffic", heard);
   return () => {
-    mobync.removeEventListener("traffic", heard);
+    for (const one of [mobync, family]) one.removeEventListener("traffic", heard);
     list.replaceChildren();
   };
 }
 
-function round({ direction, at, clock, diffs, refused = [], problem }) {
+function round({ direction, at, clock, diffs, refused = [], problem }, whose) {
   const item = document.createElement("li");
   const head = item.appendChild(make("div", "head"));
   const up = direction === "up";
   const title = problem ? `✕ ${problem.code}` : up ? `↑ sent at clock ${clock}` : `↓ now at clock ${clock}`;
-  head.append(make("span", problem ? "failed" : direction, title), time(at));
+  head.append(make("span", problem ? "failed" : direction, whose + title), time(at));
   if (problem) item.append(make("p", "quiet-line", problem.message));
   else if (diffs.length === 0)
     item.append(make("p", "quiet-line", up ? "No changes here. What is new?" : "Nothing new"));

@@ -22,6 +22,13 @@
  * await mobync.update("tasks", task.id, { done: true });
  * ```
  *
+ * Data that several people share are spaces, in the same local database:
+ *
+ * ```js
+ * await mobync.join("family");
+ * await mobync.space("family").create("tasks", { name: "Bread" });
+ * ```
+ *
  * Values are JSON. JavaScript cannot represent integers beyond 2^53 exactly: write them as strings of digits.
  *
  * @module mobync

@@ -13,42 +13,50 @@ const PLAIN = {
 /** What a newer version of the page solves. */
 const OUTDATED = ["upgrade_required", "newer_data"];
 
-/** Shows what needs a person, and updates it with the client's status. */
-export function showNotices(mobync, place) {
+/** Shows what needs a person, in their own tasks and in those of the family, and updates it with the client's status. */
+export function showNotices([mobync, family], place) {
   let shown = "";
   const show = async () => {
-    const { problem, state } = mobync.status;
-    const isOver = problem?.code === "newer_data"; // then this tab cannot even read
-    const [refused, lost] = isOver ? [[], []] : [await mobync.refused(), await mobync.overridden()];
-    const overridden = lost.filter(isWorthAWord);
-    for (const { id } of lost) if (!overridden.some((one) => one.id === id)) await mobync.dismiss(id);
-    const stopped = state === "stopped" ? problem : null;
-    const what = JSON.stringify([stopped, refused, overridden]);
+    const isOver = mobync.status.problem?.code === "newer_data"; // then this tab cannot even read
+    const stopped = [mobync, family].find(({ status }) => status.state === "stopped");
+    const [own, shared] = isOver ? [[], []] : [await toLookAt(mobync), await toLookAt(family)];
+    const what = JSON.stringify([stopped?.status.problem, own, shared]);
     if (what === shown) return; // what is being typed stays
     shown = what;
     const hadFocus = place.contains(document.activeElement);
+    const notices = (list, of) => list.map(({ one, isRefused }) => (isRefused ? refusedNotice : overriddenNotice)(of, one, of === family));
     place.replaceChildren(
-      ...(stopped ? [problemNotice(mobync, stopped)] : []),
-      ...refused.map((one) => refusedNotice(mobync, one)),
-      ...overridden.map((one) => overriddenNotice(mobync, one)),
+      ...(stopped ? [problemNotice(stopped, mobync)] : []),
+      ...notices(own, mobync),
+      ...notices(shared, family),
     );
     // People who use the keyboard continue from here.
     if (hadFocus) (place.querySelector("button") ?? document.querySelector("#new")).focus();
   };
   const heard = () => void show().catch(() => {});
-  mobync.addEventListener("status", heard);
+  for (const list of [mobync, family]) list.addEventListener("status", heard);
   heard();
   return () => {
-    mobync.removeEventListener("status", heard);
+    for (const list of [mobync, family]) list.removeEventListener("status", heard);
     place.replaceChildren();
   };
 }
 
-function refusedNotice(mobync, { id, diff, message, fields }) {
+/** What was refused or overridden in a list. */
+async function toLookAt(list) {
+  const lost = await list.overridden();
+  const isWorthAWord = ({ fields }) => Object.keys(fields).some((field) => field !== "position");
+  // Where a task stands in the list is not worth a question.
+  for (const one of lost) if (!isWorthAWord(one)) await list.dismiss(one.id);
+  const refused = (await list.refused()).map((one) => ({ one, isRefused: true }));
+  return [...refused, ...lost.filter(isWorthAWord).map((one) => ({ one, isRefused: false }))];
+}
+
+function refusedNotice(mobync, { id, diff, message, fields }, isShared) {
   const notice = element("article", "notice");
   const what = { create: "A new task", update: "A change", delete: "A deletion" }[diff.type];
   const since = Object.keys(fields).filter((field) => field !== "id" && field !== "title");
-  notice.append(element("h2", "", `${what} was not accepted`), element("p", "", message));
+  notice.append(element("h2", "", `${what}${isShared ? " in the family’s list" : ""} was not accepted`), element("p", "", message));
   const form = element("form");
   const again = button("Send again", "main", "submit");
   const letGo = button("Let it go", "", "button");
@@ -70,16 +78,14 @@ function refusedNotice(mobync, { id, diff, message, fields }) {
   return notice;
 }
 
-/** Where a task stands in the list is not worth a question. @param {any} lost */
-const isWorthAWord = ({ fields }) => Object.keys(fields).some((field) => field !== "position");
-
-/** Nobody knows who made the change that won; in this app it was the same person, on another device. */
-function overriddenNotice(mobync, { id, object, fields, row }) {
+/** Nobody knows who made the change that won; of one's own tasks it was the same person, on another device. */
+function overriddenNotice(mobync, { id, object, fields, row }, isShared) {
   const notice = element("article", "notice calm");
   const values = Object.entries(fields);
   const isDeleted = values.some(([, value]) => !("stands" in value));
   const text = values.some(([field]) => field === "title") ? "text" : "change";
-  const title = isDeleted ? "Another device deleted what you changed" : `Another device’s ${text} replaced yours`;
+  const who = isShared ? "Somebody else" : "Another device";
+  const title = isDeleted ? `${who} deleted what you changed` : `${who}’s ${text} replaced yours`;
   const heading = element("h2", "", title);
   heading.id = `lost-${id}`;
   notice.setAttribute("aria-labelledby", heading.id);
@@ -107,7 +113,8 @@ const LABELS = { note: "Note", done: "Done", due: "Due date", position: "Place" 
 const shown = (value) =>
   value === true ? "yes" : value === false ? "no" : value === null || value === "" ? "nothing" : String(value);
 
-function problemNotice(mobync, { code, message }) {
+function problemNotice(list, mobync) {
+  const { code, message } = list.status.problem;
   const notice = element("article", "notice");
   notice.append(element("h2", "", PLAIN[code] ?? "Syncing has stopped"), element("p", "", message));
   const actions = element("div", "actions");
@@ -117,7 +124,7 @@ function problemNotice(mobync, { code, message }) {
       element("p", "", "Everything is safe on this device. If it is the right server, it can have all of it again."),
     );
     const resend = button("Send everything again", "main", "button");
-    resend.onclick = () => act(notice, mobync.resend());
+    resend.onclick = () => act(notice, list.resend());
     actions.append(resend);
   }
   const isOutdated = OUTDATED.includes(code);

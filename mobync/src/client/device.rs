@@ -6,16 +6,25 @@ mod ask;
 mod beside;
 mod change;
 mod compare;
+mod held;
 mod judge;
 mod owner;
 mod person;
 mod resync;
 mod sendable;
+mod space;
 mod sync;
 mod update;
 mod version;
+mod whole;
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use tokio::sync::{Mutex, broadcast, watch};
 
@@ -63,38 +72,60 @@ const MOST_CHANGE_BYTES: usize = 16 * 1024 * 1024 - 4096;
 #[derive(Debug)]
 pub struct Device<S> {
     store: Arc<S>,
+    /// The name of the space; `None` for the person's own data.
+    space: Option<Arc<str>>,
+    line: Line,
+    /// Those of all spaces, so that all devices of a space share theirs. The person's own has no name.
+    lines: Arc<std::sync::Mutex<BTreeMap<Arc<str>, Line>>>,
     time: Time,
-    events: broadcast::Sender<Changes>,
     occasions: watch::Sender<Occasions>,
     most_change_bytes: usize,
     folds: bool,
     /// What the app says that its data should be.
     schema: Option<Schema>,
+}
+
+/// What the clones of one device share.
+#[derive(Clone, Debug)]
+struct Line {
+    events: broadcast::Sender<Changes>,
     /// Locked from the beginning of a step until its event is sent, so that events have the order of the
     /// steps.
     turn: Arc<Mutex<()>>,
+    /// The number of changes by the person so far.
+    changed: Arc<AtomicU64>,
 }
 
-/// The number of reasons to sync so far.
+impl Default for Line {
+    fn default() -> Self {
+        let events = broadcast::channel(EVENTS).0;
+        Self { events, turn: Arc::default(), changed: Arc::default() }
+    }
+}
+
+/// The number of reasons to sync so far, and whether there can be no more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Occasions {
-    /// The person has changed something.
+    /// The person has changed something, in their own data or in a space.
     pub(super) changed: u64,
     /// The application has called `wake`.
     pub(super) woken: u64,
+    /// The application has called `destroy`.
+    pub(super) is_destroyed: bool,
 }
 
 impl<S> Clone for Device<S> {
     fn clone(&self) -> Self {
         Self {
             store: Arc::clone(&self.store),
+            space: self.space.clone(),
+            line: self.line.clone(),
+            lines: Arc::clone(&self.lines),
             time: self.time.clone(),
-            events: self.events.clone(),
             occasions: self.occasions.clone(),
             most_change_bytes: self.most_change_bytes,
             folds: self.folds,
             schema: self.schema.clone(),
-            turn: Arc::clone(&self.turn),
         }
     }
 }
@@ -102,15 +133,18 @@ impl<S> Clone for Device<S> {
 impl<S: LocalStore> Device<S> {
     /// The device with this store. Create one device per store, and clone it.
     pub fn new(store: S) -> Self {
+        let (line, mut lines) = (Line::default(), BTreeMap::new());
+        lines.insert(Arc::from(""), line.clone());
         Self {
             store: Arc::new(store),
+            space: None,
+            line,
+            lines: Arc::new(std::sync::Mutex::new(lines)),
             time: Time::default(),
-            events: broadcast::channel(EVENTS).0,
             occasions: watch::Sender::default(),
             most_change_bytes: MOST_CHANGE_BYTES,
             folds: true,
             schema: None,
-            turn: Arc::default(),
         }
     }
 
@@ -146,7 +180,7 @@ impl<S: LocalStore> Device<S> {
     /// All changes on the device from now on, by the person or by an answer, for a user interface. A
     /// listener that has missed more than 256 steps should read everything again.
     pub fn changes(&self) -> broadcast::Receiver<Changes> {
-        self.events.subscribe()
+        self.line.events.subscribe()
     }
 
     /// The record with that id, including pending changes, or `None`.
@@ -233,14 +267,16 @@ impl<S: LocalStore> Device<S> {
     /// Makes several changes, in that order, all or none. They are visible immediately, and pending.
     ///
     /// # Errors
-    /// As [`create`](Self::create), [`update`](Self::update) and [`delete`](Self::delete).
+    /// As [`create`](Self::create), [`update`](Self::update) and [`delete`](Self::delete);
+    /// [`DeviceError::NotJoined`] in a space that is not joined; and [`DeviceError::Destroyed`] after
+    /// [`destroy`](Self::destroy).
     pub async fn record(
         &self,
         changes: impl IntoIterator<Item = Change> + Send,
     ) -> Result<(), DeviceError> {
         let changes: Vec<Change> = changes.into_iter().collect();
-        let _turn = self.turn.lock().await;
-        let mut unit = self.begin(Access::Write).await?;
+        let _turn = self.line.turn.lock().await;
+        let mut unit = self.begin_joined().await?;
         let most = self.most_change_bytes;
         let seen = change::record(&mut unit, changes, self.time.now(), most, self.folds).await?;
         unit.commit().await?;
@@ -258,7 +294,23 @@ impl<S: LocalStore> Device<S> {
         self.occasions.subscribe()
     }
 
+    /// The device of the person's own data.
+    pub(super) fn own(self) -> Self {
+        if self.space.is_some() { self.space("") } else { self }
+    }
+
+    /// How often the person has changed something on this device.
+    pub(super) fn times_changed(&self) -> u64 {
+        self.line.changed.load(Ordering::SeqCst)
+    }
+
+    /// Whether everything was deleted, and this device and its clones have ended.
+    pub(super) fn is_destroyed(&self) -> bool {
+        self.occasions.borrow().is_destroyed
+    }
+
     fn changed(&self) {
+        self.line.changed.fetch_add(1, Ordering::SeqCst);
         self.occasions.send_modify(|occasions| occasions.changed += 1);
     }
 
@@ -268,9 +320,9 @@ impl<S: LocalStore> Device<S> {
             let record = changed.record.take();
             changed.record = record.map(|record| self.complete(&changed.model, record));
         }
-        if !changes.is_empty() && self.events.receiver_count() > 0 {
+        if !changes.is_empty() && self.line.events.receiver_count() > 0 {
             // An error means that nobody listens any more.
-            let _ = self.events.send(changes.clone());
+            let _ = self.line.events.send(changes.clone());
         }
         changes
     }

@@ -1,23 +1,35 @@
 //! The client: a device and a transport, and how failures are handled.
 
+mod at_once;
 mod attempt;
 mod backoff;
 mod beside;
 mod check;
 mod exchange;
 mod pace;
+mod post;
+mod round;
+mod spaces;
 mod status;
+mod token;
 mod waits;
+mod whose;
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::sync::{Mutex, watch};
 
-pub use self::status::Status;
 use self::{
     backoff::Backoff,
     pace::Pace,
-    waits::{Since, Wait, Waits},
+    round::{Known, OWN, Round},
+    spaces::List,
+    waits::{Since, Waits},
+    whose::Ask,
+};
+pub use self::{
+    status::{SpaceStatus, Status},
+    whose::OtherAccount,
 };
 use super::{Device, LocalStore, SyncFailure, Synced, Transport, device::Limits};
 
@@ -47,11 +59,14 @@ pub struct Client<S, T> {
     device: Device<S>,
     transport: Arc<T>,
     /// Locked during a sync.
-    pace: Arc<Mutex<Pace>>,
-    most: Limits,
+    known: Arc<Mutex<Known>>,
+    /// The limits at first.
+    pace: Pace,
     backoff: Backoff,
     pauses: Backoff,
     recovers: bool,
+    follows: Option<List>,
+    asks: Option<Ask>,
     status: watch::Sender<Status>,
 }
 
@@ -60,11 +75,13 @@ impl<S, T> Clone for Client<S, T> {
         Self {
             device: self.device.clone(),
             transport: Arc::clone(&self.transport),
-            pace: Arc::clone(&self.pace),
-            most: self.most,
+            known: Arc::clone(&self.known),
+            pace: self.pace,
             backoff: self.backoff,
             pauses: self.pauses,
             recovers: self.recovers,
+            follows: self.follows.clone(),
+            asks: self.asks.clone(),
             status: self.status.clone(),
         }
     }
@@ -73,15 +90,16 @@ impl<S, T> Clone for Client<S, T> {
 impl<S: LocalStore, T: Transport> Client<S, T> {
     /// A client for that device. Create one, and clone it.
     pub fn new(device: Device<S>, transport: T) -> Self {
-        let pace = Pace::default();
         Self {
-            device,
+            device: device.own(),
             transport: Arc::new(transport),
-            most: pace.most,
-            pace: Arc::new(Mutex::new(pace)),
+            known: Arc::default(),
+            pace: Pace::default(),
             backoff: Backoff::default(),
             pauses: Backoff::lasting(),
             recovers: false,
+            follows: None,
+            asks: None,
             status: watch::Sender::default(),
         }
     }
@@ -91,7 +109,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// the client.
     #[must_use]
     pub fn most_diffs(self, most: usize) -> Self {
-        let most = Limits { diffs: most.max(1), ..self.most };
+        let most = Limits { diffs: most.max(1), ..self.pace.most };
         self.within(most)
     }
 
@@ -99,12 +117,12 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// after the device has started again from clock 0. A single diff may be larger. The limit is halved in the same way as [`most_diffs`](Self::most_diffs).
     #[must_use]
     pub fn most_bytes(self, most: usize) -> Self {
-        let most = Limits { bytes: most, ..self.most };
+        let most = Limits { bytes: most, ..self.pace.most };
         self.within(most)
     }
 
     fn within(self, most: Limits) -> Self {
-        Self { pace: Arc::new(Mutex::new(Pace::new(most))), most, ..self }
+        Self { pace: Pace::new(most), known: Arc::default(), ..self }
     }
 
     /// How long [`sync`](Self::sync) waits after a failure: at first about the first duration, then twice as
@@ -152,7 +170,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         self.status.subscribe()
     }
 
-    /// The device.
+    /// The device of the person's own data.
     pub fn device(&self) -> &Device<S> {
         &self.device
     }
@@ -185,48 +203,67 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         every: Duration,
         mut tell: impl FnMut(Result<Synced, SyncFailure>) + Send,
     ) -> Infallible {
-        let mut waits = Waits::new(self.backoff, self.pauses);
+        let mut waits = Waits::new(self.backoff, self.pauses, every);
+        let done = BTreeSet::new();
         loop {
             let since = Since::now(self.device.occasions());
             let mut synced = Synced::default();
-            let mut progress = false;
-            let tried = self.attempt(&mut synced, &mut progress).await;
-            let wait = match &tried {
-                Ok(()) => {
-                    waits.begin_anew();
-                    Wait { time: every, ends_by_change: true }
+            let round = self.round(&mut waits, &done, &mut synced).await;
+            let until = match round {
+                Ok((round, held_back)) => {
+                    waits.after(&round);
+                    let has_tried = !round.is_empty();
+                    let failure = first_failure(round);
+                    if has_tried || failure.is_some() || !synced.is_empty() {
+                        tell(failure.map_or(Ok(synced), Err));
+                    }
+                    waits.next(&held_back)
                 }
-                Err(failure) => waits.behind(failure, progress),
+                Err(failure) => {
+                    tell(Err(failure));
+                    waits.pause()
+                }
             };
-            tell(tried.map(|()| synced));
-            if wait.ends_early(since).await {
-                waits.begin_anew();
+            if since.woken_before(until).await {
+                waits.end_all();
             }
         }
     }
 
-    /// Syncs until nothing is pending and nothing is left to fetch. It waits and tries again while there is
-    /// no answer, and waits for another sync that is under way. It can be dropped at any time without losing
-    /// anything.
+    /// Syncs until nothing is pending and nothing is left to fetch, in the person's own data and in all spaces.
+    /// It waits and tries again while there is no answer, and waits for another sync that is under way. It can
+    /// be dropped at any time without losing anything.
     ///
     /// # Errors
-    /// [`SyncFailure`], except temporary ones.
+    /// [`SyncFailure`], except temporary ones. If it is [that of a space](SyncFailure::Space), everything
+    /// else has been synced.
     pub async fn sync(&self) -> Result<Synced, SyncFailure> {
         let mut synced = Synced::default();
-        let mut waits = Waits::new(self.backoff, self.pauses);
+        let mut waits = Waits::new(self.backoff, self.pauses, Duration::MAX);
+        let (mut done, mut failed) = (BTreeSet::new(), Round::new());
         loop {
             let since = Since::now(self.device.occasions());
-            let mut progress = false;
-            match self.attempt(&mut synced, &mut progress).await {
-                Ok(()) => return Ok(synced),
-                Err(failure) if failure.is_temporary() => {
-                    let wait = waits.behind(&failure, progress);
-                    tracing::debug!(wait = ?wait.time, %failure, "sync will be tried again");
-                    if wait.ends_early(since).await {
-                        waits.begin_anew();
-                    }
+            let (round, held_back) = self.round(&mut waits, &done, &mut synced).await?;
+            waits.after(&round);
+            for (name, tried) in round {
+                if let Some(failure) = tried.failure().filter(|failure| failure.is_temporary()) {
+                    tracing::debug!(space = name, %failure, "sync will be tried again");
+                    continue;
                 }
-                Err(failure) => return Err(failure),
+                let is_own_failure = name == OWN && tried.failure().is_some();
+                done.insert(name.clone());
+                failed.insert(name, tried);
+                if is_own_failure {
+                    return first_failure(failed).map_or(Ok(synced), Err);
+                }
+            }
+            let joined = self.joined().await?;
+            if done.contains(OWN) && joined.iter().all(|name| done.contains(name)) {
+                return first_failure(failed).map_or(Ok(synced), Err);
+            }
+            let except = done.union(&held_back).cloned().collect();
+            if since.woken_before(waits.next(&except)).await {
+                waits.end_all();
             }
         }
     }
@@ -237,7 +274,18 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// [`SyncFailure`]. [`Device::changes`] reports what changed before it.
     pub async fn sync_now(&self) -> Result<Synced, SyncFailure> {
         let mut synced = Synced::default();
-        self.attempt(&mut synced, &mut false).await?;
-        Ok(synced)
+        let mut waits = Waits::new(self.backoff, self.pauses, Duration::MAX);
+        let (round, _) = self.round(&mut waits, &BTreeSet::new(), &mut synced).await?;
+        first_failure(round).map_or(Ok(synced), Err)
     }
+}
+
+/// The failure of the person's own data; or else that of the first space that has one.
+fn first_failure(round: Round) -> Option<SyncFailure> {
+    let (name, failure) =
+        round.into_iter().find_map(|(name, it)| Some((name, it.into_failure()?)))?;
+    Some(match &*name {
+        OWN => failure,
+        _ => SyncFailure::Space { space: name, failure: Box::new(failure) },
+    })
 }

@@ -46,6 +46,30 @@ pub enum DeviceError {
         /// The owner that the server answers for, or that the application has named.
         other: String,
     },
+    /// The application has named another server than before. Nothing was sent or applied.
+    #[error(
+        "this device's data is of the server {server:?}, and not of {other:?}: give each its own store"
+    )]
+    OtherServer {
+        /// The server of the store.
+        server: String,
+        /// The server that the application has named now.
+        other: String,
+    },
+    /// The person is not, or no longer, a member of the space, as far as the device knows. See
+    /// [`Device::join`](super::Device::join).
+    #[error("the space {space:?} is not joined")]
+    NotJoined {
+        /// The name of the space.
+        space: String,
+    },
+    /// Everything was [deleted](super::Device::destroy), for example because the person has logged out. Make a
+    /// new device with the store.
+    #[error("this device's data was deleted: make a new device with the store")]
+    Destroyed,
+    /// The name of a space is 1 to 1,024 bytes, without a NUL.
+    #[error("the name of a space must have 1 to 1,024 bytes, and no NUL")]
+    InvalidSpace,
     /// The data has a later version of the schema than the app: an earlier version of the app was installed
     /// again. Nothing has changed.
     #[error(

@@ -80,6 +80,30 @@ pub enum SyncFailure {
         /// The server's message.
         message: String,
     },
+    /// The account is not the one that this device's data is of. Nothing was sent that the account could
+    /// keep, and nothing was applied; everything stays pending. Open another store for this account, or
+    /// [`destroy`](super::Device::destroy) this one. See also [`Client::other_account`](super::Client::other_account).
+    #[error("{message}")]
+    OtherOwner {
+        /// The server's message.
+        message: String,
+    },
+    /// The server does not know spaces yet. The person's own data is synced; the spaces wait for a newer
+    /// server.
+    #[error("the server does not know spaces yet: they are synced when it has been updated")]
+    NoSpaces,
+    /// The sync of a space has failed. All others, and the person's own data, have been synced.
+    #[error("the space {space:?}: {failure}")]
+    Space {
+        /// The name of the space.
+        space: String,
+        /// Why its sync has failed.
+        failure: Box<SyncFailure>,
+    },
+    /// The local database was [deleted](super::Device::destroy). Make a new device with the store, and a new
+    /// client.
+    #[error("this device's data was deleted: make a new device with the store, and a new client")]
+    Destroyed,
     /// The device's own store failed.
     #[error(transparent)]
     Device(#[from] DeviceError),
@@ -88,7 +112,16 @@ pub enum SyncFailure {
 impl SyncFailure {
     /// Whether the same request can succeed later without any action.
     pub fn is_temporary(&self) -> bool {
-        matches!(self, Self::NoAnswer { .. })
+        match self {
+            Self::NoAnswer { .. } => true,
+            Self::Space { failure, .. } => failure.is_temporary(),
+            _ => false,
+        }
+    }
+
+    /// Whether the account is another person's than the one that this device's data is of.
+    pub fn is_other_owner(&self) -> bool {
+        matches!(self, Self::OtherOwner { .. } | Self::Device(DeviceError::OtherOwner { .. }))
     }
 
     /// Whether the server has lost history, or is another server, so that only
@@ -98,9 +131,18 @@ impl SyncFailure {
         matches!(self, Self::ClockAhead { .. } | Self::OtherHistory { .. })
     }
 
+    /// The sentence, without what it has in common with others of its kind.
+    pub(super) fn reason(&self) -> String {
+        match self {
+            Self::NoAnswer { reason, .. } => reason.clone(),
+            other => other.to_string(),
+        }
+    }
+
     pub(super) fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::NoAnswer { retry_after, .. } => *retry_after,
+            Self::Space { failure, .. } => failure.retry_after(),
             _ => None,
         }
     }

@@ -11,12 +11,13 @@ use http::{
     header::{AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, LOCATION, RETRY_AFTER},
 };
 use reqwest::{Client, ClientBuilder, Response, Url, redirect};
+use serde::Serialize;
 
 use self::{
     token::Tokens,
     transfer::{Patience, Progress, Upload},
 };
-use super::{NoAnswer, Reply, Transport};
+use super::{NoAnswer, Reply, Syncs, Transport};
 use crate::{error::BoxError, protocol::SyncRequest};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
@@ -118,7 +119,21 @@ impl HttpTransport {
 
 impl Transport for HttpTransport {
     async fn send(&self, request: &SyncRequest) -> Result<Reply, NoAnswer> {
-        let body = Bytes::from(serde_json::to_vec(request).map_err(NoAnswer::new)?);
+        self.post(request).await
+    }
+
+    async fn send_all(&self, requests: &Syncs<'_>) -> Result<Reply, NoAnswer> {
+        self.post(requests).await
+    }
+
+    async fn renew(&self) -> bool {
+        self.tokens.give_up()
+    }
+}
+
+impl HttpTransport {
+    async fn post(&self, body: &(impl Serialize + Sync)) -> Result<Reply, NoAnswer> {
+        let body = Bytes::from(serde_json::to_vec(body).map_err(NoAnswer::new)?);
         let progress = self.patience.begin(self.silence, body.len());
         let mut post = self
             .client
@@ -137,10 +152,6 @@ impl Transport for HttpTransport {
         let body = self.read(&mut response, &progress).await?;
         progress.end();
         Ok(Reply { status, retry_after, body })
-    }
-
-    async fn renew(&self) -> bool {
-        self.tokens.give_up()
     }
 }
 

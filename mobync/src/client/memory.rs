@@ -16,9 +16,12 @@ use crate::database::Access;
 /// A device's store in memory. The data is lost when the process ends. Cheap to clone; all clones share
 /// their data.
 ///
-/// A unit of work copies all data, so it suits a few thousand objects.
+/// A unit of work that writes copies all data of its space, so it suits a few thousand objects.
 #[derive(Clone, Debug, Default)]
-pub struct MemoryStore(Arc<Mutex<Tables>>);
+pub struct MemoryStore(Arc<Mutex<Spaces>>);
+
+/// The tables of each space; the person's own data has an empty name.
+type Spaces = BTreeMap<String, Arc<Tables>>;
 
 #[derive(Clone, Debug, Default)]
 struct Tables {
@@ -32,8 +35,16 @@ struct Tables {
 /// One unit of work of a [`MemoryStore`].
 #[derive(Debug)]
 pub struct MemoryStoreUnit {
-    kept: OwnedMutexGuard<Tables>,
-    tables: Tables,
+    kept: OwnedMutexGuard<Spaces>,
+    space: String,
+    /// Copied when something is written.
+    tables: Arc<Tables>,
+}
+
+impl MemoryStoreUnit {
+    fn tables(&mut self) -> &mut Tables {
+        Arc::make_mut(&mut self.tables)
+    }
 }
 
 impl MemoryStore {
@@ -51,10 +62,27 @@ impl MemoryStore {
 impl LocalStore for MemoryStore {
     type Unit = MemoryStoreUnit;
 
-    async fn begin(&self, _: Access) -> Result<MemoryStoreUnit, StoreError> {
+    async fn begin(&self, access: Access) -> Result<MemoryStoreUnit, StoreError> {
+        self.begin_space("", access).await
+    }
+
+    async fn begin_space(&self, space: &str, _: Access) -> Result<MemoryStoreUnit, StoreError> {
         let kept = Arc::clone(&self.0).lock_owned().await;
-        let tables = kept.clone();
-        Ok(MemoryStoreUnit { kept, tables })
+        let tables = kept.get(space).cloned().unwrap_or_default();
+        Ok(MemoryStoreUnit { kept, space: space.to_owned(), tables })
+    }
+
+    async fn spaces(&self) -> Result<Vec<String>, StoreError> {
+        let kept = self.0.lock().await;
+        let known =
+            kept.iter().filter(|(name, it)| !name.is_empty() && it.state != State::default());
+        Ok(known.map(|(name, _)| name.clone()).collect())
+    }
+
+    async fn destroy(&self, state: &State) -> Result<(), StoreError> {
+        let own = Tables { state: state.clone(), ..Tables::default() };
+        *self.0.lock().await = BTreeMap::from([(String::new(), Arc::new(own))]);
+        Ok(())
     }
 }
 
@@ -64,7 +92,7 @@ impl LocalUnit for MemoryStoreUnit {
     }
 
     async fn set_state(&mut self, state: &State) -> Result<(), StoreError> {
-        self.tables.state = state.clone();
+        self.tables().state = state.clone();
         Ok(())
     }
 
@@ -98,9 +126,9 @@ impl LocalUnit for MemoryStoreUnit {
     ) -> Result<(), StoreError> {
         let key = (model.to_owned(), id.to_owned());
         if object.is_gone() {
-            self.tables.objects.remove(&key);
+            self.tables().objects.remove(&key);
         } else {
-            self.tables.objects.insert(key, object.clone());
+            self.tables().objects.insert(key, object.clone());
         }
         Ok(())
     }
@@ -114,12 +142,12 @@ impl LocalUnit for MemoryStoreUnit {
     }
 
     async fn set_pending(&mut self, pending: &Pending) -> Result<(), StoreError> {
-        self.tables.pending.insert(pending.seq, pending.clone());
+        self.tables().pending.insert(pending.seq, pending.clone());
         Ok(())
     }
 
     async fn forget(&mut self, seq: i64) -> Result<(), StoreError> {
-        self.tables.pending.remove(&seq);
+        self.tables().pending.remove(&seq);
         Ok(())
     }
 
@@ -129,12 +157,12 @@ impl LocalUnit for MemoryStoreUnit {
 
     async fn set_refused(&mut self, refused: &RefusedDiff) -> Result<(), StoreError> {
         self.dismiss(&refused.diff.id).await?;
-        self.tables.refused.push(refused.clone());
+        self.tables().refused.push(refused.clone());
         Ok(())
     }
 
     async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
-        self.tables.refused.retain(|refused| refused.diff.id != diff_id);
+        self.tables().refused.retain(|refused| refused.diff.id != diff_id);
         Ok(())
     }
 
@@ -144,17 +172,17 @@ impl LocalUnit for MemoryStoreUnit {
 
     async fn set_overridden(&mut self, overridden: &OverriddenDiff) -> Result<(), StoreError> {
         self.dismiss_overridden(&overridden.diff.id).await?;
-        self.tables.overridden.push(overridden.clone());
+        self.tables().overridden.push(overridden.clone());
         Ok(())
     }
 
     async fn dismiss_overridden(&mut self, diff_id: &str) -> Result<(), StoreError> {
-        self.tables.overridden.retain(|overridden| overridden.diff.id != diff_id);
+        self.tables().overridden.retain(|overridden| overridden.diff.id != diff_id);
         Ok(())
     }
 
     async fn commit(mut self) -> Result<(), StoreError> {
-        *self.kept = self.tables;
+        self.kept.insert(self.space, self.tables);
         Ok(())
     }
 }

@@ -46,10 +46,56 @@
 //!
 //! # Accounts
 //!
-//! Give each account its own store, and set its owner with [`Device::of_owner`]. [`Client::run`] keeps
-//! the device synced. Call [`Client::wake`] when there is another network, or when the app comes to the
-//! foreground.
+//! A local database belongs to one person on one server. Give each account its own store, and set its owner with
+//! [`Device::of_owner`]; otherwise it is learned from the first answer. If another account logs in, the sync fails
+//! before anything is sent or applied ([`SyncFailure::is_other_owner`]), unless the application lets it take over:
+//! [`Client::other_account`]. When the person logs out, [`Device::unsent`] says whether anything is unsent, and
+//! [`Device::destroy`] deletes everything.
+//!
+//! [`Client::run`] keeps the device synced. Call [`Client::wake`] when there is another network, or when the app
+//! comes to the foreground.
+//!
+//! # Spaces
+//!
+//! Several people can share a *space*: the list of a family, the tasks of a project. Each space is a [`Device`] of
+//! its own within the person's store, and the client syncs all of them with one request:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//!
+//! use mobync::{Record, client::{Client, Device, MemoryStore}};
+//! # #[cfg(feature = "client-http")]
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use mobync::client::HttpTransport;
+//!
+//! let server = HttpTransport::new("https://example.com/sync")?.token("secret");
+//! // The person's own model `memberships` lists their spaces.
+//! let client = Client::new(Device::new(MemoryStore::new()), server).follow("memberships", "list");
+//! let running = client.clone();
+//! tokio::spawn(async move { running.run(Duration::from_mins(1), |_| {}).await });
+//!
+//! for space in client.spaces().await? {
+//!     match space.left {
+//!         None => println!("{}: {:?}", space.name, client.space(&space.name).all("tasks").await?),
+//!         Some(message) => println!("{}: {message}", space.name),
+//!     }
+//! }
+//! client.space("family").create("tasks", Record::new("t1").with("name", "Milk")).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | what happens | what the client does |
+//! | --- | --- |
+//! | a space is [joined](Client::join), by the application or by the list that it [follows](Client::follow) | it fetches it in pages, like a new device; [`Status::spaces`] shows the progress |
+//! | the person is no member any more, or [leaves](Client::leave) | the objects go, unsent changes are among the [refused](Device::refused) ones with the code `no_member`, and nothing is sent for it until it is joined again |
+//! | one space fails | the others, and the person's own data, are synced; it waits by itself ([`SyncFailure::Space`]) |
+//! | the server does not know spaces yet | the person's own data is synced, and the spaces wait ([`SyncFailure::NoSpaces`]) |
+//!
+//! A [`Transport`] of one's own implements [`Transport::send_all`] for spaces, and a [`LocalStore`]
+//! [`begin_space`](LocalStore::begin_space).
 
+mod batch;
 mod device;
 mod driver;
 mod error;
@@ -70,12 +116,13 @@ pub use self::http::HttpTransport;
 #[cfg(feature = "client-sqlite")]
 pub use self::sqlite::{SqliteStore, SqliteUnit};
 pub use self::{
+    batch::Syncs,
     device::Device,
-    driver::{Client, Status},
+    driver::{Client, OtherAccount, SpaceStatus, Status},
     error::{DeviceError, StoreError},
     failure::SyncFailure,
     memory::{MemoryStore, MemoryStoreUnit},
-    request::{Changed, Changes, Difference, Request, Synced, Taken},
+    request::{Changed, Changes, Difference, Request, Space, Synced, Taken, Unsent},
     store::{LocalStore, LocalUnit, Located, Object, OverriddenDiff, Pending, RefusedDiff, State},
     transport::{NoAnswer, Reply, Transport},
 };

@@ -1,6 +1,6 @@
 //! What a device sends, and the result of the answer.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{OverriddenDiff, RefusedDiff};
 use crate::{
@@ -13,6 +13,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Request {
     pub(super) attempt: u64,
+    /// The space; `None` for the person's own data.
+    pub(super) space: Option<Arc<str>>,
     pub(super) body: SyncRequest,
     /// The `seq` of the pending diffs that were in no earlier request.
     pub(super) first_sent: Vec<i64>,
@@ -38,7 +40,14 @@ impl Request {
     pub(super) fn of(attempt: u64, body: SyncRequest) -> Self {
         let (first_sent, probe, set_aside) = (Vec::new(), None, Changes::default());
         let (renamed, is_beside) = (BTreeMap::new(), false);
-        Self { attempt, body, first_sent, next_seq: 0, probe, renamed, is_beside, set_aside }
+        let next_seq = 0;
+        let space = None;
+        Self { attempt, space, body, first_sent, next_seq, probe, renamed, is_beside, set_aside }
+    }
+
+    /// The name of the space; `None` if it is for the person's own data.
+    pub fn space(&self) -> Option<&str> {
+        self.space.as_deref()
     }
 
     /// The diff with that id, if it is in the request.
@@ -116,23 +125,73 @@ pub struct Synced {
     pub refused: Vec<RefusedDiff>,
     /// The changes of which the server has reported overridden values.
     pub overridden: Vec<OverriddenDiff>,
+    /// The same for each [space](super::Device::space) in which something has changed.
+    pub spaces: BTreeMap<String, Self>,
+    /// If this is for a space that the person is no member of any more: the sentence that says so.
+    pub left: Option<String>,
 }
 
 impl Synced {
     /// Whether nothing has changed.
     pub fn is_empty(&self) -> bool {
-        self.objects == 0 && self.refused.is_empty() && self.overridden.is_empty()
+        self.objects == 0
+            && self.refused.is_empty()
+            && self.overridden.is_empty()
+            && self.spaces.is_empty()
+            && self.left.is_none()
     }
 
     pub(super) fn add(&mut self, changes: Changes) {
         let Changes { objects, refused, overridden } = changes;
-        self.join(Self { objects: objects.len(), refused, overridden });
+        self.join(Self { objects: objects.len(), refused, overridden, ..Self::default() });
     }
 
     pub(super) fn join(&mut self, later: Self) {
         self.objects = self.objects.saturating_add(later.objects);
         self.refused.extend(later.refused);
         self.overridden.extend(later.overridden);
+        self.left = later.left.or(self.left.take());
+        for (space, synced) in later.spaces {
+            self.join_space(space, synced);
+        }
+    }
+
+    pub(super) fn join_space(&mut self, space: String, synced: Self) {
+        if !synced.is_empty() {
+            self.spaces.entry(space).or_default().join(synced);
+        }
+    }
+}
+
+/// A space in a local database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Space {
+    /// Its name.
+    pub name: String,
+    /// If the person has left it, or is no member any more: the sentence that says so. Its unsent changes are
+    /// among its [refused](super::Device::refused) ones.
+    pub left: Option<String>,
+}
+
+/// The numbers of the changes that only the device has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsent {
+    /// In the person's own data.
+    pub own: usize,
+    /// In each space that has any.
+    pub spaces: BTreeMap<String, usize>,
+    /// Those set aside with the code `no_member` when a space was left, by its name: they are never sent, but
+    /// are among its [refused](super::Device::refused) changes until they are dismissed.
+    pub set_aside: BTreeMap<String, usize>,
+}
+
+impl Unsent {
+    /// The number of all of them.
+    pub fn total(&self) -> usize {
+        let counts = self.spaces.values().chain(self.set_aside.values());
+        counts.fold(self.own, |total, count| total.saturating_add(*count))
     }
 }
 

@@ -1,6 +1,7 @@
 //! A device's store in a `SQLite` file.
 
 mod connection;
+mod upgrade;
 
 use std::{path::Path, time::Duration};
 
@@ -24,7 +25,7 @@ const SAME: &str = "";
 ///
 /// Committed changes survive a killed process and a power failure. Several processes may open one file; they
 /// wait for each other. The application may read and index the table `mobync_objects`: its column `record` is
-/// the JSON of a record, with its `id`. (Fields that were added to the [schema](crate::schema) are not in it
+/// the JSON of a record, with its `id`, and its column `space` is empty for the person's own data. (Fields that were added to the [schema](crate::schema) are not in it
 /// until somebody has written them.) Write only through the [`Device`](super::Device).
 ///
 /// ```
@@ -56,6 +57,14 @@ pub struct SqliteStore {
 #[derive(Debug)]
 pub struct SqliteUnit {
     lent: Lent,
+    /// Empty for the person's own data.
+    space: String,
+}
+
+impl SqliteUnit {
+    fn own(lent: Lent) -> Self {
+        Self { lent, space: String::new() }
+    }
 }
 
 impl SqliteStore {
@@ -78,13 +87,8 @@ impl SqliteStore {
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(Duration::from_secs(30));
         let kept = Kept::new(options);
-        let mut unit = SqliteUnit { lent: kept.begin("BEGIN IMMEDIATE").await? };
-        unit.lent.run(sqlx::query(include_str!("sqlite/schema.sql"))).await?;
-        let has_beside = "SELECT 1 FROM pragma_table_info('mobync_objects') WHERE name = 'beside'";
-        if unit.lent.run(sqlx::query(has_beside)).await?.is_empty() {
-            let add = "ALTER TABLE mobync_objects ADD COLUMN beside TEXT";
-            unit.lent.run(sqlx::query(add)).await?;
-        }
+        let mut unit = SqliteUnit::own(kept.begin("BEGIN IMMEDIATE").await?);
+        upgrade::upgrade(&mut unit.lent).await?;
         unit.commit().await?;
         Ok(Self { kept })
     }
@@ -109,18 +113,43 @@ impl LocalStore for SqliteStore {
             // Locked from the beginning, so that what was read is still true when something is written.
             Access::Write => "BEGIN IMMEDIATE",
         };
-        Ok(SqliteUnit { lent: self.kept.begin(begin).await? })
+        Ok(SqliteUnit::own(self.kept.begin(begin).await?))
+    }
+
+    async fn begin_space(&self, space: &str, access: Access) -> Result<SqliteUnit, StoreError> {
+        Ok(SqliteUnit { space: space.to_owned(), ..self.begin(access).await? })
+    }
+
+    async fn spaces(&self) -> Result<Vec<String>, StoreError> {
+        let mut lent = self.kept.lend().await?;
+        let read = "SELECT space FROM mobync_state WHERE space <> '' ORDER BY space";
+        lent.run(sqlx::query(read)).await?.iter().map(|row| text(row, 0)).collect()
+    }
+
+    async fn destroy(&self, state: &State) -> Result<(), StoreError> {
+        let mut unit = self.begin(Access::Write).await?;
+        let all = "DELETE FROM mobync_objects; DELETE FROM mobync_pending; DELETE FROM mobync_refused; \
+                   DELETE FROM mobync_overridden; DELETE FROM mobync_state";
+        unit.lent.run(sqlx::query(all)).await?;
+        unit.set_state(state).await?;
+        unit.commit().await
     }
 }
 
 impl LocalUnit for SqliteUnit {
     async fn state(&mut self) -> Result<State, StoreError> {
-        let rows = self.lent.run(sqlx::query("SELECT state FROM mobync_state")).await?;
+        let read = sqlx::query("SELECT state FROM mobync_state WHERE space = ?").bind(&self.space);
+        let rows = self.lent.run(read).await?;
         rows.first().map_or_else(|| Ok(State::default()), |row| from_json(&text(row, 0)?))
     }
 
     async fn set_state(&mut self, state: &State) -> Result<(), StoreError> {
-        let set = sqlx::query("INSERT OR REPLACE INTO mobync_state (only, state) VALUES (1, ?)")
+        if *state == State::default() {
+            let delete = sqlx::query("DELETE FROM mobync_state WHERE space = ?").bind(&self.space);
+            return self.lent.run(delete).await.map(drop);
+        }
+        let set = sqlx::query("INSERT OR REPLACE INTO mobync_state (space, state) VALUES (?, ?)")
+            .bind(&self.space)
             .bind(to_json(state)?);
         self.lent.run(set).await.map(drop)
     }
@@ -128,18 +157,18 @@ impl LocalUnit for SqliteUnit {
     async fn object(&mut self, model: &str, id: &str) -> Result<Object, StoreError> {
         let read = sqlx::query(
             "SELECT model, id, record, acknowledged, changed_at, beside FROM mobync_objects \
-             WHERE model = ? AND id = ?",
+             WHERE space = ? AND model = ? AND id = ?",
         );
-        let rows = self.lent.run(read.bind(model).bind(id)).await?;
+        let rows = self.lent.run(read.bind(&self.space).bind(model).bind(id)).await?;
         rows.first().map_or_else(|| Ok(Object::default()), |row| Ok(located(row)?.object))
     }
 
     async fn objects(&mut self, model: Option<&str>) -> Result<Vec<Located>, StoreError> {
         let read = sqlx::query(
             "SELECT model, id, record, acknowledged, changed_at, beside FROM mobync_objects \
-             WHERE ?1 IS NULL OR model = ?1 ORDER BY model, id",
+             WHERE space = ?1 AND (?2 IS NULL OR model = ?2) ORDER BY model, id",
         );
-        let rows = self.lent.run(read.bind(model)).await?;
+        let rows = self.lent.run(read.bind(&self.space).bind(model)).await?;
         rows.iter().map(located).collect()
     }
 
@@ -152,9 +181,13 @@ impl LocalUnit for SqliteUnit {
         let (model, id) = last.unwrap_or_default();
         let read = sqlx::query(
             "SELECT model, id, record, acknowledged, changed_at, beside FROM mobync_objects \
-             WHERE (model, id) > (?, ?) ORDER BY model, id LIMIT ?",
+             WHERE space = ? AND (model, id) > (?, ?) ORDER BY model, id LIMIT ?",
         );
-        let read = read.bind(model).bind(id).bind(i64::try_from(most).unwrap_or(i64::MAX));
+        let read = read
+            .bind(&self.space)
+            .bind(model)
+            .bind(id)
+            .bind(i64::try_from(most).unwrap_or(i64::MAX));
         self.lent.run(read).await?.iter().map(located).collect()
     }
 
@@ -165,14 +198,17 @@ impl LocalUnit for SqliteUnit {
         object: &Object,
     ) -> Result<(), StoreError> {
         if object.is_gone() {
-            let delete = sqlx::query("DELETE FROM mobync_objects WHERE model = ? AND id = ?");
-            return self.lent.run(delete.bind(model).bind(id)).await.map(drop);
+            let delete =
+                sqlx::query("DELETE FROM mobync_objects WHERE space = ? AND model = ? AND id = ?");
+            let delete = delete.bind(&self.space).bind(model).bind(id);
+            return self.lent.run(delete).await.map(drop);
         }
         let Object { current, acknowledged, beside, .. } = object;
         let set = sqlx::query(
             "INSERT OR REPLACE INTO mobync_objects \
-             (model, id, record, acknowledged, changed_at, beside) VALUES (?, ?, ?, ?, ?, ?)",
+             (space, model, id, record, acknowledged, changed_at, beside) VALUES (?, ?, ?, ?, ?, ?, ?)",
         )
+        .bind(&self.space)
         .bind(model)
         .bind(id)
         .bind(current.as_ref().map(to_json).transpose()?)
@@ -183,68 +219,74 @@ impl LocalUnit for SqliteUnit {
     }
 
     async fn pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
-        let read = sqlx::query("SELECT seq, sent, diff FROM mobync_pending ORDER BY seq LIMIT ?")
-            .bind(i64::try_from(most).unwrap_or(i64::MAX));
+        let read =
+            "SELECT seq, sent, diff FROM mobync_pending WHERE space = ? ORDER BY seq LIMIT ?";
+        let read =
+            sqlx::query(read).bind(&self.space).bind(i64::try_from(most).unwrap_or(i64::MAX));
         self.lent.run(read).await?.iter().map(pending).collect()
     }
 
     async fn last_pending(&mut self, most: usize) -> Result<Vec<Pending>, StoreError> {
         let read =
-            sqlx::query("SELECT seq, sent, diff FROM mobync_pending ORDER BY seq DESC LIMIT ?")
-                .bind(i64::try_from(most).unwrap_or(i64::MAX));
+            "SELECT seq, sent, diff FROM mobync_pending WHERE space = ? ORDER BY seq DESC LIMIT ?";
+        let read =
+            sqlx::query(read).bind(&self.space).bind(i64::try_from(most).unwrap_or(i64::MAX));
         self.lent.run(read).await?.iter().map(pending).collect()
     }
 
     async fn set_pending(&mut self, pending: &Pending) -> Result<(), StoreError> {
         let set =
-            sqlx::query("INSERT OR REPLACE INTO mobync_pending (seq, sent, diff) VALUES (?, ?, ?)")
-                .bind(pending.seq)
-                .bind(pending.sent)
-                .bind(to_json(&pending.diff)?);
+            "INSERT OR REPLACE INTO mobync_pending (space, seq, sent, diff) VALUES (?, ?, ?, ?)";
+        let set = sqlx::query(set)
+            .bind(&self.space)
+            .bind(pending.seq)
+            .bind(pending.sent)
+            .bind(to_json(&pending.diff)?);
         self.lent.run(set).await.map(drop)
     }
 
     async fn forget(&mut self, seq: i64) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM mobync_pending WHERE seq = ?").bind(seq);
-        self.lent.run(delete).await.map(drop)
+        let delete = sqlx::query("DELETE FROM mobync_pending WHERE space = ? AND seq = ?");
+        self.lent.run(delete.bind(&self.space).bind(seq)).await.map(drop)
     }
 
     async fn refused(&mut self) -> Result<Vec<RefusedDiff>, StoreError> {
-        let read = sqlx::query("SELECT refused FROM mobync_refused ORDER BY place");
-        let rows = self.lent.run(read).await?;
+        let read = sqlx::query("SELECT refused FROM mobync_refused WHERE space = ? ORDER BY place");
+        let rows = self.lent.run(read.bind(&self.space)).await?;
         rows.iter().map(|row| from_json(&text(row, 0)?)).collect()
     }
 
     async fn set_refused(&mut self, refused: &RefusedDiff) -> Result<(), StoreError> {
-        let set =
-            sqlx::query("INSERT OR REPLACE INTO mobync_refused (diff_id, refused) VALUES (?, ?)")
-                .bind(&refused.diff.id)
-                .bind(to_json(refused)?);
+        let set = sqlx::query(
+            "INSERT OR REPLACE INTO mobync_refused (space, diff_id, refused) VALUES (?, ?, ?)",
+        );
+        let set = set.bind(&self.space).bind(&refused.diff.id).bind(to_json(refused)?);
         self.lent.run(set).await.map(drop)
     }
 
     async fn dismiss(&mut self, diff_id: &str) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM mobync_refused WHERE diff_id = ?").bind(diff_id);
-        self.lent.run(delete).await.map(drop)
+        let delete = sqlx::query("DELETE FROM mobync_refused WHERE space = ? AND diff_id = ?");
+        self.lent.run(delete.bind(&self.space).bind(diff_id)).await.map(drop)
     }
 
     async fn overridden(&mut self) -> Result<Vec<OverriddenDiff>, StoreError> {
-        let read = sqlx::query("SELECT overridden FROM mobync_overridden ORDER BY place");
-        let rows = self.lent.run(read).await?;
+        let read =
+            sqlx::query("SELECT overridden FROM mobync_overridden WHERE space = ? ORDER BY place");
+        let rows = self.lent.run(read.bind(&self.space)).await?;
         rows.iter().map(|row| from_json(&text(row, 0)?)).collect()
     }
 
     async fn set_overridden(&mut self, overridden: &OverriddenDiff) -> Result<(), StoreError> {
         let set = sqlx::query(
-            "INSERT OR REPLACE INTO mobync_overridden (diff_id, overridden) VALUES (?, ?)",
+            "INSERT OR REPLACE INTO mobync_overridden (space, diff_id, overridden) VALUES (?, ?, ?)",
         );
-        let set = set.bind(&overridden.diff.id).bind(to_json(overridden)?);
+        let set = set.bind(&self.space).bind(&overridden.diff.id).bind(to_json(overridden)?);
         self.lent.run(set).await.map(drop)
     }
 
     async fn dismiss_overridden(&mut self, diff_id: &str) -> Result<(), StoreError> {
-        let delete = sqlx::query("DELETE FROM mobync_overridden WHERE diff_id = ?").bind(diff_id);
-        self.lent.run(delete).await.map(drop)
+        let delete = sqlx::query("DELETE FROM mobync_overridden WHERE space = ? AND diff_id = ?");
+        self.lent.run(delete.bind(&self.space).bind(diff_id)).await.map(drop)
     }
 
     async fn commit(self) -> Result<(), StoreError> {

@@ -15,15 +15,75 @@ use crate::{database::Access, diff::Diff, protocol::OverriddenField, record::Rec
 /// Your own store keeps one [`State`], [objects](Object), [pending diffs](Pending), and two lists for the
 /// person, of [`RefusedDiff`] and of [`OverriddenDiff`]. Store the [`State`] in its `serde` form: it gains
 /// members with new versions, and the form of an older version can still be read.
+///
+/// With [spaces](super::Device::space), it keeps all of this once for each space, too: implement
+/// [`begin_space`](Self::begin_space), [`spaces`](Self::spaces) and [`destroy`](Self::destroy).
 pub trait LocalStore: Send + Sync + 'static {
     /// The unit of work.
     type Unit: LocalUnit;
 
-    /// Opens a unit of work. A unit that writes waits until no other unit writes, in any process.
+    /// Opens a unit of work on the person's own data. A unit that writes waits until no other unit writes, in
+    /// any process.
     ///
     /// # Errors
     /// [`StoreError`] if the store fails.
     fn begin(&self, access: Access) -> impl Future<Output = Result<Self::Unit, StoreError>> + Send;
+
+    /// Opens a unit of work on the data of this space, which may be new. It sees nothing of the person's own
+    /// data, and nothing of other spaces, also where ids are the same.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails. The default implementation always fails.
+    fn begin_space(
+        &self,
+        space: &str,
+        access: Access,
+    ) -> impl Future<Output = Result<Self::Unit, StoreError>> + Send {
+        let _ = (space, access);
+        async {
+            Err(StoreError::new("this store keeps no spaces: implement LocalStore::begin_space"))
+        }
+    }
+
+    /// The names of the spaces that have a [`State`] other than the default, in ascending order. By default,
+    /// there are none.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails.
+    fn spaces(&self) -> impl Future<Output = Result<Vec<String>, StoreError>> + Send {
+        async { Ok(Vec::new()) }
+    }
+
+    /// Deletes everything, the person's own data and all spaces, in one transaction, and stores this state for
+    /// the person's own data. The default implementation knows no spaces.
+    ///
+    /// # Errors
+    /// [`StoreError`] if the store fails. Nothing is deleted then.
+    fn destroy(&self, state: &State) -> impl Future<Output = Result<(), StoreError>> + Send {
+        async move {
+            let mut unit = self.begin(Access::Write).await?;
+            empty(&mut unit).await?;
+            for refused in unit.refused().await? {
+                unit.dismiss(&refused.diff.id).await?;
+            }
+            unit.set_state(state).await?;
+            unit.commit().await
+        }
+    }
+}
+
+/// Deletes the objects, the pending diffs and the overridden ones.
+pub(super) async fn empty<U: LocalUnit>(unit: &mut U) -> Result<(), StoreError> {
+    for located in unit.objects(None).await? {
+        unit.set_object(&located.model, &located.id, &Object::default()).await?;
+    }
+    for pending in unit.pending(usize::MAX).await? {
+        unit.forget(pending.seq).await?;
+    }
+    for lost in unit.overridden().await? {
+        unit.dismiss_overridden(&lost.diff.id).await?;
+    }
+    Ok(())
 }
 
 /// One unit of work on a device's local database.
@@ -38,7 +98,7 @@ pub trait LocalUnit: Send {
     /// The state of the device; the default on a new device.
     fn state(&mut self) -> impl Future<Output = Result<State, StoreError>> + Send;
 
-    /// Replaces the state of the device.
+    /// Replaces the state of the device. The default state need not be kept.
     fn set_state(&mut self, state: &State) -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// An object; the default if it is unknown.
@@ -162,6 +222,12 @@ pub struct State {
     /// The owner of the store, once the application or an answer has named it.
     #[serde(default)]
     pub owner: Option<String>,
+    /// The server of the store, if the [application has named it](super::Device::of_server).
+    #[serde(default)]
+    pub server: Option<String>,
+    /// Whether the person is a member of this space; `None` in the person's own data.
+    #[serde(default)]
+    pub(super) membership: Option<Membership>,
     /// What the owner can be recognised by, while it is not known.
     #[serde(default)]
     pub(super) marks: Vec<Mark>,
@@ -205,6 +271,21 @@ pub struct State {
     pub(super) beside: Option<Beside>,
 }
 
+/// Whether the person is a member of a space, as far as the device knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Membership {
+    /// They have joined it.
+    Joined {
+        /// Whether it was joined because a list of the person's own names it.
+        by_list: bool,
+    },
+    /// They have left it, or are no member any more.
+    Left {
+        /// What to tell the person; empty if they left it by themselves.
+        message: String,
+    },
+}
+
 /// How far the [records beside](Object::beside) have been fetched: what [`State`] has under the same names.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Beside {
@@ -217,14 +298,6 @@ pub(super) struct Beside {
 const LONG: u64 = 24 * 60 * 60 * 1000;
 
 impl State {
-    /// Forgets what pages have brought for an object that has no pending changes any more: it is in the record
-    /// that the person sees, so later changes are made with knowledge of it.
-    pub(super) fn forget_held(&mut self, model: &str, id: &str) {
-        let is_of_object =
-            |diff: &Diff| diff.model == model && diff.object_id().is_ok_and(|object| object == id);
-        self.held.retain(|diff| !is_of_object(diff));
-    }
-
     /// Whether the device has never had everything, or not within the last day.
     pub(super) fn was_away(&self, now: i64) -> bool {
         self.caught_up_at.is_none_or(|at| now.abs_diff(at) > LONG)
@@ -296,10 +369,14 @@ pub struct RefusedDiff {
     pub diff: Diff,
     /// `forbidden`, `invalid_value` or `constraint`, if the server refused it; `invalid_diff` or
     /// `payload_too_large`, if it cannot be sent and was [set aside](super::Device::set_aside); `too_old`, if
-    /// the device was away for so long that the server no longer knows whether it has the change.
+    /// the device was away for so long that the server no longer knows whether it has the change; `no_member`,
+    /// if the person left the [space](super::Device::space) before it was sent.
     pub code: String,
     /// The sentence for the person.
     pub message: String,
+    /// The record as the person saw it, if it has gone with the space.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record: Option<Record>,
 }
 
 /// An accepted change of which others have overridden values.

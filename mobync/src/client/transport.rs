@@ -5,7 +5,7 @@ use std::{error::Error, future::Future, time::Duration};
 use bytes::Bytes;
 use serde::Deserialize;
 
-use super::{Request, SyncFailure};
+use super::{Request, SyncFailure, Syncs};
 use crate::{
     error::BoxError,
     protocol::{SyncRequest, SyncResponse},
@@ -20,6 +20,23 @@ pub trait Transport: Send + Sync + 'static {
     /// [`NoAnswer`] if there is no reply: no network, a broken connection, a time limit; or if there is no
     /// token at the moment.
     fn send(&self, request: &SyncRequest) -> impl Future<Output = Result<Reply, NoAnswer>> + Send;
+
+    /// Posts several requests in one, with the token of the person: the body is the JSON of `requests`. A
+    /// client with [spaces](super::Device::space) needs it; the default has no reply.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send).
+    fn send_all(
+        &self,
+        requests: &Syncs<'_>,
+    ) -> impl Future<Output = Result<Reply, NoAnswer>> + Send {
+        let _ = requests;
+        async {
+            Err(NoAnswer::new(
+                "this transport sends no spaces: implement Transport::send_all for it",
+            ))
+        }
+    }
 
     /// Drops the token, because the server rejects it. Returns whether another one is possible for the next
     /// request. The default is `false`.
@@ -98,6 +115,10 @@ pub(super) enum Heard {
         message: String,
         forgotten: bool,
     },
+    /// The person is no member of the space.
+    NoMember {
+        message: String,
+    },
     /// One diff is invalid for this server.
     InvalidDiff {
         diff_id: String,
@@ -108,12 +129,14 @@ pub(super) enum Heard {
 
 /// The codes of failures, with their statuses. Any other combination is not part of this protocol: a
 /// gateway's 403 says nothing about the owner.
-const CODES: [(u16, &str); 19] = [
+const CODES: [(u16, &str); 21] = [
     (400, "invalid_json"),
     (400, "invalid_request"),
     (400, "invalid_diff"),
     (401, "unauthenticated"),
     (403, "forbidden"),
+    (403, "no_member"),
+    (403, "other_owner"),
     (405, "method_not_allowed"),
     (409, "clock_ahead"),
     (409, "other_history"),
@@ -148,6 +171,19 @@ impl Failure {
     }
 }
 
+/// Whether a reply to several requests is that of a server that does not know them: it looks for the clock of
+/// one request. With any other sentence, the body has not arrived as it was sent.
+pub(super) fn refuses_spaces(reply: &Reply) -> bool {
+    Failure::read(reply.status, &reply.body).is_some_and(|failure| {
+        failure.code == "invalid_request" && failure.message.contains("logical_clock is missing")
+    })
+}
+
+/// Whether the account that is logged in is not the one of the local database.
+pub(super) fn names_other_owner(reply: &Reply) -> bool {
+    Failure::read(reply.status, &reply.body).is_some_and(|failure| failure.code == "other_owner")
+}
+
 impl Reply {
     pub(super) fn hear(&self, request: &Request) -> Heard {
         let Self { status, retry_after, ref body } = *self;
@@ -176,6 +212,8 @@ impl Reply {
             (401, ..) => {
                 Heard::Unauthenticated { failure: SyncFailure::Unauthenticated { message } }
             }
+            (403, "other_owner", _) => Heard::Failed(SyncFailure::OtherOwner { message }),
+            (403, "no_member", _) if request.space.is_some() => Heard::NoMember { message },
             (409, "other_history", _) => Heard::Failed(SyncFailure::OtherHistory { message }),
             (409, ..) => Heard::Failed(SyncFailure::ClockAhead { message }),
             (410, ..) => Heard::TooOld { message, forgotten: forgotten == Some(true) },

@@ -2,7 +2,9 @@
 
 use std::sync::OnceLock;
 
-use super::{Settings, asked::Asked, drain::drain, learned::Learned, phase::Phase, walk::Walk};
+use super::{
+    Settings, asked::Asked, drain::drain, learned::Learned, phase::Phase, span, walk::Walk,
+};
 use crate::{
     diff::{Diff, check_name},
     error::{DatabaseError, Error},
@@ -39,6 +41,7 @@ const MOST_MEETINGS: u32 = 2;
 
 /// The result of an attempt.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one per sync, and most are answers")]
 pub(super) enum Attempted {
     Answered(SyncResponse),
     /// Something about a diff became known too late, so everything must be repeated in a new unit of work.
@@ -284,7 +287,7 @@ impl<R> Attempt<'_, R> {
 }
 
 /// The answer to a request without diffs.
-fn pulled(clock: i64, diffs: Vec<Diff>) -> SyncResponse {
-    super::record(0, 0, 0, 0, diffs.len());
+pub(super) fn pulled(clock: i64, diffs: Vec<Diff>) -> SyncResponse {
+    span::record(0, 0, 0, 0, diffs.len());
     SyncResponse::new(clock, diffs)
 }

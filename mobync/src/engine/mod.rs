@@ -6,6 +6,7 @@ mod backend;
 mod check;
 mod compact;
 mod drain;
+mod idle;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod join;
 mod learned;
@@ -18,6 +19,7 @@ mod repair;
 mod retain;
 mod set_off;
 mod settings;
+mod span;
 mod verdict;
 mod versions;
 mod walk;
@@ -290,18 +292,8 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         asked: Asked<'_>,
         diffs: &[Diff],
     ) -> Result<SyncResponse, Error> {
-        let span = tracing::info_span!(
-            "sync",
-            clock = source.since().unwrap_or(-1),
-            pushed = diffs.len(),
-            known = tracing::field::Empty,
-            accepted = tracing::field::Empty,
-            dropped = tracing::field::Empty,
-            refused = tracing::field::Empty,
-            returned = tracing::field::Empty,
-            duration_us = tracing::field::Empty,
-        );
         let started = Instant::now();
+        let span = span::begin(source, diffs.len());
         // Moving it would cost more than the span.
         let phase = Phase::default();
         let attempt = pin!(self.attempt(owner, source, asked, diffs, &phase));
@@ -314,12 +306,7 @@ impl<D: Database, R: Rules> Mobync<D, R> {
                 Err(if too_many { Error::too_slow(limit) } else { Error::busy(late).in_doubt() })
             }),
         };
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        span.record("duration_us", micros);
-        span.in_scope(|| match &answer {
-            Ok(_) => tracing::debug!("synced"),
-            Err(error) => log_failure(error),
-        });
+        span::end(&span, started, answer.as_ref().err());
         answer
     }
 
@@ -477,13 +464,6 @@ pub(crate) fn in_one_line(cause: &(dyn std::error::Error + 'static)) -> String {
         }
     }
     line
-}
-
-/// Records the results of the diffs in the sync's span.
-fn record(known: usize, accepted: usize, dropped: usize, refused: usize, returned: usize) {
-    let span = tracing::Span::current();
-    span.record("known", known).record("accepted", accepted).record("dropped", dropped);
-    span.record("refused", refused).record("returned", returned);
 }
 
 /// An id for a diff that the server generates.

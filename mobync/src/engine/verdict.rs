@@ -10,11 +10,19 @@ pub(super) type Verdict = Result<(), Reason>;
 pub(super) struct Reason {
     pub(super) code: &'static str,
     pub(super) message: String,
+    /// Whether it never fails the whole request, because no other request could do better.
+    pub(super) is_lasting: bool,
 }
 
 impl Reason {
     pub(super) fn forbidden(message: impl Into<String>) -> Self {
-        Self { code: "forbidden", message: message.into() }
+        Self { code: "forbidden", message: message.into(), is_lasting: false }
+    }
+
+    /// The reason for all changes of a person who may only read. A writer who has become a reader gets the old
+    /// values back, also where requests are all or nothing.
+    pub(super) fn read_only() -> Self {
+        Self { is_lasting: true, ..Self::forbidden("You may only read here.") }
     }
 
     /// The reason when a database rejects a change.
@@ -23,7 +31,7 @@ impl Reason {
             DatabaseError::InvalidValue { .. } => "invalid_value",
             _ => "constraint",
         };
-        Self { code, message: error.to_string() }
+        Self { code, message: error.to_string(), is_lasting: false }
     }
 
     /// The error of a request that fails because of this diff.

@@ -52,6 +52,16 @@ impl<D: Database, R> Mobync<D, R> {
         let unit = self.database.open(owner, access).await?;
         Ok(Lens::new(unit, &self.settings.schema))
     }
+
+    /// Why a valid request of this owner is refused, whatever is in the database.
+    pub(super) fn refusal(&self, owner: &Owner, asked: Asked<'_>) -> Option<Error> {
+        if asked.owner.is_some_and(|it| !it.is_empty() && it != owner.as_str()) {
+            return Some(Error::OtherOwner);
+        }
+        let (schema, min_schema) =
+            (self.settings.view(asked.schema).version, self.settings.min_schema);
+        (schema < min_schema).then_some(Error::UpgradeRequired { schema, min_schema })
+    }
 }
 
 impl<D: Database, R: Rules> Mobync<D, R> {
@@ -63,14 +73,12 @@ impl<D: Database, R: Rules> Mobync<D, R> {
         asked: Asked<'_>,
         diffs: &[Diff],
     ) -> Result<SyncResponse, Error> {
-        let Settings { schema, min_schema, max_diffs, .. } = &*self.settings;
-        let (view, min_schema) = (self.settings.view(asked.schema), *min_schema);
-        let is_others = asked.owner.is_some_and(|it| !it.is_empty() && it != owner.as_str());
-        if is_others || view.version < min_schema {
+        let Settings { schema, max_diffs, .. } = &*self.settings;
+        let view = self.settings.view(asked.schema);
+        if let Some(refusal) = self.refusal(owner, asked) {
             check_count(diffs.len(), *max_diffs)?;
             Request::new(diffs)?;
-            let too_old = Error::UpgradeRequired { schema: view.version, min_schema };
-            return Err(if is_others { Error::OtherOwner } else { too_old });
+            return Err(refusal);
         }
         let diffs = schema.inwards(diffs)?;
         let answer = self.sync(owner, Source::Device { since }, asked, &diffs).await;

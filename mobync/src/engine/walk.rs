@@ -155,7 +155,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             match verdict {
                 Err(reason) => {
                     // The results of earlier diffs must be known, because the first refusal is reported.
-                    if self.attempt.settings.all_or_nothing {
+                    if self.attempt.settings.all_or_nothing && !reason.is_lasting {
                         return match self.flush().await? {
                             Walked::Again => Ok(Walked::Again),
                             Walked::ToTheEnd if self.in_vain => Ok(Walked::Again),
@@ -251,7 +251,7 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             return Ok(Some(Ok(())));
         }
         if self.attempt.asked.as_whom.is_some_and(|whom| whom.is_read_only) {
-            return Ok(Some(Err(Reason::forbidden("You may only read here."))));
+            return Ok(Some(Err(Reason::read_only())));
         }
         let fields: Vec<&str> = self.attempt.request.fields(place).collect();
         if let Err(sentence) = self.unit.permits(&diff.model, diff.operation, &fields) {
@@ -406,14 +406,14 @@ impl<'a, U: UnitOfWork, R: Rules> Walk<'a, U, R> {
             }
         }
 
-        super::record(known, new - idle - refused.len(), idle, refused.len(), diffs.len());
+        super::span::record(known, new - idle - refused.len(), idle, refused.len(), diffs.len());
         let mut answer = SyncResponse { overridden, ..SyncResponse::new(clock, diffs) };
         if idle > 0 {
             answer.message = format!(
                 "{idle} of {new} changes had no effect, because their object is not there."
             );
         }
-        let refused = refused.into_iter().map(|(place, Reason { code, message })| Refused {
+        let refused = refused.into_iter().map(|(place, Reason { code, message, .. })| Refused {
             diff_id: attempt.request.diff(place).id.clone(),
             code: code.to_owned(),
             message,

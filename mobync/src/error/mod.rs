@@ -23,13 +23,13 @@ pub use self::database::DatabaseError;
 /// | 400 | `invalid_diff` | a diff that breaks a rule of the wire format |
 /// | 401 | `unauthenticated` | no token, an empty one, or one that the auth closure does not take |
 /// | 403 | `forbidden` | the auth closure forbids; or a rule does, where requests are all or nothing |
-/// | 403 | `no_member` | the person is no member of the space, or there is no such space |
+/// | 403 | `no_member` | the person is no member of the space, or there is no such space; or they have no data of their own |
 /// | 403 | `other_owner` | the device's database belongs to another owner |
 /// | 405 | `method_not_allowed` | the method is not POST |
 /// | 409 | `clock_ahead` | the device's clock is greater than the server's |
 /// | 409 | `other_history` | the log does not have the device's head |
 /// | 410 | `too_old` | the device has not synced for longer than the log goes back |
-/// | 413 | `payload_too_large` | the body is over the limit, has too many diffs, or they take too long together |
+/// | 413 | `payload_too_large` | the body is over the limit, has too many diffs or spaces, or the diffs take too long together |
 /// | 415 | `unsupported_media_type` | the body is not `application/json`, or is compressed |
 /// | 426 | `upgrade_required` | the device's schema is too old |
 /// | 422 | `unknown_model`, `unknown_field` | device and server disagree about the schema |
@@ -74,7 +74,8 @@ pub enum Error {
         /// The sentence that the person reads.
         reason: Cow<'static, str>,
     },
-    /// The person is no member of the space that the request names, or there is no such space.
+    /// The person is no member of the space that the request names, or there is no such space; or, without a
+    /// space, they have no data of their own.
     #[error("{0}")]
     NoMember(Cow<'static, str>),
     /// The device's database belongs to another owner than the one who is signed in.
@@ -86,7 +87,7 @@ pub enum Error {
     /// The body is not `application/json`, or has a content encoding that nothing in front decoded.
     #[error("{0}")]
     UnsupportedMediaType(&'static str),
-    /// The body is over the limit, or has too many diffs.
+    /// The body is over the limit, or has too many diffs or spaces.
     #[error("{0}")]
     PayloadTooLarge(String),
     /// The device's clock is greater than the owner's on this server: the server lost history, or

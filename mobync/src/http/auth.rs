@@ -54,8 +54,20 @@ impl Credentials {
 
     /// The name of the space that the request is for; `None` for the person's own data.
     ///
-    /// Decide by it whose data that is, and whether the person is a member. Several spaces of a request are asked
-    /// for one by one, so an auth closure may be called several times for one request.
+    /// Decide by it whose data that is, and whether the person is a member. One request can sync the person's own
+    /// data and many spaces, see [sharing](crate::sharing). Then the closure is called several times for it: at
+    /// first without a space, and if it does not refuse that (other than with [`AuthError::no_member`], for somebody
+    /// without data of their own), once for each space, [several at a time](super::Limits::spaces_at_once). What it
+    /// says of a space counts for this space alone: the other ones are synced.
+    ///
+    /// - Give the owners of spaces names that no person has. A space whose owner turns out to be the person's own is
+    ///   refused with `no_member`, because that is what a closure says that does not look at the space.
+    /// - Say [`AuthError::no_member`] also of a space that does not exist. A device that hears it drops what it has of
+    ///   the space. If the membership cannot be looked up now, return the error of the database instead.
+    /// - A [`Grant`] can be read-only, and it names the member for the [rules](crate::View::member).
+    ///
+    /// Clients name spaces only in requests that are several in one, which servers without spaces refuse. So in all
+    /// other requests, and in handlers of your own, this is `None`.
     ///
     /// ```
     /// use mobync::{Grant, Owner, http::{AuthError, Credentials}};

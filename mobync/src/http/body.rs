@@ -17,7 +17,7 @@ use super::budget::{Budget, Share};
 use crate::protocol::SyncResponse;
 
 /// From this size on, in bytes, an answer is large.
-const LARGE: usize = 256 * 1024;
+pub(super) const LARGE: usize = 256 * 1024;
 
 /// How large a part of a large answer is, in bytes.
 const PART: usize = 64 * 1024;
@@ -138,6 +138,11 @@ impl Answers {
         self.budget.try_grow(&mut share, bytes).then_some(share)
     }
 
+    /// Memory for more answers: for that size together, if all that there is would be enough.
+    pub(super) fn try_grow(&self, share: &mut Share, bytes: usize) -> bool {
+        self.budget.has(bytes) && self.budget.try_grow(share, bytes)
+    }
+
     /// Waits for memory for an answer of that size.
     pub(super) async fn take(&self, bytes: usize) -> Share {
         self.drop_unread();
@@ -145,10 +150,14 @@ impl Answers {
     }
 
     /// Writes a large answer in parts, within that memory.
-    pub(super) fn hold(&self, answer: &SyncResponse, share: Share) -> (AnswerBody, usize) {
+    pub(super) fn hold(
+        &self,
+        share: Share,
+        write: impl FnOnce(&mut dyn io::Write) -> io::Result<()>,
+    ) -> (AnswerBody, usize) {
         let mut written = Written::default();
-        // Strings, integers and booleans: JSON can represent all of them.
-        let _ = serde_json::to_writer(&mut written, answer);
+        // Memory takes all that is written.
+        let _ = write(&mut written);
         let (parts, left) = written.finish();
         let held =
             Arc::new(Mutex::new(Parts { left: parts, moved: Instant::now(), _share: share }));
@@ -183,14 +192,18 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 /// The approximate size of a large answer as JSON; `None` for a small one.
 pub(super) fn large(answer: &SyncResponse) -> Option<usize> {
+    Some(size(answer)).filter(|size| *size >= LARGE)
+}
+
+/// The approximate size of an answer as JSON.
+pub(super) fn size(answer: &SyncResponse) -> usize {
     // The names of the members and their punctuation; and quotes in the json_data become longer.
     let size = answer.diffs.iter().map(|diff| {
         let data = diff.json_data.len();
         160 + diff.id.len() + diff.owner.len() + diff.model.len() + data + data / 8
     });
     let refused = answer.refused.iter().map(|one| 60 + one.diff_id.len() + one.message.len());
-    let size = size.chain(refused).fold(0, usize::saturating_add);
-    (size >= LARGE).then_some(size)
+    size.chain(refused).fold(0, usize::saturating_add)
 }
 
 /// Collects what is written, in parts.

@@ -65,12 +65,25 @@ impl Budget {
         Share(Arc::clone(&self.free).acquire_many_owned(self.units(bytes)).await.ok())
     }
 
+    /// Whether the whole budget is that large.
+    pub(super) fn has(&self, bytes: usize) -> bool {
+        u32::try_from(bytes.div_ceil(UNIT)).is_ok_and(|units| units <= self.most)
+    }
+
     fn units(&self, bytes: usize) -> u32 {
         u32::try_from(bytes.div_ceil(UNIT)).unwrap_or(u32::MAX).min(self.most)
     }
 }
 
 impl Share {
+    /// Both shares in one.
+    pub(super) fn merge(&mut self, other: Self) {
+        match (&mut self.0, other.0) {
+            (Some(held), Some(more)) => held.merge(more),
+            (held, more) => *held = held.take().or(more),
+        }
+    }
+
     fn units(&self) -> u32 {
         let units = self.0.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         u32::try_from(units).unwrap_or(u32::MAX)

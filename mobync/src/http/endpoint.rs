@@ -3,6 +3,7 @@
 use std::{
     fmt,
     future::{Future, poll_fn},
+    io::Write,
     pin::pin,
     sync::Arc,
 };
@@ -34,6 +35,15 @@ use crate::{
 ///
 /// With feature `tower` it is a `tower::Service`, for axum, hyper and whatever else speaks that.
 ///
+/// # Several requests in one
+///
+/// A request can sync a person's own data and [spaces](Credentials::space) that they share with others. Each of its
+/// members is answered as it would be in a request of its own, with the same errors. None of them fails with another one:
+/// [several](Limits::spaces_at_once) run side by side, each with the whole
+/// [time of a sync](Mobync::time_limit), and a panic in a rule fails one of them. Those of one owner run one after
+/// another. Only a wrong token, or a body that is wrong as a whole, fails them all. Handlers of your own do not take such
+/// requests.
+///
 /// ```
 /// use bytes::Bytes;
 /// use http::Request;
@@ -56,7 +66,7 @@ use crate::{
 /// # }
 /// ```
 pub struct Endpoint<D, R, A> {
-    mobync: Mobync<D, R>,
+    pub(super) mobync: Mobync<D, R>,
     auth: Arc<A>,
     limits: Arc<Limits>,
 }
@@ -154,12 +164,16 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
         Fut: Future<Output = Result<G, AuthError>>,
         G: Into<Grant>,
     {
-        let auth = |token: Token| auth(token.into());
         let max_diffs = self.mobync.settings().max_diffs;
-        let answered = match admit(announced, body, limits, max_diffs, auth).await {
-            Ok(admitted) => {
-                let mut syncing = pin!(self.sync(limits, admitted));
+        let of_person = |token: Token| auth(token.into());
+        let answered = match admit(announced, body, limits, max_diffs, of_person).await {
+            Ok(Admitted::One(grant, request)) => {
+                let mut syncing = pin!(self.sync(limits, grant, request));
                 poll_fn(|context| caught(syncing.as_mut(), context)).await
+            }
+            Ok(Admitted::Several(person, members, owner)) => {
+                // On the heap: one request must not take memory for several.
+                Ok(Box::pin(self.answer_several(limits, (person, owner), members, &auth)).await)
             }
             Err(error) => Err(error),
         };
@@ -169,10 +183,10 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
     async fn sync(
         &self,
         limits: &Limits,
-        admitted: Admitted,
+        grant: Grant,
+        request: SyncRequest,
     ) -> Result<Response<AnswerBody>, Error> {
         // What is left of the request is dropped when there is an answer: until then it counts as held.
-        let Admitted { grant, request } = admitted;
         let (owner, request) = (grant.owner(), request.granted(&grant));
         let answer = self.mobync.answer(owner, &request).await?;
         let Some(size) = large(&answer) else {
@@ -182,38 +196,43 @@ impl<D: Database, R: Rules, A> Endpoint<D, R, A> {
             Some(room) => Ok(held(limits, &answer, room)),
             None => {
                 let later = self.answer_later(limits, (answer, size), owner, &request);
-                // What the device sent has been applied by now.
-                let in_doubt = |error: Error| {
-                    if request.diffs.is_empty() { error } else { error.in_doubt() }
-                };
-                Box::pin(later).await.map_err(in_doubt)
+                let (answer, room) = Box::pin(later).await?;
+                Ok(held(limits, &answer, room))
             }
         }
     }
 
     /// Waits until others have read their large answers. Whoever waits holds none, but reads it anew:
     /// what the device sent is known by then, and does nothing again.
-    async fn answer_later(
+    pub(super) async fn answer_later(
         &self,
         limits: &Limits,
         (mut answer, size): (SyncResponse, usize),
         owner: &Owner,
         request: &SyncRequest,
-    ) -> Result<Response<AnswerBody>, Error> {
+    ) -> Result<(SyncResponse, Share), Error> {
         answer.diffs = Vec::new();
-        let room = timeout(limits.patience, limits.answers.take(size)).await;
-        let room = room.map_err(|_| Error::busy("large answers are not read"));
-        let room = room.inspect_err(log_failure)?;
-        let anew = self.mobync.answer(owner, request).await?;
+        let waited = async {
+            let room = timeout(limits.patience, limits.answers.take(size)).await;
+            let room = room.map_err(|_| Error::busy("large answers are not read"));
+            let room = room.inspect_err(log_failure)?;
+            Ok((self.mobync.answer(owner, request).await?, room))
+        };
+        let waited = waited.await;
+        // What the device sent has been applied by now.
+        let in_doubt =
+            |error: Error| if request.diffs.is_empty() { error } else { error.in_doubt() };
+        let (anew, room) = waited.map_err(in_doubt)?;
         // What was refused is told once, and that was the first time.
-        let answer = SyncResponse { message: answer.message, refused: answer.refused, ..anew };
-        Ok(held(limits, &answer, room))
+        Ok((SyncResponse { message: answer.message, refused: answer.refused, ..anew }, room))
     }
 }
 
 /// A large answer, written in parts.
 fn held(limits: &Limits, answer: &SyncResponse, room: Share) -> Response<AnswerBody> {
-    let (body, length) = limits.answers.hold(answer, room);
+    // Strings, integers and booleans: JSON can represent all of them.
+    let write = |out: &mut dyn Write| serde_json::to_writer(out, answer).map_err(Into::into);
+    let (body, length) = limits.answers.hold(room, write);
     response(StatusCode::OK, body, length)
 }
 

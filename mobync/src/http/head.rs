@@ -6,7 +6,7 @@ use http::{HeaderName, HeaderValue, header, request::Parts};
 
 use super::Token;
 
-/// A request's method, and the headers that a sync depends on, from any framework's types.
+/// A request's method, query, and the headers that a sync depends on, from any framework's types.
 ///
 /// ```
 /// use http::Request;
@@ -21,6 +21,8 @@ use super::Token;
 pub struct Head<'r> {
     /// The method.
     pub method: &'r str,
+    /// The query of the address, as it was sent.
+    pub query: Option<&'r [u8]>,
     /// The token of the headers `Authorization`.
     pub token: Token,
     /// The value of the header `Content-Type`.
@@ -40,6 +42,7 @@ impl<'r> From<&'r Parts> for Head<'r> {
         let encodings = parts.headers.get_all(header::CONTENT_ENCODING);
         Self {
             method: parts.method.as_str(),
+            query: parts.uri.query().map(str::as_bytes),
             token: Token::from(&parts.headers),
             content_type: value(header::CONTENT_TYPE),
             content_length: value(header::CONTENT_LENGTH),

@@ -40,6 +40,7 @@ pub struct Limits {
     /// The part of it for requests whose token has not arrived yet.
     pub(super) strangers: Budget,
     pub(super) answers: Answers,
+    pub(super) spaces_at_once: usize,
 }
 
 impl Limits {
@@ -52,6 +53,7 @@ impl Limits {
             bodies: Budget::new(AT_ONCE),
             strangers: Budget::new(AT_ONCE / 2),
             answers: Answers::new(AT_ONCE, Duration::from_mins(5)),
+            spaces_at_once: 8,
         }
     }
 
@@ -76,7 +78,8 @@ impl Limits {
     /// Sets how many bytes of large answers (256 KiB and more) are in memory at the same time, until
     /// they are written to the network. The default is 256 MiB. An answer that does not fit
     /// [waits](Self::patience), and then becomes 503 `busy`. A single answer always fits. Small answers
-    /// neither count nor wait.
+    /// neither count nor wait. The answers to several [spaces](super::Credentials::space) of one request count
+    /// like one answer, and those that do not fit any more become 503 `busy` without waiting.
     #[must_use]
     pub fn answer_bytes_at_once(mut self, bytes: usize) -> Self {
         self.answers = Answers::new(bytes, self.answers.unread);
@@ -95,6 +98,15 @@ impl Limits {
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
+        self
+    }
+
+    /// Sets how many [spaces](super::Credentials::space) of one request sync at the same time, at least 1. The
+    /// others wait, before the time of their syncs begins. A single request uses at most that many connections to
+    /// the database, and that many calls of the auth closure at a time. The default is 8.
+    #[must_use]
+    pub fn spaces_at_once(mut self, most: usize) -> Self {
+        self.spaces_at_once = most;
         self
     }
 

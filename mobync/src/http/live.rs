@@ -11,17 +11,24 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{Either, Full};
+use tokio::time::Instant;
 
 use super::{
-    Auth, AuthError, Claim, Credentials, Events, Head, Token, panic::caught, receive::ask, respond,
+    Auth, AuthError, Claim, Credentials, Events, Head,
+    events::BoxedAuth,
+    panic::caught,
+    query::spaces,
+    respond,
     respond::not_get,
+    spaces::Person,
+    watched::{Later, MINUTE, ReadClock, SECOND, Said, Source, Watched},
 };
 use crate::{
     database::Database,
     engine::{Mobync, log_failure},
     error::Error,
     grant::Grant,
-    owner::Owner,
+    live::Listener,
     rules::Rules,
 };
 
@@ -31,6 +38,14 @@ use crate::{
 /// brought something new, an event `clock` with the owner's clock. It names no data; a device with a
 /// lesser clock syncs. The [`Credentials`] are those of a sync, except that there is no body to have a
 /// token in it. Cheap to clone; with feature `tower` it is a `tower::Service`.
+///
+/// If the query names spaces, as in `/sync/live?space=family&space=club`, the events are those of these spaces,
+/// each as JSON with the name of its space. The auth closure is asked first about the person, and then about
+/// each [space](Credentials::space): before each of its events, and at least [once a minute](Self::ask_every).
+/// One that does not answer, or fails, holds up its own space only.
+///
+/// A [`Grant`] that [holds for](Grant::holds_for) some time is asked for again after it, also without spaces. So
+/// the stream keeps the closure, and what it may look at of the request.
 ///
 /// The streams of an owner hold one number in memory between them, however slow they are read. They
 /// need a tokio runtime with its time enabled, and have to be [closed](crate::Live::close) for a
@@ -61,10 +76,12 @@ pub struct LiveEndpoint<D, R, A> {
     heartbeat: Duration,
     max_age: Duration,
     max_listeners: usize,
+    ask_every: Duration,
 }
 
-/// The body of what a [`LiveEndpoint`] answers: events, or a failure as JSON.
-pub type LiveBody = Either<Events, Full<Bytes>>;
+/// The body of what a [`LiveEndpoint`] answers: [`Events`], or a failure as JSON.
+pub type LiveBody<F = BoxedAuth, Fut = Later<Result<Grant, AuthError>>> =
+    Either<Events<F, Fut>, Full<Bytes>>;
 
 impl<D, R, A: Auth> LiveEndpoint<D, R, A> {
     /// The route that tells of the clocks of `mobync` to the owners that `auth` names.
@@ -89,6 +106,7 @@ impl<D, R, A> LiveEndpoint<D, R, A> {
             heartbeat: Duration::from_secs(15),
             max_age: Duration::from_hours(1),
             max_listeners: 256,
+            ask_every: MINUTE,
         }
     }
 
@@ -109,9 +127,20 @@ impl<D, R, A> LiveEndpoint<D, R, A> {
     }
 
     /// The greatest number of streams of one owner at a time; 256 unless set.
+    ///
+    /// A stream over spaces is one of the person's own data, and one of each space. For a space that has as many
+    /// already, it waits until there is a place, and sends no events of it before.
     #[must_use]
     pub fn max_listeners(mut self, most: usize) -> Self {
         self.max_listeners = most;
+        self
+    }
+
+    /// After how long without an event a stream over spaces asks the auth closure again about each of them;
+    /// a minute unless set, which is also the most. The least is a second.
+    #[must_use]
+    pub fn ask_every(mut self, interval: Duration) -> Self {
+        self.ask_every = interval.clamp(SECOND, MINUTE);
         self
     }
 }
@@ -120,15 +149,18 @@ impl<D: Database, R: Rules, A: Auth> LiveEndpoint<D, R, A> {
     /// Answers a request: with a stream, or with a failure as a sync's.
     ///
     /// A method other than GET or HEAD is 405 `method_not_allowed`; then come what the auth closure
-    /// says, 429 `too_many_listeners`, and 500 or 503 if the database fails.
+    /// says about the person, 400 `invalid_request` for spaces that cannot be, 429 `too_many_listeners`, and 500
+    /// or 503 if the database fails.
     pub async fn handle<B>(&self, request: Request<B>) -> Response<LiveBody> {
         let (parts, _) = request.into_parts();
-        let method = parts.method.clone();
-        let token = Token::from(&parts.headers);
-        let head = Head { method: method.as_str(), token, ..Head::default() };
-        let auth = |claim| (self.auth)(Credentials::new(parts.clone(), claim));
-        let mut response = self.answer(head, auth).await;
-        if method == Method::HEAD
+        let parts = Arc::new(parts);
+        let (auth, asked) = (Arc::clone(&self.auth), Arc::clone(&parts));
+        let auth: BoxedAuth = Box::new(move |claim| {
+            let asked = auth(Credentials::new((*asked).clone(), claim));
+            Box::pin(async { asked.await.map(Into::into) })
+        });
+        let mut response = self.answer(Head::from(&*parts), auth).await;
+        if parts.method == Method::HEAD
             && let Either::Right(failure) = response.body_mut()
         {
             *failure = Full::default();
@@ -139,10 +171,10 @@ impl<D: Database, R: Rules, A: Auth> LiveEndpoint<D, R, A> {
 
 impl<D: Database, R: Rules, A> LiveEndpoint<D, R, A> {
     /// Answers a request as [`handle`](Self::handle) does, by an auth closure of its own, which may
-    /// borrow from the request or not be `Send`.
+    /// borrow from the request or not be `Send`. Then the stream borrows from it, too, or is not `Send`.
     ///
     /// A failure of a HEAD request has its body, which HTTP servers leave out by themselves.
-    pub async fn answer<F, Fut, G>(&self, head: Head<'_>, auth: F) -> Response<LiveBody>
+    pub async fn answer<F, Fut, G>(&self, head: Head<'_>, auth: F) -> Response<LiveBody<F, Fut>>
     where
         F: Fn(Claim) -> Fut,
         Fut: Future<Output = Result<G, AuthError>>,
@@ -152,11 +184,7 @@ impl<D: Database, R: Rules, A> LiveEndpoint<D, R, A> {
         if !is_head && head.method != "GET" {
             return not_get().map(|body| Either::Right(Full::new(body)));
         }
-        let listening = async {
-            let grant = ask(Claim::from(head.token), auth).await?;
-            self.listen(grant.into_owner()).await
-        };
-        let events = match listening.await {
+        let events = match self.open(head, auth).await {
             Ok(events) if is_head => {
                 drop(events);
                 Events::empty()
@@ -173,14 +201,71 @@ impl<D: Database, R: Rules, A> LiveEndpoint<D, R, A> {
         response
     }
 
-    async fn listen(&self, owner: Owner) -> Result<Events, Error> {
+    async fn open<F, Fut, G>(&self, head: Head<'_>, auth: F) -> Result<Events<F, Fut>, Error>
+    where
+        F: Fn(Claim) -> Fut,
+        Fut: Future<Output = Result<G, AuthError>>,
+        G: Into<Grant>,
+    {
+        let Person { own, token } =
+            Person::of(head.token, |token| auth(Claim::from(token))).await?;
+        let spaces = spaces(head.query)?;
+        let mobync = self.mobync.clone();
+        let read: ReadClock = Arc::new(move |owner| {
+            let mobync = mobync.clone();
+            Box::pin(async move { mobync.clock(&owner).await })
+        });
+        let mut source = Source {
+            auth: Some(auth),
+            token,
+            read,
+            live: self.mobync.live().clone(),
+            max_listeners: self.max_listeners,
+            ask_every: None,
+        };
+        if spaces.is_empty() {
+            return self.open_alone(own?, source).await;
+        }
+        source.ask_every = Some(self.ask_every);
+        let until = source.live.until().inspect_err(log_failure)?;
+        let wants_own = spaces.contains(&None);
+        let now = Instant::now();
+        let (person, first) = match &own {
+            Ok(grant) => (Some((grant, self.listen(grant)?)), None),
+            Err(Error::NoMember(sentence)) => (None, Some(Said::NoMember(sentence.clone()))),
+            Err(_) => (None, None),
+        };
+        let is_shown = wants_own && person.is_some();
+        let mut watched = vec![Watched::person(person, is_shown, &source, now)];
+        watched.extend(spaces.into_iter().flatten().map(|name| Watched::space(name, now)));
+        let first = first.filter(|_| wants_own);
+        let until: Option<Later<()>> = Some(Box::pin(until));
+        Ok(Events::new(first, source, watched, until, self.heartbeat, self.max_age))
+    }
+
+    /// A stream without spaces.
+    async fn open_alone<F, Fut>(
+        &self,
+        grant: Grant,
+        mut source: Source<F>,
+    ) -> Result<Events<F, Fut>, Error> {
         // Listen first and look then, so that nothing falls between the two.
-        let listener = self.mobync.live().listen(&owner, self.max_listeners);
-        let listener = listener.inspect_err(log_failure)?;
-        let mut asked = pin!(self.mobync.clock(&owner));
-        let clock = poll_fn(|context| caught(asked.as_mut(), context)).await;
+        let listener = self.listen(&grant)?;
+        let now = Instant::now();
+        let mut read = pin!((source.read)(grant.owner().clone()));
+        let clock = poll_fn(|context| caught(read.as_mut(), context)).await;
         let clock = clock.inspect_err(log_failure)?;
-        Ok(Events::new(listener, clock, self.heartbeat, self.max_age))
+        if grant.time().is_none() {
+            source.auth = None;
+        }
+        let own = Watched::alone(listener, clock, &grant, now);
+        let first = Some(Said::Clock(clock));
+        Ok(Events::new(first, source, vec![own], None, self.heartbeat, self.max_age))
+    }
+
+    fn listen(&self, grant: &Grant) -> Result<Listener, Error> {
+        let listener = self.mobync.live().listen(grant.owner(), self.max_listeners);
+        listener.inspect_err(log_failure)
     }
 }
 
@@ -196,6 +281,7 @@ impl<D, R, A> fmt::Debug for LiveEndpoint<D, R, A> {
             .field("heartbeat", &self.heartbeat)
             .field("max_age", &self.max_age)
             .field("max_listeners", &self.max_listeners)
+            .field("ask_every", &self.ask_every)
             .finish_non_exhaustive()
     }
 }

@@ -8,21 +8,24 @@ use std::{
 use http_body::Body;
 
 use super::{
-    AuthError, Head, Limits, Token,
+    AuthError, Head, Held, Limits, Token,
     panic::caught,
     read::{Reader, too_large},
+    spaces::Person,
 };
 use crate::{
     engine::log_failure,
     error::{BoxError, Error},
     grant::Grant,
     owner::Owner,
-    protocol::{Envelope, SyncRequest},
+    protocol::{Envelope, Member, Requests, SyncRequest, not_several},
 };
 
 /// Reads a request, for a handler that finds the owner by itself.
 ///
-/// The bytes read count as [held](Limits::body_bytes_at_once) until the request is dropped.
+/// The bytes read count as [held](Limits::body_bytes_at_once) until the request is dropped. Several requests in
+/// one (`syncs`) are refused with 400, as by a server that does not know spaces: only an
+/// [`Endpoint`](super::Endpoint) takes them.
 ///
 /// `body` is polled only if the head is valid. If a request is refused, some more of its body is read,
 /// so that the client receives the reason. The body's error may be [`OverLimit`](super::OverLimit) or
@@ -74,7 +77,8 @@ where
 /// Finds the owner of a request, and reads it as [`receive`] does.
 ///
 /// `auth` is called once: before the body is read, if a header has a token; otherwise with the body's
-/// token. A panic in it is an [`Error::Internal`].
+/// token. A panic in it is an [`Error::Internal`]. It is never asked about a space: several requests in one
+/// (`syncs`) are refused as by [`receive`].
 ///
 /// # Errors
 /// As [`receive`]. The errors of [`AuthError`] come before those of the body. If the body has the token,
@@ -92,9 +96,13 @@ where
 {
     let announced = Announced::new(head, limits);
     // The `Mobync` that the handler calls checks the number of diffs.
-    let admitted = admit(announced, body, limits, usize::MAX, auth).await?;
-    let request = admitted.request.granted(&admitted.grant);
-    Ok((admitted.grant.into_owner(), request))
+    match admit(announced, body, limits, usize::MAX, auth).await? {
+        Admitted::One(grant, request) => {
+            let request = request.granted(&grant);
+            Ok((grant.into_owner(), request))
+        }
+        Admitted::Several(person, ..) => person.own.and_then(|_| Err(not_several())),
+    }
 }
 
 /// What a request's head says about the body.
@@ -111,10 +119,11 @@ impl Announced {
     }
 }
 
-/// A request that can be applied.
-pub(super) struct Admitted {
-    pub(super) grant: Grant,
-    pub(super) request: SyncRequest,
+/// What can be applied.
+pub(super) enum Admitted {
+    One(Grant, SyncRequest),
+    /// With the owner of the person's own data, if the answer is to name it.
+    Several(Person, Vec<Member>, Option<Owner>),
 }
 
 /// Reads a request, and finds its owner.
@@ -135,26 +144,51 @@ where
     let mut reader = Reader::new(body.as_mut());
     let admitted = async {
         verdict?;
-        let (grant, auth) = if token.is_there() {
-            (Some(ask(token, auth).await?), None)
+        let (person, auth) = if token.is_there() {
+            (Some(Person::of(token, auth).await?), None)
         } else {
             (None, Some(auth))
         };
         expects = false;
-        let (body, share) = reader.read(limits, grant.is_some()).await?;
-        let envelope = Envelope::from_slice(&body)?;
-        let grant = match (grant, auth) {
-            (None, Some(auth)) => ask(Token::of_body(envelope.auth_token()), auth).await?,
-            (Some(grant), _) => grant,
+        let is_known = person.as_ref().is_some_and(|person| person.own.is_ok());
+        let (body, share) = match reader.read(limits, is_known).await {
+            Ok(read) => read,
+            Err(error) => return Err(sooner(person, error)),
+        };
+        let envelope = match <Envelope<'_>>::from_slice(&body) {
+            Ok(envelope) => envelope,
+            Err(error) => return Err(sooner(person, error)),
+        };
+        let person = match (person, auth) {
+            (None, Some(auth)) => Person::of(Token::of_body(envelope.auth_token()), auth).await?,
+            (Some(person), _) => person,
             (None, None) => return Err(Error::Internal("nobody was asked".into())),
         };
-        Ok(Admitted { grant, request: envelope.into_request(max_diffs)?.holding(share) })
+        let (is_several, held) = (envelope.is_several(), Held::from(share));
+        match envelope.into_requests(max_diffs) {
+            Ok(Requests::One(request)) => Ok(Admitted::One(person.own?, request.holding(held))),
+            Ok(Requests::Several(members, named)) => {
+                let owner = person.check(named.as_deref())?;
+                let members = members.into_iter().map(|member| member.holding(held.clone()));
+                Ok(Admitted::Several(person, members.collect(), owner))
+            }
+            Err(error) if is_several => Err(error),
+            Err(error) => Err(sooner(Some(person), error)),
+        }
     };
     let admitted = admitted.await;
     if admitted.is_err() {
         refuse(&mut reader, expects, limits).await;
     }
     admitted
+}
+
+/// The error of a body, unless the auth closure has refused the person's own data before.
+fn sooner(person: Option<Person>, error: Error) -> Error {
+    match person {
+        Some(Person { own: Err(refusal), .. }) => refusal,
+        _ => error,
+    }
 }
 
 /// Finds the owner of a request by its head alone: for routes other than the sync, such as one that

@@ -27,7 +27,7 @@ pub enum AuthError {
     /// The user is not allowed to sync here: 403.
     Forbidden(Cow<'static, str>),
     /// The user is no member of the space, or there is no such space: 403. A client drops what it has of that
-    /// space.
+    /// space. Without a space: the user has no data of their own, but can be a member of spaces.
     NoMember(Cow<'static, str>),
     /// The owner cannot be determined now, but in a moment: 503. The cause is logged, and not sent.
     Busy(Box<dyn std::error::Error + Send + Sync>),

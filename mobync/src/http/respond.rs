@@ -53,18 +53,25 @@ fn failure(error: &Error) -> Response<Bytes> {
         Error::Unauthenticated(_) => {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
+        _ => {}
+    }
+    if let Some(seconds) = retry_after(error) {
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
+    response
+}
+
+/// After how many seconds the client may try again, if the error says so.
+pub(super) fn retry_after(error: &Error) -> Option<u64> {
+    match error {
         Error::Busy { retry_after, .. } => {
             // Whole seconds, rounded up: 0 would make clients retry immediately.
             let seconds = retry_after.as_millis().div_ceil(1000).max(1);
-            let seconds = u64::try_from(seconds).unwrap_or(u64::MAX);
-            headers.insert(header::RETRY_AFTER, seconds.into());
+            Some(u64::try_from(seconds).unwrap_or(u64::MAX))
         }
-        Error::Silent { .. } => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
-        }
-        _ => {}
+        Error::Silent { .. } => Some(1),
+        _ => None,
     }
-    response
 }
 
 /// The response of the live route to a request that is not a GET.

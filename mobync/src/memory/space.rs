@@ -108,6 +108,22 @@ impl Space {
         self.log(log).last().map_or(0, |last| last.logical_clock.saturating_add(1))
     }
 
+    /// Whether a device at that clock, with that head, has missed nothing.
+    pub(super) fn is_idle(&self, log: &str, since: i64, head: Option<&str>) -> bool {
+        let last = self.log(log).last().map(|last| last.logical_clock);
+        last == since.checked_sub(1).filter(|last| *last >= 0)
+            && head.is_none_or(|head| self.has_head(log, since, head))
+    }
+
+    /// Whether a log has an entry of that id with the tick before `since`.
+    fn has_head(&self, log: &str, since: i64, head: &str) -> bool {
+        let log = self.log(log);
+        let before = log.partition_point(|entry| entry.logical_clock < since);
+        let tick = log.get(..before).unwrap_or_default().iter().rev();
+        let mut tick = tick.take_while(|entry| entry.logical_clock.checked_add(1) == Some(since));
+        tick.any(|entry| entry.id == head)
+    }
+
     pub(super) fn window(&self, owner: &Owner, query: WindowQuery<'_>) -> Window {
         let known = self.logs.get(query.log).map(|log| &log.ticks);
         let tick = |id: &&str| known.and_then(|ticks| ticks.get(&ticks.hasher().hash_one(id)));
@@ -120,17 +136,12 @@ impl Space {
         let next = query.limit.and_then(|limit| next_page(entries, limit));
         let entries =
             entries.iter().take_while(|entry| next.is_none_or(|n| entry.logical_clock < n));
-        let is_before = |entry: &&Diff| entry.logical_clock < query.since;
-        let has = |head: &str| {
-            let before = from(query.since.saturating_sub(1)).unwrap_or_default().iter();
-            before.take_while(is_before).any(|entry| entry.id == head)
-        };
         let exists = |(model, id): &(&str, &str)| self.document(model, id).is_some();
         Window {
             clock: next.unwrap_or(clock),
             start,
             more: next.map(|_| clock),
-            has_head: query.head.is_some_and(has),
+            has_head: query.head.is_some_and(|head| self.has_head(query.log, query.since, head)),
             entries: entries.map(|entry| with_owner(owner, entry)).collect(),
             existing: query.objects.iter().map(exists).collect(),
             ..Window::default()

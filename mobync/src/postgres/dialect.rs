@@ -36,7 +36,7 @@ use crate::{
         Arg, Batch, Column, Dialect, Effect, Effects, Found, Kind, LogRow, MarkRow, Model, Schema,
         SchemaError, Table, Writer, quote, run_statements,
     },
-    unit::{Mark, Rejection},
+    unit::{IdleQuery, Mark, Rejection},
 };
 
 /// PostgreSQL, as a type parameter of this crate.
@@ -266,8 +266,8 @@ impl Dialect for Postgres {
         capture::remove(log, captured)
     }
 
-    fn is_marked(log: &Model) -> String {
-        marks::is_marked(log)
+    fn is_marked(log: &Model, owner: &str) -> String {
+        marks::is_marked(log, owner)
     }
 
     async fn take_marks(
@@ -407,6 +407,10 @@ impl Dialect for Postgres {
 
     fn entries(log: &Model, ticks: &str) -> String {
         log::entries(log, ticks)
+    }
+
+    fn devices<'a>(devices: &[&IdleQuery<'a>]) -> (&'static str, Vec<Arg<'a>>) {
+        statements::devices(devices)
     }
 
     fn read_entries(

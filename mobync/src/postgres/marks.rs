@@ -29,9 +29,9 @@ pub(super) fn index_objects(log: &Model, wanted: bool) -> String {
 }
 
 /// One mark of the owner, found by the index even with wrong statistics: no other plan has this order.
-pub(super) fn is_marked(log: &Model) -> String {
+pub(super) fn is_marked(log: &Model, owner: &str) -> String {
     format!(
-        "EXISTS (SELECT FROM (SELECT FROM {} AS m WHERE m.owner >= $1 AND m.owner <= $1 \
+        "EXISTS (SELECT FROM (SELECT FROM {} AS m WHERE m.owner >= {owner} AND m.owner <= {owner} \
          ORDER BY m.owner LIMIT 1) AS m)",
         marks(log)
     )

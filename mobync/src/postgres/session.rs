@@ -9,7 +9,10 @@ use super::{
     error::{is_dead, not_in_time},
     writer::Transaction,
 };
-use crate::{DatabaseError, Owner, sql::Model};
+use crate::{
+    DatabaseError, Owner,
+    sql::{Model, tries},
+};
 
 /// So that a value has one format, whatever the settings of the role, the database or the pool are.
 pub(super) const MOODS: &str = "SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO'; \
@@ -89,7 +92,7 @@ impl Postgres {
         pool: &PgPool,
         sql: &str,
     ) -> Result<Transaction, sqlx::Error> {
-        let mut tries = pool.num_idle() + 1;
+        let mut tries = tries(pool);
         loop {
             match Transaction::begin(pool, sql).await {
                 // An idle connection that died when the database was restarted.

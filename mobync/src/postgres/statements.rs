@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::{
     merge::push_string,
-    sql::{Column, Kind, Model, quote, quote_all},
+    sql::{Arg, Column, Kind, Model, quote, quote_all},
+    unit::IdleQuery,
 };
 
 pub(super) fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -100,6 +101,16 @@ pub(super) fn payload<'w>(
     }
     json.push(']');
     json
+}
+
+pub(super) fn devices<'a>(devices: &[&IdleQuery<'a>]) -> (&'static str, Vec<Arg<'a>>) {
+    let each = || devices.iter();
+    let args = vec![
+        Arg::Texts(each().map(|device| device.owner.as_str()).collect()),
+        Arg::Integers(each().map(|device| device.since).collect()),
+        Arg::Texts(each().map(|device| device.head.unwrap_or_default()).collect()),
+    ];
+    ("unnest($1, $2, $3) WITH ORDINALITY AS d (owner, since, head, place)", args)
 }
 
 /// Locks the owner's rows whose ids are `$2`.

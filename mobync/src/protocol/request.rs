@@ -7,7 +7,10 @@ use serde::{
     de::{MapAccess, SeqAccess},
 };
 
-use super::check::Members;
+use super::{
+    batch::{Member, Syncs},
+    check::Members,
+};
 use crate::{
     diff::Diff,
     error::Error,
@@ -88,9 +91,10 @@ impl SyncRequest {
     /// [`Mobync::apply`](crate::Mobync::apply) checks the contents of the diffs' json_data.
     ///
     /// # Errors
-    /// [`Error::InvalidJson`], [`Error::InvalidRequest`] or [`Error::InvalidDiff`].
+    /// [`Error::InvalidJson`], [`Error::InvalidRequest`] or [`Error::InvalidDiff`]. Several requests in one
+    /// (`syncs`) are an [`Error::InvalidRequest`]: only the [`Endpoint`](crate::http::Endpoint) takes them.
     pub fn from_slice(body: &[u8]) -> Result<Self, Error> {
-        Envelope::from_slice(body)?.into_request(usize::MAX)
+        <Envelope<'_>>::from_slice(body)?.into_request(usize::MAX)
     }
 
     /// The same request, with what the person may do. [`authenticate`](crate::http::authenticate) has done this
@@ -123,9 +127,17 @@ impl std::fmt::Debug for SyncRequest {
     }
 }
 
-/// A body that is valid JSON, with its members not yet checked: the token is checked before them.
-#[derive(Default)]
-pub(crate) struct Envelope<'a> {
+/// What a body asks for.
+#[derive(Debug)]
+pub(crate) enum Requests {
+    One(SyncRequest),
+    /// Those of `syncs`, in their order, and the owner of the person's own data, if it is beside them.
+    Several(Vec<Member>, Option<String>),
+}
+
+/// A request that is valid JSON, with its members not yet checked: the token is checked before them. `S` is
+/// what `syncs` is read as.
+pub(crate) struct Envelope<'a, S = Syncs<'a>> {
     auth_token: Option<Value<'a>>,
     logical_clock: Option<Value<'a>>,
     diffs: Option<Diffs>,
@@ -135,7 +147,29 @@ pub(crate) struct Envelope<'a> {
     check: Option<Value<'a>>,
     schema: Option<Value<'a>>,
     owner: Option<Value<'a>>,
-    is_object: bool,
+    syncs: Option<S>,
+    /// Only read where the request is one of several.
+    pub(super) space: Option<Value<'a>>,
+    pub(super) is_object: bool,
+}
+
+impl<S> Default for Envelope<'_, S> {
+    fn default() -> Self {
+        Self {
+            auth_token: None,
+            logical_clock: None,
+            diffs: None,
+            head: None,
+            limit: None,
+            report: None,
+            check: None,
+            schema: None,
+            owner: None,
+            syncs: None,
+            space: None,
+            is_object: false,
+        }
+    }
 }
 
 impl<'a> Envelope<'a> {
@@ -150,6 +184,32 @@ impl<'a> Envelope<'a> {
         json::read(text).map_err(Error::InvalidJson)
     }
 
+    /// Whether it is several requests in one.
+    pub(crate) fn is_several(&self) -> bool {
+        self.syncs.is_some()
+    }
+
+    /// Checks the members; at most that many diffs are accepted, in all requests together.
+    ///
+    /// # Errors
+    /// As [`into_request`](Self::into_request), if it is one request. If it is several, what is wrong with them
+    /// as a whole.
+    pub(crate) fn into_requests(mut self, max_diffs: usize) -> Result<Requests, Error> {
+        let Some(syncs) = self.syncs.take() else {
+            return self.into_request(max_diffs).map(Requests::One);
+        };
+        let is_there = |clock: &Value<'_>| !matches!(clock, Value::Null);
+        let has_diffs = self.diffs.as_ref().is_some_and(|diffs| !matches!(diffs, Diffs::Missing));
+        if self.logical_clock.as_ref().is_some_and(is_there) || has_diffs {
+            let reason = "logical_clock and diffs must be in the elements of syncs, not beside it";
+            return Err(Error::InvalidRequest(reason.to_owned()));
+        }
+        let owner = read_text("owner", self.owner.take())?;
+        Ok(Requests::Several(syncs.into_members(max_diffs)?, owner))
+    }
+}
+
+impl<S> Envelope<'_, S> {
     /// The `auth_token`, if it is a string.
     pub(crate) fn auth_token(&self) -> Option<String> {
         match &self.auth_token {
@@ -167,6 +227,9 @@ impl<'a> Envelope<'a> {
         let invalid = |reason: &str| Error::InvalidRequest(reason.to_owned());
         if !self.is_object {
             return Err(invalid("the body must be a JSON object"));
+        }
+        if self.syncs.is_some() {
+            return Err(not_several());
         }
         let auth_token = self.auth_token();
         let logical_clock = match self.logical_clock {
@@ -194,9 +257,14 @@ impl<'a> Envelope<'a> {
         let asked = SyncRequest::new(logical_clock, diffs);
         Ok(SyncRequest { auth_token, head, limit, report, check, schema, owner, ..asked })
     }
+
+    /// The number of its diffs.
+    pub(super) fn count(&self) -> usize {
+        if let Some(Diffs::Array { count, .. }) = &self.diffs { *count } else { 0 }
+    }
 }
 
-impl<'a> FromJson<'a> for Envelope<'a> {
+impl<'a, S: FromJson<'a>> FromJson<'a> for Envelope<'a, S> {
     fn of_value(_: Value<'a>) -> Self {
         Self::default()
     }
@@ -216,6 +284,8 @@ impl<'a> FromJson<'a> for Envelope<'a> {
                 "schema" => envelope.schema = Some(object.next_value::<Json<_>>()?.0),
                 "owner" => envelope.owner = Some(object.next_value::<Json<_>>()?.0),
                 "check" => envelope.check = Some(object.next_value::<Json<_>>()?.0),
+                "syncs" => envelope.syncs = object.next_value::<Json<_>>()?.0,
+                "space" => envelope.space = Some(object.next_value::<Json<_>>()?.0),
                 _ => drop(object.next_value::<Json<Value<'_>>>()?),
             }
         }
@@ -252,6 +322,11 @@ impl<'a> FromJson<'a> for Diffs {
         }
         Ok(Self::Array { read, count })
     }
+}
+
+/// Where only one request is taken.
+pub(crate) fn not_several() -> Error {
+    Error::InvalidRequest("several requests in one (syncs) are not taken here".to_owned())
 }
 
 /// # Errors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{diff::Diff, error::Error};
 
@@ -97,10 +97,15 @@ pub struct OverriddenField {
     /// The value that the diff has.
     pub sent: serde_json::Value,
     /// The current value; `None` if the object was deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub stands: Option<serde_json::Value>,
     /// The id of the diff that wrote that value, or deleted the object.
     pub by: String,
+}
+
+/// A value that is there: null is one, too.
+fn present<'de, D: Deserializer<'de>>(json: D) -> Result<Option<serde_json::Value>, D::Error> {
+    serde_json::Value::deserialize(json).map(Some)
 }
 
 /// Checksums of the existing objects of a model.
@@ -148,5 +153,30 @@ impl<'e> From<&'e Error> for Failure<'e> {
             _ => None,
         };
         Self { success: false, message: error.to_string(), code, diff_id, forgotten, min_schema }
+    }
+}
+
+/// The answer to one of several requests: that to the request alone, its status, and the value that its
+/// `Retry-After` would have.
+#[derive(Serialize)]
+pub(crate) struct OneOfSeveral<'a, A> {
+    pub(crate) status: u16,
+    #[serde(flatten)]
+    pub(crate) answer: &'a A,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) retry_after: Option<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_null_that_stands_is_read_as_null_and_not_as_a_deleted_object() {
+        for stands in [None, Some(serde_json::Value::Null), Some(serde_json::json!({"a": null}))] {
+            let field = OverriddenField { sent: 7.into(), stands, by: "d1".to_owned() };
+            let json = serde_json::to_string(&field).unwrap();
+            assert_eq!(serde_json::from_str::<OverriddenField>(&json).unwrap(), field, "{json}");
+        }
     }
 }

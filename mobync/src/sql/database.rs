@@ -18,6 +18,7 @@ use crate::{
     database::{Access, Database, Turns},
     error::DatabaseError,
     owner::Owner,
+    unit::IdleQuery,
 };
 
 /// A database that speaks SQL, with the application's own tables. Cheap to clone.
@@ -195,6 +196,10 @@ impl<D: Dialect> Database for SqlDatabase<D> {
         most: usize,
     ) -> Result<Option<Vec<Owner>>, DatabaseError> {
         self.logged_behind(last, most).await.map(Some)
+    }
+
+    async fn idle(&self, log: &str, devices: &[IdleQuery<'_>]) -> Result<Vec<bool>, DatabaseError> {
+        self.idle_among(log, devices).await
     }
 
     async fn unsound_rows(

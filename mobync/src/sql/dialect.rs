@@ -14,7 +14,7 @@ use crate::{
     error::DatabaseError,
     merge::Snapshot,
     owner::Owner,
-    unit::{Mark, Rejection},
+    unit::{IdleQuery, Mark, Rejection},
 };
 
 type Connection<D> = <<D as Dialect>::Db as Database>::Connection;
@@ -253,9 +253,9 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
         async { Ok(Vec::new()) }
     }
 
-    /// The condition that the owner `$1` has marks. It may also hold if marks of any owner are not
+    /// The condition that the owner, as text, has marks. It may also hold if marks of any owner are not
     /// sorted yet.
-    fn is_marked(log: &Model) -> String;
+    fn is_marked(log: &Model, owner: &str) -> String;
 
     /// Removes the owner's marks of a limited number of objects. Returns each object once, with the time
     /// of its newest mark.
@@ -376,6 +376,10 @@ pub trait Dialect: Clone + Debug + Default + Send + Sync + 'static {
     /// A select of the entries of the owner `$1` from a tick on, at most `$3`, which is no limit: rows of
     /// the window.
     fn entries(log: &Model, ticks: &str) -> String;
+
+    /// The devices as a table of the columns `place` (from 1 on), `owner`, `since` and `head`, which is empty
+    /// for a device without one; and its parameters.
+    fn devices<'a>(devices: &[&IdleQuery<'a>]) -> (&'static str, Vec<Arg<'a>>);
 
     /// Reads the entries of a row of the window.
     ///

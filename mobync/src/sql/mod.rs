@@ -12,6 +12,7 @@ mod dialect;
 mod effects;
 mod filter;
 mod found;
+mod idle;
 mod import;
 mod inspect;
 mod join;
@@ -40,8 +41,6 @@ mod writes;
 
 #[cfg(feature = "sqlite")]
 pub(crate) use self::tokens::is_letter;
-#[cfg(feature = "postgres")]
-pub(crate) use self::writes::TableName;
 pub(crate) use self::{
     batch::{Batch, with_parameters},
     capture::{marks_of, prefix_of},
@@ -61,4 +60,6 @@ pub use self::{
     builder::Builder, database::SqlDatabase, dialect::Dialect, import::Imported,
     schema_error::SchemaError, table::Table, unit::SqlUnit,
 };
+#[cfg(feature = "postgres")]
+pub(crate) use self::{session::tries, writes::TableName};
 pub use crate::reconcile::SkippedRow;

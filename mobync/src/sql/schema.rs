@@ -156,6 +156,18 @@ impl Schema {
         schema
     }
 
+    /// # Errors
+    /// If the log has another name.
+    pub(super) fn check_log(&self, name: &str) -> Result<(), DatabaseError> {
+        let log = &self.log.name;
+        if log == name {
+            return Ok(());
+        }
+        Err(DatabaseError::failed(format!(
+            "the log is in {log}, not in {name}: tell the database by `diffs_table`"
+        )))
+    }
+
     pub(super) fn has(&self, model: &str) -> bool {
         self.models.contains_key(model)
     }
@@ -231,8 +243,13 @@ impl Model {
 
     /// The condition that a row belongs to the owner `$1`; empty for shared tables.
     pub(crate) fn owned(&self) -> String {
+        self.owned_by("$1")
+    }
+
+    /// The same for an owner that another expression has, as text.
+    pub(super) fn owned_by(&self, who: &str) -> String {
         match &self.owner {
-            Some(owner) => format!("{} = {} AND ", owner.exact(), owner.cast("$1")),
+            Some(owner) => format!("{} = {} AND ", owner.exact(), owner.cast(who)),
             None => String::new(),
         }
     }

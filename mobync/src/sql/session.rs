@@ -19,6 +19,13 @@ pub(super) enum Session<D: Dialect> {
     Joined(Joined<D::Db>),
 }
 
+/// How often to take a connection of the pool, of which the idle ones may be dead. While connections come and go, the
+/// pool's count of idle ones is below zero for a moment, which is a very large number.
+pub(crate) fn tries<Db: Database>(pool: &Pool<Db>) -> usize {
+    let most = usize::try_from(pool.options().get_max_connections()).unwrap_or(usize::MAX);
+    pool.num_idle().min(most).saturating_add(1)
+}
+
 /// Runs the statement on the session's connection. Idle connections of the pool may be dead because the
 /// database was restarted. A reader then loses nothing, and takes the next one.
 macro_rules! on_connection {
@@ -33,7 +40,7 @@ macro_rules! on_connection {
                 $run.await
             }
             Session::Reading(pool) => {
-                let mut tries = pool.num_idle() + 1;
+                let mut tries = tries(pool);
                 loop {
                     let mut acquired: PoolConnection<_> = pool.acquire().await?;
                     let $connection = &mut *acquired;

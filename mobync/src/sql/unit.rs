@@ -204,12 +204,7 @@ impl<D: Dialect> UnitOfWork for SqlUnit<D> {
         query: WindowQuery<'_>,
     ) -> Result<Window, DatabaseError> {
         let schema = Arc::clone(&self.schema);
-        if query.log != schema.log.name {
-            return Err(DatabaseError::failed(format!(
-                "the log is in {}, not in {}: tell the database by `diffs_table`",
-                schema.log.name, query.log
-            )));
-        }
+        schema.check_log(query.log)?;
         self.look(&schema, owner, query).await
     }
 

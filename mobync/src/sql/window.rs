@@ -78,20 +78,15 @@ impl<'q> Statement<'q> {
         let mut has_head = "0".to_owned();
         if let Some(head) = query.head.filter(|head| log.can_have(head)) {
             args.push(Arg::Text(head));
-            // By the key: a tick may have many entries.
-            has_head = format!(
-                "CASE WHEN {is_head} AND t.logical_clock = $2 - 1 THEN 1 WHEN EXISTS (SELECT 1 \
-                 FROM {table} AS t WHERE {owned}{is_head} AND +t.logical_clock = $2 - 1) THEN 1 ELSE 0 END",
-                is_head = format_args!("{} = ${}", log.id.exact(), args.len())
-            );
+            has_head = self::has_head(log, ("$1", "$2", &format!("${}", args.len())));
         }
         let mut sql = format!(
             "{with}SELECT * FROM ({entries}) AS entries \
              UNION ALL SELECT * FROM (SELECT CAST({LAST} AS BIGINT), CAST(NULL AS TEXT), \
              t.logical_clock, CAST({has_head} AS BIGINT), CAST(NULL AS TEXT), CAST(NULL AS TEXT), \
-             CAST(NULL AS TEXT) FROM {table} AS t WHERE {owned}1 = 1 \
-             ORDER BY t.logical_clock DESC LIMIT 1) AS last",
-            entries = D::entries(log, &ticks)
+             CAST(NULL AS TEXT) {last}) AS last",
+            entries = D::entries(log, &ticks),
+            last = last_entry(log, "$1")
         );
         if query.limit.is_some() {
             sql += &format!(" UNION ALL SELECT {PAGE}, NULL, next, 0, NULL, NULL, NULL FROM page");
@@ -169,12 +164,30 @@ fn page(log: &Model, limit: usize) -> String {
     )
 }
 
+/// The part of a select after its columns: the last entry of the owner's log, as the table `t`.
+pub(super) fn last_entry(log: &Model, owner: &str) -> String {
+    let (table, owned) = (&log.table, log.owned_by(owner));
+    format!("FROM {table} AS t WHERE {owned}1 = 1 ORDER BY t.logical_clock DESC LIMIT 1")
+}
+
+/// For that last entry, 1 if the owner's log has the head of a device at the tick before its clock, or else 0.
+pub(super) fn has_head(log: &Model, (owner, since, head): (&str, &str, &str)) -> String {
+    let is_head = format!("{} = {head}", log.id.exact());
+    // By the key: a tick may have many entries.
+    format!(
+        "CASE WHEN {is_head} AND t.logical_clock = {since} - 1 THEN 1 WHEN EXISTS (SELECT 1 \
+         FROM {table} AS t WHERE {owned}{is_head} AND +t.logical_clock = {since} - 1) THEN 1 ELSE 0 END",
+        table = log.table,
+        owned = log.owned_by(owner)
+    )
+}
+
 /// A select of one row if the owner `$1` has marks.
 pub(super) fn marked<D: Dialect>(log: &Model) -> String {
     format!(
         "SELECT CAST({MARKED} AS BIGINT), CAST(NULL AS TEXT), CAST(0 AS BIGINT), CAST(0 AS BIGINT), \
          CAST(NULL AS TEXT), CAST(NULL AS TEXT), CAST(NULL AS TEXT) WHERE {}",
-        D::is_marked(log)
+        D::is_marked(log, "$1")
     )
 }
 

@@ -20,7 +20,7 @@ use super::{
     keys::ForeignKeys,
     marks,
     set_off::Quiet,
-    statements,
+    statements::{self, json_list},
     ticks::{self, Tick},
 };
 use crate::{
@@ -33,7 +33,7 @@ use crate::{
         Arg, Batch, Column, Dialect, Effect, Found, Kind, LogRow, MarkRow, Model, Schema,
         SchemaError, Table, Writer, null_in_log, own, prefix_of, quote, run_statements,
     },
-    unit::{Mark, Rejection},
+    unit::{IdleQuery, Mark, Rejection},
 };
 
 /// SQLite, as a type parameter of this crate.
@@ -243,8 +243,8 @@ impl Dialect for Sqlite {
         capture::left_over(connection, log, captured).await
     }
 
-    fn is_marked(log: &Model) -> String {
-        marks::is_marked(log)
+    fn is_marked(log: &Model, owner: &str) -> String {
+        marks::is_marked(log, owner)
     }
 
     async fn take_marks(
@@ -379,6 +379,10 @@ impl Dialect for Sqlite {
         ticks::select(log, ticks)
     }
 
+    fn devices<'a>(devices: &[&IdleQuery<'a>]) -> (&'static str, Vec<Arg<'a>>) {
+        statements::devices(devices)
+    }
+
     fn read_entries(
         owner: &Owner,
         row: LogRow,
@@ -491,9 +495,4 @@ impl Dialect for Sqlite {
     ) -> Result<Vec<Rejection>, DatabaseError> {
         isolate(writer, owner, batch, at_once).await
     }
-}
-
-fn json_list<T: serde::Serialize>(list: &[T]) -> String {
-    // Strings, numbers and JSON: JSON can represent all of them.
-    serde_json::to_string(list).unwrap_or_default()
 }

@@ -88,13 +88,13 @@ pub(super) fn remove(log: &Model) -> Vec<String> {
     ]
 }
 
-/// The condition that the owner `$1` has marks, or that there are too many raw marks to search.
-pub(super) fn is_marked(log: &Model) -> String {
+/// The condition that the owner has marks, or that there are too many raw marks to search.
+pub(super) fn is_marked(log: &Model, owner: &str) -> String {
     let (raw, sorted) = (raw(log), sorted(log));
     format!(
-        "(EXISTS (SELECT 1 FROM {sorted} AS m WHERE m.owner = $1) \
+        "(EXISTS (SELECT 1 FROM {sorted} AS m WHERE m.owner = {owner}) \
          OR EXISTS (SELECT 1 FROM (SELECT m.owner FROM {raw} AS m LIMIT {LOOKED_THROUGH}) AS m \
-         WHERE CAST(m.owner AS TEXT) = $1) \
+         WHERE CAST(m.owner AS TEXT) = {owner}) \
          OR EXISTS (SELECT 1 FROM {raw} LIMIT 1 OFFSET {LOOKED_THROUGH}))"
     )
 }

@@ -3,7 +3,8 @@
 use super::doubles;
 use crate::{
     merge::push_string,
-    sql::{Column, Kind, Model, quote, quote_all},
+    sql::{Arg, Column, Kind, Model, quote, quote_all},
+    unit::IdleQuery,
 };
 
 pub(super) fn rows_with_ids(model: &Model, parameter: usize) -> String {
@@ -13,6 +14,18 @@ pub(super) fn rows_with_ids(model: &Model, parameter: usize) -> String {
         model.owned(),
         model.id.exact()
     )
+}
+
+pub(super) fn devices<'a>(devices: &[&IdleQuery<'a>]) -> (&'static str, Vec<Arg<'a>>) {
+    let columns = |device: &&IdleQuery<'a>| {
+        let IdleQuery { owner, since, head } = **device;
+        (owner.as_str(), since, head.unwrap_or_default())
+    };
+    let rows: Vec<_> = devices.iter().map(columns).collect();
+    let table = "(SELECT r.key + 1 AS place, json_extract(r.value, '$[0]') AS owner, \
+                 json_extract(r.value, '$[1]') AS since, json_extract(r.value, '$[2]') AS head \
+                 FROM json_each($1) AS r) AS d";
+    (table, vec![Arg::Owned(json_list(&rows))])
 }
 
 pub(super) fn compare(column: &Column, operator: &str, parameter: usize) -> String {
@@ -94,4 +107,9 @@ pub(super) fn unique_index(schema: Option<&str>, table: &str, columns: &[&str]) 
     let name = quote(&format!("{table}_{}", columns.join("_")));
     let name = schema.map_or_else(|| name.clone(), |schema| format!("{}.{name}", quote(schema)));
     format!("CREATE UNIQUE INDEX {name} ON {} ({})", quote(table), quote_all(columns))
+}
+
+pub(super) fn json_list<T: serde::Serialize>(list: &[T]) -> String {
+    // Strings, numbers and JSON: JSON can represent all of them.
+    serde_json::to_string(list).unwrap_or_default()
 }

@@ -189,3 +189,31 @@ fn is_refusal(cause: &(dyn Error + 'static)) -> bool {
     let io = cause.downcast_ref::<std::io::Error>();
     io.is_some_and(|io| io.kind() == std::io::ErrorKind::ConnectionRefused)
 }
+
+#[tokio::test]
+async fn several_spaces_go_in_one_body_with_one_token() {
+    let own = r#"{"success":true,"message":"","logical_clock":1,"diffs":[],"owner":"ada"}"#;
+    let club =
+        r#"{"status":200,"success":true,"message":"","logical_clock":1,"diffs":[],"owner":"c"}"#;
+    let busy = r#"{"status":503,"success":false,"message":"No.","code":"busy","retry_after":7}"#;
+    let both = format!(r#"{{"success":true,"syncs":[{club},{busy}]}}"#);
+    // Each has fetched what there is before it sends.
+    let sent = club.replace(r#""logical_clock":1"#, r#""logical_clock":2"#);
+    let sent = format!(r#"{{"success":true,"syncs":[{sent}]}}"#);
+    let acts = [own, &*both, &*sent].map(|body| Act::Say(answer(200, "", body)));
+    let server = Scripted::new(acts.into()).await;
+    let client = Client::new(device(&[]).await, transport(&server));
+    for space in ["club", "work"] {
+        client.join(space).await.unwrap();
+    }
+    let failed = client.sync_now().await.unwrap_err();
+    let SyncFailure::Space { space, failure } = failed else { panic!("{failed}") };
+    let SyncFailure::NoAnswer { retry_after, .. } = *failure else { panic!("{failure}") };
+    assert_eq!((&*space, retry_after), ("work", Some(Duration::from_secs(7))));
+    assert_eq!(client.space("club").clock().await.unwrap(), 1);
+    assert!(server.heads().iter().all(|head| head.contains("authorization: bearer secret")));
+    let (_, body) = server.heard.lock().unwrap()[1].clone();
+    let body: serde_json::Value = serde_json::from_str(&body).unwrap();
+    let spaces: Vec<_> = body["syncs"].as_array().unwrap().iter().map(|it| &it["space"]).collect();
+    assert_eq!(spaces, ["club", "work"]);
+}

@@ -24,6 +24,9 @@ enum Ada {
     Named,
 }
 
+/// A server that names the owner, and an older one.
+const SERVERS: [fn() -> Way; 2] = [Way::new, Way::older];
+
 const ALL: [Ada; 5] = [Ada::Read, Ada::Wrote, Ada::WroteMuch, Ada::WroteAndDeleted, Ada::Named];
 
 async fn of_ada(way: &Way, how: Ada) -> Device<MemoryStore> {
@@ -57,17 +60,16 @@ async fn of_ada(way: &Way, how: Ada) -> Device<MemoryStore> {
 }
 
 fn is_other(failure: &SyncFailure) -> bool {
-    let is_other = matches!(failure, SyncFailure::Device(DeviceError::OtherOwner { .. }));
-    // With nothing on the server, or less than before, it says so itself.
-    is_other || matches!(failure, SyncFailure::ClockAhead { .. })
+    // With nothing on the server, or less than before, an older one says so itself.
+    failure.is_other_owner() || matches!(failure, SyncFailure::ClockAhead { .. })
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_store_of_ada_sends_nothing_to_grace_and_reads_nothing_of_hers() {
-    for how in ALL {
+    for (how, server) in ALL.into_iter().flat_map(|how| SERVERS.map(|server| (how, server))) {
         for graces in 1..=4 {
             for pending in [false, true] {
-                let way = Way::new();
+                let way = server();
                 let device = of_ada(&way, how).await;
                 let grace = way.of("grace");
                 for task in 0..graces {
@@ -101,8 +103,8 @@ async fn a_store_of_ada_sends_nothing_to_grace_and_reads_nothing_of_hers() {
 /// The token runs out while changes are under way, and the new one is another's.
 #[tokio::test(start_paused = true)]
 async fn a_new_token_of_somebody_else_is_found_out_before_anything_is_sent_with_it() {
-    for how in ALL {
-        let way = Way::new();
+    for (how, server) in ALL.into_iter().flat_map(|how| SERVERS.map(|server| (how, server))) {
+        let way = server();
         let device = of_ada(&way, how).await;
         let hers = super::way::device(&["g1", "g2", "g3", "g4"]).await;
         way.of("grace").client(&hers).most_diffs(1).sync().await.unwrap();
@@ -123,7 +125,7 @@ async fn a_new_token_of_somebody_else_is_found_out_before_anything_is_sent_with_
 #[tokio::test(start_paused = true)]
 async fn pages_without_changes_do_not_tell_whose_they_are() {
     for empty in 1..=2 {
-        let way = Way::new();
+        let way = Way::older();
         let device = of_ada(&way, Ada::Read).await;
         let grace = way.of("grace");
         let hers = super::way::device(&["g1", "g2", "g3", "g4"]).await;
@@ -147,7 +149,7 @@ async fn pages_without_changes_do_not_tell_whose_they_are() {
 #[tokio::test]
 async fn a_store_that_is_known_to_be_adas_is_refused_to_grace_at_open() {
     for how in ALL {
-        let way = Way::new();
+        let way = Way::older();
         let device = of_ada(&way, how).await;
         let grace = device.clone().of_owner(&Owner::new("grace").unwrap()).await;
         match how {
@@ -165,8 +167,8 @@ async fn a_store_that_is_known_to_be_adas_is_refused_to_grace_at_open() {
 
 #[tokio::test(start_paused = true)]
 async fn the_same_person_goes_on_with_new_clients_and_tokens() {
-    for how in ALL {
-        let way = Way::new();
+    for (how, server) in ALL.into_iter().flat_map(|how| SERVERS.map(|server| (how, server))) {
+        let way = server();
         let device = of_ada(&way, how).await;
         for round in 0..4 {
             add(&device, &format!("round {round}")).await;
@@ -187,7 +189,7 @@ async fn the_same_person_goes_on_with_new_clients_and_tokens() {
 #[tokio::test(start_paused = true)]
 async fn whoever_has_lost_all_to_another_device_is_still_known() {
     for many in [1, 3, 40] {
-        let way = Way::new();
+        let way = Way::older();
         let ours = device(&[]).await;
         for task in 0..many {
             add(&ours, &format!("ours {task}")).await;

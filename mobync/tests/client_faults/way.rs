@@ -29,6 +29,8 @@ pub struct Way {
     pub fates: Arc<Mutex<VecDeque<Fate>>>,
     pub sent: Arc<Mutex<Vec<(Instant, SyncRequest)>>>,
     pub max_body_bytes: usize,
+    /// Whether the server does not know the member `owner`.
+    pub is_older: bool,
 }
 
 pub fn reply(status: u16, body: impl Into<Bytes>) -> Reply {
@@ -44,7 +46,13 @@ impl Way {
             fates: Arc::default(),
             sent: Arc::default(),
             max_body_bytes: 1_000_000,
+            is_older: false,
         }
+    }
+
+    /// A server of an older version, which does not name the owner.
+    pub fn older() -> Self {
+        Self { is_older: true, ..Self::new() }
     }
 
     /// The same server for somebody else.
@@ -73,7 +81,11 @@ impl Way {
 
     pub async fn post(&self, request: &SyncRequest) -> Reply {
         let token = self.token.lock().unwrap().clone();
-        let body = Bytes::from(serde_json::to_vec(request).unwrap());
+        let mut request = request.clone();
+        if self.is_older {
+            request.owner = None;
+        }
+        let body = Bytes::from(serde_json::to_vec(&request).unwrap());
         let request = Request::post("/sync")
             .header(header::CONTENT_TYPE, "application/json")
             .header(header::AUTHORIZATION, format!("Bearer {token}"))

@@ -31,6 +31,7 @@ async fn auth(credentials: Credentials) -> Result<Owner, AuthError> {
         "stranger" => Err(AuthError::unauthenticated("The token is not known.")),
         "banned" => Err(AuthError::forbidden("Your account is closed.")),
         "broken" => Err(AuthError::failed("the users' table is gone")),
+        "member" if credentials.space().is_some() => Ok(Owner::new("space")?),
         token => Ok(Owner::new(token)?),
     }
 }

@@ -17,12 +17,14 @@ use super::{
 };
 
 /// The codes of the protocol.
-const CODES: [&str; 17] = [
+const CODES: [&str; 19] = [
     "invalid_json",
     "invalid_request",
     "invalid_diff",
     "unauthenticated",
     "forbidden",
+    "no_member",
+    "other_owner",
     "method_not_allowed",
     "clock_ahead",
     "other_history",
@@ -68,7 +70,7 @@ impl Table {
 /// Bodies that are wrong as a whole.
 async fn bodies(table: &mut Table) {
     let server = Server::new();
-    let bodies: [&[u8]; 17] = [
+    let bodies: [&[u8]; 26] = [
         b"",
         b"{",
         b"\xff",
@@ -86,6 +88,15 @@ async fn bodies(table: &mut Table) {
         br#"{"logical_clock": 0, "diffs": {}}"#,
         br#"{"logical_clock": 0, "diffs": [7]}"#,
         br#"{"logical_clock": 0, "diffs": [{}]}"#,
+        br#"{"logical_clock": 0, "diffs": [], "owner": 7}"#,
+        br#"{"logical_clock": 0, "diffs": [], "owner": "bob"}"#,
+        br#"{"logical_clock": 0, "syncs": []}"#,
+        br#"{"syncs": {}}"#,
+        br#"{"syncs": [7]}"#,
+        br#"{"syncs": [{}, {}]}"#,
+        br#"{"syncs": [{"space": 7}]}"#,
+        br#"{"syncs": [{"space": ""}]}"#,
+        br#"{"syncs": [{"space": "\u0000"}]}"#,
     ];
     for body in bodies {
         let mut request = post(body.to_vec());
@@ -142,6 +153,16 @@ async fn heads(table: &mut Table) {
     let long = "l".repeat(1025);
     for token in ["", "stranger", "banned", "broken", &long] {
         table.answer(&server.sync(token, 0, []).await);
+    }
+    let many = vec!["{}"; 101].join(",");
+    table.answer(&server.post(format!(r#"{{"auth_token": "ada", "syncs": [{many}]}}"#)).await);
+    // A closure that does not look at the space, and one that does.
+    let space = json!({"space": "family", "logical_clock": 0, "diffs": [], "syncs": []});
+    let several = json!({"auth_token": "ada", "syncs": [space]}).to_string();
+    for body in [several.clone(), several.replace("ada", "member")] {
+        let answer = server.post(body).await;
+        let part = &answer.json["syncs"][0];
+        table.add(&part["code"], &part["status"].to_string(), &part["message"]);
     }
     table.error(&Error::TooManyListeners { most: 100 });
     table.error(&Error::Silent { after: std::time::Duration::from_secs(10) });

@@ -168,7 +168,7 @@ impl Device {
                 apply(&mut self.objects, change.key(), change.kind, &change.fields);
             }
         }
-        self.forget_held();
+        self.release_idle();
         let mut held = std::mem::take(&mut self.held);
         for entry in entries {
             if self.pending.iter().any(|change| change.key() == entry.key()) {
@@ -186,9 +186,13 @@ impl Device {
     }
 
     /// "Fetching in pages": what is held is for objects with pending changes.
-    pub fn forget_held(&mut self) {
+    pub fn release_idle(&mut self) {
         let pending = &self.pending;
-        self.held.retain(|entry| pending.iter().any(|change| change.key() == entry.key()));
+        let has_pending = |entry: &Entry| pending.iter().any(|change| change.key() == entry.key());
+        let (held, idle) = std::mem::take(&mut self.held).into_iter().partition(has_pending);
+        self.held = held;
+        let idle: Vec<Entry> = idle;
+        idle.iter().for_each(|entry| self.apply(entry));
     }
 
     /// "Fetching in pages": lives that have begun and ended in the meantime leave nothing.

@@ -12,8 +12,8 @@ use std::{
 };
 
 use mobync::{
-    Access, Database, DatabaseError, Owner, SkippedRow, Turns, postgres::PostgresDatabase,
-    sqlite::SqliteDatabase,
+    Access, Database, DatabaseError, IdleQuery, Owner, SkippedRow, Turns,
+    postgres::PostgresDatabase, sqlite::SqliteDatabase,
 };
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tempfile::TempDir;
@@ -66,6 +66,10 @@ impl<D: Database> Database for ByHand<D> {
 
     fn turns(&self) -> Option<Turns> {
         self.database.turns()
+    }
+
+    async fn idle(&self, log: &str, devices: &[IdleQuery<'_>]) -> Result<Vec<bool>, DatabaseError> {
+        self.database.idle(log, devices).await
     }
 
     async fn marked_owners(&self, most: usize) -> Result<Vec<Owner>, DatabaseError> {

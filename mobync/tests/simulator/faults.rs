@@ -1,12 +1,15 @@
 //! A database that fails on request, takes its time, and does not accept every value.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use fastrand::Rng;
-use mobync::{Change, DatabaseError, Diff};
+use mobync::{Change, DatabaseError, Diff, Owner};
 
 use super::{
     hand::Hand,
@@ -31,6 +34,8 @@ pub struct Faults {
     wrote: Arc<AtomicU64>,
     /// Others who write, and after how many calls.
     meanwhile: Arc<Mutex<Vec<Meanwhile>>>,
+    /// The owners whose data cannot be read now, and whether the database is busy with it.
+    shut: Arc<Mutex<BTreeMap<String, bool>>>,
 }
 
 struct Meanwhile {
@@ -58,7 +63,22 @@ impl Faults {
         *self.next.lock().unwrap() = Some((calls, busy));
     }
 
+    /// From now on, every request for this owner's data fails.
+    pub fn shut(&self, owner: &str, busy: bool) {
+        self.shut.lock().unwrap().insert(owner.to_owned(), busy);
+    }
+
+    pub fn open_all(&self) {
+        self.shut.lock().unwrap().clear();
+    }
+
+    /// Whether requests for this owner's data fail, and whether as busy.
+    pub fn is_shut(&self, owner: &str) -> Option<bool> {
+        self.shut.lock().unwrap().get(owner).copied()
+    }
+
     pub fn calm(&self) {
+        self.open_all();
         *self.next.lock().unwrap() = None;
         self.meanwhile.lock().unwrap().clear();
     }
@@ -125,13 +145,26 @@ impl Hook for Faults {
             Some((calls @ 0, busy)) => {
                 *calls = usize::MAX;
                 let cause = format!("{name} failed");
-                Err(if *busy { DatabaseError::busy(cause) } else { DatabaseError::failed(cause) })
+                let failure = if *busy { DatabaseError::busy } else { DatabaseError::failed };
+                if name == "idle" {
+                    // The requests are then answered one by one.
+                    *next = None;
+                }
+                Err(failure(cause))
             }
             Some((usize::MAX, _)) | None => Ok(()),
             Some((calls, _)) => {
                 *calls -= 1;
                 Ok(())
             }
+        }
+    }
+
+    fn open(&self, owner: &Owner) -> Result<(), DatabaseError> {
+        match self.is_shut(owner.as_str()) {
+            None => Ok(()),
+            Some(true) => Err(DatabaseError::busy("its rows are locked")),
+            Some(false) => Err(DatabaseError::failed("its rows are on a broken disk")),
         }
     }
 

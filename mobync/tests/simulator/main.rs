@@ -35,6 +35,7 @@ mod step;
 mod store;
 #[path = "../support/mod.rs"]
 mod support;
+mod teams;
 mod versions;
 mod world;
 

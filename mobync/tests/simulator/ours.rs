@@ -325,7 +325,7 @@ impl Ours {
             self.told.pending =
                 pending.iter().map(|pending| convert::change(&pending.diff)).collect();
             self.told.objects = self.rows().await?;
-            self.told.forget_held();
+            self.told.release_idle();
             if self.told.pending.iter().any(|change| change.id == id) {
                 return Err(Failure("a change taken back is pending".to_owned()));
             }

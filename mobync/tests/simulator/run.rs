@@ -16,7 +16,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     hand::Place,
-    shrink,
+    shrink::{self, History},
     step::Script,
     world::{Failure, World},
 };
@@ -58,16 +58,31 @@ where
     D: Place,
     F: AsyncFn() -> D + Sync,
 {
+    let play = |runtime: &Runtime, script: &Script| play(runtime, &new, script);
+    let below = run_each(name, seeds, script::<D>, play);
+    eprintln!("{name}: {below} seeds with pages below a horizon");
+}
+
+/// Plays the history of each seed, and returns how many of them have had something.
+///
+/// # Panics
+/// If one fails; the message has the shortest such history found.
+pub fn run_each<S: History>(
+    name: &str,
+    seeds: u64,
+    of_seed: impl Fn(u64) -> S + Sync,
+    play: impl Fn(&Runtime, &S) -> Result<usize, Failure> + Sync,
+) -> u64 {
     let extent = Extent::new(seeds);
     let started = Instant::now();
-    let (next, below) = (AtomicU64::new(0), AtomicU64::new(0));
+    let (next, had) = (AtomicU64::new(0), AtomicU64::new(0));
     let failed = Mutex::new(None);
     let threads = thread::available_parallelism().map_or(1, usize::from);
     silence_worlds();
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime = runtime();
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
                     let is_over = number >= extent.seeds || started.elapsed() > extent.time;
@@ -76,8 +91,8 @@ where
                         return;
                     }
                     let seed = extent.first.wrapping_add(number);
-                    match play(&runtime, &new, &script::<D>(seed)) {
-                        Ok(pages) => drop(below.fetch_add(u64::from(pages > 0), Ordering::Relaxed)),
+                    match play(&runtime, &of_seed(seed)) {
+                        Ok(some) => drop(had.fetch_add(u64::from(some > 0), Ordering::Relaxed)),
                         Err(failure) => {
                             failed.lock().unwrap().get_or_insert((seed, failure));
                         }
@@ -90,37 +105,49 @@ where
         }
     });
     let found = failed.into_inner().unwrap().map(|(seed, failure)| {
-        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
-        let fails = |script: &Script| play(&runtime, &new, script).err();
-        (seed, shrink::shrink(script::<D>(seed), failure, fails))
+        let runtime = runtime();
+        let fails = |history: &S| play(&runtime, history).err();
+        (seed, shrink::shrink(of_seed(seed), failure, fails))
     });
-    if let Some((seed, (script, failure))) = found {
+    if let Some((seed, (history, failure))) = found {
         panic!(
             "{name}: seed {seed} fails. Play it again:\n\n  SIM_SEED={seed} cargo test -p mobync \
-             --all-features --test simulator -- --nocapture\n\n{:#?}\n{}\n\n{}\n",
-            script.settings,
-            script.lines(),
+             --all-features --test simulator -- --nocapture\n\n{}\n{}\n\n{}\n",
+            history.settings(),
+            history.lines(),
             failure.0
         );
     }
-    let (played, below) = (next.into_inner(), below.into_inner());
-    let took = started.elapsed();
-    eprintln!(
-        "{name}: {played} seeds in {took:?}, {below} with pages below a horizon, all as the text says"
-    );
+    let (played, took) = (next.into_inner(), started.elapsed());
+    eprintln!("{name}: {played} seeds in {took:?}, all as the text says");
+    had.into_inner()
+}
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().build().unwrap()
 }
 
 /// Whether one of the first scripts has a page that ends below a horizon.
 pub fn pages_below<D: Place>(seeds: u64, new: &impl AsyncFn() -> D) -> bool {
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     (0..seeds).any(|seed| play(&runtime, new, &script::<D>(seed)).is_ok_and(|pages| pages > 0))
 }
 
 /// Whether one of the first scripts fails, as expected for a database that breaks a promise.
 pub fn fails<D: Place>(seeds: u64, new: &impl AsyncFn() -> D) -> bool {
     silence_worlds();
-    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let runtime = runtime();
     (0..seeds).any(|seed| play(&runtime, new, &script::<D>(seed).plain()).is_err())
+}
+
+/// The first of these seeds whose world fails.
+pub fn first_failing(
+    seeds: u64,
+    play: impl AsyncFn(u64) -> Result<usize, Failure>,
+) -> Option<(u64, Failure)> {
+    silence_worlds();
+    let runtime = runtime();
+    (0..seeds).find_map(|seed| Some((seed, in_world(&runtime, play(seed)).err()?)))
 }
 
 fn script<D: Place>(seed: u64) -> Script {
@@ -153,7 +180,14 @@ fn play<D: Place>(
     new: &impl AsyncFn() -> D,
     script: &Script,
 ) -> Result<usize, Failure> {
-    let world = async { World::play(new().await, script).await };
+    in_world(runtime, async { World::play(new().await, script).await })
+}
+
+/// The result of a world, in which a panic is a failure.
+pub fn in_world(
+    runtime: &Runtime,
+    world: impl Future<Output = Result<usize, Failure>>,
+) -> Result<usize, Failure> {
     IN_WORLD.set(true);
     let played = panic::catch_unwind(AssertUnwindSafe(|| runtime.block_on(world)));
     IN_WORLD.set(false);

@@ -4,6 +4,7 @@ mod asked;
 mod backup;
 mod compare;
 mod history;
+mod members;
 mod truth;
 
 use std::{
@@ -19,6 +20,7 @@ use mobync::{
     UnitOfWork, WindowQuery,
 };
 
+pub use self::members::Heard;
 use self::{
     asked::{overridden, sums},
     compare::{check_answer, same_entries},
@@ -69,6 +71,8 @@ pub struct Posted {
     pub check: bool,
     /// The version of the schema that it says; the first one, if it says none.
     pub schema: Option<u64>,
+    /// Whether the person may only read.
+    pub reads_only: bool,
 }
 
 type Outcome = Result<SyncResponse, Error>;
@@ -96,11 +100,20 @@ pub enum Reply {
 
 impl<D: Place> Server<D> {
     pub fn new(inner: D, settings: &Settings) -> Self {
+        Self::of_owners(inner, settings, OWNERS.iter().take(settings.owners))
+    }
+
+    /// The same for owners with other names, as many as the settings say.
+    pub fn of_owners<'n>(
+        inner: D,
+        settings: &Settings,
+        names: impl Iterator<Item = &'n &'n str>,
+    ) -> Self {
         let hand = inner.hand();
         let database = Hooked { inner, hook: Faults::new(settings) };
         let time = Arc::new(AtomicI64::new(0));
         let owner = |name: &&str| (Owner::new(name).unwrap(), Oracle::default());
-        let owners = OWNERS.iter().take(settings.owners).map(owner).collect();
+        let owners = names.map(owner).collect();
         let mobync = start(database.clone(), settings, &time);
         let (settings, times) = (settings.clone(), BTreeSet::new());
         let (backup, pages_below) = (Vec::new(), 0);
@@ -238,7 +251,7 @@ impl<D: Place> Server<D> {
         posted: &Posted,
         answer: &SyncResponse,
     ) -> Result<Reply, Failure> {
-        let Posted { owner, clock, diffs, head, seen, report, check, .. } = posted;
+        let Posted { owner, clock, diffs, head, seen, report, check, reads_only, .. } = posted;
         let version = Version(self.settings.versions.then(|| posted.schema.unwrap_or(1)));
         same("whether a device is too old", &None, &self.too_old(posted).await?)?;
         let now = self.time.load(Ordering::Relaxed);
@@ -265,7 +278,8 @@ impl<D: Place> Server<D> {
             (self.hand.is_some() && is_refused && !is_told).then_some("constraint")
         };
         let refuse = |change: &Change| {
-            let forbidden = (rules && forbids(change)).then_some("forbidden");
+            let is_forbidden = *reads_only || (rules && forbids(change));
+            let forbidden = is_forbidden.then_some("forbidden");
             forbidden.or_else(|| by_cascade(change))
         };
         let sync = |oracle: &mut Oracle, set_off: &[Entry]| {
@@ -339,11 +353,21 @@ impl<D: Place> Server<D> {
 
     /// The backend writes for an owner.
     pub async fn write(&mut self, owner: usize, edit: &Edit) -> Result<(), Failure> {
+        let fields = edit.values(&self.settings);
+        self.write_fields(owner, edit, fields).await
+    }
+
+    /// The same, with these values.
+    pub async fn write_fields(
+        &mut self,
+        owner: usize,
+        edit: &Edit,
+        fields: Fields,
+    ) -> Result<(), Failure> {
         let now = self.time.load(Ordering::Relaxed);
         let (name, oracle) = &mut self.owners[owner];
         let key = edit.key();
         let kind = kind(edit, oracle.objects().contains_key(&key));
-        let fields = edit.values(&self.settings);
         let is_taken = !self.settings.constraints
             || rejects(kind, &key.1, fields.values().filter(|_| kind != Kind::Delete)).is_none();
         let change = convert::library_change(&key, kind, &fields);
@@ -395,29 +419,36 @@ impl<D: Place> Server<D> {
     async fn check(&self) -> Result<(), Failure> {
         // Work begun by a failed request may still be under way.
         self.settle().await;
-        for (number, (_, oracle)) in self.owners.iter().enumerate() {
-            let log = self.log(number).await?;
-            let ids: BTreeSet<_> = log.iter().map(|entry| entry.id.clone()).collect();
-            same("the number of ids in the log", &ids.len(), &log.len())?;
-            let horizon = oracle.kept.horizon;
-            let ticks = log.iter().map(|entry| entry.tick).filter(|tick| *tick >= horizon - 1);
-            let said = (horizon - 1).max(0)..oracle.clock();
-            same("the ticks", &ticks.collect::<BTreeSet<i64>>(), &said.collect())?;
-            same_entries("the log", &log, &oracle.thinned())?;
-            let milestones = self.own(number, "milestone").await?;
-            same("the milestones", &milestones, &oracle.kept.milestones)?;
-            let said = (horizon > 0).then_some((horizon - 1, oracle.kept.forgotten));
-            same("the horizon", &self.own(number, "horizon").await?, &Vec::from_iter(said))?;
-            let is_thinning = !self.own(number, "thinning").await?.is_empty();
-            same("whether a log is being thinned", &is_thinning, &oracle.kept.is_thinning)?;
-            let marked = self.marked(number).await;
-            let but_marked = |objects: Objects| -> Objects {
-                objects.into_iter().filter(|(key, _)| !marked.contains(key)).collect()
-            };
-            let is = but_marked(self.rows(number).await?);
-            let said = but_marked(oracle.objects());
-            same("the server's rows", &without_nulls(&is), &without_nulls(&said))?;
+        for number in 0..self.owners.len() {
+            self.check_owner(number).await?;
         }
+        Ok(())
+    }
+
+    /// The same of one owner.
+    pub async fn check_owner(&self, number: usize) -> Result<(), Failure> {
+        let oracle = &self.owners[number].1;
+        let log = self.log(number).await?;
+        let ids: BTreeSet<_> = log.iter().map(|entry| entry.id.clone()).collect();
+        same("the number of ids in the log", &ids.len(), &log.len())?;
+        let horizon = oracle.kept.horizon;
+        let ticks = log.iter().map(|entry| entry.tick).filter(|tick| *tick >= horizon - 1);
+        let said = (horizon - 1).max(0)..oracle.clock();
+        same("the ticks", &ticks.collect::<BTreeSet<i64>>(), &said.collect())?;
+        same_entries("the log", &log, &oracle.thinned())?;
+        let milestones = self.own(number, "milestone").await?;
+        same("the milestones", &milestones, &oracle.kept.milestones)?;
+        let said = (horizon > 0).then_some((horizon - 1, oracle.kept.forgotten));
+        same("the horizon", &self.own(number, "horizon").await?, &Vec::from_iter(said))?;
+        let is_thinning = !self.own(number, "thinning").await?.is_empty();
+        same("whether a log is being thinned", &is_thinning, &oracle.kept.is_thinning)?;
+        let marked = self.marked(number).await;
+        let but_marked = |objects: Objects| -> Objects {
+            objects.into_iter().filter(|(key, _)| !marked.contains(key)).collect()
+        };
+        let is = but_marked(self.rows(number).await?);
+        let said = but_marked(oracle.objects());
+        same("the server's rows", &without_nulls(&is), &without_nulls(&said))?;
         Ok(())
     }
 

@@ -1,32 +1,75 @@
 //! From a failing script to the shortest one that still fails.
 
+use std::fmt::Debug;
+
 use super::{
     hand::Transaction,
-    step::{Edit, Script, Step},
+    step::{Script, Step},
     world::Failure,
 };
+
+/// A history of steps each of which makes sense in any state, so that it can be made shorter.
+pub trait History: Clone {
+    type Step: Debug;
+
+    fn steps(&self) -> &Vec<Self::Step>;
+
+    fn steps_mut(&mut self) -> &mut Vec<Self::Step>;
+
+    /// The same step, reduced in each possible way.
+    fn simpler(step: &Self::Step) -> Vec<Self::Step>;
+
+    /// What else the world depends on.
+    fn settings(&self) -> String;
+
+    /// The steps, one per line.
+    fn lines(&self) -> String {
+        let lines = self.steps().iter().map(|step| format!("  {step:?}"));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl History for Script {
+    type Step = Step;
+
+    fn steps(&self) -> &Vec<Step> {
+        &self.steps
+    }
+
+    fn steps_mut(&mut self) -> &mut Vec<Step> {
+        &mut self.steps
+    }
+
+    fn simpler(step: &Step) -> Vec<Step> {
+        simpler(step)
+    }
+
+    fn settings(&self) -> String {
+        format!("{:#?}", self.settings)
+    }
+}
 
 /// The shortest script found for which `fails` still returns a failure, and that failure.
 ///
 /// In memory, a world depends only on its seed. Other databases choose the order of two simultaneous requests
 /// themselves, so a failing script may succeed when repeated. This is then reported, and nothing is reduced.
-pub fn shrink(
-    mut script: Script,
+pub fn shrink<S: History>(
+    mut script: S,
     Failure(first): Failure,
-    fails: impl Fn(&Script) -> Option<Failure>,
-) -> (Script, Failure) {
+    fails: impl Fn(&S) -> Option<Failure>,
+) -> (S, Failure) {
     let Some(mut failure) = (0..20).find_map(|_| fails(&script)) else {
         return (script, Failure(format!("{first}\n\nIt did not fail again in 20 times.")));
     };
     loop {
-        let length = script.steps.len();
+        let length = script.steps().len();
         let mut piece = length.max(1);
         while piece > 0 {
             let mut from = 0;
-            while from < script.steps.len() {
+            while from < script.steps().len() {
                 let mut shorter = script.clone();
-                let to = (from + piece).min(shorter.steps.len());
-                shorter.steps.drain(from..to);
+                let to = (from + piece).min(shorter.steps().len());
+                shorter.steps_mut().drain(from..to);
                 match fails(&shorter) {
                     Some(found) => (script, failure) = (shorter, found),
                     None => from += piece,
@@ -34,17 +77,17 @@ pub fn shrink(
             }
             piece /= 2;
         }
-        for place in 0..script.steps.len() {
-            for simpler in simpler(&script.steps[place]) {
+        for place in 0..script.steps().len() {
+            for simpler in S::simpler(&script.steps()[place]) {
                 let mut other = script.clone();
-                other.steps[place] = simpler;
+                other.steps_mut()[place] = simpler;
                 if let Some(found) = fails(&other) {
                     (script, failure) = (other, found);
                     break;
                 }
             }
         }
-        if script.steps.len() == length {
+        if script.steps().len() == length {
             return (script, failure);
         }
     }
@@ -52,23 +95,15 @@ pub fn shrink(
 
 /// The same step, reduced.
 fn simpler(step: &Step) -> Vec<Step> {
-    let less = |edit: &Edit| {
-        let without = (0..edit.fields.len()).map(|place| {
-            let mut less = edit.clone();
-            less.fields.remove(place);
-            less
-        });
-        without.collect::<Vec<_>>()
-    };
     match step {
         Step::Edit { device, edit } => {
-            less(edit).into_iter().map(|edit| Step::Edit { device: *device, edit }).collect()
+            edit.less().into_iter().map(|edit| Step::Edit { device: *device, edit }).collect()
         }
         Step::Write { owner, edit } => {
-            less(edit).into_iter().map(|edit| Step::Write { owner: *owner, edit }).collect()
+            edit.less().into_iter().map(|edit| Step::Write { owner: *owner, edit }).collect()
         }
         Step::Resubmit { device, edit } => {
-            less(edit).into_iter().map(|edit| Step::Resubmit { device: *device, edit }).collect()
+            edit.less().into_iter().map(|edit| Step::Resubmit { device: *device, edit }).collect()
         }
         Step::Hand { transaction } => {
             fewer(transaction).map(|transaction| Step::Hand { transaction }).collect()
@@ -96,12 +131,4 @@ fn fewer(transaction: &Transaction) -> impl Iterator<Item = Transaction> {
         fewer.statements.remove(place);
         fewer
     })
-}
-
-impl Script {
-    /// The steps, one per line.
-    pub fn lines(&self) -> String {
-        let lines = self.steps.iter().map(|step| format!("  {step:?}"));
-        lines.collect::<Vec<_>>().join("\n")
-    }
 }

@@ -334,6 +334,16 @@ impl Style {
 }
 
 impl Edit {
+    /// The same without one of its fields.
+    pub fn less(&self) -> Vec<Self> {
+        let without = (0..self.fields.len()).map(|place| {
+            let mut less = self.clone();
+            less.fields.remove(place);
+            less
+        });
+        without.collect()
+    }
+
     pub fn key(&self) -> (String, String) {
         let (model, id) = OBJECTS[self.object % OBJECTS.len()];
         (model.to_owned(), id.to_owned())

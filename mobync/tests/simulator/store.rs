@@ -20,14 +20,20 @@ pub struct Mortal {
 
 #[derive(Debug, Default)]
 struct Fate {
-    next: Option<KilledAt>,
+    /// Where, after how many times.
+    next: Option<(KilledAt, usize)>,
     died: Option<KilledAt>,
 }
 
 impl Mortal {
     /// The store dies at that point, the next time that it is used.
     pub fn kill(&self, at: KilledAt) {
-        self.fate.lock().unwrap().next = Some(at);
+        self.kill_after(at, 0);
+    }
+
+    /// The same, after it was there so many times.
+    pub fn kill_after(&self, at: KilledAt, times: usize) {
+        self.fate.lock().unwrap().next = Some((at, times));
     }
 
     pub fn spare(&self) {
@@ -35,11 +41,11 @@ impl Mortal {
     }
 
     /// Nothing dies until [`resume`](Self::resume): for a check that only reads.
-    pub fn suspend(&self) -> Option<KilledAt> {
+    pub fn suspend(&self) -> Option<(KilledAt, usize)> {
         self.fate.lock().unwrap().next.take()
     }
 
-    pub fn resume(&self, next: Option<KilledAt>) {
+    pub fn resume(&self, next: Option<(KilledAt, usize)>) {
         self.fate.lock().unwrap().next = next;
     }
 
@@ -52,13 +58,24 @@ impl Mortal {
         Self { inner: self.inner.copy().await, fate: Arc::default() }
     }
 
+    /// All that is in it, to look for something that must not be.
+    pub async fn text(&self) -> String {
+        format!("{:?}", self.inner.copy().await)
+    }
+
     fn pass(&self, at: KilledAt) -> Result<(), StoreError> {
         let mut fate = self.fate.lock().unwrap();
-        if fate.next == Some(at) {
-            fate.died = fate.next.take();
-            return Err(StoreError::new("killed"));
+        match &mut fate.next {
+            Some((place, 0)) if *place == at => {
+                (fate.next, fate.died) = (None, Some(at));
+                Err(StoreError::new("killed"))
+            }
+            Some((place, times)) if *place == at => {
+                *times -= 1;
+                Ok(())
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 }
 
@@ -74,6 +91,20 @@ impl LocalStore for Mortal {
     async fn begin(&self, access: Access) -> Result<MortalUnit, StoreError> {
         self.pass(KilledAt::Begin)?;
         Ok(MortalUnit { inner: self.inner.begin(access).await?, store: self.clone() })
+    }
+
+    async fn begin_space(&self, space: &str, access: Access) -> Result<MortalUnit, StoreError> {
+        self.pass(KilledAt::Begin)?;
+        let inner = self.inner.begin_space(space, access).await?;
+        Ok(MortalUnit { inner, store: self.clone() })
+    }
+
+    async fn spaces(&self) -> Result<Vec<String>, StoreError> {
+        self.inner.spaces().await
+    }
+
+    async fn destroy(&self, state: &State) -> Result<(), StoreError> {
+        self.inner.destroy(state).await
     }
 }
 

@@ -98,7 +98,7 @@ async fn fill(pool: &PgPool) {
 }
 
 /// A database with this content, after reading its catalogue.
-async fn filled() -> PgPool {
+pub(super) async fn filled() -> PgPool {
     let pool = postgres_with(&[TASKS]).await;
     let database = PostgresDatabase::builder().table("tasks").pool(pool.clone()).await.unwrap();
     database.set_up().await.unwrap();
@@ -283,7 +283,7 @@ async fn all_kinds_of_syncs(mobync: &Mobync<PostgresDatabase>) {
 }
 
 /// Counters of the tables' statistics. Connections report them when they end, so all are closed first.
-async fn counts(pool: &PgPool, sql: &'static str) -> (i64, i64) {
+pub(super) async fn counts(pool: &PgPool, sql: &'static str) -> (i64, i64) {
     pool.close().await;
     let mut control = PgConnection::connect_with(&pool.connect_options()).await.unwrap();
     let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()";
@@ -297,7 +297,7 @@ async fn counts(pool: &PgPool, sql: &'static str) -> (i64, i64) {
 const SCANS: &str = "SELECT sum(seq_scan)::bigint, sum(seq_tup_read)::bigint FROM pg_stat_user_tables \
                      WHERE relname IN ('tasks', 'diffs', 'diffs_owners')";
 /// The number of scans of their indexes, and of the entries read by them.
-const LOOKS: &str = "SELECT sum(idx_scan)::bigint, sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
+pub(super) const LOOKS: &str = "SELECT sum(idx_scan)::bigint, sum(idx_tup_read)::bigint FROM pg_stat_user_indexes \
                      WHERE relname IN ('tasks', 'diffs', 'diffs_owners')";
 
 /// Syncs on one connection, often enough that prepared statements get their generic plan.

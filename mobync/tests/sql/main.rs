@@ -19,6 +19,7 @@ mod effects;
 mod equality;
 mod full_disk;
 mod generated_schema;
+mod idle;
 mod import;
 mod join;
 mod marks;

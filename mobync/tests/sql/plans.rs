@@ -68,6 +68,8 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
         sqlx::query(AssertSqlSafe(sql)).execute(&pool).await.unwrap();
     }
     heard.lock().unwrap().clear();
+    let heard_of_changes =
+        || heard.lock().unwrap().iter().filter(|sql| sql.contains("\"changes\"")).count();
 
     let mobync = Mobync::new(database);
     let mut sent = creates("new");
@@ -85,12 +87,17 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
         mobync.apply(&one, clock, Vec::new()).await.unwrap();
     }
     mobync.answer(&one, &super::pages::page("e1998")).await.unwrap();
+    let before = heard_of_changes();
+    let idle = json!({"logical_clock": 100_000, "head": "e199999", "diffs": []});
+    let answers = super::idle::several(&mobync, &["owner1"; 30], vec![idle; 30]).await;
+    assert!(answers.iter().all(|answer| answer["status"] == 200), "{answers:?}");
+    assert_eq!(heard_of_changes() - before, 1, "one statement for thirty idle spaces");
     retain_each_owner(&mobync, "changes").await;
 
     let mut statements = heard.lock().unwrap().clone();
     statements.retain(|sql| sql.contains("\"errands\"") || sql.contains("\"changes\""));
     assert!(statements.len() >= 8, "{statements:?}");
-    let mut pages = 0;
+    let (mut pages, mut idle) = (0, 0);
     for sql in statements {
         let plan = sqlx::query(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")));
         let plan = plan.fetch_all(&pool).await.unwrap();
@@ -108,6 +115,14 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
             assert!(of_table[3].contains("changes_own (owner=?)"));
             pages += 1;
         }
+        if sql.contains("d.place") {
+            let of_table = details.iter().filter(|detail| detail.starts_with("SEARCH t USING"));
+            let by: Vec<&str> =
+                of_table.filter_map(|detail| detail.split(" USING ").nth(1)).collect();
+            let last = "INDEX changes_owner_logical_clock (owner=?)";
+            assert_eq!(by, [last, "INDEX sqlite_autoindex_changes_1 (owner=? AND id=?)"]);
+            idle += 1;
+        }
         for detail in details {
             // `t` is the table. Other scans are of the request's own values.
             let whole = ["SCAN t", "SCAN errands", "SCAN changes"];
@@ -120,5 +135,5 @@ async fn no_statement_of_a_sync_on_sqlite_reads_a_whole_table() {
             assert!(!rows, "{detail}: {sql}");
         }
     }
-    assert_eq!(pages, 1, "it was heard");
+    assert_eq!((pages, idle), (1, 1), "they were heard");
 }

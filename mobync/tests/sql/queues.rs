@@ -62,6 +62,28 @@ async fn those_who_wait_for_one_owner_hold_no_connection_that_others_need() {
     assert_eq!((done, busy), (30, 10), "the queue has an end");
 }
 
+/// While connections go back to a pool and out of it, its count of idle ones is wrong for a moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn those_who_read_and_write_side_by_side_do_not_disturb_each_other() {
+    let (sqlite, _folder) = sqlite_server(&[TASKS], &["tasks"]).await;
+    let postgres = super::postgres_server(&[TASKS], &["tasks"]).await;
+    let (sqlite, postgres) = (sqlite.0.erase(), postgres.0.erase());
+    let one = |n: usize, mobync: Mobync<_, _>| async move {
+        let owner = owner(&format!("bob{n}"));
+        for tick in 0..60 {
+            assert_eq!(mobync.clock(&owner).await.unwrap(), i64::from(tick > 0));
+            if tick == 0 {
+                mobync.apply(&owner, 0, diffs([create("t1", json!({}))])).await.unwrap();
+            }
+        }
+    };
+    let mobyncs = [sqlite, postgres].into_iter().flat_map(|mobync| vec![mobync; 8]);
+    let all: Vec<_> = mobyncs.enumerate().map(|(n, mobync)| tokio::spawn(one(n, mobync))).collect();
+    for one in all {
+        one.await.unwrap();
+    }
+}
+
 /// A rule that waits forever.
 struct Waits;
 

@@ -6,9 +6,9 @@ use std::sync::{
 };
 
 use mobync::{
-    Access, Change, Database, DatabaseError, Diff, Mark, Operation, Owner, ReadFilter, Record,
-    Rejection, Rewrite, SetOff, SkippedRow, Snapshot, Turns, UnitOfWork, Will, Window, WindowQuery,
-    Write,
+    Access, Change, Database, DatabaseError, Diff, IdleQuery, Mark, Operation, Owner, ReadFilter,
+    Record, Rejection, Rewrite, SetOff, SkippedRow, Snapshot, Turns, UnitOfWork, Will, Window,
+    WindowQuery, Write,
 };
 
 /// What may go wrong.
@@ -21,6 +21,12 @@ pub trait Hook: Clone + Send + Sync + 'static {
     /// Before every call, by its name.
     fn call(&self, name: &'static str) -> Result<(), DatabaseError> {
         let _ = name;
+        Ok(())
+    }
+
+    /// Before a unit of work for this owner.
+    fn open(&self, owner: &Owner) -> Result<(), DatabaseError> {
+        let _ = owner;
         Ok(())
     }
 
@@ -67,6 +73,7 @@ impl<D: Database, H: Hook> Database for Hooked<D, H> {
     type Unit = HookedUnit<D::Unit, H>;
 
     async fn open(&self, owner: &Owner, access: Access) -> Result<Self::Unit, DatabaseError> {
+        self.hook.open(owner)?;
         pass(&self.hook, "open").await?;
         Ok(HookedUnit { inner: self.inner.open(owner, access).await?, hook: self.hook.clone() })
     }
@@ -95,6 +102,14 @@ impl<D: Database, H: Hook> Database for Hooked<D, H> {
     ) -> Result<Option<Vec<Owner>>, DatabaseError> {
         pass(&self.hook, "owners").await?;
         self.inner.owners(last, most).await
+    }
+
+    async fn idle(&self, log: &str, devices: &[IdleQuery<'_>]) -> Result<Vec<bool>, DatabaseError> {
+        for device in devices {
+            self.hook.open(device.owner)?;
+        }
+        pass(&self.hook, "idle").await?;
+        self.inner.idle(log, devices).await
     }
 
     async fn unsound_rows(

@@ -323,7 +323,7 @@ async fn the_status_tells_how_much_has_been_fetched_beside() {
     let parts = async {
         let mut parts = Vec::new();
         while status.changed().await.is_ok() {
-            let now = *status.borrow_and_update();
+            let now = status.borrow_and_update().clone();
             parts.extend(now.fetched);
             if !now.is_syncing {
                 break;

@@ -34,7 +34,7 @@ async fn a_first_sync_comes_in_pages_and_tells_how_far_it_is() {
     let seen = tokio::spawn(async move {
         let mut seen = Vec::new();
         while status.changed().await.is_ok() {
-            seen.push(*status.borrow_and_update());
+            seen.push(status.borrow_and_update().clone());
             if !seen.last().unwrap().is_syncing {
                 break;
             }
@@ -66,7 +66,7 @@ async fn the_fraction_is_what_has_come_of_all_that_there_is() {
         // The next request is lost, so that the sync stops at a visible point.
         shelf.fate(Fate::RequestLost);
         let _ = client.sync_now().await;
-        let now = *status.borrow();
+        let now = status.borrow().clone();
         assert!(!now.is_syncing);
         assert_eq!(now.fetched, part);
     }

@@ -6,6 +6,7 @@ mod growth;
 mod lab;
 mod requests;
 mod servers;
+mod spaces;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -29,6 +30,8 @@ pub enum Row {
     IdlePostgres,
     /// Idle syncs of devices that send a head, against those of devices that do not.
     IdleHead,
+    /// One request for many idle spaces, against as many idle requests.
+    IdleSpaces,
     /// Pushes and idle syncs, against those of another build of this program.
     Builds,
     /// Updates with a long log, against those with a short one.
@@ -95,7 +98,7 @@ impl Default for Scale {
 
 impl Row {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::PushMemory,
         Self::IdleMemory,
         Self::PushPostgres,
@@ -103,6 +106,7 @@ impl Row {
         Self::PushCaptured,
         Self::IdlePostgres,
         Self::IdleHead,
+        Self::IdleSpaces,
         Self::Builds,
         Self::Growth,
         Self::FirstSync,
@@ -123,6 +127,7 @@ impl Row {
             Self::PushCaptured => "push-captured",
             Self::IdlePostgres => "idle-postgres",
             Self::IdleHead => "idle-head",
+            Self::IdleSpaces => "idle-spaces",
             Self::Builds => "builds",
             Self::Growth => "growth",
             Self::FirstSync => "first-sync",
@@ -143,6 +148,7 @@ impl Row {
             Self::PushCaptured => requests::push_captured(lab, report),
             Self::IdlePostgres => requests::idle_postgres(lab, report),
             Self::IdleHead => requests::idle_head(lab, report),
+            Self::IdleSpaces => spaces::idle_spaces(lab, report),
             Self::Builds => requests::builds(lab, report),
             Self::Growth => growth::growth(lab, report),
             Self::FirstSync => growth::first_sync(lab, report),

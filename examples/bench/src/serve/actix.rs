@@ -33,8 +33,9 @@ macro_rules! serve {
 
 pub(super) fn ours<D: Database>(mobync: impl Future<Output = Result<Mobync<D>>>) -> Result<()> {
     serve!(mobync, |mobync: Mobync<D>| move || {
-        let sync =
-            mobync_actix::service(mobync.clone(), async |credentials| owner(credentials.token()));
+        let sync = mobync_actix::service(mobync.clone(), async |credentials| {
+            owner(credentials.space(), credentials.token())
+        });
         App::new().service(sync)
     })
 }

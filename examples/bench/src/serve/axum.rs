@@ -27,7 +27,7 @@ pub(super) fn serve(app: impl Future<Output = Result<Router>>) -> Result<()> {
 }
 
 pub(super) fn ours<D: Database>(mobync: Mobync<D>) -> Router {
-    mobync_axum::router(mobync, async |credentials| owner(credentials.token()))
+    mobync_axum::router(mobync, async |credentials| owner(credentials.space(), credentials.token()))
 }
 
 pub(super) fn bare(bare: Bare) -> Router {

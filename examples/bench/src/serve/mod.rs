@@ -117,9 +117,10 @@ impl Framework {
     }
 }
 
-/// The token is the owner.
-fn owner(token: Result<&str, AuthError>) -> Result<Owner, AuthError> {
-    Ok(Owner::new(token?)?)
+/// The token is the owner, and everybody is a member of each space, whose name is its owner's.
+fn owner(space: Option<&str>, token: Result<&str, AuthError>) -> Result<Owner, AuthError> {
+    let person = token?;
+    Ok(Owner::new(space.unwrap_or(person))?)
 }
 
 /// The owner that an `Authorization` header names to a bare server.

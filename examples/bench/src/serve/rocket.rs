@@ -46,7 +46,9 @@ fn build() -> Rocket<Build> {
 }
 
 pub(super) fn ours<D: Database>(mobync: Mobync<D>) -> Rocket<Build> {
-    build().attach(mobync_rocket::fairing(mobync, async |credentials| owner(credentials.token())))
+    build().attach(mobync_rocket::fairing(mobync, async |credentials| {
+        owner(credentials.space(), credentials.token())
+    }))
 }
 
 pub(super) fn bare(bare: Bare) -> Rocket<Build> {

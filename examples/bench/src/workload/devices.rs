@@ -71,6 +71,40 @@ impl Device for Idler {
     }
 }
 
+/// The device of a member of several spaces, that is up to date in all of them.
+pub(super) struct Member {
+    request: Request,
+    clocks: Vec<i64>,
+}
+
+impl Member {
+    /// Of spaces with these owners.
+    pub(super) fn new(spaces: &[Owner]) -> Result<Self> {
+        let devices = spaces.iter().map(|it| (it.id, it.clock, it.diffs.nth(it.count)));
+        let request = Request::new(Ids::new().next(), Body::of_spaces(devices))?;
+        Ok(Self { request, clocks: spaces.iter().map(|it| it.clock).collect() })
+    }
+}
+
+impl Device for Member {
+    fn next(&mut self) -> Result<Request> {
+        Ok(self.request.clone())
+    }
+
+    fn read(&mut self, body: &[u8]) -> Result<()> {
+        let answers = Answer::read_several(body)?;
+        if answers.len() != self.clocks.len() {
+            return Err(format!("{} spaces are answered", answers.len()).into());
+        }
+        let expected = self.clocks.iter().map(|clock| Answer { clock: *clock, diffs: 0 });
+        answers.into_iter().zip(expected).try_for_each(|(answer, it)| expect(answer, it))
+    }
+
+    fn check(&mut self, _: Answer) -> Result<()> {
+        Err("one answer for several spaces".into())
+    }
+}
+
 /// A device that never stores what it received.
 pub(super) struct Puller {
     request: Request,

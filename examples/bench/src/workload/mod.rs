@@ -9,7 +9,7 @@ use std::{cell::Cell, fmt, rc::Rc};
 use http::Uri;
 use serde::Serialize;
 
-use self::devices::{Contender, Idler, Mixed, Puller, Pusher, Repeater, Updater};
+use self::devices::{Contender, Idler, Member, Mixed, Puller, Pusher, Repeater, Updater};
 pub(crate) use self::{devices::Newcomer, pager::Pager};
 use crate::{
     Result,
@@ -29,6 +29,11 @@ pub enum Workload {
     Idle,
     /// The same, with the head of the device's history.
     IdleHead,
+    /// There is nothing new in any of a person's spaces, which one request is for.
+    Spaces {
+        /// How many.
+        spaces: usize,
+    },
     /// A device receives diffs that it has not seen.
     Pull {
         /// How many.
@@ -90,6 +95,7 @@ impl Workload {
             Self::Push { .. } => "push",
             Self::Idle => "idle",
             Self::IdleHead => "idle-head",
+            Self::Spaces { .. } => "spaces",
             Self::Pull { .. } => "pull",
             Self::Growth { .. } => "growth",
             Self::FirstSync { .. } => "first-sync",
@@ -117,6 +123,9 @@ impl Workload {
                 Self::Push { creates } => Box::new(Pusher::new(creates)),
                 Self::Idle => Box::new(Idler::new(history::several(url, 16).await?, false)?),
                 Self::IdleHead => Box::new(Idler::new(history::several(url, 16).await?, true)?),
+                Self::Spaces { spaces } => {
+                    Box::new(Member::new(&history::several(url, spaces).await?)?)
+                }
                 Self::Pull { diffs } => Box::new(Puller::new(shared, diffs)?),
                 Self::Growth { entries, owners } => {
                     let mut long = Vec::new();
@@ -142,6 +151,7 @@ impl fmt::Display for Workload {
             | Self::Pull { diffs: count }
             | Self::Growth { entries: count, .. }
             | Self::FirstSync { objects: count } => write!(f, "{} {count}", self.name()),
+            Self::Spaces { spaces } => write!(f, "{} {spaces}", self.name()),
             _ => f.write_str(self.name()),
         }
     }

@@ -21,7 +21,9 @@ pub(super) fn serve<D: Database + Clone>(
         let mobync = application::mobync(database.await?, &gate);
         let _ = ready.send(listener.local_addr()?);
         let server = HttpServer::new(move || {
-            let auth = async |credentials: Credentials| application::owner(credentials.token()?);
+            let auth = async |credentials: Credentials| {
+                application::grant(credentials.token()?, credentials.space())
+            };
             let sync = mobync_actix::service(mobync.clone(), auth).limits(limits.clone());
             App::new()
                 .app_data(SharedAuth::new(auth))

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mobync::{
-    Access, Database, DatabaseError, Diff, Mobync, Owner, Refusal, Rules, View,
+    Access, Database, DatabaseError, Diff, Grant, Mobync, Owner, Refusal, Rules, View,
     http::AuthError,
     memory::MemoryDatabase,
     schema::{Schema, Step},
@@ -14,22 +14,54 @@ use super::Gate;
 /// The fields of `tasks`, the only model, `id` apart.
 pub(super) const FIELDS: [&str; 2] = ["name", "done"];
 
-/// The token is the owner, apart from a few that show what else an auth closure may say.
+/// What spaces' owners are called, so that nobody's own data is called like that.
+const SPACE: &str = "space ";
+
+/// The token is the person, apart from a few that show what else an auth closure may say. A space is the list of
+/// its members.
 ///
 /// # Errors
-/// For those few, and for what cannot be an owner.
+/// For those few, for what cannot be an owner, and for spaces of others.
 ///
 /// # Panics
-/// For the token `panicking`, as an auth closure should not.
+/// For the token and the space `panicking`, as an auth closure should not.
 #[expect(clippy::panic, reason = "what it is for")]
-pub fn owner(token: &str) -> Result<Owner, AuthError> {
-    match token {
-        "stranger" => Err(AuthError::unauthenticated("The token is not known.")),
-        "banned" => Err(AuthError::forbidden("Your account is closed.")),
-        "lost" => Err(AuthError::failed("the table of users is gone")),
-        "panicking" => panic!("the auth closure panics"),
-        token => Ok(Owner::new(token)?),
+pub fn grant(token: &str, space: Option<&str>) -> Result<Grant, AuthError> {
+    match (token, space) {
+        ("stranger", _) => Err(AuthError::unauthenticated("The token is not known.")),
+        ("banned", _) => Err(AuthError::forbidden("Your account is closed.")),
+        ("lost", _) | (_, Some("lost")) => Err(AuthError::failed("the table of users is gone")),
+        ("panicking", _) | (_, Some("panicking")) => panic!("the auth closure panics"),
+        ("guest", None) => Err(AuthError::no_member("Guests have no data of their own.")),
+        (person, None | Some("mirror")) if !person.starts_with(SPACE) => {
+            Ok(Owner::new(person)?.into())
+        }
+        (_, None) => Err(AuthError::unauthenticated("A space is no person.")),
+        (_, Some(space)) if is_moody(space) => Ok(Owner::new(space)?.into()),
+        (person, Some(space)) => of_space(person, space),
     }
+}
+
+/// A space is named like `ada,bob,?eve`: Eve may only read. Its owner is the same in whichever order they are
+/// named, and whatever they may do.
+fn of_space(person: &str, space: &str) -> Result<Grant, AuthError> {
+    let mut members: Vec<&str> = space.split(',').collect();
+    let reads = members.iter().any(|member| member.strip_prefix('?') == Some(person));
+    if !reads && !members.contains(&person) {
+        return Err(AuthError::no_member("You are not a member of this list."));
+    }
+    for member in &mut members {
+        *member = member.trim_start_matches('?');
+    }
+    members.sort_unstable();
+    let owner = Owner::new(format!("{SPACE}{}", members.join(",")))?;
+    let grant = Grant::new(owner).member(person);
+    Ok(if reads { grant.read_only() } else { grant })
+}
+
+/// Whether the database has a mood for the owner of that name.
+fn is_moody(owner: &str) -> bool {
+    matches!(owner, "busy" | "failing") || owner.starts_with("gated-")
 }
 
 /// The ready-made database in memory.

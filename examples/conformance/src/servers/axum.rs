@@ -20,7 +20,9 @@ pub(super) fn serve<D: Database + Clone>(
     tokio::runtime::Runtime::new()?.block_on(async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         let mobync = application::mobync(database.await?, &gate);
-        let auth = async |credentials: Credentials| application::owner(credentials.token()?);
+        let auth = async |credentials: Credentials| {
+            application::grant(credentials.token()?, credentials.space())
+        };
         let sync = Endpoint::new(mobync.clone(), auth).limits(limits);
         let app = Router::new()
             .route("/owner", get(owner))

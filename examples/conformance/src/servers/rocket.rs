@@ -5,14 +5,14 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
 };
 
-use mobync::{Database, Owner, http::AuthError};
+use mobync::{Database, Grant, http::AuthError};
 use mobync_rocket::{AuthenticatedOwner, BearerToken, Credentials, SharedAuth, SyncError};
 use rocket::{Config, fairing::AdHoc, figment::Figment, get, log::LogLevel, routes};
 
 use super::{Task, application};
 
-async fn auth(credentials: Credentials<'_, '_>) -> Result<Owner, AuthError> {
-    application::owner(credentials.token()?)
+async fn auth(credentials: Credentials<'_, '_>) -> Result<Grant, AuthError> {
+    application::grant(credentials.token()?, credentials.space())
 }
 
 #[get("/owner")]

@@ -1,5 +1,6 @@
 //! Sound requests, of every shape there is.
 
+use conformance::application;
 use fastrand::Rng;
 use serde_json::Value;
 
@@ -13,9 +14,9 @@ use super::{
 /// What a session has come to, for the next request to refer to.
 #[derive(Debug, Default)]
 pub struct Past {
-    /// The clock of each token's owner.
+    /// The clock of each owner.
     pub clocks: Vec<(String, i64)>,
-    /// Heads that each token's owner was answered, with their clocks.
+    /// Heads that each owner was answered, with their clocks.
     pub heads: Vec<(String, i64, String)>,
     /// Diffs that were accepted, as sent.
     pub diffs: Vec<Value>,
@@ -45,10 +46,78 @@ impl Draft {
     }
 }
 
-/// A request of a device of one of the owners.
+/// A request of a device of one of the people.
 pub fn request(past: &Past, rng: &mut Rng) -> Draft {
     let token = token(rng);
-    let now = past.clocks.iter().find(|(of, _)| *of == token).map_or(0, |(_, clock)| *clock);
+    let mut members = match rng.u8(..5) {
+        0 => vec![("syncs".to_owned(), Json::List(several(past, &token, rng)))],
+        _ => sync(past, &token, None, rng),
+    };
+    let mut headers = Vec::new();
+    match rng.u8(..10) {
+        0..2 if !token.contains(char::is_control) && token.trim() == token => {
+            headers.push(("authorization", format!("Bearer {token}")));
+        }
+        2 => headers.push(("authorization", "Basic YWRhOg==".to_owned())),
+        _ => {}
+    }
+    // In the header, which wins, and perhaps in the body; or in the body only.
+    if headers.first().is_none_or(|(_, value)| value.starts_with("Basic")) || rng.bool() {
+        members.push(("auth_token".to_owned(), Json::text(token)));
+    }
+    more_members(&mut members, rng);
+    Draft { body: Json::Object(members), headers }
+}
+
+/// Requests of a person, for different spaces but for a few.
+fn several(past: &Past, token: &str, rng: &mut Rng) -> Vec<Json> {
+    let count = if rng.u16(..200) == 0 { 99 + rng.usize(..4) } else { rng.usize(..6) };
+    let mut spaces = Vec::new();
+    let mut syncs = Vec::new();
+    for place in 0..count {
+        let space = match rng.u8(..4) {
+            _ if count > 90 => Some(format!("s{place}")),
+            0 => None,
+            _ => Some(space(rng)),
+        };
+        if spaces.contains(&space) && rng.u8(..10) > 0 {
+            continue;
+        }
+        let mut members = match count {
+            91.. => vec![("head".to_owned(), Json::text(""))],
+            _ => sync(past, token, space.as_deref(), rng),
+        };
+        if let Some(space) = &space {
+            members.push(("space".to_owned(), Json::text(space.clone())));
+        }
+        spaces.push(space);
+        more_members(&mut members, rng);
+        syncs.push(Json::Object(members));
+    }
+    syncs
+}
+
+fn space(rng: &mut Rng) -> String {
+    const OTHERS: [&str; 7] =
+        ["mirror", "lost", "busy", "failing", "nobody", "gated-1", "space ada"];
+    const SPACES: [&str; 8] =
+        ["ada,bob", "bob,ada", "ada,?bob", "?ada,bob", "ada", "guest,ada", "Ünï,bob", "bob,bob"];
+    match rng.u8(..32) {
+        0 => words::text(rng),
+        1..4 => (*rng.choice(&OTHERS).unwrap()).to_owned(),
+        _ => (*rng.choice(&SPACES).unwrap()).to_owned(),
+    }
+}
+
+/// The members of a request, for that space or the person's own data.
+fn sync(past: &Past, token: &str, space: Option<&str>, rng: &mut Rng) -> Vec<(String, Json)> {
+    let owner = match (token, space) {
+        ("panicking", _) | (_, Some("panicking")) => String::new(),
+        _ => application::grant(token, space)
+            .map(|grant| grant.owner().to_string())
+            .unwrap_or_default(),
+    };
+    let now = past.clocks.iter().find(|(of, _)| *of == owner).map_or(0, |(_, clock)| *clock);
     let clock = match rng.u8(..24) {
         0..12 => now,
         12..16 => 0,
@@ -56,7 +125,7 @@ pub fn request(past: &Past, rng: &mut Rng) -> Draft {
         22 => now + 1,
         _ => *rng.choice(&[i64::MAX, i64::MAX - 1, 1 << 53, (1 << 53) + 1]).unwrap(),
     };
-    let head = past.heads.iter().find(|(of, at, _)| *of == token && *at == clock);
+    let head = past.heads.iter().find(|(of, at, _)| *of == owner && *at == clock);
     let head = head.map(|(.., head)| head.as_str()).unwrap_or_default();
     let clock = match rng.u8(..12) {
         0 => Json::text(clock.to_string()),
@@ -88,27 +157,32 @@ pub fn request(past: &Past, rng: &mut Rng) -> Draft {
         4 => members.push(("schema".to_owned(), words::value(rng))),
         _ => {}
     }
-    let mut headers = Vec::new();
-    match rng.u8(..10) {
-        0..2 if !token.contains(char::is_control) && token.trim() == token => {
-            headers.push(("authorization", format!("Bearer {token}")));
-        }
-        2 => headers.push(("authorization", "Basic YWRhOg==".to_owned())),
+    match rng.u8(..24) {
+        0..3 => members.push(("owner".to_owned(), Json::text(""))),
+        3..6 => members.push(("owner".to_owned(), Json::text(owner))),
+        6 => members.push(("owner".to_owned(), Json::text(words::text(rng)))),
+        7 => members.push(("owner".to_owned(), words::value(rng))),
         _ => {}
     }
-    // In the header, which wins, and perhaps in the body; or in the body only.
-    if headers.first().is_none_or(|(_, value)| value.starts_with("Basic")) || rng.bool() {
-        members.push(("auth_token".to_owned(), Json::text(token)));
-    }
-    more_members(&mut members, rng);
-    Draft { body: Json::Object(members), headers }
+    members
 }
 
 fn token(rng: &mut Rng) -> String {
     match rng.u8(..32) {
         0 => words::text(rng),
         1 => {
-            let special = ["stranger", "banned", "lost", "busy", "failing", "gated-1", ""];
+            let special = [
+                "stranger",
+                "banned",
+                "lost",
+                "busy",
+                "failing",
+                "gated-1",
+                "guest",
+                "guest",
+                "space ada",
+                "",
+            ];
             (*rng.choice(&special).unwrap()).to_owned()
         }
         2..5 => "bob".to_owned(),

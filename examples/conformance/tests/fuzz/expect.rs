@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use conformance::application;
-use mobync::{Owner, http::AuthError};
+use mobync::{Grant, Owner, http::AuthError};
 use serde::{
     Deserialize, Deserializer,
     de::{MapAccess, Visitor},
@@ -28,41 +28,115 @@ pub struct Sound {
     pub since: i64,
     /// Whether it asks for a head.
     pub asks_for_head: bool,
+    /// Whether it asks for the owner.
+    pub asks_for_owner: bool,
     /// Where its page ends, and the clock then, if it gets one that is not all.
     pub page: Option<(i64, i64)>,
 }
 
+/// A request that is not refused as a whole.
+#[derive(Debug)]
+pub enum Expected {
+    One(Sound),
+    Several(Vec<Part>),
+}
+
+/// One of several requests.
+#[derive(Debug)]
+pub struct Part {
+    token: String,
+    space: Option<String>,
+    /// It alone, as it was sent.
+    pub text: String,
+}
+
+impl Part {
+    /// What the auth closure says of its space, which is never the person's own data.
+    pub fn granted(&self) -> Result<Grant, AuthError> {
+        let granted = application::grant(&self.token, self.space.as_deref())?;
+        let own = application::grant(&self.token, None);
+        if self.space.is_some() && own.is_ok_and(|own| own.owner() == granted.owner()) {
+            return Err(AuthError::no_member("You are not a member of this space."));
+        }
+        Ok(granted)
+    }
+
+    /// Whether it would be several itself.
+    pub fn is_several(&self) -> bool {
+        members(&self.text).is_some_and(|member| is_there(&member, "syncs"))
+    }
+}
+
 /// A request as the text takes it apart, or the code of the first check that fails.
-pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
+pub fn read(case: &Case, state: &State) -> Result<Expected, &'static str> {
     check_head(case)?;
     let token = header_token(case);
-    if let Some(token) = &token {
-        owner(token)?;
+    let mut own = token.as_deref().map(person);
+    if let Some(Err(code)) = own
+        && code != "no_member"
+    {
+        return Err(code);
     }
+    // Nobody knows yet whether there are spaces.
+    let sooner = |code| if own == Some(Err("no_member")) { "no_member" } else { code };
     if case.body.len() > LIMIT {
-        return Err("payload_too_large");
+        return Err(sooner("payload_too_large"));
     }
-    let text = std::str::from_utf8(&case.body).map_err(|_| "invalid_json")?;
+    let text = std::str::from_utf8(&case.body).map_err(|_| sooner("invalid_json"))?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if !is_strict(text) {
-        return Err("invalid_json");
+        return Err(sooner("invalid_json"));
     }
     let body = members(text);
-    let token = token.or_else(|| string(body.as_ref()?.get("auth_token")?));
-    let owner = owner(&token.unwrap_or_default())?;
+    let token = token.or_else(|| string(body.as_ref()?.get("auth_token")?)).unwrap_or_default();
+    let own = own.take().unwrap_or_else(|| person(&token));
+    match &body {
+        Some(body) if is_there(body, "syncs") && matches!(own, Ok(_) | Err("no_member")) => {
+            several(body, &token).map(Expected::Several)
+        }
+        _ => sync(text, &own?, state).map(Expected::One),
+    }
+}
 
-    let body = body.ok_or("invalid_request")?;
+/// Several requests in one, or what is wrong with them as a whole.
+fn several(body: &Members<'_>, token: &str) -> Result<Vec<Part>, &'static str> {
+    if is_there(body, "logical_clock") || is_there(body, "diffs") {
+        return Err("invalid_request");
+    }
+    let syncs = body.get("syncs").and_then(|syncs| list(syncs)).ok_or("invalid_request")?;
+    if syncs.len() > 100 {
+        return Err("payload_too_large");
+    }
+    let (mut parts, mut spaces, mut count) = (Vec::new(), BTreeSet::new(), 0);
+    for text in syncs {
+        let member = members(text.get()).ok_or("invalid_request")?;
+        let space = optional(&member, "space", string)?;
+        if space.as_ref().is_some_and(|space| !is_name(space)) || !spaces.insert(space.clone()) {
+            return Err("invalid_request");
+        }
+        let diffs = member.get("diffs").and_then(|diffs| list(diffs));
+        count += diffs.map_or(0, |diffs| diffs.len());
+        parts.push(Part { token: token.to_owned(), space, text: text.to_string() });
+    }
+    if count > MOST_DIFFS { Err("payload_too_large") } else { Ok(parts) }
+}
+
+/// One request of that owner.
+pub fn sync(text: &str, owner: &Owner, state: &State) -> Result<Sound, &'static str> {
+    let body = members(text).ok_or("invalid_request")?;
+    if is_there(&body, "syncs") {
+        return Err("invalid_request");
+    }
     let clock = body.get("logical_clock").and_then(|clock| read_clock(clock));
     let clock = clock.ok_or("invalid_request")?;
     let head = optional(&body, "head", string)?;
+    let whose = optional(&body, "owner", string)?;
     let limit = optional(&body, "limit", |text| natural(text).filter(|limit| *limit > 0))?;
     let schema = optional(&body, "schema", |text| natural(text).filter(|schema| *schema > 0))?;
     for flag in ["report", "check"] {
         optional(&body, flag, |text| text.parse::<bool>().ok())?;
     }
-    let diffs: Option<Vec<&RawValue>> =
-        body.get("diffs").and_then(|diffs| serde_json::from_str(diffs).ok());
-    let diffs = diffs.ok_or("invalid_request")?;
+    let diffs = body.get("diffs").and_then(|diffs| list(diffs)).ok_or("invalid_request")?;
     if diffs.len() > MOST_DIFFS {
         return Err("payload_too_large");
     }
@@ -80,6 +154,10 @@ pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
         }
     }
 
+    let asks_for_owner = whose.is_some();
+    if whose.is_some_and(|whose| !whose.is_empty() && whose != owner.as_str()) {
+        return Err("other_owner");
+    }
     if schema == Some(1) {
         return Err("upgrade_required");
     }
@@ -89,7 +167,7 @@ pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
         _ => {}
     }
     let empty = Kept::default();
-    let kept = state.get(&owner).unwrap_or(&empty);
+    let kept = state.get(owner).unwrap_or(&empty);
     if clock > kept.clock {
         return Err("clock_ahead");
     }
@@ -106,7 +184,8 @@ pub fn read(case: &Case, state: &State) -> Result<Sound, &'static str> {
         order.iter().filter(|id| !kept.knows(id)).filter_map(|id| first.get(id)).collect();
     new.iter().try_for_each(|diff| diff.check_schema())?;
     let new = new.len();
-    Ok(Sound { owner, ids: order, new, since: clock, asks_for_head, page })
+    let owner = owner.clone();
+    Ok(Sound { owner, ids: order, new, since: clock, asks_for_head, asks_for_owner, page })
 }
 
 /// The tick of the first entry behind a page of at most so many, or of one tick that has more.
@@ -170,15 +249,29 @@ fn header_token(case: &Case) -> Option<String> {
     }
 }
 
-fn owner(token: &str) -> Result<Owner, &'static str> {
+fn person(token: &str) -> Result<Owner, &'static str> {
     if token.is_empty() {
         return Err("unauthenticated");
     }
-    application::owner(token).map_err(|error| match error {
+    application::grant(token, None).map(Grant::into_owner).map_err(|error| code(&error))
+}
+
+pub fn code(error: &AuthError) -> &'static str {
+    match error {
         AuthError::Unauthenticated(_) => "unauthenticated",
         AuthError::Forbidden(_) => "forbidden",
+        AuthError::NoMember(_) => "no_member",
         _ => "internal",
-    })
+    }
+}
+
+/// Whether there is such a member that is not null.
+fn is_there(body: &Members<'_>, name: &str) -> bool {
+    body.get(name).is_some_and(|value| *value != "null")
+}
+
+fn list(text: &str) -> Option<Vec<&RawValue>> {
+    serde_json::from_str(text).ok()
 }
 
 #[derive(Debug, PartialEq)]

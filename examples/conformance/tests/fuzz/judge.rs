@@ -25,7 +25,7 @@ fn head_of(code: &str) -> (u16, Option<(&'static str, &'static str)>) {
     match code {
         "invalid_json" | "invalid_request" | "invalid_diff" => (400, None),
         "unauthenticated" => (401, Some(("www-authenticate", "Bearer"))),
-        "forbidden" => (403, None),
+        "forbidden" | "no_member" | "other_owner" => (403, None),
         "method_not_allowed" => (405, Some(("allow", "POST"))),
         "clock_ahead" | "other_history" => (409, None),
         "payload_too_large" => (413, None),
@@ -108,7 +108,7 @@ pub fn success(answer: &Answer, owner: &Owner, clock: i64) -> Verdict {
         json.as_object().into_iter().flatten().map(|(name, _)| &**name).collect();
     let refused = json.get("refused").and_then(Value::as_array);
     names.retain(|name| *name != "refused" || refused.is_none_or(Vec::is_empty));
-    names.retain(|name| !matches!(*name, "head" | "more" | "check"));
+    names.retain(|name| !matches!(*name, "head" | "more" | "check" | "owner"));
     holds(names == ["diffs", "logical_clock", "message", "success"], "it has other members")?;
     holds(json["success"] == Value::Bool(true), "it is no success")?;
     holds(json["logical_clock"] == clock, &format!("the clock must be {clock}"))?;
@@ -132,9 +132,21 @@ pub fn success(answer: &Answer, owner: &Owner, clock: i64) -> Verdict {
     Ok(())
 }
 
+/// A success of that request, and what it has changed.
+pub fn sound(answer: &Answer, sound: &Sound, before: &State, after: &State) -> Verdict {
+    let clock = before.get(&sound.owner).map_or(0, |kept| kept.clock);
+    let clock = clock + i64::from(sound.new > 0);
+    let clock = sound.page.map_or(clock, |(end, _)| end);
+    success(answer, &sound.owner, clock)?;
+    asked(answer, sound, clock, after)?;
+    changed(sound, before, after)
+}
+
 /// A head and the clock of what is behind a page are there where they are asked for, and nowhere else.
-pub fn asked(answer: &Answer, sound: &Sound, clock: i64, after: &State) -> Verdict {
+fn asked(answer: &Answer, sound: &Sound, clock: i64, after: &State) -> Verdict {
     let json = answer.json();
+    let owner = sound.asks_for_owner.then(|| Value::from(sound.owner.as_str()));
+    holds(json.get("owner") == owner.as_ref(), "the owner is told, or is not")?;
     let more = sound.page.map_or(Value::Null, |(_, now)| now.into());
     holds(json.get("more").unwrap_or(&Value::Null) == &more, "there is more, or is not")?;
     let Some(head) = json.get("head") else {
@@ -156,7 +168,7 @@ pub fn diffs(answer: &Answer) -> Result<Vec<Diff>, String> {
 }
 
 /// What a success has changed: its owner's log by one entry for each new diff, and nobody else's.
-pub fn changed(sound: &Sound, before: &State, after: &State) -> Verdict {
+fn changed(sound: &Sound, before: &State, after: &State) -> Verdict {
     let others = |state: &State| {
         let mut others = state.clone();
         others.remove(&sound.owner);

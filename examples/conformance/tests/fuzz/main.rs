@@ -4,12 +4,13 @@
 //! memory database of its own, a fixed clock, and a small limit. On every case:
 //!
 //! - nothing panics, and nothing of the inside is told;
-//! - all four answer alike, to the byte and in the headers that the protocol speaks of, and keep the
+//! - all of them answer alike, to the byte and in the headers that the protocol speaks of, and keep the
 //!   same log and rows;
 //! - status and code are those that `expect.rs` reads in the protocol's text, and the JSON has its shape;
 //! - a failure changes nothing, for no owner; a success changes its owner alone, advances the clock by
 //!   one if there is something new, logs each new diff once, and does nothing when it comes again;
-//! - a new device gets the rows that are there.
+//! - a new device gets the rows that are there;
+//! - several requests in one are answered with the bytes that each of them gets alone, on a fifth server.
 //!
 //! Cases come in sessions, so that requests meet what earlier ones left; a session depends on its seed
 //! alone. A failing one is reduced before it is told. To play more, or one again:
@@ -21,7 +22,7 @@
 //!
 //! `FUZZ_FIRST` says with which seed to begin.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, reason = "tests")]
-#![allow(clippy::large_futures, reason = "all four servers' are in one")]
+#![allow(clippy::large_futures, reason = "all servers' are in one")]
 #![allow(clippy::panic, reason = "that is how a test fails")]
 #![allow(unreachable_pub, reason = "the modules are as those of a library")]
 
@@ -34,6 +35,7 @@ mod mutate;
 mod run;
 mod servers;
 mod session;
+mod several;
 mod shrink;
 mod state;
 mod words;

@@ -1,4 +1,5 @@
-//! The bare endpoint and the three frameworks, each on a memory database of its own.
+//! The bare endpoint and the three frameworks, each on a memory database of its own; and one more endpoint, which
+//! gets several requests in one as requests of their own.
 
 use std::{
     cell::RefCell,
@@ -23,8 +24,8 @@ use conformance::{
 };
 use futures_util::{FutureExt, future::BoxFuture, stream};
 use mobync::{
-    Access, Database, DatabaseError, Mobync, Owner,
-    http::{AuthError, Credentials, Endpoint},
+    Access, Database, DatabaseError, Grant, Mobync, Owner,
+    http::{AuthError, Credentials, Endpoint, Head, Limits},
     memory::{MemoryDatabase, MemoryUnit},
 };
 use rocket::{
@@ -36,7 +37,7 @@ use rocket::{
 };
 use tower::ServiceExt;
 
-use super::case::Case;
+use super::{case::Case, expect::Part};
 
 /// The time on all servers, in milliseconds.
 pub const NOW: i64 = 1_700_000_000_000;
@@ -52,7 +53,8 @@ pub const MODELS: [(&str, &[&str]); 3] = [
 ];
 
 /// In the order of the databases and of the answers.
-pub const NAMES: [&str; 4] = ["the endpoint", "axum", "actix-web", "Rocket"];
+pub const NAMES: [&str; 5] =
+    ["the endpoint", "axum", "actix-web", "Rocket", "an endpoint that gets them one by one"];
 
 /// A memory database that can be made new, and knows whose data it may have.
 #[derive(Clone, Debug, Default)]
@@ -85,19 +87,20 @@ impl Database for Renewable {
 }
 
 type Sync = Mobync<Moody<Renewable>, NoForbiddenNames>;
-type Auth = fn(Credentials) -> BoxFuture<'static, Result<Owner, AuthError>>;
+type Auth = fn(Credentials) -> BoxFuture<'static, Result<Grant, AuthError>>;
 
-/// All four, in one thread. `A` is actix-web's service.
+/// All of them, in one thread. `A` is actix-web's service.
 pub struct Servers<A> {
-    pub databases: [Renewable; 4],
+    pub databases: [Renewable; 5],
     endpoint: Endpoint<Moody<Renewable>, NoForbiddenNames, Auth>,
     axum: Router,
     actix: A,
     rocket: Client,
+    one_by_one: Mobync<Moody<Renewable>, NoForbiddenNames>,
 }
 
-fn auth(credentials: Credentials) -> BoxFuture<'static, Result<Owner, AuthError>> {
-    Box::pin(async move { application::owner(credentials.token()?) })
+fn auth(credentials: Credentials) -> BoxFuture<'static, Result<Grant, AuthError>> {
+    Box::pin(async move { application::grant(credentials.token()?, credentials.space()) })
 }
 
 /// Starts them. Panics are kept from now on, to be looked at after each request.
@@ -105,22 +108,23 @@ pub async fn start()
 -> Servers<impl Service<actix_http::Request, Response = ServiceResponse, Error = actix_web::Error>>
 {
     keep_panics();
-    let databases: [Renewable; 4] = std::array::from_fn(|_| Renewable::default());
+    let databases: [Renewable; 5] = std::array::from_fn(|_| Renewable::default());
     let open = Gate::default();
     open.open();
     let mobync = |database: &Renewable| -> Sync {
         application::mobync(database.clone(), &open).max_diffs(MOST_DIFFS).time(|| NOW)
     };
-    let [endpoint, axum, actix, rocket] = databases.each_ref().map(mobync);
+    let [endpoint, axum, actix, rocket, one_by_one] = databases.each_ref().map(mobync);
 
-    let actix =
-        mobync_actix::service(actix, async |credentials| application::owner(credentials.token()?));
+    let actix = mobync_actix::service(actix, async |credentials| {
+        application::grant(credentials.token()?, credentials.space())
+    });
     let figment = Figment::from(Config::debug_default())
         .merge((Config::LOG_LEVEL, LogLevel::Off))
         .merge(("limits.mobync", LIMIT));
     let rocket = rocket::custom(figment)
         .attach(mobync_rocket::fairing(rocket, async |credentials| {
-            application::owner(credentials.token()?)
+            application::grant(credentials.token()?, credentials.space())
         }));
     let endpoint_on = |mobync| Endpoint::new(mobync, auth as Auth).max_body_bytes(LIMIT);
     Servers {
@@ -129,6 +133,7 @@ pub async fn start()
         axum: Router::new().route("/sync", mobync_axum::route(endpoint_on(axum))),
         actix: init_service(App::new().service(actix.max_body_bytes(LIMIT))).await,
         rocket: Client::untracked(rocket).await.unwrap(),
+        one_by_one,
     }
 }
 
@@ -136,7 +141,7 @@ impl<A> Servers<A>
 where
     A: Service<actix_http::Request, Response = ServiceResponse<BoxBody>, Error = actix_web::Error>,
 {
-    /// What each of them answers; or that it panicked.
+    /// What each of them but the last answers; or that it panicked.
     pub async fn send(&self, case: &Case) -> [Result<Answer, String>; 4] {
         [
             unless_it_panics(self.send_to_endpoint(case)).await,
@@ -144,6 +149,32 @@ where
             unless_it_panics(self.send_to_actix(case)).await,
             unless_it_panics(self.send_to_rocket(case)).await,
         ]
+    }
+
+    /// What the last one answers to the same.
+    pub async fn send_to_last(&self, case: &Case) -> Result<Answer, String> {
+        let endpoint = Endpoint::new(self.one_by_one.clone(), auth as Auth).max_body_bytes(LIMIT);
+        let answered = async {
+            let (head, body) = endpoint.handle(request(case)).await.into_parts();
+            answer(head.status.as_u16(), pairs(&head.headers), body.to_vec())
+        };
+        unless_it_panics(answered).await
+    }
+
+    /// What the last one answers to one of several requests, alone.
+    pub async fn send_alone(&self, part: &Part) -> Result<Answer, String> {
+        let endpoint = Endpoint::without_auth(self.one_by_one.clone());
+        let (parts, ()) = request(&Case::post("")).map(drop).into_parts();
+        let body = Body::from(part.text.clone());
+        let auth = |_| async { part.granted() };
+        let answered = async {
+            let answered =
+                endpoint.answer(Head::from(&parts), body, &Limits::default(), auth).await;
+            let (head, body) = answered.into_parts();
+            let body = axum::body::to_bytes(Body::new(body), usize::MAX).await.unwrap();
+            answer(head.status.as_u16(), pairs(&head.headers), body.to_vec())
+        };
+        unless_it_panics(answered).await
     }
 
     async fn send_to_endpoint(&self, case: &Case) -> Answer {
@@ -204,7 +235,7 @@ fn request(case: &Case) -> http::Request<Body> {
     request.body(Body::from_stream(stream::iter(chunks))).unwrap()
 }
 
-fn pairs(headers: &http::HeaderMap) -> Vec<(String, String)> {
+pub fn pairs(headers: &http::HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| line(name.as_str(), value.as_bytes())).collect()
 }
 
@@ -212,7 +243,7 @@ fn line(name: &str, value: &[u8]) -> (String, String) {
     (name.to_ascii_lowercase(), String::from_utf8_lossy(value).into_owned())
 }
 
-fn answer(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Answer {
+pub fn answer(status: u16, headers: Vec<(String, String)>, body: Vec<u8>) -> Answer {
     Answer { status, headers, body }.of_protocol()
 }
 

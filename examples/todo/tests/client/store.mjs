@@ -117,6 +117,79 @@ export const promises = {
     equal((await store.read((tx) => tx.get("meta", "count"))).value, 20);
   },
 
+  "each space is by itself, with the same keys": async (store) => {
+    const spaces = ["", "a", "ab", "b"];
+    await store.write(async (tx) => {
+      for (const space of spaces) {
+        const of = tx.of(space);
+        for (const id of ["y", "x", "y"]) await of.put("pending", pending(id, { from: space }));
+        for (const model of ["tasks", "lists"]) await of.put("objects", object(model, "t1", { id: "t1", from: space }));
+        await of.put("refused", { id: "d1", from: space });
+        await of.put("meta", { key: "state", from: space });
+        await of.put("meta", { key: ["base", "tasks", "t1"], from: space });
+      }
+    });
+    const from = (values) => [...new Set(values.map(({ from, row }) => from ?? row.from))].join();
+    const look = (space, counts) =>
+      store.read(async (tx) => {
+        const of = tx.of(space);
+        const all = await Promise.all(["pending", "objects", "refused", "meta"].map((table) => of.all(table)));
+        equal(
+          all.map(({ length }) => length),
+          counts,
+        );
+        equal(from(all.flat()), counts[3] ? space : "");
+        equal([await of.count("pending"), await of.count("meta")], [counts[0], counts[3]]);
+      });
+    for (const space of spaces) await look(space, [3, 2, 1, 2]);
+    await store.read(async (tx) => {
+      const of = tx.of("a");
+      equal(
+        (await of.first("pending", 2)).map(({ id }) => id),
+        ["y", "x"],
+      );
+      equal((await of.all("pending", "tasks", "y")).length, 2);
+      equal((await of.all("objects", "lists")).length, 1);
+      equal((await of.get("objects", ["tasks", "t1"])).row.from, "a");
+      equal((await of.get("meta", ["base", "tasks", "t1"])).from, "a");
+      equal((await of.get("refused", "d1")).from, "a");
+      equal(await of.get("refused", "d2"), undefined);
+      equal((await of.of("").get("meta", "state")).from, "");
+    });
+    await store.write(async (tx) => {
+      const of = tx.of("a");
+      const [first] = await of.first("pending", 1);
+      await of.delete("pending", first.seq);
+      await of.put("pending", { ...(await of.first("pending", 1))[0], id: "z" });
+      await of.delete("objects", ["tasks", "t1"]);
+      await of.delete("meta", ["base", "tasks", "t1"]);
+    });
+    await look("a", [2, 1, 1, 1]);
+    equal((await store.read((tx) => tx.of("a").first("pending", 1)))[0].id, "z");
+    await store.write(async (tx) => {
+      for (const table of ["pending", "objects", "refused", "meta"]) await tx.of("a").clear(table);
+    });
+    await look("a", [0, 0, 0, 0]);
+    for (const space of ["", "ab", "b"]) await look(space, [3, 2, 1, 2]);
+    await store.write((tx) => tx.clear("pending"));
+    await look("", [0, 2, 1, 2]);
+    await look("ab", [3, 2, 1, 2]);
+  },
+
+  "a write that throws leaves nothing behind in any space": async (store) => {
+    await store.write((tx) => tx.of("a").put("objects", object("tasks", "t1")));
+    const broken = store.write(async (tx) => {
+      await tx.of("a").clear("objects");
+      await tx.of("b").put("objects", object("tasks", "t2"));
+      throw new Error("broken");
+    });
+    await fails(broken, "storage_failed");
+    equal(
+      await store.read(async (tx) => [await tx.of("a").count("objects"), await tx.of("b").count("objects")]),
+      [1, 0],
+    );
+  },
+
   "what was read is the reader's own": async (store) => {
     await store.write((tx) => tx.put("objects", object("tasks", "t1", { id: "t1", name: "Milk" })));
     (await store.read((tx) => tx.get("objects", ["tasks", "t1"]))).row.name = "Bread";

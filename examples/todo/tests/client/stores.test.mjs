@@ -33,6 +33,7 @@ function opener(version, tables) {
 
 test("a database of any earlier layout and schema gets the tables that it lacks, and only these", async () => {
   const layouts = [[], ["objects", "pending", "refused", "meta"], ["overridden"], ["beside"]];
+  layouts.push(layouts.flat().map((table) => `spaces-${table}`));
   const all = layouts.flat();
   const before = globalThis.indexedDB;
   try {
@@ -45,6 +46,37 @@ test("a database of any earlier layout and schema gets the tables that it lacks,
         (await indexedDBStore("test", schema)).close();
         assert.deepEqual([...made].sort(), [...all].sort(), `layout ${layout}, schema ${schema}`);
       }
+    }
+  } finally {
+    globalThis.indexedDB = before;
+  }
+});
+
+test("deleting a database that another tab does not close fails after some seconds, and not if it does", async (context) => {
+  context.mock.timers.enable({ apis: ["setTimeout"] });
+  const before = globalThis.indexedDB;
+  try {
+    for (const [end, code] of [
+      [(deleting) => deleting.onsuccess(), undefined],
+      [() => {}, "storage_failed"],
+      [(deleting) => deleting.onerror(), "storage_failed"],
+    ]) {
+      const { indexedDB } = opener(0, []);
+      const deleting = { error: new Error("The disk fails.") };
+      globalThis.indexedDB = { ...indexedDB, deleteDatabase: () => deleting };
+      const opened = indexedDBStore("test");
+      context.mock.timers.tick(1);
+      const outcome = (await opened).destroy().then(
+        () => undefined,
+        (error) => error.code,
+      );
+      await Promise.resolve();
+      deleting.onblocked();
+      context.mock.timers.tick(1000);
+      end(deleting);
+      await Promise.resolve();
+      context.mock.timers.tick(9000);
+      assert.equal(await outcome, code);
     }
   } finally {
     globalThis.indexedDB = before;

@@ -89,15 +89,13 @@ impl Server {
 
     /// The tasks that the server has of that person, sorted by name.
     pub fn names(&self, token: &str) -> Vec<String> {
-        let answer = self.sync(token);
-        let diffs = answer["diffs"].as_array().unwrap();
-        let name = |diff: &Value| {
-            let task: Value = serde_json::from_str(diff["json_data"].as_str().unwrap()).unwrap();
-            task["name"].as_str().unwrap().to_owned()
-        };
-        let mut names: Vec<_> = diffs.iter().map(name).collect();
-        names.sort_unstable();
-        names
+        names_in(&self.sync(token))
+    }
+
+    /// The tasks that the server has of the list that is shared, as that person gets them, sorted by name.
+    pub fn family(&self, token: &str) -> Vec<String> {
+        let member = json!({"space": "family", "logical_clock": 0, "diffs": []});
+        names_in(&self.answer(token, &json!({"syncs": [member]}))["syncs"][0])
     }
 
     /// Ends it at once, in the middle of whatever it does.
@@ -120,6 +118,17 @@ impl Server {
             std::thread::sleep(Duration::from_millis(10));
         }
     }
+}
+
+fn names_in(answer: &Value) -> Vec<String> {
+    let diffs = answer["diffs"].as_array().unwrap();
+    let name = |diff: &Value| {
+        let task: Value = serde_json::from_str(diff["json_data"].as_str().unwrap()).unwrap();
+        task["name"].as_str().unwrap().to_owned()
+    };
+    let mut names: Vec<_> = diffs.iter().map(name).collect();
+    names.sort_unstable();
+    names
 }
 
 impl Drop for Server {

@@ -49,8 +49,9 @@ export async function resendAll(tx, { now }, isUnasked = false) {
     if (bases.has(key)) await tx.put("pending", { ...object, diff: { ...diff, id: uuid(), utc_timestamp } });
     else await tx.put("pending", { ...object, diff: seq <= state.unanswered ? diff : { ...diff, utc_timestamp } });
   }
-  const { syncedAt, person, owner, token } = state;
-  await beginAnew(tx, { ...NEW_DEVICE, isUnasked, syncedAt, person, owner, token, deleted });
+  const { syncedAt, person, owner, token, named, joined, life } = state;
+  const kept = { syncedAt, person, owner, token, named, joined, life };
+  await beginAnew(tx, { ...NEW_DEVICE, ...kept, isUnasked, deleted });
 }
 
 /**

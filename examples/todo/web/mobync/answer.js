@@ -9,10 +9,11 @@ const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
  * A failure. `heard` means that something has answered; `status` is set if that was the sync server. If
  * `isPassing`, it is tried again soon even though it may need a person. If `isDoubtful`, it looks like an old
  * answer, but may be a correct one to a device that was restored from a backup. If `isOlder`, the server may
- * have an older schema than the app. `minSchema` is the least version that the server accepts.
+ * have an older schema than the app. `minSchema` is the least version that the server accepts. If `isMember`, it is
+ * about one space of several. `other` is the owner whose answer it was. If `isReplaced`, there is a newer token.
  * @typedef {{ code: string, message: string, diffId?: string, status?: number, heard?: boolean,
  *   retryAfter?: number, isPassing?: boolean, isDoubtful?: boolean, forgotten?: boolean, isOlder?: boolean,
- *   minSchema?: number }} Failure
+ *   minSchema?: number, isMember?: boolean, other?: string, isReplaced?: boolean }} Failure
  */
 
 /**
@@ -25,6 +26,7 @@ const LONGEST_RETRY_AFTER = 10 * 60 * 1000;
  * @property {number} [more]  the server's clock, if this is a page and there is more
  * @property {{ diff_id: string, fields: import("./types.js").Overridden["fields"] }[]} overridden
  * @property {Record<string, import("./check.js").Checksum | null>} [check]
+ * @property {string} [owner]
  */
 
 /**
@@ -35,7 +37,7 @@ export function interpret(heard, { now, maxAnswer, schema = 1 }) {
   if (!heard) return { code: "no_answer", message: "The server could not be reached." };
   const { status, headers } = heard;
   const retryAfter = readRetryAfter(headers, now());
-  const answer = heard.text === null ? undefined : parse(heard.text);
+  const answer = heard.answer ?? (heard.text === null ? undefined : parse(heard.text));
   if (status === 200 && heard.text === null) {
     const message = `The server's answer is larger than ${maxAnswer.toLocaleString("en")} bytes.`;
     return { code: "answer_too_large", message, heard: true };
@@ -47,7 +49,7 @@ export function interpret(heard, { now, maxAnswer, schema = 1 }) {
   if (isFailure && (status < 200 || status > 299)) {
     const { code, message, diff_id: diffId, forgotten, min_schema: minSchema } = answer;
     const isOlder = schema > 1 && (code === "unknown_model" || code === "unknown_field");
-    const more = { diffId, minSchema, forgotten: forgotten === true, isOlder };
+    const more = { diffId, minSchema, forgotten: forgotten === true, isOlder, isMember: !!heard.answer };
     return { code, message: String(message), ...more, status, heard: true, retryAfter };
   }
   if (status === 413) {
@@ -67,13 +69,14 @@ export function interpret(heard, { now, maxAnswer, schema = 1 }) {
  * @param {import("./types.js").Diff[]} sent
  * @returns {Failure | null}
  */
-export function misfit({ logical_clock, diffs, refused, overridden, more }, asked, sent) {
-  const owner = asked.owner ?? diffs[0]?.owner;
-  if (diffs.some((diff) => diff.owner !== owner)) {
+export function misfit({ logical_clock, diffs, refused, overridden, more, owner: named }, asked, sent) {
+  const owner = asked.owner ?? named ?? diffs[0]?.owner;
+  const other = [named ?? owner, ...diffs.map((diff) => diff.owner)].find((one) => one !== owner);
+  if (other !== undefined) {
     const message =
       "The server answered for somebody else than the one whose data are in this database, and nothing was taken. " +
       "Sign in as before, or open another database.";
-    return { code: "other_owner", message, heard: true };
+    return { code: "other_owner", message, heard: true, other };
   }
   const ids = new Set(sent.map(({ id }) => id));
   // Diffs always advance the clock: they are new, or were new when the device was at this clock or later.
@@ -99,7 +102,7 @@ const isAnswer = (answer) =>
   isListOf(isDiff, answer.diffs) &&
   isListOf(isRefusal, answer.refused ?? []) &&
   isListOf(isReport, answer.overridden ?? []) &&
-  /^(string|undefined)$/.test(typeof answer.head) &&
+  [answer.head, answer.owner].every((text) => /^(string|undefined)$/.test(typeof text)) &&
   (answer.more === undefined || Number.isSafeInteger(answer.more));
 
 /** @param {(part: any) => boolean} is @param {any} list */

@@ -55,8 +55,9 @@ export async function apply(tx, options, models, { asked, sent, isAll, answer, t
   for (const diff of clock < goal || !isAll ? [] : await release(tx)) await applyDiff(tx, options, diff);
   for (const { model, id } of sent) await dropIdleBase(tx, model, id);
 
-  const owner = state.owner ?? answer.diffs[0]?.owner ?? null;
-  const all = { ...state, owner, mark: state.mark, token: markOf(token), failures: 0 };
+  const owner = state.owner ?? answer.owner ?? answer.diffs[0]?.owner ?? null;
+  const named = answer.owner === undefined ? null : markOf(token);
+  const all = { ...state, owner, named, mark: state.mark, token: markOf(token), failures: 0 };
   for (const { diff, model, id } of state.anew || owner !== null ? [] : sent) {
     const isMade = diff.type === "create" && !refusedIds.has(diff.id) && (await tx.get("objects", [model, id]));
     if (isMade) all.mark = { id: diff.id, model, from: asked.clock, to: clock };

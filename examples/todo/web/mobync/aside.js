@@ -9,10 +9,10 @@ import { baseOf, dropBase } from "./state.js";
 /**
  * Keeps a change that the server has refused, or that cannot be sent.
  * @param {Tx} tx @param {Pending} entry
- * @param {{ code: string, message: string, at: number }} why
+ * @param {{ code: string, message: string, at: number, row?: import("./types.js").Row }} why
  * @returns {Promise<Pending[]>}  the later changes that depend on it
  */
-export async function keepRefused(tx, { diff, model, id, seq }, { code, message, at }) {
+export async function keepRefused(tx, { diff, model, id, seq }, why) {
   let fields = parsed(diff.json_data);
   const followers = [];
   if (diff.type === "create") {
@@ -26,7 +26,7 @@ export async function keepRefused(tx, { diff, model, id, seq }, { code, message,
     }
   }
   const name = typeof diff.id === "string" ? diff.id : uuid();
-  await tx.put("refused", { id: name, diff, code, message, fields, at, seq });
+  await tx.put("refused", { id: name, diff, ...why, fields, seq });
   return followers;
 }
 

@@ -1,37 +1,30 @@
 // The client's interface for applications.
 
-import { refetchAll, resendAll } from "./anew.js";
-import { Changes, defaultsOf } from "./changes.js";
-import { filled } from "./diffs.js";
 import { MobyncError } from "./errors.js";
+import { Link } from "./link.js";
 import { complete } from "./options.js";
-import { putBack } from "./overridden.js";
+import { Space } from "./space.js";
+import { follow, isFollowed, join, leave, listed, spacesOf, unsent } from "./spaces.js";
 import { stateOf } from "./state.js";
 import { indexedDBStore } from "./store-indexeddb.js";
-import { Syncing } from "./syncing.js";
-import { tabsOf, tellUpdated } from "./tabs.js";
+import { tabsOf, tell } from "./tabs.js";
 import { guarded, update } from "./updating.js";
+import { checkedId } from "./values.js";
 
-/** @typedef {import("./types.js").Difference} Difference */
 /** @typedef {import("./types.js").Options} Options */
-/** @typedef {import("./types.js").Overridden} Overridden */
-/** @typedef {import("./types.js").Refused} Refused */
-/** @typedef {import("./types.js").Row} Row */
+/** @typedef {import("./types.js").SpaceEntry} SpaceEntry */
 /** @typedef {import("./types.js").Status} Status */
-/** @typedef {import("./types.js").Store} Store */
 /** @typedef {import("./types.js").Tx} Tx */
 
 /**
- * A local database that syncs.
- *
- * Events: `change` (detail: `{ models }`) when objects have changed, here, by a sync or in another
- * tab; `status` when {@link Mobync#status} has; `traffic` (detail: `{ direction, at, clock, diffs,
- * refused, problem }`) to watch the protocol.
+ * A local database that syncs: a person's own data, and the spaces that they share with others.
  */
-export class Mobync extends EventTarget {
-  #options;
-  #store;
-  #syncing;
+export class Mobync extends Space {
+  #link;
+  /** @type {Map<string, Space>} */
+  #spaces = new Map();
+  /** @type {Promise<void>} */
+  #reloading = Promise.resolve();
 
   /**
    * Opens the local database, and begins to sync.
@@ -45,250 +38,193 @@ export class Mobync extends EventTarget {
     try {
       const before = await store.write(async (tx) => {
         if (all.person !== undefined) await claim(tx, all.person);
-        return update(tx, all);
+        const spaces = await spacesOf(tx);
+        for (const space of spaces) await update(tx.of(space), all);
+        const before = await update(tx, all);
+        await follow(tx, all, true);
+        return before;
       }, true);
-      if (before < version) tellUpdated(tabsOf(store, before));
+      if (before < version) tell(tabsOf(store, before), { kind: "change", models: [] });
     } catch (error) {
-      store.close();
+      const isGone = /** @type {any} */ (error).code === "database_gone"; // but not all of it yet
+      await (isGone ? store.destroy() : store.close());
+      if (isGone) return Mobync.open(options);
       throw error;
     }
-    const mobync = new Mobync(all, store);
-    await mobync.#syncing.begin();
+    /** @type {Mobync} */
+    const mobync = new Mobync(
+      new Link(all, store, {
+        synced: () => mobync.#follow(),
+        changed: () => mobync.#reload(),
+        left: (space, message, life) => mobync.#leave(space, message, life),
+        other: (failure) => mobync.#other(failure),
+      }),
+    );
+    await mobync.#begin();
     return mobync;
   }
 
-  /** Use {@link Mobync.open}. @param {any} options @param {Store} store */
-  constructor(options, store) {
-    super();
-    this.#options = options;
-    this.#store = store;
-    this.#syncing = new Syncing(options, store, this);
+  /** Use {@link Mobync.open}. @param {Link} link */
+  constructor(link) {
+    super(link, "");
+    this.#link = link;
   }
 
-  /** The current status. @returns {Status} */
-  get status() {
-    return this.#syncing.status;
+  async #begin() {
+    await this.#link.own.begin();
+    await this.#reload();
+    const { spaces } = this.#link.options;
+    const heard = (/** @type {any} */ { detail }) =>
+      detail.models.includes(spaces.model) && this.#follow().catch(() => {});
+    if (spaces) this.addEventListener("change", heard);
+    this.#link.begin();
   }
 
-  // ------------------------------------------------------------------------ reading and writing
+  // ------------------------------------------------------------------------------------- spaces
 
   /**
-   * The objects of a model by their ids, or the one with this id.
-   * @param {string} model
-   * @param {string} [id]
-   * @returns {Promise<any>}  rows; or one row, undefined if it does not exist
+   * The space of this name, for reading and changing. It need not be joined: then it is empty.
+   * @param {string} name
+   * @returns {Space}
    */
-  async read(model, id) {
-    const defaults = defaultsOf(this.#options, model);
-    const found = await this.#store.read((tx) => tx.all("objects", model, id));
-    const rows = found.map(({ row }) => filled(row, defaults));
-    return id === undefined ? rows : rows[0];
+  space(name) {
+    const space = this.#spaces.get(checkedId(name, "The name of a space")) ?? new Space(this.#link, name);
+    this.#spaces.set(name, space);
+    return space;
   }
 
   /**
-   * Calls the listener now and after each change of the model.
-   * @param {string} model
-   * @param {(view: { records: Row[], pending: Set<string> }) => void} listener  gets the objects, and
-   *   the ids of those with changes that the server has not acknowledged
-   * @returns {() => void}  ends the subscription
+   * Adds a space, which is fetched then. Whether the person is a member shows when it syncs.
+   * @param {string} name
+   * @returns {Promise<Space>}
    */
-  subscribe(model, listener) {
-    const defaults = defaultsOf(this.#options, model);
-    let [wanted, busy, over] = [true, false, false];
-    const view = async () => {
-      wanted = true;
-      if (busy) return;
-      busy = true;
-      try {
-        while (wanted && !over) {
-          wanted = false;
-          const [objects, waiting] = await this.#store.read(async (tx) => [
-            await tx.all("objects", model),
-            await tx.all("pending", model),
-          ]);
-          const records = objects.map(({ row }) => filled(row, defaults));
-          const pending = new Set(waiting.map(({ id }) => id));
-          if (!over) listener({ records, pending });
-        }
-      } catch (error) {
-        if (!this.#syncing.isClosed) console.error(error);
-      } finally {
-        busy = false;
+  async join(name) {
+    const space = this.space(name);
+    await this.#link.store.write((tx) => join(tx, name, this.#link.options.names.version), true);
+    await this.#moved();
+    return space;
+  }
+
+  /**
+   * Removes a space from this device. What is not sent is set aside, see {@link Space#refused}.
+   * @param {string} name
+   */
+  leave(name) {
+    return this.#leave(name, `You have left ${name}.`);
+  }
+
+  /** @param {string} name @param {string} message @param {string} [life]  it is about; without it the person wants it */
+  async #leave(name, message, life) {
+    const why = { message, at: this.#link.options.now() };
+    await this.#link.store.write(async (tx) => {
+      // It may be joined anew since.
+      const isThat = life === undefined || (await stateOf(tx.of(name))).life === life;
+      if (isThat) await leave(tx, name, why, life === undefined);
+    }, true);
+    await this.#moved();
+  }
+
+  /**
+   * The spaces that are joined; and those that were left, with the reason, until `space(name).dismiss()`.
+   * @returns {Promise<SpaceEntry[]>}
+   */
+  spaces() {
+    return this.#link.store.read(listed);
+  }
+
+  /**
+   * The number of changes that are only on this device, in all spaces: those that are not sent yet, and those that were
+   * set aside when a space was left, until they are made again (`mend`) or dismissed.
+   * @returns {Promise<number>}
+   */
+  unsent() {
+    return this.#link.store.read(unsent);
+  }
+
+  /** Other spaces may be joined now: tells everybody. */
+  async #moved() {
+    await this.#reload();
+    this.#link.tabs.tell({ kind: "spaces" });
+  }
+
+  /** Starts and stops syncing, as the local database says, once at a time. */
+  #reload() {
+    this.#reloading = this.#reloading.catch(() => {}).then(() => this.#load());
+    return this.#reloading;
+  }
+
+  async #load() {
+    const joined = await this.#link.store.read(async (tx) => {
+      /** @type {Map<string, string>} */
+      const lives = new Map();
+      for (const space of await spacesOf(tx)) {
+        const { joined, life } = await stateOf(tx.of(space));
+        if (joined) lives.set(space, life);
       }
-    };
-    const heard = (/** @type {any} */ event) => event.detail.models.includes(model) && void view();
-    this.addEventListener("change", heard);
-    void view();
-    return () => {
-      over = true;
-      this.removeEventListener("change", heard);
-    };
-  }
-
-  /**
-   * Creates an object, with a new id unless one is given.
-   * @param {string} model
-   * @param {Record<string, any>} fields  JSON; anything else is an `invalid_value`
-   * @returns {Promise<Row>}
-   */
-  create(model, fields) {
-    return this.change((change) => change.create(model, fields));
-  }
-
-  /**
-   * Changes fields of an object.
-   * @param {string} model
-   * @param {string} id
-   * @param {Record<string, any>} fields  JSON; anything else is an `invalid_value`
-   * @returns {Promise<Row>}
-   */
-  update(model, id, fields) {
-    return this.change((change) => change.update(model, id, fields));
-  }
-
-  /**
-   * Deletes an object.
-   * @param {string} model
-   * @param {string} id
-   * @returns {Promise<Row>}  the deleted object
-   */
-  delete(model, id) {
-    return this.change((change) => change.delete(model, id));
-  }
-
-  /**
-   * Makes several changes, all of them or (if `work` throws) none. `work` may await only these changes.
-   * @template T
-   * @param {(change: Changes) => Promise<T>} work
-   * @returns {Promise<T>}
-   */
-  change(work) {
-    return this.#change((tx, changes) => work(changes));
-  }
-
-  /** @param {(tx: Tx, changes: Changes) => Promise<any>} work */
-  async #change(work) {
-    /** @type {Set<string>} */
-    const models = new Set();
-    const result = await this.#store.write(async (tx) => {
-      models.clear();
-      return work(tx, new Changes(tx, this.#options, models));
-    }, true);
-    await this.#syncing.changed(models);
-    return result;
-  }
-
-  // ----------------------------------------------------------------------- refused and overridden
-
-  /**
-   * The changes that were refused or cannot be sent, until they are mended or dismissed, in the order made.
-   * @returns {Promise<Refused[]>}
-   */
-  async refused() {
-    const refused = await this.#store.read((tx) => tx.all("refused"));
-    return refused.sort((a, b) => (a.seq ?? 0) - (b.seq ?? 0) || a.at - b.at);
-  }
-
-  /**
-   * Makes a refused change again, with these fields changed.
-   * @param {string} diffId
-   * @param {Record<string, any>} [fields]
-   */
-  async mend(diffId, fields = {}) {
-    await this.#change(async (tx, changes) => {
-      /** @type {Refused | undefined} */
-      const refused = await tx.get("refused", diffId);
-      if (!refused) throw new MobyncError("not_there", "This change has been looked after already.");
-      const { type, model } = refused.diff;
-      const { id, ...wanted } = { ...refused.fields, ...fields };
-      const isThere = (await tx.get("objects", [model, id])) !== undefined;
-      await tx.delete("refused", diffId);
-      if (type === "delete") await changes.delete(model, id);
-      else if (type === "create" && !isThere) await changes.create(model, { id, ...wanted });
-      else await changes.update(model, id, wanted);
+      return lives;
     });
+    for (const name of joined.keys()) this.space(name);
+    const begun = [];
+    let isOther = false;
+    for (const [name, syncing] of this.#link.known) {
+      const life = joined.get(name);
+      if (name === "" || syncing.life === life) continue;
+      isOther = true;
+      await (life === undefined ? syncing.stop() : syncing.begin(life));
+      if (life !== undefined) begun.push(syncing);
+    }
+    for (const syncing of begun) syncing.soon(); // together
+    if (!isOther) return;
+    this.#link.renewLive();
+    this.dispatchEvent(new Event("spaces"));
   }
 
-  /**
-   * The changes with values that others have overridden, until they are put back or dismissed, in the order made.
-   * @returns {Promise<Overridden[]>}
-   */
-  async overridden() {
-    const overridden = await this.#store.read((tx) => tx.all("overridden"));
-    return overridden.sort((a, b) => a.seq - b.seq);
+  /** Joins and leaves what the person's list says. */
+  async #follow() {
+    const { store, options } = this.#link;
+    if (!options.spaces) return;
+    if (await store.read((tx) => isFollowed(tx, options))) return;
+    await store.write((tx) => follow(tx, options, false), true);
+    await this.#moved();
   }
 
-  /**
-   * Makes the overridden values of a change again, where they are still overridden by the same values, and
-   * removes it from the overridden ones.
-   * @param {string} diffId
-   */
-  async putBack(diffId) {
-    await this.#change((tx, changes) => putBack(tx, this.#options, changes, diffId));
-  }
-
-  /** Removes a change from the refused and the overridden ones. @param {string} diffId */
-  async dismiss(diffId) {
-    await this.#store.write(async (tx) => {
-      await tx.delete("refused", diffId);
-      await tx.delete("overridden", diffId);
-    }, true);
-    await this.#syncing.told(new Set());
+  /** The server has answered for another owner. @param {import("./answer.js").Failure} failure */
+  async #other(failure) {
+    const { forgetOther } = await import("./forgetting.js"); // most pages never need it
+    if (!(await forgetOther(this.#link, failure))) return;
+    await this.#moved();
+    await this.#link.own.told(new Set(Object.keys(this.#link.options.models)), { problem: null, retryAt: null });
+    await this.#link.own.now();
   }
 
   // ------------------------------------------------------------------------------------ syncing
 
   /**
-   * Syncs now. It does not throw: the status has the problem.
-   * @returns {Promise<Status>}
+   * Syncs the person's own data and all spaces now. It does not throw: the status has the problem.
+   * @returns {Promise<Status>}  of the person's own data
    */
-  sync() {
-    return this.#syncing.now();
-  }
-
-  /**
-   * Sends everything that this device has, and receives what the server has. Call it after a person has
-   * confirmed, at the problem `clock_ahead` or `other_history`, that it is the right server and was restored
-   * from a backup. The database as it was before is stored as `backup` in the table `meta`.
-   * @returns {Promise<Status>}
-   */
-  async resend() {
-    await this.#syncing.alone(() => this.#store.write((tx) => resendAll(tx, this.#options), true));
-    return this.sync();
-  }
-
-  /**
-   * Syncs, and compares the local objects with the server's, by checksums. It changes nothing; `refetch`
-   * repairs a wrong copy. A model that the server's schema does not have any more is not compared. (Integers beyond 2^53 are not exact in JavaScript, so they count as differences.)
-   * @returns {Promise<Difference[]>}  the models that differ; it throws `not_synced` if they cannot be compared
-   */
-  async check() {
-    const { clock, check } = await this.#syncing.checksums();
-    const objects = await this.#store.read(async (tx) => {
-      const isSame = (await stateOf(tx)).clock === clock && (await tx.count("pending")) === 0;
-      return isSame && tx.all("objects");
-    });
-    if (!objects) throw new MobyncError("not_synced", "Something has changed meanwhile: check again.");
-    const { compare } = await import("./check.js"); // most pages never need it
-    return compare(objects, check, this.#options.names);
-  }
-
-  /**
-   * Syncs, and fetches everything again. Unsent changes are kept. The local objects stay until the first
-   * answer replaces them. If the server cannot be reached, it does nothing.
-   * @returns {Promise<Status>}
-   */
-  async refetch() {
-    const status = await this.sync();
-    if (status.problem) return status;
-    await this.#syncing.alone(() => this.#store.write(refetchAll, true));
-    return this.sync();
+  async sync() {
+    const sync = () => Promise.all(this.#link.joined.map((syncing) => syncing.now()));
+    const before = new Set(this.#link.joined.map(({ life }) => life));
+    await sync();
+    // The list of spaces may have come with it.
+    if (this.#link.joined.some(({ life }) => !before.has(life))) await sync();
+    return this.status;
   }
 
   /** Stops syncing and listening. Pending changes are sent when the database is opened again. */
   async close() {
-    await this.#syncing.close();
-    this.#store.close();
+    await this.#link.close();
+    this.#link.store.close();
+  }
+
+  /**
+   * Deletes the local database, also what is not sent (see {@link Mobync#unsent}). Other tabs stop. It throws
+   * `storage_failed` if one does not within some seconds: the database is deleted when that tab is closed.
+   */
+  async destroy() {
+    const { destroy } = await import("./forgetting.js"); // most pages never need it
+    await destroy(this.#link);
   }
 }
 

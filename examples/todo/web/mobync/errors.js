@@ -2,7 +2,8 @@
 
 /**
  * Why something could not be done: `exists`, `not_there`, `unknown_model`, `invalid_value`,
- * `too_large`, `invalid_option`, `other_person`, `newer_data`, `not_synced`, `storage_full`, `storage_failed`.
+ * `too_large`, `invalid_option`, `other_person`, `newer_data`, `not_synced`, `storage_full`, `storage_failed`,
+ * `no_member` (of a space that is not joined), `database_gone`.
  * Nothing was changed.
  */
 export class MobyncError extends Error {
@@ -29,6 +30,12 @@ export function newerData(cause) {
   const message = "What is stored on this device is of a newer version of this app: load the page again, or update it.";
   return new MobyncError("newer_data", message, cause);
 }
+
+/** The server is older than the spaces. It is tried again soon. */
+export const NO_SPACES = {
+  code: "no_spaces",
+  message: "The server does not know shared lists yet: what is changed in them is kept, and sent when it does.",
+};
 
 /** Failures that only mean that the server was not reached, or does not work at the moment. */
 const UNREACHED = new Set(["no_answer", "no_token", "internal", "busy", "invalid_request"]);

@@ -35,6 +35,7 @@ export function complete(given) {
     automatic: true,
     fold: true,
     recover: false,
+    otherOwner: "keep",
     ...NUMBERS,
     ...set,
   };
@@ -57,6 +58,13 @@ export function complete(given) {
   if ("token" in set && typeof set.token !== "function") refuse("token", "a function that gives the token");
   if (!set.store && !set.name && !set.person) {
     refuse("person", "the person's name or id (or else give a `name`), so that no two people share a database");
+  }
+  const { spaces, otherOwner } = options;
+  if ("spaces" in set && ![spaces?.model, spaces?.field].every((name) => typeof name === "string")) {
+    refuse("spaces", "{ model, field }: the model that lists the person's spaces, and its field with their names");
+  }
+  if (!/^(keep|forget)$/.test(otherOwner) && typeof otherOwner !== "function") {
+    refuse("otherOwner", "keep, forget, or a function that gives one of them");
   }
   options.names = new Schema(given?.schema);
   // It is sent if the application has declared one.

@@ -4,6 +4,9 @@ import { timer } from "./waiting.js";
 
 const LONGEST_WAIT = 5 * 60 * 1000;
 
+/** What waits for long waits until a multiple of these milliseconds: so do other spaces, and they sync together. */
+const GRID = 250;
+
 /** Timers may fire this many milliseconds early. */
 const TIMERS_ARE_EARLY = 20;
 
@@ -51,7 +54,8 @@ export class Schedule {
   soon(delay, isOccasion = delay === 0) {
     if (!this.#options.automatic || this.#closing.aborted) return;
     const now = this.#options.monotonic();
-    const at = Math.max(now + delay, this.#notBefore);
+    let at = Math.max(now + delay, this.#notBefore);
+    if (at - now > 4 * GRID) at = Math.ceil(at / GRID) * GRID;
     if (at >= this.#timerAt) return;
     this.stop();
     this.#timerAt = at;
@@ -73,11 +77,11 @@ export class Schedule {
 
   /**
    * A sync has failed: waits as long as the server asks, or longer each time.
-   * @param {{ isLasting: boolean, retryAfter?: number }} failure
+   * @param {{ isLasting: boolean, retryAfter?: number, chance: number }} failure  chance: from 0 to 1
    * @returns {number}  milliseconds until the next attempt
    */
-  failed({ isLasting, retryAfter }) {
-    const wait = retryAfter ?? (isLasting ? this.#options.longWait : this.#wait) * (0.5 + Math.random());
+  failed({ isLasting, retryAfter, chance }) {
+    const wait = retryAfter ?? (isLasting ? this.#options.longWait : this.#wait) * (0.5 + chance);
     this.#dueAt = this.#options.monotonic() + wait;
     this.#notBefore = retryAfter ? this.#dueAt : -Infinity;
     if (!isLasting) this.#wait = Math.min(this.#wait * 2, Math.max(LONGEST_WAIT, this.#options.firstWait));

@@ -5,13 +5,18 @@ import { isOnline } from "./waiting.js";
 
 /** @typedef {import("./types.js").Status} Status */
 
+/** Errors of the local database after which this tab cannot use it any more. */
+const ENDINGS = new Set(["newer_data", "database_gone"]);
+
 export class Standing {
   #store;
   #events;
   #closing;
-  #outdated;
+  #over;
   /** Whether this tab or another one is syncing. */
   isSyncing = false;
+  /** Whether it is a space that was left, which is the problem then. */
+  #isGone = false;
   /** @type {Status} */
   status = Object.freeze({
     state: "saved",
@@ -28,10 +33,11 @@ export class Standing {
 
   /**
    * @param {import("./types.js").Store} store @param {EventTarget} events @param {AbortSignal} closing
-   * @param {() => void} outdated  called if a newer app has updated the data
+   * @param {(problem: import("./types.js").Problem) => void} over  called if nothing here can be used any more: a newer
+   *   app has updated the data, or another tab has deleted it
    */
-  constructor(store, events, closing, outdated) {
-    this.#outdated = outdated;
+  constructor(store, events, closing, over) {
+    this.#over = over;
     this.#store = store;
     this.#events = events;
     this.#closing = closing;
@@ -41,23 +47,29 @@ export class Standing {
   async refresh(change) {
     if (this.#closing.aborted) return;
     const count = this.#store.read(async (tx) => {
-      const { clock, syncedAt, goal } = await stateOf(tx);
+      const { clock, syncedAt, goal, left } = await stateOf(tx);
       const [pending, refused, overridden] = [
         await tx.count("pending"),
         await tx.count("refused"),
         await tx.count("overridden"),
       ];
       const progress = clock > 0 && clock < goal ? clock / goal : null;
-      return { clock, syncedAt, progress, pending, refused, overridden };
+      const gone = left === null ? null : { code: "no_member", message: left, lasting: true };
+      const change = gone || this.#isGone ? { problem: gone } : {};
+      this.#isGone = gone !== null;
+      return { clock, syncedAt, progress, pending, refused, overridden, ...change };
     });
     // If it is the local database that fails, show at least that.
     const counted = await count.catch((error) => error);
-    if (counted.code !== "newer_data") return this.#show({ ...(counted instanceof Error ? {} : counted), ...change });
-    // It is over for this tab: nothing that it knows is true any more.
     const { code, message } = counted;
+    if (ENDINGS.has(code)) this.#over({ code, message, lasting: true });
+    else this.#show({ ...change, ...(counted instanceof Error ? {} : counted) });
+  }
+
+  /** Nothing that it knows is true any more. @param {import("./types.js").Problem} problem */
+  over(problem) {
     this.isSyncing = false;
-    this.#show({ live: false, retryAt: null, problem: { code, message, lasting: true } });
-    this.#outdated();
+    this.#show({ live: false, retryAt: null, problem });
   }
 
   /** @param {Partial<Status>} change */

@@ -23,10 +23,26 @@ export const NEW_DEVICE = {
   mark: null,
   failures: 0,
   token: null,
+  named: null,
+  joined: false,
+  life: "",
+  left: null,
 };
 
 /** @param {Tx} tx @returns {Promise<State>} */
 export const stateOf = async (tx) => ({ ...NEW_DEVICE, ...(await tx.get("meta", "state")) });
+
+/**
+ * Counts failures in a row in which something answered. A missing network does not count.
+ * @param {import("./types.js").Store} store
+ * @returns {Promise<number>}
+ */
+export const countFailure = (store) =>
+  store.write(async (tx) => {
+    const state = await stateOf(tx);
+    await tx.put("meta", { ...state, failures: state.failures + 1 });
+    return state.failures + 1;
+  });
 
 /**
  * Whether the device fetches what it has missed, page by page, before it sends new changes.
@@ -41,7 +57,7 @@ const LONG_AWAY = 24 * 60 * 60 * 1000;
 /**
  * The version of the schema that the stored data has, and how far the copy is that is fetched after an update.
  * @param {Tx} tx
- * @returns {Promise<{ key: "schema", version: number, copy: import("./types.js").Copy | null }>}
+ * @returns {Promise<{ key: "schema", version: number, copy: import("./types.js").Copy | null, isGone?: boolean }>}
  */
 export const storedSchema = async (tx) => (await tx.get("meta", "schema")) ?? { key: "schema", version: 1, copy: null };
 
@@ -57,12 +73,27 @@ export const baseOf = (tx, model, id) => tx.get("meta", keyOf(model, id));
 /** @param {Tx} tx @param {string} model @param {string} id @param {Row | undefined} row */
 export const keepBase = (tx, model, id, row) => tx.put("meta", { key: keyOf(model, id), row });
 
-/** @param {Tx} tx @param {string} model @param {string} id */
-export const dropBase = (tx, model, id) => tx.delete("meta", keyOf(model, id));
+/**
+ * Nothing is pending any more: later changes are made with knowledge of what pages have brought.
+ * @param {Tx} tx @param {string} model @param {string} id
+ */
+export async function dropBase(tx, model, id) {
+  await tx.delete("meta", keyOf(model, id));
+  await tx.delete("meta", ["held", model, id]);
+}
 
-/** The same, if nothing is pending any more. @param {Tx} tx @param {string} model @param {string} id */
+/**
+ * The same, if nothing is pending any more. What pages have brought is in the base: now the person sees it.
+ * @param {Tx} tx @param {string} model @param {string} id
+ */
 export async function dropIdleBase(tx, model, id) {
-  if ((await tx.all("pending", model, id)).length === 0) await dropBase(tx, model, id);
+  if ((await tx.all("pending", model, id)).length > 0) return;
+  if (await tx.get("meta", ["held", model, id])) {
+    const row = (await baseOf(tx, model, id))?.row;
+    if (row) await tx.put("objects", { model, id, row });
+    else await tx.delete("objects", [model, id]);
+  }
+  await dropBase(tx, model, id);
 }
 
 /** @param {Tx} tx */

@@ -6,6 +6,17 @@ import { uuid } from "./diffs.js";
 /** @typedef {import("./types.js").Store} Store */
 /** @typedef {import("./types.js").Table} Table */
 /** @typedef {import("./types.js").Tx} Tx */
+/** @typedef {Record<Table, Map<string, any>>} Tables */
+
+/** @type {Record<Table, (value: any) => any>} */
+const KEYS = {
+  objects: ({ model, id }) => [model, id],
+  beside: ({ model, id }) => [model, id],
+  pending: ({ seq }) => seq,
+  refused: ({ id }) => id,
+  overridden: ({ id }) => id,
+  meta: ({ key }) => key,
+};
 
 /**
  * A store in memory, for tests. Clients that share one behave like tabs of one browser.
@@ -15,48 +26,44 @@ import { uuid } from "./diffs.js";
 export function memoryStore(name = `memory-${uuid()}`) {
   let seq = 0;
   let turn = Promise.resolve();
-  /** @type {Record<Table, Map<string, any>>} */
-  let tables = {
-    objects: new Map(),
-    beside: new Map(),
-    pending: new Map(),
-    refused: new Map(),
-    overridden: new Map(),
-    meta: new Map(),
-  };
-  const keys = {
-    objects: (/** @type {any} */ value) => [value.model, value.id],
-    beside: (/** @type {any} */ value) => [value.model, value.id],
-    pending: (/** @type {any} */ value) => value.seq,
-    refused: (/** @type {any} */ value) => value.id,
-    overridden: (/** @type {any} */ value) => value.id,
-    meta: (/** @type {any} */ value) => value.key,
-  };
+  /** @type {Map<string, Tables>} */
+  let spaces = new Map();
   const copy = (/** @type {any} */ value) => structuredClone(value);
-  const sorted = (/** @type {Table} */ table) =>
-    [...tables[table].values()].sort((a, b) => compare(keys[table](a), keys[table](b)));
-  /** @type {Tx} */
-  const tx = {
-    get: async (table, key) => copy(tables[table].get(JSON.stringify(key))),
-    all: async (table, model, id) =>
-      copy(sorted(table).filter((value) => (model ?? value.model) === value.model && (id ?? value.id) === value.id)),
-    first: async (table, count) => copy(sorted(table).slice(0, count)),
-    count: async (table) => tables[table].size,
-    put: async (table, value) => {
-      const kept = copy(value);
-      if (table === "pending") kept.seq ??= ++seq;
-      tables[table].set(JSON.stringify(keys[table](kept)), kept);
-    },
-    delete: async (table, key) => void tables[table].delete(JSON.stringify(key)),
+
+  /** @param {string} space @returns {Tx} */
+  const of = (space) => {
+    const at = (/** @type {Table} */ table) => {
+      const tables = spaces.get(space) ?? tablesFrom(() => new Map());
+      spaces.set(space, tables);
+      return tables[table];
+    };
+    const sorted = (/** @type {Table} */ table) =>
+      [...at(table).values()].sort((a, b) => compare(KEYS[table](a), KEYS[table](b)));
+    return {
+      get: async (table, key) => copy(at(table).get(JSON.stringify(key))),
+      all: async (table, model, id) =>
+        copy(sorted(table).filter((value) => (model ?? value.model) === value.model && (id ?? value.id) === value.id)),
+      first: async (table, count) => copy(sorted(table).slice(0, count)),
+      count: async (table) => at(table).size,
+      put: async (table, value) => {
+        const kept = copy(value);
+        if (table === "pending") kept.seq ??= ++seq;
+        at(table).set(JSON.stringify(KEYS[table](kept)), kept);
+      },
+      delete: async (table, key) => void at(table).delete(JSON.stringify(key)),
+      clear: async (table) => at(table).clear(),
+      of,
+    };
   };
+
   /** @param {(tx: Tx) => Promise<any>} work */
   const transact = (work) => {
     const result = turn.then(async () => {
-      const before = Object.fromEntries(Object.entries(tables).map(([table, values]) => [table, new Map(values)]));
+      const before = [...spaces].map(([space, tables]) => [space, tablesFrom((table) => new Map(tables[table]))]);
       try {
-        return await work(tx);
+        return await work(of(""));
       } catch (error) {
-        tables = /** @type {typeof tables} */ (before);
+        spaces = new Map(/** @type {any} */ (before));
         throw MobyncError.of(error);
       }
     });
@@ -66,8 +73,14 @@ export function memoryStore(name = `memory-${uuid()}`) {
     );
     return result;
   };
-  return { name, read: transact, write: transact, close: () => {} };
+  return { name, read: transact, write: transact, close: () => {}, destroy: async () => spaces.clear() };
 }
+
+/** @param {(table: Table) => Map<string, any>} make @returns {Tables} */
+const tablesFrom = (make) =>
+  /** @type {any} */ (
+    Object.fromEntries(Object.keys(KEYS).map((table) => [table, make(/** @type {Table} */ (table))]))
+  );
 
 /** The order of IndexedDB, for the keys used here. @param {any} a @param {any} b */
 function compare(a, b) {

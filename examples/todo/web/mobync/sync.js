@@ -5,14 +5,12 @@ import { interpret, misfit } from "./answer.js";
 import { apply } from "./applying.js";
 import { newDiff } from "./diffs.js";
 import { applyPage, copyAgain, swap } from "./beside.js";
-import { ELSEWHERE, isUnreached } from "./errors.js";
+import { ELSEWHERE, MobyncError, isUnreached } from "./errors.js";
+import { Identity, OLD_ANSWER } from "./identity.js";
 import { Outbox, asSent } from "./outbox.js";
 import { Pace } from "./pace.js";
 import { isBehind, stateOf, storedSchema } from "./state.js";
-import { markOf } from "./tokens.js";
-import { post } from "./transport.js";
 import { forgetSent } from "./updating.js";
-import { Patience } from "./waiting.js";
 
 /** @typedef {import("./answer.js").Answer} Answer */
 /** @typedef {import("./answer.js").Failure} Failure */
@@ -21,13 +19,15 @@ import { Patience } from "./waiting.js";
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Tx} Tx */
 
-/** The most log entries in a page that is fetched only to see its owner. */
-const A_FEW = 100;
+/**
+ * @typedef {{ logical_clock: number, owner: string | null, diffs: Diff[], head?: string, limit?: number,
+ *   report?: boolean, check?: boolean }} Request
+ */
 
 /** After so many doubtful answers in a row, a diff without effect shows whether they are old. */
 const DOUBTS = 3;
 
-const OLD_ANSWER = { code: "no_answer", message: "The answer is an old one.", heard: true };
+const LEFT = new MobyncError("left", "This space was left meanwhile.");
 
 export class Sync {
   #options;
@@ -36,8 +36,11 @@ export class Sync {
   #told;
   #pace;
   #outbox;
-  /** @type {Patience | undefined} */
-  #flight;
+  #carrier;
+  #identity;
+  #space;
+  /** Which time of being joined this is about, if it is a space's. */
+  #life = "";
   /** Whether this run has begun anew. Between two histories behind one address it would do so for ever. */
   #hasBegunAnew = false;
   /** Whether this run has begun the copy anew, or has waited for the device to reach the clock of the copy. */
@@ -50,14 +53,22 @@ export class Sync {
   /**
    * @param {any} options @param {import("./types.js").Store} store @param {AbortSignal} closing
    * @param {{ traffic: (detail: any) => void, changed: (models: Set<string>, isSaved: boolean) => Promise<void> }} told
+   * @param {import("./carrier.js").Carrier} carrier @param {string} space
    */
-  constructor(options, store, closing, told) {
+  constructor(options, store, closing, told, carrier, space) {
+    this.#carrier = carrier;
+    this.#space = space;
     this.#options = options;
     this.#store = store;
     this.#closing = closing;
     this.#told = told;
     this.#pace = new Pace(options.maxBytes);
     this.#outbox = new Outbox(options, this.#pace);
+    this.#identity = new Identity(store, this.#pace, {
+      ask: (request, token) => this.#ask(request, token),
+      isSmallerNext: (problem, request) => this.#isSmallerNext(problem, request),
+      write: (work) => this.#write(work),
+    });
   }
 
   /**
@@ -69,12 +80,23 @@ export class Sync {
     /** @type {Failure | "again" | null} */
     let outcome;
     this.#hasBegunAnew = this.#hasCopiedAnew = false;
+    this.#life = (await this.#store.read((tx) => this.#stateOf(tx))).life;
     do {
-      outcome = (await this.#identify(token)) ?? (await this.#exchange(token)) ?? (await this.#copyOn(token));
+      outcome = (await this.#identity.check(token)) ?? (await this.#exchange(token)) ?? (await this.#copyOn(token));
       if (outcome === null && this.#wantsCheck) outcome = "again";
       if (outcome && outcome !== "again") outcome = await this.#recovered(outcome, token);
     } while (outcome === "again" && !this.#closing.aborted);
     return outcome === "again" ? null : outcome;
+  }
+
+  /** Which time of being joined the last run was about. */
+  get life() {
+    return this.#life;
+  }
+
+  /** Asks only whose token it is; see {@link Identity#prove}. @param {string | null} token */
+  prove(token) {
+    return this.#identity.prove(token);
   }
 
   /** The next sync asks for checksums of what is at its clock. */
@@ -99,7 +121,7 @@ export class Sync {
     const { clock, owner } = await this.#store.read(stateOf);
     const isElsewhere = ELSEWHERE.has(failure.code) && clock > 0 && owner !== null;
     if (!this.#options.recover || !isElsewhere || this.#hasBegunAnew) return failure;
-    const { problem, seen } = await this.#seekOwner({ owner, mark: null }, token);
+    const { problem, seen } = await this.#identity.seek({ owner, mark: null }, token);
     if (problem || seen === undefined) return problem ?? failure;
     this.#hasBegunAnew = true;
     await this.#write((tx) => resendAll(tx, this.#options, true), true);
@@ -107,78 +129,14 @@ export class Sync {
   }
 
   /**
-   * Before the first change is sent with a new token, checks that it is the same owner's. The diffs of the
-   * device's last tick show the owner, or else the first page that has any. While the owner is unknown, a
-   * create of this device shows it. Nothing is applied.
-   * @param {string | null} token
-   * @returns {Promise<Failure | null>}
-   */
-  async #identify(token) {
-    const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
-    const { clock, owner, mark } = state;
-    if ((owner ?? mark) === null || pending === 0 || state.token === markOf(token)) return null;
-    let isUnknown = clock === 0 || owner === null;
-    if (!isUnknown) {
-      const answer = await this.#ask({ logical_clock: clock - 1, diffs: [], limit: 1 }, token);
-      const problem = answer.success ? misfit(answer, { owner, clock: clock - 1 }, []) : answer;
-      const isOld = answer.success && answer.logical_clock < clock;
-      if (isOld) return OLD_ANSWER;
-      isUnknown = problem?.code === "too_old";
-      if (problem && !isUnknown) return problem;
-    }
-    const { problem, seen } = isUnknown ? await this.#seekOwner(state, token) : { problem: null, seen: owner };
-    if (problem) return problem;
-    if (seen === undefined && (owner === null || state.isUnasked)) {
-      const message = "This account has no data of this device, which has synced before. Is it the right one?";
-      return { code: "clock_ahead", message, heard: true };
-    }
-    const known = { owner: owner ?? seen, token: markOf(token) };
-    await this.#write(async (tx) => tx.put("meta", { ...(await stateOf(tx)), ...known }));
-    return null;
-  }
-
-  /**
-   * Fetches pages until one has diffs, which show whose account it is; or while the owner is unknown, until one
-   * has the create that is remembered. Such a page has one tick, as others may have deleted the object since,
-   * unless the server keeps these no more.
-   * @param {Pick<State, "owner" | "mark">} state @param {string | null} token
-   * @returns {Promise<{ problem: Failure | null, seen?: string }>}  the owner, if it is that of this device
-   */
-  async #seekOwner({ owner, mark }, token) {
-    const made = mark?.id;
-    let [clock, head] = [mark?.from ?? 0, ""];
-    for (;;) {
-      const limit = mark && mark.to < Infinity ? 1 : Math.min(A_FEW, this.#pace.entries);
-      const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit }, token);
-      const problem = answer.success ? misfit(answer, { owner, clock }, []) : answer;
-      if (problem && this.#isSmallerNext(problem, { limit })) continue;
-      if (problem?.code === "too_old" && mark?.from) {
-        mark = { ...mark, from: 0, to: Infinity };
-        clock = 0;
-        continue;
-      }
-      if (problem) return { problem };
-      const page = /** @type {Answer} */ (answer);
-      const seen = page.diffs.find(({ id }) => (made ?? id) === id)?.owner;
-      if (seen !== undefined || page.more === undefined || page.logical_clock >= (mark?.to ?? Infinity)) {
-        return { problem: seen === undefined ? misfit(page, { owner: owner ?? "", clock }, []) : null, seen };
-      }
-      [clock, head] = [page.logical_clock, page.head ?? ""];
-    }
-  }
-
-  /**
-   * @param {{ logical_clock: number, diffs: Diff[], head?: string, limit?: number, report?: boolean,
-   *   check?: boolean }} request  and the version of the schema
+   * @param {Request} request  and the version of the schema
    * @param {string | null} token
    */
   async #ask(request, token) {
-    this.#flight = new Patience(Infinity, this.#closing);
-    const { timeout, monotonic } = this.#options;
+    const { timeout, monotonic, schema } = this.#options;
     const begun = monotonic();
-    const body = JSON.stringify({ ...request, schema: this.#options.schema });
-    const heard = await post(this.#options, body, token, this.#pace.patience, this.#flight.signal);
-    this.#flight.end();
+    const whole = { ...request, owner: request.owner ?? "", schema };
+    const heard = await this.#carrier.ask(this.#space, whole, token, this.#pace.patience);
     const answer = interpret(heard, this.#options);
     if (!heard) this.#pace.lost(monotonic() - begun >= timeout);
     else this.#pace.heard();
@@ -197,10 +155,9 @@ export class Sync {
     return code === "answer_too_large" && limit !== undefined && this.#pace.overflowed();
   }
 
-  /** The network is another one, so no answer will come on the old one. */
+  /** The network is another one. */
   giveUp() {
     this.#pace.heard();
-    this.#flight?.lose();
   }
 
   /** @param {string | null} token @returns {Promise<Failure | "again" | null>} */
@@ -213,13 +170,13 @@ export class Sync {
     const diffs = sent.map(asSent);
     if (this.#doubts >= DOUBTS)
       diffs.unshift(...sent.slice(0, 1).map(({ model, id }) => newDiff("update", model, { id })));
-    const { clock, head } = asked;
+    const { clock, head, owner } = asked;
     const isReady = !copy && !asked.anew && !isBehind(asked, this.#options.now());
     const isCheck = this.#wantsCheck && diffs.length === 0 && isReady;
     if (isCheck) this.#wantsCheck = false;
     const members = isCheck ? { check: true } : diffs.length > 0 ? { report: true } : { limit: this.#pace.entries };
     this.#told.traffic({ direction: "up", clock, diffs });
-    const answer = await this.#ask({ logical_clock: clock, head, diffs, ...members }, token);
+    const answer = await this.#ask({ logical_clock: clock, head, owner, diffs, ...members }, token);
     const problem = answer.success ? misfit(answer, asked, diffs) : answer;
     this.#doubts = problem ? this.#doubts + Number(problem.isDoubtful ?? 0) : 0;
     if (!problem) {
@@ -260,7 +217,7 @@ export class Sync {
     }
     if (copy.clock > clock) return this.#onceMore();
     const limit = this.#pace.entries;
-    const answer = await this.#ask({ logical_clock: copy.clock, head: copy.head, diffs: [], limit }, token);
+    const answer = await this.#ask({ logical_clock: copy.clock, head: copy.head, owner, diffs: [], limit }, token);
     const problem = answer.success ? misfit(answer, { owner, clock: copy.clock }, []) : answer;
     if (!problem) {
       const page = /** @type {Answer} */ (answer);
@@ -290,8 +247,8 @@ export class Sync {
    * @returns {Promise<Failure | null>}
    */
   async #failsAnyway(asked, token) {
-    const { clock, head } = asked;
-    const answer = await this.#ask({ logical_clock: clock, head, diffs: [], limit: 1 }, token);
+    const { clock, head, owner } = asked;
+    const answer = await this.#ask({ logical_clock: clock, head, owner, diffs: [], limit: 1 }, token);
     const problem = answer.success ? misfit(answer, asked, []) : answer;
     if (problem?.code !== "payload_too_large") return problem;
     return { ...problem, message: "Even a request without changes is too large for the server, or what is before it." };
@@ -347,9 +304,17 @@ export class Sync {
     const models = new Set();
     const result = await this.#store.write(async (tx) => {
       models.clear();
+      if ((await this.#stateOf(tx)).life !== this.#life) throw LEFT;
       return work(tx, models);
     });
     if (models.size > 0 || isSaved) await this.#told.changed(models, isSaved);
     return result;
+  }
+
+  /** Throws if it is a space that is not joined any more. @param {Tx} tx */
+  async #stateOf(tx) {
+    const state = await stateOf(tx);
+    if (this.#space && !state.joined) throw LEFT;
+    return state;
   }
 }

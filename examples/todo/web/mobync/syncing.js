@@ -1,55 +1,61 @@
 // When to sync: occasions, changes, other tabs, failures.
 
 import { MobyncError, isPassing, isUnreached } from "./errors.js";
-import { Live } from "./live.js";
 import { Schedule } from "./schedule.js";
 import { Standing } from "./standing.js";
-import { stateOf } from "./state.js";
+import { countFailure, stateOf } from "./state.js";
 import { Sync } from "./sync.js";
-import { Tabs, tabsOf } from "./tabs.js";
-import { Tokens } from "./tokens.js";
-import { LONGEST_TIMER, hearOfOccasions, isOnline, isSeen } from "./waiting.js";
+import { Telling } from "./telling.js";
+import { Turns } from "./turns.js";
+import { isOnline } from "./waiting.js";
 
 /** @typedef {import("./answer.js").Failure} Failure */
 /** @typedef {import("./types.js").State} State */
 /** @typedef {import("./types.js").Status} Status */
 
-/** @typedef {(state: State, pending: number) => boolean} Need  Whether a sync is still needed. */
+/** @typedef {import("./turns.js").Need} Need */
 
 /** How much longer this tab waits than the one that will sync, so that it only does what that one did not. */
 const SECOND_TO_ACT = 1500;
 
+/** Of the person's own data, or of a space. */
 export class Syncing {
+  #link;
   #options;
   #store;
-  #events;
+  #telling;
+  space;
   #standing;
-  #closing = new AbortController();
-  #tabs;
-  #tokens;
   #schedule;
   #sync;
-  /** @type {{ needs: Need[], result: Promise<Status> } | null} */
-  #queued = null;
-  /** @type {Set<Promise<any>>} */
-  #running = new Set();
+  /** @type {Turns} */
+  turns;
   /** When a sync last succeeded, here or in another tab. */
   #heardAt = -Infinity;
+  /** Which time of being joined this is; undefined if it is left, and does not sync. @type {string | undefined} */
+  life;
 
-  /** @param {any} options @param {import("./types.js").Store} store @param {EventTarget} events */
-  constructor(options, store, events) {
-    const { signal } = this.#closing;
+  /**
+   * @param {import("./link.js").Link} link @param {import("./types.js").Store} store @param {EventTarget} events
+   * @param {string} space  "" for the person's own data
+   */
+  constructor(link, store, events, space) {
+    const { options, signal, carrier } = link;
+    this.#link = link;
     this.#options = options;
     this.#store = store;
-    this.#events = events;
-    this.#standing = new Standing(store, events, signal, () => this.#closing.abort());
-    this.#tabs = new Tabs(tabsOf(store, options.names.version), (message) => this.#hear(message), signal);
-    this.#tokens = new Tokens(options, signal, () => this.#schedule.soon(0));
+    this.space = space;
+    this.#standing = new Standing(store, events, signal, (problem) => link.over(problem));
+    this.#telling = new Telling(link, this.#standing, events, space);
     this.#schedule = new Schedule(options, signal, (isOccasion) => this.#due(isOccasion));
-    this.#sync = new Sync(options, store, signal, {
-      traffic: (detail) => this.#traffic(detail),
-      changed: (models, isSaved) => this.told(models, isSaved ? { problem: null, retryAt: null } : {}),
-    });
+    const told = {
+      traffic: (/** @type {any} */ detail) => this.#telling.traffic({ at: options.now(), ...detail }),
+      changed: (/** @type {Set<string>} */ models, /** @type {boolean} */ isSaved) =>
+        this.told(models, isSaved ? { problem: null, retryAt: null } : {}),
+    };
+    this.turns = new Turns(this, store, carrier, (needs) => this.#session(needs));
+    this.#sync = new Sync(options, store, signal, told, carrier, space);
+    link.known.set(space, this);
   }
 
   get status() {
@@ -57,63 +63,107 @@ export class Syncing {
   }
 
   get isClosed() {
-    return this.#closing.signal.aborted;
+    return this.#link.signal.aborted;
   }
 
-  /** Starts syncing at every occasion, unless the application does that. */
-  async begin() {
-    await this.#standing.refresh({});
-    if (!this.#options.automatic) return;
-    const { signal } = this.#closing;
-    this.#tabs.tell({ kind: "opened" });
-    const occasion = () => {
-      void this.#standing.refresh({});
-      this.#schedule.forgive();
-      this.#schedule.soon(0);
-    };
-    const online = () => {
-      this.#schedule.forget();
-      this.#sync.giveUp();
-      occasion();
-    };
-    const offline = () => void this.#standing.refresh({});
-    const focus = () => this.status.problem && occasion();
-    hearOfOccasions({ online, offline, focus, seen: occasion }, signal);
+  get isJoined() {
+    return this.life !== undefined;
+  }
+
+  /** It is joined from now on. @param {string} [life] */
+  async begin(life = "") {
+    this.life = life;
+    this.#telling.here();
+    await this.#standing.refresh({ problem: null, retryAt: null });
+    if (this.#options.automatic) this.#telling.tabs({ kind: "opened" });
+  }
+
+  /** It is left. */
+  async stop() {
+    this.life = undefined;
+    this.#telling.here();
+    this.#schedule.stop();
+    this.#schedule.succeeded();
+    await this.#standing.refresh({ problem: null, retryAt: null, live: false });
+  }
+
+  // ---------------------------------------------------------------------------------- occasions
+
+  /** Syncs as soon as possible. */
+  soon() {
     this.#schedule.soon(0);
-    if (this.#options.live) this.#listen();
   }
 
-  #listen() {
-    const needsNews = (/** @type {number} */ clock) => (/** @type {State} */ state, /** @type {number} */ pending) =>
-      this.#schedule.isAllowed && (clock > state.clock || pending > 0 || this.status.problem !== null);
-    const live = new Live(this.#options, this.#tokens, this.#tabs, this.#closing.signal, {
-      live: (isLive) => {
-        this.#tabs.tell({ kind: "status", change: { live: isLive } });
-        void this.#standing.refresh({ live: isLive });
-      },
-      clock: (clock) => void this.#enqueue(needsNews(clock)),
-      // A sync shows what is wrong.
-      cut: () => this.status.problem === null && this.#schedule.soon(0),
-    });
-    live.listen().catch(() => {}); // it was closed before its turn
-    const polling = setInterval(() => this.#poll(), Math.min(this.#options.poll / 4, LONGEST_TIMER));
-    /** @type {any} */ (polling).unref?.();
-    this.#closing.signal.addEventListener("abort", () => clearInterval(polling));
+  occasion() {
+    this.refresh();
+    this.#schedule.forgive();
+    this.soon();
   }
 
-  /** Polls if there is no live stream, the tab is visible, and no sync has succeeded recently. */
-  #poll() {
-    if (!isSeen() || !isOnline() || this.status.live || this.status.retryAt !== null) return;
-    if (this.#options.monotonic() - this.#heardAt < this.#options.poll) return;
+  online() {
+    this.#schedule.forget();
+    this.#sync.giveUp();
+    this.occasion();
+  }
+
+  /** Shows what is stored. */
+  refresh() {
+    void this.#standing.refresh({});
+  }
+
+  focus() {
+    if (this.status.problem) this.occasion();
+  }
+
+  /** Another space has reached the server. */
+  reached() {
+    if (this.status.problem?.code === "no_answer" && !this.#standing.isSyncing) this.occasion();
+  }
+
+  /** The live stream works, or not. @param {boolean} isLive */
+  live(isLive) {
+    void this.#telling.status({ live: isLive });
+  }
+
+  /** The live stream has told of this clock. @param {number} clock @param {boolean} isLive  which shows that it works */
+  news(clock, isLive) {
+    if (isLive && this.isJoined && !this.status.live) this.live(true);
+    void this.turns.take(
+      (state, pending) =>
+        this.#schedule.isAllowed && (clock > state.clock || pending > 0 || this.status.problem !== null),
+    );
+  }
+
+  /** Whether there is no live stream, and no sync has succeeded in that part of the time between polls. @param {number} part */
+  isStale(part) {
+    if (this.status.live || this.status.retryAt !== null) return false;
+    return this.#options.monotonic() - this.#heardAt >= this.#options.poll * part;
+  }
+
+  poll() {
     // All tabs get here at the same time, and one sync is enough.
     const { syncedAt } = this.status;
-    void this.#enqueue((state) => state.syncedAt === syncedAt);
+    void this.turns.take((state) => state.syncedAt === syncedAt);
+  }
+
+  /** Syncs if this is still needed when it is its turn, and the server accepts requests. @param {Need} need */
+  async first(need) {
+    return this.#schedule.isAllowed ? this.turns.take(need) : this.status;
+  }
+
+  /** Asks the server whose token it is, if a sync fails; see {@link Sync#prove}. @param {string | null} token */
+  async prove(token) {
+    try {
+      return await this.#sync.prove(token);
+    } finally {
+      this.#link.carrier.done(this.space);
+    }
   }
 
   /** Syncs now. @returns {Promise<Status>} */
   now() {
     this.#schedule.forget();
-    return this.#enqueue(() => true);
+    return this.turns.take(() => true);
   }
 
   /**
@@ -135,13 +185,12 @@ export class Syncing {
    * @param {() => Promise<T>} work
    */
   alone(work) {
-    return this.#tabs.alone("sync", work);
+    return this.#link.tabs.alone(this.space ? `sync:${this.space}` : "sync", work);
   }
 
-  async close() {
-    this.#closing.abort();
-    await Promise.allSettled(this.#running);
-    this.#tabs.close();
+  /** It is over for this tab. @param {import("./types.js").Problem} problem */
+  over(problem) {
+    this.#standing.over(problem);
   }
 
   /** This person has changed something. @param {Set<string>} models */
@@ -153,11 +202,8 @@ export class Syncing {
   }
 
   /** Tells the listeners here and the other tabs. @param {Set<string>} models @param {Partial<Status>} [change] */
-  async told(models, change = {}) {
-    const detail = { models: [...models] };
-    this.#tabs.tell({ kind: "change", ...detail });
-    this.#events.dispatchEvent(new CustomEvent("change", { detail }));
-    await this.#standing.refresh(change);
+  told(models, change) {
+    return this.#telling.changed(models, change);
   }
 
   // ------------------------------------------------------------------------------- running
@@ -167,23 +213,7 @@ export class Syncing {
     if (!isOnline()) return;
     const isNeeded = (/** @type {State} */ _, /** @type {number} */ pending) =>
       isOccasion || (this.#schedule.isDue && (pending > 0 || this.status.problem !== null));
-    void this.#enqueue(isNeeded);
-  }
-
-  /** Runs one sync at a time, and queues at most one more. @param {Need} need */
-  #enqueue(need) {
-    if (this.#queued) {
-      this.#queued.needs.push(need);
-      return this.#queued.result;
-    }
-    const needs = [need];
-    const result = this.#session(needs)
-      .catch(() => {}) // it was closed before its turn
-      .then(() => this.status);
-    this.#queued = { needs, result };
-    this.#running.add(result);
-    void result.then(() => this.#running.delete(result));
-    return result;
+    void this.turns.take(isNeeded);
   }
 
   /** A sync, and a second one with a new token if the first was rejected. @param {Need[]} needs */
@@ -194,30 +224,31 @@ export class Syncing {
     let outcome;
     do {
       try {
-        if (outcome === undefined && !(await this.#isNeeded(needs))) return;
+        if (outcome === undefined && !(await this.turns.isNeeded(needs))) return;
         // Before it is this tab's turn, so that a slow application does not block other tabs.
-        token = await this.#tokens.ask(outcome?.code === "unauthenticated" ? token : null);
+        token = await this.#link.tokens.ask(outcome?.code === "unauthenticated" ? token : null);
+        if (this.space) {
+          this.#link.carrier.done(this.space); // nothing waits for it meanwhile
+          const { syncedAt } = await this.#store.read(stateOf);
+          const problem = await this.#link.proven(token, syncedAt === null);
+          this.#link.carrier.expect(this.space);
+          if (problem?.isReplaced && outcome === undefined) {
+            outcome = problem;
+            continue;
+          }
+          if (problem) {
+            this.turns.begun(needs);
+            return this.#settle(problem);
+          }
+        }
       } catch (error) {
-        this.#begun(needs);
+        this.turns.begun(needs);
         return this.#settle(failureOf(error));
       }
       const isAgain = outcome !== undefined;
-      outcome = await this.#tabs.alone("sync", () => this.#run(needs, token, isAgain));
+      outcome = await this.alone(() => this.#run(needs, token, isAgain));
       if (isAgain) return;
-    } while (outcome?.code === "unauthenticated");
-  }
-
-  /** @param {Need[]} needs */
-  async #isNeeded(needs) {
-    const [state, pending] = await this.#store.read(async (tx) => [await stateOf(tx), await tx.count("pending")]);
-    const isNeeded = needs.some((need) => need(state, pending));
-    if (!isNeeded) this.#begun(needs);
-    return isNeeded;
-  }
-
-  /** From now on, requests for a sync queue another one. @param {Need[]} needs */
-  #begun(needs) {
-    if (this.#queued?.needs === needs) this.#queued = null;
+    } while (outcome?.code === "unauthenticated" || outcome?.isReplaced);
   }
 
   /**
@@ -225,14 +256,14 @@ export class Syncing {
    * @returns {Promise<Failure | undefined>}
    */
   async #run(needs, token, isAgain) {
-    this.#begun(needs);
+    this.turns.begun(needs);
     if (this.isClosed) return;
     let failure;
     try {
-      if (!isAgain && !(await this.#isNeeded(needs))) return;
+      if (!isAgain && !(await this.turns.isNeeded(needs))) return;
       this.#schedule.stop();
       this.#standing.isSyncing = true;
-      this.#tabs.tell({ kind: "syncing" });
+      this.#telling.tabs({ kind: "syncing" });
       await this.#standing.refresh({});
       failure = await this.#sync.run(token);
     } catch (error) {
@@ -252,12 +283,21 @@ export class Syncing {
 
   /** Handles the outcome of a sync. @param {Failure | null} failure */
   async #settle(failure) {
-    if (this.isClosed) return;
+    if (this.isClosed || !this.isJoined) return;
     if (!failure) {
       this.#succeeded();
-      return this.#tellStatus({ problem: null, retryAt: null });
+      await this.#telling.status({ problem: null, retryAt: null }, null);
+      return this.#link.succeeded(this);
     }
-    const failures = await this.#failures(failure);
+    if (failure.code === "left") {
+      // By another tab, maybe, whose message has not come yet. It may be joined again.
+      await this.#link.told.changed();
+      return void (this.isJoined && this.soon());
+    }
+    if (this.space && failure.code === "no_member" && failure.isMember) {
+      return this.#link.told.left(this.space, failure.message, this.#sync.life);
+    }
+    const failures = failure.heard && isUnreached(failure) ? await countFailure(this.#store).catch(() => 0) : 0;
     const isTooMuch = failures >= this.#options.maxFailures;
     const isLasting = isTooMuch || !isPassing(failure);
     const { code, diffId, minSchema } = failure;
@@ -266,39 +306,17 @@ export class Syncing {
     const wait = this.#schedule.failed({
       isLasting: isLasting && !failure.isPassing,
       retryAfter: isPassing(failure) ? failure.retryAfter : undefined,
+      chance: this.#link.carrier.chance,
     });
-    await this.#tellStatus({
-      problem: { code, message, ...(diffId && { diffId }), ...(minSchema && { minSchema }), lasting },
-      retryAt: this.#options.now() + wait,
-    });
-  }
-
-  /**
-   * Counts failures in a row in which something answered. A missing network does not count.
-   * @param {Failure} failure
-   */
-  async #failures(failure) {
-    if (!failure.heard || !isUnreached(failure)) return 0;
-    const count = this.#store.write(async (tx) => {
-      const state = await stateOf(tx);
-      await tx.put("meta", { ...state, failures: state.failures + 1 });
-      return state.failures + 1;
-    });
-    return count.catch(() => 0);
-  }
-
-  // ---------------------------------------------------------------------------------- telling
-
-  /** @param {Partial<Status>} change */
-  async #tellStatus(change) {
-    this.#tabs.tell({ kind: "status", change, retryIn: this.#schedule.retryIn });
-    await this.#standing.refresh(change);
+    if (!this.space && code === "other_owner") this.#link.other(failure);
+    const problem = { code, message, ...(diffId && { diffId }), ...(minSchema && { minSchema }), lasting };
+    await this.#telling.status({ problem, retryAt: this.#options.now() + wait }, this.#schedule.retryIn);
   }
 
   /** Handles a message of another tab. @param {any} message */
-  #hear(message) {
+  hear(message) {
     if (message.kind === "change") {
-      this.#events.dispatchEvent(new CustomEvent("change", { detail: { models: message.models } }));
+      this.#telling.here(message.models);
       void this.#standing.refresh({});
       if (this.status.retryAt === null) this.#schedule.soon(this.#options.debounce + SECOND_TO_ACT);
     } else if (message.kind === "status") {
@@ -308,10 +326,10 @@ export class Syncing {
     } else if (message.kind === "opened") {
       const { live, problem, retryAt } = this.status;
       if (live || problem) {
-        this.#tabs.tell({ kind: "status", change: { live, problem, retryAt }, retryIn: this.#schedule.retryIn });
+        this.#telling.tabs({ kind: "status", change: { live, problem, retryAt }, retryIn: this.#schedule.retryIn });
       }
     } else if (message.kind === "traffic") {
-      this.#events.dispatchEvent(new CustomEvent("traffic", { detail: message.detail }));
+      this.#telling.event("traffic", message.detail);
     } else if (message.kind === "syncing") {
       this.#standing.isSyncing = true;
       void this.#standing.refresh({});
@@ -320,15 +338,8 @@ export class Syncing {
         this.#standing.isSyncing = false;
         await this.#standing.refresh({});
       };
-      this.#tabs.alone("sync", over).catch(() => {});
+      this.alone(over).catch(() => {});
     }
-  }
-
-  /** @param {any} detail */
-  #traffic(detail) {
-    const told = { at: this.#options.now(), ...detail };
-    this.#tabs.tell({ kind: "traffic", detail: told });
-    this.#events.dispatchEvent(new CustomEvent("traffic", { detail: told }));
   }
 }
 

@@ -9,10 +9,10 @@ import { abortable } from "./waiting.js";
  */
 export const tabsOf = ({ name }, version) => `mobync:${name}${version > 1 ? `:${version}` : ""}`;
 
-/** Tells the tabs of an older app that the data has been updated. @param {string} tabs */
-export function tellUpdated(tabs) {
+/** Tells other tabs something, of an older app too. @param {string} tabs @param {any} message */
+export function tell(tabs, message) {
   const channel = new BroadcastChannel(tabs);
-  channel.postMessage({ kind: "change", models: [] });
+  channel.postMessage(message);
   channel.close();
 }
 

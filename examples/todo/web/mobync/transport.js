@@ -22,6 +22,7 @@ const MOST_OF_A_FAILURE = 1024 * 1024;
  * @property {Headers} headers
  * @property {string | null} text  null if it is larger than the maximum
  * @property {number} bytes  of the text
+ * @property {any} [answer]  what the text says about one space, if it is about several
  */
 
 /**

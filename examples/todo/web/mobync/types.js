@@ -27,11 +27,12 @@
  * @property {string} id  of the diff
  * @property {Diff} diff
  * @property {string} code  of the server: forbidden, invalid_value, constraint; or why it cannot be
- *   sent: too_large, payload_too_large, invalid_value, invalid_diff
+ *   sent: too_large, payload_too_large, invalid_value, invalid_diff, no_member
  * @property {string} message  a sentence for the person
  * @property {Record<string, any>} fields
  * @property {number} at  when the client learned of it
  * @property {number} seq  its number in the order made
+ * @property {Row} [row]  the object as it was here, if its space was left
  */
 
 /**
@@ -48,6 +49,11 @@
  */
 
 /**
+ * A space of the person: joined; or left, with the reason, and the number of changes that were set aside.
+ * @typedef {{ space: string, joined: true } | { space: string, joined: false, message: string, refused: number }} SpaceEntry
+ */
+
+/**
  * A model in which this device's copy is not the server's: how many objects are here and there, and
  * whether it has other `objects`, or other `values` of the same objects.
  * @typedef {{ model: string, here: number, there: number, differs: "objects" | "values" }} Difference
@@ -58,7 +64,8 @@
  * `answer_too_large`, `storage_full`, `storage_failed`; and a message. `lasting` means that it
  * will hardly go away by itself and needs a person. `upgrade_required` needs a newer version of the app, with a
  * schema of `minSchema` or more. `newer_data`: a newer version in another tab has updated the data, and this one
- * has stopped: load the page again.
+ * has stopped: load the page again. `database_gone`: another tab has deleted it. `no_member`: the space was left.
+ * `no_spaces`: the server is older than the spaces, and they wait for a newer one.
  * @typedef {{ code: string, message: string, diffId?: string, minSchema?: number, lasting: boolean }} Problem
  */
 
@@ -93,6 +100,11 @@
  * @property {(ask: { rejected: boolean, signal: AbortSignal }) => Token | Promise<Token>} [token]
  *   returns the token, or null while nobody is signed in; `rejected` is true if the server has rejected
  *   the last one. It may throw: then it is called again later. Without this option no token is sent
+ * @property {{ model: string, field: string }} [spaces]  a model of the person's own data that lists the spaces to join, and
+ *   its field with their names. Changes of it count when the server has acknowledged them
+ * @property {OtherOwner | ((who: { owner: string | null, other: string | undefined }) => OtherOwner | Promise<OtherOwner>)}
+ *   [otherOwner]  what to do with the database if the account is another owner's: keep it and stop, which is the
+ *   default; or forget all of it, also what is not sent, and fetch the data of the other one. A function is asked once
  * @property {Store} [store]  instead of IndexedDB
  * @property {typeof globalThis.fetch} [fetch]
  * @property {() => number} [now]  the time of day
@@ -120,6 +132,8 @@
  * @property {number} [poll]  between syncs while there is no live stream; the default is 60,000
  */
 
+/** @typedef {"keep" | "forget"} OtherOwner */
+
 /** @typedef {string | null | undefined} Token */
 
 /**
@@ -139,6 +153,7 @@
  * @property {<T>(work: (tx: Tx) => Promise<T>, durable?: boolean) => Promise<T>} write  all or
  *   nothing, one after another; `durable` survives a power failure
  * @property {() => void} close
+ * @property {() => Promise<void>} destroy  closes it, and deletes everything
  */
 
 /** @typedef {"objects" | "beside" | "pending" | "refused" | "overridden" | "meta"} Table */
@@ -152,6 +167,8 @@
  * @property {(table: Table) => Promise<number>} count
  * @property {(table: Table, value: any) => Promise<void>} put  a pending change without seq gets the next
  * @property {(table: Table, key: any) => Promise<void>} delete
+ * @property {(table: Table) => Promise<void>} clear
+ * @property {(space: string) => Tx} of  the same transaction in the tables of a space; "" has the person's own data
  */
 
 /**
@@ -180,6 +197,10 @@
  *   device, and between which clocks the server has it
  * @property {number} failures
  * @property {number | null} token  a mark of the token of the last answer
+ * @property {number | null} named  the same, if that answer has named the owner
+ * @property {boolean} joined  of a space
+ * @property {string} life  of a space: which time of being joined this is
+ * @property {string | null} left  of a space that was left: why
  */
 
 export {};

@@ -2,7 +2,7 @@
 
 import { beginCopy } from "./beside.js";
 import { amended, parsed } from "./diffs.js";
-import { newerData } from "./errors.js";
+import { MobyncError, newerData } from "./errors.js";
 import { dropIdleBase, stateOf, storedSchema } from "./state.js";
 
 /** @typedef {import("./types.js").Pending} Pending */
@@ -12,6 +12,7 @@ import { dropIdleBase, stateOf, storedSchema } from "./state.js";
 /** @param {Tx} tx @param {number} version  of the app */
 async function checkVersion(tx, version) {
   const stored = await storedSchema(tx);
+  if (stored.isGone) throw new MobyncError("database_gone", "What was stored on this device has been deleted.");
   if (stored.version > version) throw newerData();
   return stored;
 }
@@ -24,6 +25,7 @@ async function checkVersion(tx, version) {
 export const guarded = (store, version) => ({
   name: store.name,
   close: () => store.close(),
+  destroy: () => store.destroy(),
   read: (work) => store.read(async (tx) => (await checkVersion(tx, version), work(tx))),
   write: (work, durable) => store.write(async (tx) => (await checkVersion(tx, version), work(tx)), durable),
 });
@@ -60,7 +62,8 @@ export async function update(tx, { names }) {
     const model = names.model(refused.diff.model);
     if (model === undefined) continue;
     const [diff, fields] = [names.diff(refused.diff), names.fields(refused.diff.model, refused.fields)];
-    await tx.put("refused", { ...refused, diff: diff ?? { ...refused.diff, model }, fields });
+    const row = refused.row && names.fields(refused.diff.model, refused.row);
+    await tx.put("refused", { ...refused, diff: diff ?? { ...refused.diff, model }, fields, ...(row && { row }) });
   }
   for (const lost of await tx.all("overridden")) {
     const [model, fields] = [names.model(lost.model), names.fields(lost.model, lost.fields)];

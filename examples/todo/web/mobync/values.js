@@ -26,15 +26,15 @@ export function checkedFields(fields) {
   }
 }
 
-/** @param {any} id @returns {string} */
-export function checkedId(id) {
+/** @param {any} id @param {string} [what] @returns {string} */
+export function checkedId(id, what = "An id") {
   const wrong = wrongName(id);
-  if (wrong) refuse(`An id is a text of 1 to 1,024 bytes; this one ${wrong}.`);
+  if (wrong) refuse(`${what} is a text of 1 to 1,024 bytes; this one ${wrong}.`);
   return id;
 }
 
-/** @param {any} name @returns {string | null}  what is wrong with an id or the name of a model */
-function wrongName(name) {
+/** @param {any} name @returns {string | null}  what is wrong with an id, or the name of a model or space */
+export function wrongName(name) {
   if (typeof name !== "string") return `is ${nameOf(name)}`;
   if (name === "") return "is empty";
   if (name.includes("\0")) return "has a NUL in it";

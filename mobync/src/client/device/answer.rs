@@ -64,7 +64,7 @@ impl Answer {
         let refused = request.changes().filter_map(|diff| {
             let refused = answer.refused.iter().find(|refused| refused.diff_id == diff.id)?;
             let (code, message) = (refused.code.clone(), refused.message.clone());
-            Some(RefusedDiff { diff: diff.clone(), code, message })
+            Some(RefusedDiff { diff: diff.clone(), code, message, record: None })
         });
         let overridden = request.changes().filter_map(|diff| {
             let lost = answer.overridden.iter().find(|lost| lost.diff_id == diff.id)?;

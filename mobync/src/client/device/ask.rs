@@ -89,6 +89,7 @@ pub(super) async fn ask<U: LocalUnit>(
     }
     let mut body = SyncRequest::new(state.clock, diffs);
     body.head = Some(state.head);
+    body.owner = Some(state.owner.unwrap_or_default());
     if body.diffs.is_empty() {
         // An answer to another limit is also valid: each one is a state that the server has been in.
         body.limit = limits.page;
@@ -97,6 +98,7 @@ pub(super) async fn ask<U: LocalUnit>(
     }
     Ok(Request {
         attempt: state.attempt,
+        space: None,
         body,
         first_sent,
         next_seq: state.next_seq,

@@ -29,11 +29,12 @@ impl<S: LocalStore> Device<S> {
     /// [`DeviceError::Store`].
     pub async fn fetch_beside(&self, limit: u64) -> Result<Option<Request>, DeviceError> {
         let state = self.begin(Access::Read).await?.state().await?;
+        let owner = state.owner.unwrap_or_default();
         let request = state.beside.map(|Beside { clock, head, .. }| {
             let mut body = SyncRequest::new(clock, Vec::new());
             (body.head, body.limit) = (Some(head), Some(limit.max(1)));
-            body.schema = self.declared();
-            Request { is_beside: true, ..Request::of(0, body) }
+            (body.schema, body.owner) = (self.declared(), Some(owner));
+            Request { is_beside: true, space: self.space.clone(), ..Request::of(0, body) }
         });
         Ok(request)
     }
@@ -44,7 +45,7 @@ impl<S: LocalStore> Device<S> {
         request: &Request,
         answer: &SyncResponse,
     ) -> Result<Taken, DeviceError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.line.turn.lock().await;
         let mut unit = self.begin(Access::Write).await?;
         let mut state = unit.state().await?;
         let Some(mut beside) = state.beside.take_if(|beside| is_of(request, beside)) else {

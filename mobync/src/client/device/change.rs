@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{
-    decode,
+    decode, held,
     sendable::{self, size_of},
 };
 use crate::{
@@ -148,11 +148,8 @@ pub(super) async fn withdraw<U: LocalUnit>(
         }
     }
     unit.set_object(&model, &id, &object).await?;
-    if has_left {
-        state.has_orphans |= object.current.is_none();
-    } else {
-        state.forget_held(&model, &id);
-    }
+    state.has_orphans |= has_left && object.current.is_none();
+    held::forget_idle(unit, &mut state).await?;
     unit.set_state(&state).await?;
     seen.push((model, id), before.as_ref(), object.current);
     Ok((withdrawn, seen))

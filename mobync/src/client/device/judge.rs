@@ -34,7 +34,12 @@ pub(super) fn judge<'a>(
     if !answer.success {
         return Err(Flaw::Invalid("it says that the sync has failed"));
     }
-    let mut bears = None;
+    let mut bears = answer.owner.as_deref().filter(|named| !named.is_empty());
+    if let (Some(named), Some(known)) = (bears, owner)
+        && named != known
+    {
+        return Err(Flaw::OtherOwner(named.to_owned()));
+    }
     for diff in answer.diffs.iter().filter(|diff| !diff.owner.is_empty()) {
         let expected = *bears.get_or_insert(&*diff.owner);
         if diff.owner != owner.unwrap_or(expected) {

@@ -20,12 +20,13 @@ const PAGE: u64 = 100;
 #[derive(Debug)]
 pub(in crate::client) enum Identity {
     /// They name this owner.
-    Named { owner: String, synced: i64 },
+    Named { owner: String, synced: i64, attempt: u64 },
     /// They contain one of these diffs, unless the server has lost the log entries of that clock.
     Marked {
         marks: Vec<Mark>,
         since: i64,
         synced: i64,
+        attempt: u64,
         pages: u32,
         /// The owner of the diffs in the pages so far.
         stranger: Option<String>,
@@ -46,7 +47,7 @@ pub(in crate::client) enum Found {
 impl<S: LocalStore> Device<S> {
     /// Sets the owner of the store, with the name that the server uses, before anything is sent or
     /// read. The store remembers it, and rejects any other owner. (It also learns the owner from the
-    /// first answer with diffs.)
+    /// first answer that names it.)
     ///
     /// ```
     /// use mobync::{Owner, client::{Device, DeviceError, MemoryStore}};
@@ -78,6 +79,27 @@ impl<S: LocalStore> Device<S> {
         Ok(self)
     }
 
+    /// Sets the server of the store, by any name that stands for its data, such as "production", before
+    /// anything is sent or read. The store remembers it, and rejects any other. A server keeps its name when
+    /// it gets another address.
+    ///
+    /// The owner's name alone does not tell a test server from the real one. (A server with another history is
+    /// noticed in any case, when it [answers](crate::client::SyncFailure::needs_resync).)
+    ///
+    /// # Errors
+    /// [`DeviceError::OtherServer`] or [`DeviceError::Store`].
+    pub async fn of_server(self, name: &str) -> Result<Self, DeviceError> {
+        let mut unit = self.begin(Access::Write).await?;
+        let mut state = unit.state().await?;
+        if let Some(server) = state.server.take_if(|known| known != name) {
+            return Err(DeviceError::OtherServer { server, other: name.to_owned() });
+        }
+        state.server = Some(name.to_owned());
+        unit.set_state(&state).await?;
+        unit.commit().await?;
+        Ok(self)
+    }
+
     /// The owner of the store, if known.
     ///
     /// # Errors
@@ -90,19 +112,20 @@ impl<S: LocalStore> Device<S> {
     /// reach the wrong owner; `None` if there is nothing to compare an answer with.
     pub(in crate::client) async fn identity(&self) -> Result<Option<Identity>, DeviceError> {
         let mut unit = self.begin(Access::Read).await?;
-        let State { owner, marks, clock, .. } = unit.state().await?;
+        let State { owner, marks, clock, attempt, .. } = unit.state().await?;
         if let Some(owner) = owner {
             // A device that has nothing and sends nothing learns the owner from the answer.
             if clock == 0 && unit.pending(1).await?.is_empty() {
                 return Ok(None);
             }
-            return Ok(Some(Identity::Named { owner, synced: clock }));
+            return Ok(Some(Identity::Named { owner, synced: clock, attempt }));
         }
         let since = marks.iter().map(|mark| mark.since).min();
         Ok(since.map(|since| Identity::Marked {
             marks,
             since,
             synced: clock,
+            attempt,
             pages: 0,
             stranger: None,
         }))
@@ -111,13 +134,19 @@ impl<S: LocalStore> Device<S> {
     /// Stores the owner in an answer that was found to be for the owner of the store.
     pub(in crate::client) async fn learn_owner(
         &self,
+        identity: &Identity,
         answer: &SyncResponse,
     ) -> Result<(), DeviceError> {
+        let (Identity::Named { attempt, .. } | Identity::Marked { attempt, .. }) = identity;
         let mut unit = self.begin(Access::Write).await?;
         let mut state = unit.state().await?;
-        learn(&mut state, answer.diffs.first().map(|diff| &*diff.owner));
-        unit.set_state(&state).await?;
-        Ok(unit.commit().await?)
+        if state.attempt == *attempt {
+            let named = answer.owner.as_deref().filter(|owner| !owner.is_empty());
+            learn(&mut state, named.or(answer.diffs.first().map(|diff| &*diff.owner)));
+            unit.set_state(&state).await?;
+            unit.commit().await?;
+        }
+        Ok(())
     }
 }
 
@@ -137,6 +166,14 @@ impl Identity {
         page(0, Some(String::new()), PAGE)
     }
 
+    /// The owner to send: the remembered one, or an empty string.
+    pub(in crate::client) fn owner(&self) -> String {
+        match self {
+            Self::Named { owner, .. } => owner.clone(),
+            Self::Marked { .. } => String::new(),
+        }
+    }
+
     /// The request for the page after this one.
     pub(in crate::client) fn request_behind(answer: &SyncResponse) -> Request {
         page(answer.logical_clock, answer.head.clone(), PAGE)
@@ -146,15 +183,18 @@ impl Identity {
     /// [`DeviceError::OtherOwner`] if the answer is for another owner.
     pub(in crate::client) fn check(&mut self, answer: &SyncResponse) -> Result<Found, DeviceError> {
         let clock = answer.more.unwrap_or(answer.logical_clock);
-        let mut bears = answer.diffs.iter().filter(|diff| !diff.owner.is_empty());
+        let named = answer.owner.as_deref().filter(|owner| !owner.is_empty());
+        let bears = answer.diffs.iter().map(|diff| &*diff.owner);
+        let mut bears = bears.filter(|owner| !owner.is_empty());
         match self {
-            Self::Named { owner, .. } => match bears.find(|diff| diff.owner != *owner) {
+            Self::Named { owner, .. } => match named.or(bears.find(|it| *it != owner)) {
+                Some(named) if named == owner => Ok(Found::Owner),
                 None if answer.diffs.is_empty() && answer.more.is_some() => {
                     Ok(Found::More(Box::new(Self::request_behind(answer))))
                 }
                 None => Ok(Found::Owner),
                 Some(other) => {
-                    let (owner, other) = (Some(owner.clone()), other.owner.clone());
+                    let (owner, other) = (Some(owner.clone()), other.to_owned());
                     Err(DeviceError::OtherOwner { owner, other })
                 }
             },
@@ -166,7 +206,7 @@ impl Identity {
                 if clock < *synced {
                     return Ok(Found::Behind);
                 }
-                *stranger = stranger.take().or_else(|| bears.next().map(|diff| diff.owner.clone()));
+                *stranger = stranger.take().or_else(|| bears.next().map(ToOwned::to_owned));
                 // The creates have ticks before the device's clock.
                 let more = answer.more.filter(|_| answer.logical_clock < *synced);
                 match (more, stranger.take()) {

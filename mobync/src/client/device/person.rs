@@ -24,7 +24,7 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] or [`DeviceError::Store`].
     pub async fn withdraw(&self, diff_id: &str) -> Result<Vec<Pending>, DeviceError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.line.turn.lock().await;
         let mut unit = self.begin(Access::Write).await?;
         let (withdrawn, seen) = change::withdraw(&mut unit, diff_id).await?;
         unit.commit().await?;
@@ -38,8 +38,8 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NoSuchDiff`] if it is not refused, or as [`record`](Self::record).
     pub async fn resubmit(&self, diff_id: &str, mended: Change) -> Result<(), DeviceError> {
-        let _turn = self.turn.lock().await;
-        let mut unit = self.begin(Access::Write).await?;
+        let _turn = self.line.turn.lock().await;
+        let mut unit = self.begin_joined().await?;
         change::dismiss(&mut unit, diff_id).await?;
         let most = self.most_change_bytes;
         let seen =
@@ -101,8 +101,8 @@ impl<S: LocalStore> Device<S> {
     /// [`DeviceError::NoSuchDiff`] if it is not overridden, [`DeviceError::NotThere`] if the object has
     /// been deleted, or [`DeviceError::Store`].
     pub async fn put_mine_back(&self, diff_id: &str) -> Result<(), DeviceError> {
-        let _turn = self.turn.lock().await;
-        let mut unit = self.begin(Access::Write).await?;
+        let _turn = self.line.turn.lock().await;
+        let mut unit = self.begin_joined().await?;
         let mine = change::dismiss_overridden(&mut unit, diff_id).await?;
         let most = self.most_change_bytes;
         let seen = change::record(&mut unit, vec![mine], self.time.now(), most, self.folds).await?;

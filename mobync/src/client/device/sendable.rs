@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, io};
 
-use super::decode;
+use super::{decode, held};
 use crate::{
     client::{Changes, DeviceError, LocalUnit, Pending, RefusedDiff},
     diff::{Diff, Operation},
@@ -81,34 +81,31 @@ pub(super) async fn set_aside<U: LocalUnit>(
     let touched: Vec<_> = objects.into_iter().filter(|(_, all)| is_touched(all)).collect();
 
     let mut changes = Changes::default();
-    let mut state = unit.state().await?;
     for ((model, id), all) in touched {
         let mut object = unit.object(&model, &id).await?;
         let before = object.current.take();
         object.current.clone_from(&object.acknowledged);
-        let (mut fallen, mut has_left) = (None, false);
+        let mut fallen = None;
         for pending in all {
             if let Some(aside) = refuse(&mut unsendable, &pending, &mut fallen) {
                 refused.push((pending.seq, aside));
             } else if let Some(change) = decode(&pending) {
-                has_left = true;
                 change.apply(&mut object.current);
             }
         }
         unit.set_object(&model, &id, &object).await?;
-        if !has_left {
-            state.forget_held(&model, &id);
-        }
         changes.push((model, id), before.as_ref(), object.current);
     }
 
-    unit.set_state(&state).await?;
     refused.sort_by_key(|(seq, _)| *seq);
     for (seq, refused) in refused {
         unit.forget(seq).await?;
         unit.set_refused(&refused).await?;
         changes.refused.push(refused);
     }
+    let mut state = unit.state().await?;
+    held::forget_idle(unit, &mut state).await?;
+    unit.set_state(&state).await?;
     Ok(changes)
 }
 
@@ -145,5 +142,5 @@ fn refuse(
         (None, Create | Delete) => *fallen = Some(Fallen { by: operation, code: code.clone() }),
         _ => {}
     }
-    Some(RefusedDiff { diff: pending.diff.clone(), code, message })
+    Some(RefusedDiff { diff: pending.diff.clone(), code, message, record: None })
 }

@@ -32,6 +32,19 @@ pub(in crate::client) struct Standing {
     pub(in crate::client) beside: Option<(i64, Option<i64>)>,
 }
 
+impl Standing {
+    /// Whether there is a reason to sync.
+    pub(in crate::client) fn has_something_to_say(self) -> bool {
+        let goes_on = self.is_asking || self.more.is_some() || self.beside.is_some();
+        self.has_pending || goes_on || self.is_anew || self.is_away
+    }
+
+    /// Whether no answer has ever been applied.
+    pub(in crate::client) fn is_new(self) -> bool {
+        self.clock == 0 && !self.is_anew && self.is_away
+    }
+}
+
 impl<S: LocalStore> Device<S> {
     /// Creates the next request, with at most `most_diffs` pending diffs, but always with those of a request
     /// that got no answer. The previous request is abandoned. A diff that no server would accept is [set
@@ -99,11 +112,12 @@ impl<S: LocalStore> Device<S> {
     }
 
     pub(in crate::client) async fn ask(&self, limits: Limits) -> Result<Request, DeviceError> {
-        let _turn = self.turn.lock().await;
-        let mut unit = self.begin(Access::Write).await?;
+        let _turn = self.line.turn.lock().await;
+        let mut unit = self.begin_joined().await?;
         let mut request = ask::ask(&mut unit, limits).await?;
         unit.commit().await?;
         request.body.schema = self.declared();
+        request.space.clone_from(&self.space);
         request.set_aside = self.tell(request.set_aside);
         Ok(request)
     }
@@ -137,7 +151,7 @@ impl<S: LocalStore> Device<S> {
             // Boxed, so that what is rare does not make each future larger.
             return Box::pin(self.take_beside(request, answer)).await;
         }
-        let _turn = self.turn.lock().await;
+        let _turn = self.line.turn.lock().await;
         let mut unit = self.begin(Access::Write).await?;
         let mut state = unit.state().await?;
         if state.attempt != request.attempt {
@@ -202,7 +216,7 @@ impl<S: LocalStore> Device<S> {
     ) -> Result<Changes, DeviceError> {
         let diff_id = diff_id.to_owned();
         let why = Unsendable { diff_id, code: code.into(), message: message.into() };
-        let _turn = self.turn.lock().await;
+        let _turn = self.line.turn.lock().await;
         let mut unit = self.begin(Access::Write).await?;
         if !unit.pending(usize::MAX).await?.iter().any(|pending| pending.diff.id == why.diff_id) {
             return Err(DeviceError::NoSuchDiff(why.diff_id));
@@ -282,7 +296,7 @@ impl<S: LocalStore> Device<S> {
         refused: Option<&Request>,
         forgotten: bool,
     ) -> Result<Changes, DeviceError> {
-        let _turn = self.turn.lock().await;
+        let _turn = self.line.turn.lock().await;
         let mut unit = self.begin(Access::Write).await?;
         if let Some(request) = refused
             && !not_applied(&mut unit, request).await?

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::beside;
+use super::{beside, held};
 use crate::{
     client::{DeviceError, LocalUnit, Located, Object, Pending, State},
     diff::{Diff, Operation},
@@ -25,6 +25,7 @@ pub(super) async fn update<U: LocalUnit>(unit: &mut U, schema: &Schema) -> Resul
         update_refused(unit, schema).await?;
         update_overridden(unit, schema).await?;
         update_state(&mut state, schema);
+        held::forget_idle(unit, &mut state).await?;
     }
     state.schema = Some(schema.version());
     // The answer to an earlier request may have older names.

@@ -16,9 +16,9 @@ use crate::{
 
 impl<S: LocalStore> Device<S> {
     /// Sets the [schema](crate::schema) of the app, before anything else. If the store has data of an earlier
-    /// version, it is updated, in one transaction and without a network: all names become the newest ones, and
-    /// what was removed is removed, also from pending changes. If this fails, or the process is killed,
-    /// nothing has changed, and the next opening begins again.
+    /// version, it is updated, in one transaction (one more for each space) and without a network: all names
+    /// become the newest ones, and what was removed is removed, also from pending changes. If this fails, or
+    /// the process is killed, the transaction has changed nothing, and the next opening begins again.
     ///
     /// After an update the next sync fetches everything once more, in pages, because the device was never sent
     /// the fields that its earlier version did not have. Meanwhile the device works as ever.
@@ -53,9 +53,13 @@ impl<S: LocalStore> Device<S> {
     /// [`DeviceError::NewerData`] or [`DeviceError::Store`].
     pub async fn schema(self, schema: Schema) -> Result<Self, DeviceError> {
         let device = Self { schema: Some(schema.clone()), ..self };
-        let mut unit = device.begin(Access::Write).await?;
-        update(&mut unit, &schema).await?;
-        unit.commit().await?;
+        let spaces = device.store.spaces().await?;
+        let spaces = spaces.iter().map(|name| device.space(name));
+        for device in [device.clone()].into_iter().chain(spaces) {
+            let mut unit = device.begin(Access::Write).await?;
+            update(&mut unit, &schema).await?;
+            unit.commit().await?;
+        }
         Ok(device)
     }
 
@@ -64,7 +68,14 @@ impl<S: LocalStore> Device<S> {
     /// # Errors
     /// [`DeviceError::NewerData`], also if another process has updated the data in the meantime.
     pub(super) async fn begin(&self, access: Access) -> Result<S::Unit, DeviceError> {
-        let mut unit = self.store.begin(access).await?;
+        let mut unit = match &self.space {
+            None => self.store.begin(access).await?,
+            Some(space) => self.store.begin_space(space, access).await?,
+        };
+        // Checked now: what was written before is deleted with all else.
+        if access == Access::Write && self.is_destroyed() {
+            return Err(DeviceError::Destroyed);
+        }
         let data = unit.state().await?.version();
         let app = self.schema.as_ref().map_or(1, Schema::version);
         if data > app {

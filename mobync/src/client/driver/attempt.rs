@@ -1,9 +1,10 @@
 //! One try to sync: requests, one after the other, until nothing is pending and nothing is left to fetch.
 
-use super::{Client, exchange::Reached, pace::Pace, status::Syncing};
+use super::{exchange::Reached, pace::Pace, post::Post, status::Syncing};
 use crate::{
     client::{
-        DeviceError, LocalStore, Request, SyncFailure, Synced, Taken, Transport, device::Limits,
+        Device, DeviceError, LocalStore, Request, SyncFailure, Synced, Taken, Transport,
+        device::{Limits, Standing},
     },
     protocol::SyncResponse,
 };
@@ -21,39 +22,58 @@ pub(super) struct Mended {
     pub(super) rounds_beside: u32,
 }
 
-impl<S: LocalStore, T: Transport> Client<S, T> {
-    /// Sends requests until nothing is pending; `progress` says whether one was answered.
-    pub(super) async fn attempt(
+/// One device of a client, in one try: the person's own data, or a space.
+pub(super) struct Part<'p, S, T> {
+    pub(super) device: Device<S>,
+    pub(super) post: &'p Post<'p, T>,
+    pub(super) syncing: &'p Syncing<'p>,
+    pub(super) recovers: bool,
+}
+
+/// How a step has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Step {
+    /// An answer was applied.
+    Answered,
+    /// Another request is needed.
+    Again,
+    /// Nothing more can be sent for this space now: it was left, or there is a new token.
+    Ended,
+}
+
+impl<S: LocalStore, T: Transport> Part<'_, S, T> {
+    /// Sends requests until nothing is pending. Returns `false` if there is a new token, which must be checked
+    /// first; `progress` says whether a request was answered.
+    pub(super) async fn sync(
         &self,
+        pace: &mut Pace,
         synced: &mut Synced,
         progress: &mut bool,
-    ) -> Result<(), SyncFailure> {
-        let mut pace = self.pace.lock().await;
-        let syncing = Syncing::begin(&self.status);
-        pace.is_renewed = false;
+    ) -> Result<bool, SyncFailure> {
         let mut mended = Mended::default();
         loop {
             // Boxed, because the compiler has a limit for futures within futures.
-            match Box::pin(self.step(&mut pace, &mut mended, synced, &syncing)).await {
-                Ok(answered) => {
+            match Box::pin(self.step(pace, &mut mended, synced)).await {
+                Ok(Step::Ended) => return Ok(synced.left.is_some()),
+                Ok(step) => {
+                    let answered = step == Step::Answered;
                     let standing = self.device.standing().await?;
-                    syncing.reached(standing);
+                    self.reached(standing);
                     *progress |= answered;
                     let is_done = !standing.has_pending && !standing.is_anew;
                     if answered
                         && is_done
                         && standing.more.is_none()
-                        && Box::pin(self.fetch_beside(&mut pace, &mut mended, synced, &syncing))
-                            .await?
+                        && Box::pin(self.fetch_beside(pace, &mut mended, synced)).await?
                     {
-                        return Ok(());
+                        return Ok(true);
                     }
                 }
                 Err(failure)
                     if self.recovers
                         && failure.needs_resync()
                         && !mended.has_resynced
-                        && self.has_data_of_owner(&mut pace).await? =>
+                        && self.has_data_of_owner().await? =>
                 {
                     tracing::warn!(%failure, "the device starts again with a server that has lost history");
                     mended.has_resynced = true;
@@ -64,42 +84,70 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         }
     }
 
-    /// One request. Returns whether its answer was applied.
+    pub(super) fn is_space(&self) -> bool {
+        self.device.space_name().is_some()
+    }
+
+    pub(super) fn reached(&self, standing: Standing) {
+        self.syncing.reached(self.device.space_name(), standing);
+    }
+
+    /// One request.
     async fn step(
         &self,
         pace: &mut Pace,
         mended: &mut Mended,
         synced: &mut Synced,
-        syncing: &Syncing<'_>,
-    ) -> Result<bool, SyncFailure> {
+    ) -> Result<Step, SyncFailure> {
+        if self.is_space() && !self.post.token.is_checked() {
+            return Ok(Step::Ended);
+        }
         let standing = self.device.standing().await?;
-        syncing.reached(standing);
-        self.check_owner(pace).await?;
+        self.reached(standing);
+        if !self.is_space() {
+            self.check_owner().await?;
+        }
         // A request without an answer is repeated unchanged, so an answer to either of the two answers the
         // other. Then missed changes are fetched in pages. New changes are sent last, because the answer to a
         // request with diffs is never a page.
         let fetches = standing.is_asking || standing.more.is_some() || standing.is_away;
-        let limits = if fetches { pace.fetching() } else { pace.pushing(standing.is_anew) };
-        let request = self.ask(limits, synced).await?;
+        let devices = self.post.devices();
+        let limits =
+            if fetches { pace.fetching(devices) } else { pace.pushing(standing.is_anew, devices) };
+        let request = match self.ask(limits, synced).await {
+            // The person has left it in the meantime.
+            Err(SyncFailure::Device(DeviceError::NotJoined { .. })) => return Ok(Step::Ended),
+            asked => asked?,
+        };
         let is_page = request.body.limit.is_some();
-        let outcome = self.exchange(&request, pace).await;
+        let outcome = self.exchange(&request).await;
         if was_refused(&outcome) {
             self.device.not_applied(&request).await?;
         }
         match outcome {
             Ok(Reached::Answer { answer, bytes }) => {
                 if !self.take(&request, &answer, synced).await? {
-                    return Ok(false);
+                    return Ok(Step::Again);
                 }
                 // The server has accepted the changes, or named the owner, so it answers for the owner of
                 // the store.
-                let names_owner = answer.diffs.iter().any(|diff| !diff.owner.is_empty());
-                pace.is_known |= names_owner || request.changes().next().is_some();
-                pace.is_renewed = false;
-                if answer.more.is_some() {
-                    pace.had_page(bytes);
+                let names_owner = answer.owner.is_some()
+                    || answer.diffs.iter().any(|diff| !diff.owner.is_empty());
+                let token = self.post.token;
+                if !self.is_space() && (names_owner || request.changes().next().is_some()) {
+                    token.know();
                 }
-                return Ok(true);
+                token.is_accepted(request.space());
+                if let Some(limit) = request.body.limit.filter(|_| answer.more.is_some()) {
+                    pace.had_page(limit, bytes);
+                }
+                return Ok(Step::Answered);
+            }
+            Ok(Reached::NoMember(message)) => {
+                let changes = self.device.no_member(&request, &*message).await?;
+                synced.left = Some(message);
+                synced.add(changes);
+                return Ok(Step::Ended);
             }
             Ok(Reached::TooLarge(message)) => {
                 self.make_smaller(&request, message, pace, synced).await?;
@@ -124,7 +172,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 return Err(failure);
             }
         }
-        Ok(false)
+        Ok(Step::Again)
     }
 
     pub(super) async fn ask(
@@ -133,6 +181,10 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         synced: &mut Synced,
     ) -> Result<Request, SyncFailure> {
         let request = self.device.ask(limits).await?;
+        // Checked now: what was asked before has no answer any more.
+        if self.device.is_destroyed() {
+            return Err(SyncFailure::Destroyed);
+        }
         synced.add(request.set_aside.clone());
         Ok(request)
     }
@@ -186,6 +238,8 @@ fn was_refused(outcome: &Result<Reached, SyncFailure>) -> bool {
                 SyncFailure::Refused { .. }
                     | SyncFailure::Unauthenticated { .. }
                     | SyncFailure::UpgradeRequired { .. }
+                    | SyncFailure::OtherOwner { .. }
+                    | SyncFailure::NoSpaces
             );
             is_refused || failure.needs_resync()
         }

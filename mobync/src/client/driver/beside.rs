@@ -1,18 +1,16 @@
 //! Fetching everything once more after an update of the app.
 
 use super::{
-    Client,
-    attempt::{LOST, Mended, TOO_LARGE, too_old},
+    attempt::{LOST, Mended, Part, TOO_LARGE, too_old},
     exchange::Reached,
     pace::Pace,
-    status::Syncing,
 };
 use crate::client::{LocalStore, SyncFailure, Synced, Transport};
 
 /// How often a try to sync fetches beside up to the last page, and then syncs because others have written.
 const MOST_ROUNDS: u32 = 5;
 
-impl<S: LocalStore, T: Transport> Client<S, T> {
+impl<S: LocalStore, T: Transport> Part<'_, S, T> {
     /// Fetches pages beside until the last one, or until something is pending. Returns whether everything has
     /// been fetched; otherwise the device must sync, to get to the same clock.
     pub(super) async fn fetch_beside(
@@ -20,7 +18,6 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         pace: &mut Pace,
         mended: &mut Mended,
         synced: &mut Synced,
-        syncing: &Syncing<'_>,
     ) -> Result<bool, SyncFailure> {
         mended.rounds_beside += 1;
         if mended.rounds_beside > MOST_ROUNDS {
@@ -28,14 +25,15 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
             return Ok(true);
         }
         loop {
-            let Some(request) = self.device.fetch_beside(pace.page()).await? else {
+            let Some(request) = self.device.fetch_beside(pace.page(self.post.devices())).await?
+            else {
                 return Ok(true);
             };
-            match self.exchange(&request, pace).await {
+            match self.exchange(&request).await {
                 Ok(Reached::Answer { answer, bytes }) => {
                     self.take(&request, &answer, synced).await?;
-                    if answer.more.is_some() {
-                        pace.had_page(bytes);
+                    if let Some(limit) = request.body.limit.filter(|_| answer.more.is_some()) {
+                        pace.had_page(limit, bytes);
                     }
                 }
                 Ok(Reached::TooOld { message, .. }) => {
@@ -48,7 +46,9 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 Ok(Reached::TooLarge(message)) => {
                     return Err(SyncFailure::TooLarge { message, diff: None });
                 }
-                Ok(Reached::InvalidDiff { .. } | Reached::Renewed) => return Ok(false),
+                Ok(Reached::InvalidDiff { .. } | Reached::NoMember(_) | Reached::Renewed) => {
+                    return Ok(false);
+                }
                 Err(SyncFailure::AnswerTooLarge { .. }) if pace.lost_page(TOO_LARGE) => {}
                 Err(failure) => {
                     if failure.is_temporary() {
@@ -66,7 +66,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 }
             }
             let standing = self.device.standing().await?;
-            syncing.reached(standing);
+            self.reached(standing);
             match standing.beside {
                 None => return Ok(!standing.has_pending),
                 Some((_, None)) => return Ok(false),

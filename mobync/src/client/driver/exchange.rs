@@ -1,9 +1,13 @@
 //! One request and its answer: tokens, limits, and which owner the server answers for.
 
-use super::{Client, attempt::too_old, pace::Pace};
+use super::{
+    attempt::{Part, too_old},
+    pace::Pace,
+    post::Delivered,
+};
 use crate::{
     client::{
-        LocalStore, NoAnswer, Request, SyncFailure, Synced, Transport,
+        LocalStore, Request, SyncFailure, Synced, Transport,
         device::{Found, Identity, Limits, size_of},
         transport::Heard,
     },
@@ -32,21 +36,24 @@ pub(super) enum Reached {
         diff_id: String,
         message: String,
     },
+    /// The person is no member of the space; the server's message.
+    NoMember(String),
     /// There may be a new token, which may belong to another person: nothing was sent with it.
     Renewed,
 }
 
-impl<S: LocalStore, T: Transport> Client<S, T> {
+impl<S: LocalStore, T: Transport> Part<'_, S, T> {
     /// Sends one request. If the server rejects the token, it gets a new one, once.
-    pub(super) async fn exchange(
-        &self,
-        request: &Request,
-        pace: &mut Pace,
-    ) -> Result<Reached, SyncFailure> {
+    pub(super) async fn exchange(&self, request: &Request) -> Result<Reached, SyncFailure> {
         loop {
-            // Boxed, so that a transport in the same process does not make the compiler follow both sides.
-            let reply = Box::pin(self.transport.send(request.body())).await;
-            let reply = reply.map_err(NoAnswer::into_failure)?;
+            let reply = match self.post.send(request).await {
+                Delivered::Reply(reply) => reply,
+                Delivered::Failed(failure) => return Err(failure),
+                Delivered::Renewed if self.is_space() || request.changes().next().is_some() => {
+                    return Ok(Reached::Renewed);
+                }
+                Delivered::Renewed => continue,
+            };
             match reply.hear(request) {
                 Heard::Answer(answer) => {
                     return Ok(Reached::Answer { answer, bytes: reply.body.len() });
@@ -58,16 +65,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 Heard::InvalidDiff { diff_id, message } => {
                     return Ok(Reached::InvalidDiff { diff_id, message });
                 }
-                Heard::Unauthenticated { failure } => {
-                    if pace.is_renewed || !self.transport.renew().await {
-                        return Err(failure);
-                    }
-                    (pace.is_renewed, pace.is_known) = (true, false);
-                    if request.changes().next().is_some() {
-                        return Ok(Reached::Renewed);
-                    }
-                }
-                Heard::Failed(failure) => return Err(failure),
+                Heard::NoMember { message } => return Ok(Reached::NoMember(message)),
+                Heard::Unauthenticated { failure } | Heard::Failed(failure) => return Err(failure),
             }
         }
     }
@@ -75,15 +74,16 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
     /// Finds out which owner the server answers for, before changes of one person could reach another's
     /// account. It is done once for each client and token. A device that has never synced has nothing to
     /// compare.
-    pub(super) async fn check_owner(&self, pace: &mut Pace) -> Result<(), SyncFailure> {
-        if pace.is_known {
+    pub(super) async fn check_owner(&self) -> Result<(), SyncFailure> {
+        if self.post.token.is_known() {
             return Ok(());
         }
         let Some(mut identity) = self.device.identity().await? else { return Ok(()) };
         let (mut request, mut is_from_zero) = (identity.request(), false);
         loop {
             request.body.schema = self.device.declared();
-            request = match self.exchange(&request, pace).await? {
+            request.body.owner = Some(identity.owner());
+            request = match self.exchange(&request).await? {
                 Reached::Answer { answer, .. } => match identity.check(&answer)? {
                     Found::More(next)
                         if next.body().logical_clock > request.body().logical_clock =>
@@ -100,8 +100,8 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                     }
                     Found::Behind => return Ok(()),
                     Found::Owner => {
-                        self.device.learn_owner(&answer).await?;
-                        pace.is_known = true;
+                        self.device.learn_owner(&identity, &answer).await?;
+                        self.post.token.know();
                         return Ok(());
                     }
                 },
@@ -110,20 +110,24 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                     is_from_zero = true;
                     Identity::request_from_zero()
                 }
-                Reached::TooLarge(_) | Reached::InvalidDiff { .. } | Reached::Renewed => {
-                    return Ok(());
-                }
+                Reached::TooLarge(_)
+                | Reached::InvalidDiff { .. }
+                | Reached::NoMember(_)
+                | Reached::Renewed => return Ok(()),
             };
         }
     }
 
     /// Whether the server has changes of the owner of the store, who must be known. An empty account may be
     /// another person's.
-    pub(super) async fn has_data_of_owner(&self, pace: &mut Pace) -> Result<bool, SyncFailure> {
+    pub(super) async fn has_data_of_owner(&self) -> Result<bool, SyncFailure> {
         let Some(owner) = self.device.owner().await? else { return Ok(false) };
         let mut request = Identity::request_from_zero();
-        request.body.schema = self.device.declared();
-        while let Reached::Answer { answer, .. } = self.exchange(&request, pace).await? {
+        loop {
+            request.space = self.device.space_name().map(Into::into);
+            request.body.schema = self.device.declared();
+            request.body.owner = Some(owner.clone());
+            let Reached::Answer { answer, .. } = self.exchange(&request).await? else { break };
             if let Some(diff) = answer.diffs.iter().find(|diff| !diff.owner.is_empty()) {
                 return Ok(diff.owner == owner);
             }
@@ -131,7 +135,6 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 break;
             }
             request = Identity::request_behind(&answer);
-            request.body.schema = self.device.declared();
         }
         Ok(false)
     }
@@ -160,7 +163,7 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
         };
         // If even a request without diffs is too large, the diff is not the cause.
         let nothing = self.ask(Limits::NOTHING_NEW, synced).await?;
-        match self.exchange(&nothing, pace).await? {
+        match self.exchange(&nothing).await? {
             Reached::Answer { answer, .. } => {
                 self.take(&nothing, &answer, synced).await?;
                 pace.recover();
@@ -170,7 +173,11 @@ impl<S: LocalStore, T: Transport> Client<S, T> {
                 self.device.too_large(&nothing).await?;
                 Err(SyncFailure::TooLarge { message, diff: None })
             }
-            Reached::InvalidDiff { .. } | Reached::TooOld { .. } | Reached::Renewed => Ok(()),
+            // The next request gets the same reply, and handles it.
+            Reached::InvalidDiff { .. }
+            | Reached::TooOld { .. }
+            | Reached::NoMember(_)
+            | Reached::Renewed => Ok(()),
         }
     }
 }

@@ -26,12 +26,8 @@ pub(super) struct Pace {
     /// The limits of a device that starts again: as much as possible, since only its last answer counts.
     anew: Limits,
     most_anew: Limits,
-    /// The log entries that the next page covers.
+    /// The log entries that the next page covers, if no other device shares the answer.
     page: u64,
-    /// Whether the server was found to answer for the owner of the store.
-    pub(super) is_known: bool,
-    /// Whether there is a new token since the last answer.
-    pub(super) is_renewed: bool,
 }
 
 impl Default for Pace {
@@ -44,22 +40,23 @@ impl Default for Pace {
 impl Pace {
     pub(super) fn new(most: Limits) -> Self {
         let (now, anew, most_anew) = (most, most, most);
-        Self { now, most, anew, most_anew, page: PAGE, is_known: false, is_renewed: false }
+        Self { now, most, anew, most_anew, page: PAGE }
     }
 
     /// The limits of a request that has no diffs, except those of a request that got no answer.
-    pub(super) fn fetching(&self) -> Limits {
-        Limits { page: Some(self.page), ..Limits::NOTHING_NEW }
+    pub(super) fn fetching(&self, devices: u64) -> Limits {
+        Limits { page: Some(self.page(devices)), ..Limits::NOTHING_NEW }
     }
 
-    /// The log entries that the next page covers.
-    pub(super) fn page(&self) -> u64 {
-        self.page
+    /// The log entries that the next page covers, if so many devices share an answer.
+    pub(super) fn page(&self, devices: u64) -> u64 {
+        (self.page / devices.max(1)).max(LEAST_PAGE)
     }
 
     /// The limits of a request with new diffs. If there are none, it is a page.
-    pub(super) fn pushing(&self, is_anew: bool) -> Limits {
-        Limits { page: Some(self.page), ..if is_anew { self.anew } else { self.now } }
+    pub(super) fn pushing(&self, is_anew: bool, devices: u64) -> Limits {
+        let page = Some(self.page(devices));
+        Limits { page, ..if is_anew { self.anew } else { self.now } }
     }
 
     /// A request with these was too large. The server does not say whether by number or by bytes.
@@ -75,10 +72,10 @@ impl Pace {
         (self.now, self.anew) = (self.most, self.most_anew);
     }
 
-    /// A page that was not the last one had this many bytes.
-    pub(super) fn had_page(&mut self, bytes: usize) {
+    /// A page of so many entries that was not the last one had this many bytes.
+    pub(super) fn had_page(&mut self, page: u64, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX).max(1);
-        let ideal = self.page.saturating_mul(PAGE_BYTES) / bytes;
+        let ideal = page.saturating_mul(PAGE_BYTES) / bytes;
         let most = self.page.saturating_mul(GROWTH).min(MOST_PAGE);
         self.page = ideal.clamp(LEAST_PAGE, most.max(LEAST_PAGE));
     }
@@ -101,7 +98,7 @@ mod tests {
         for entry in [1, 30, 200, 1_000, 20_000, 100_000, 10_000_000] {
             let mut pace = Pace::default();
             for _ in 0..8 {
-                pace.had_page(usize::try_from(pace.page * entry).unwrap());
+                pace.had_page(pace.page, usize::try_from(pace.page * entry).unwrap());
                 assert!((LEAST_PAGE..=MOST_PAGE).contains(&pace.page), "{entry}: {}", pace.page);
             }
             let bytes = pace.page * entry;
@@ -113,10 +110,10 @@ mod tests {
     #[test]
     fn one_large_entry_does_not_keep_pages_short_and_lost_ones_shrink_to_the_least() {
         let mut pace = Pace::default();
-        pace.had_page(usize::MAX);
+        pace.had_page(pace.page, usize::MAX);
         assert_eq!(pace.page, LEAST_PAGE);
         for expected in [40, 160, 640, 2560, 10_000, 10_000] {
-            pace.had_page(0);
+            pace.had_page(pace.page, 0);
             assert_eq!(pace.page, expected);
         }
         while pace.lost_page(2) {}

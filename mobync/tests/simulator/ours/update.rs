@@ -45,6 +45,7 @@ impl Ours {
                     || sent.contains(&change.id)
             });
             told.held.iter_mut().for_each(|entry| drop(entry.fields.remove("old")));
+            told.release_idle();
         }
         // A device that has received nothing will get everything anyway.
         let sent = if self.told.clock == 0 { app } else { self.versions.sent };

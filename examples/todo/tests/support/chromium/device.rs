@@ -68,30 +68,9 @@ impl Device {
         self.find(selector).await.send_keys(keys).await.unwrap();
     }
 
-    pub async fn add(&self, name: &str) {
-        self.write("#new", &format!("{name}\u{e007}")).await;
-        self.sees(name).await;
-    }
-
     /// Presses keys, wherever the focus is.
     pub async fn press(&self, keys: &str) {
         self.client.active_element().await.unwrap().send_keys(keys).await.unwrap();
-    }
-
-    /// Types another name over that of the task.
-    pub async fn rename(&self, from: &str, to: &str) {
-        let id = self.id_of(from).await;
-        let name = format!("[data-id='{id}'] textarea");
-        self.click(&name).await;
-        self.run(&format!("document.querySelector(`{name}`).select()")).await;
-        let typed = if to.is_empty() { "\u{e017}" } else { to };
-        self.write(&name, &format!("{typed}\u{e007}")).await;
-    }
-
-    /// Clicks a part of the task: `.check`, `.delete`.
-    pub async fn click_in(&self, task: &str, part: &str) {
-        let id = self.id_of(task).await;
-        self.click(&format!("[data-id='{id}'] {part}")).await;
     }
 
     /// Drags the one a little beyond the middle of the other.
@@ -114,52 +93,10 @@ impl Device {
         self.client.perform_actions(actions).await.unwrap();
     }
 
-    pub async fn id_of(&self, task: &str) -> String {
-        self.sees(task).await;
-        let tasks = self.tasks().await;
-        tasks.iter().find(|one| one.name == task).unwrap().id.clone()
-    }
-
     // ---------------------------------------------------------------- what a person sees
-
-    pub async fn tasks(&self) -> Vec<Task> {
-        let script = "return [...document.querySelectorAll('#tasks li')].map((task) => ({
-            id: task.dataset.id,
-            name: task.querySelector('textarea').value,
-            done: task.querySelector('.check').checked,
-            waits: task.querySelector('.mark').classList.contains('waiting'),
-        }))";
-        let tasks = self.run(script).await;
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let one = |task: &Value| Task {
-            id: text(&task["id"]),
-            name: text(&task["name"]),
-            done: task["done"] == true,
-            waits: task["waits"] == true,
-        };
-        tasks.as_array().unwrap().iter().map(one).collect()
-    }
-
-    pub async fn names(&self) -> Vec<String> {
-        self.tasks().await.into_iter().map(|task| task.name).collect()
-    }
 
     pub async fn text(&self, selector: &str) -> String {
         self.find(selector).await.text().await.unwrap()
-    }
-
-    pub async fn sees(&self, task: &str) {
-        until(&format!("{task:?} is on the page"), async || {
-            self.names().await.iter().any(|name| name == task)
-        })
-        .await;
-    }
-
-    pub async fn sees_no(&self, task: &str) {
-        until(&format!("{task:?} is not on the page any more"), async || {
-            !self.names().await.iter().any(|name| name == task)
-        })
-        .await;
     }
 
     /// Waits until there is no such element.
@@ -269,13 +206,4 @@ impl Device {
         let command = DevTools(json!({"cmd": command, "params": parameters}));
         self.client.issue_cmd(command).await.unwrap()
     }
-}
-
-/// A task as the page shows it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Task {
-    pub id: String,
-    pub name: String,
-    pub done: bool,
-    pub waits: bool,
 }
