@@ -85,31 +85,24 @@ enum News {
     Unheard(#[expect(dead_code, reason = "held for its place")] Listener),
     /// The clock is read, or is to go beyond what was sent.
     Awaited(Later<Result<Option<Heard>, Error>>),
-    /// There is something to send.
-    Heard(Heard),
+    /// There is something to send, since that time.
+    Heard(Heard, Instant),
 }
 
 struct Heard {
     listener: Listener,
     clock: i64,
-    at: Instant,
 }
 
 impl News {
     fn first(owner: &Owner, listener: Listener, read: &ReadClock) -> Self {
         let clock = read(owner.clone());
-        Self::Awaited(Box::pin(async {
-            Ok(Some(Heard { clock: clock.await?, listener, at: Instant::now() }))
-        }))
+        Self::Awaited(Box::pin(async { Ok(Some(Heard { clock: clock.await?, listener })) }))
     }
 
     fn beyond(told: i64, mut listener: Listener) -> Self {
         Self::Awaited(Box::pin(async move {
-            Ok(listener.beyond(told).await.map(|clock| Heard {
-                listener,
-                clock,
-                at: Instant::now(),
-            }))
+            Ok(listener.beyond(told).await.map(|clock| Heard { listener, clock }))
         }))
     }
 }
@@ -226,7 +219,7 @@ impl<Fut> Watched<Fut> {
             && let Poll::Ready(heard) = caught(news.as_mut(), context)
         {
             match heard {
-                Ok(Some(heard)) => self.news = News::Heard(heard),
+                Ok(Some(heard)) => self.news = News::Heard(heard, now),
                 Ok(None) => return ControlFlow::Break(()),
                 Err(error) => {
                     log_failure(&error);
@@ -254,7 +247,7 @@ impl<Fut> Watched<Fut> {
             (Some(question), _) => question,
             (question, Some(auth)) => {
                 let is_time = self.ask_at.is_some_and(|at| at <= now);
-                let is_news = matches!(self.news, News::Heard(_)) && self.pause.is_none();
+                let is_news = matches!(self.news, News::Heard(..)) && self.pause.is_none();
                 if !is_time && !is_news {
                     return Poll::Pending;
                 }
@@ -270,7 +263,7 @@ impl<Fut> Watched<Fut> {
         let asked = question.asked();
         self.question = None;
         // What came in the meantime is told on a new answer: the person may have been removed since.
-        self.is_older = matches!(&self.news, News::Heard(heard) if heard.at > asked);
+        self.is_older = matches!(self.news, News::Heard(_, since) if since > asked);
         Poll::Ready(granted)
     }
 
@@ -344,7 +337,7 @@ impl<Fut> Watched<Fut> {
     /// The clock to send, if there is news.
     fn tell(&mut self) -> Option<i64> {
         match mem::replace(&mut self.news, News::None) {
-            News::Heard(Heard { listener, clock, .. }) => {
+            News::Heard(Heard { listener, clock }, _) => {
                 let newest = clock.max(listener.newest());
                 self.news = News::beyond(newest, listener);
                 Some(newest)

@@ -31,6 +31,21 @@ async fn an_answer_that_is_older_than_the_news_does_not_count_for_it() {
     assert_eq!(device.hears().await.unwrap(), no_member("club"));
 }
 
+/// By a clock that goes on while the closure is asked: one new answer is enough.
+#[tokio::test]
+async fn news_are_told_on_one_new_answer() {
+    let app = App::new(&["club"]);
+    let mut device = app.listen("?space=club").await;
+    device.hears_all::<1>().await;
+    for clock_now in 1..=20 {
+        let asked = app.asked("club");
+        app.sync("club").await;
+        let heard = timeout(Duration::from_secs(20), device.hears()).await;
+        assert_eq!(heard.unwrap().unwrap(), clock("club", clock_now));
+        assert_eq!(app.asked("club"), asked + 1);
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn gone_while_nothing_happens() {
     for (interval, most) in
