@@ -5,7 +5,7 @@ use std::{future::Future, pin::Pin};
 use actix_web::{FromRequest, HttpRequest, dev};
 use mobync::{
     Owner, SyncRequest,
-    http::{Limits, authenticate, receive},
+    http::{Limits, Token, authenticate, receive},
 };
 
 use crate::{
@@ -59,7 +59,7 @@ impl FromRequest for Authenticated {
     fn from_request(request: &HttpRequest, payload: &mut dev::Payload) -> Self::Future {
         let (http, body, limits) = taken(request, payload);
         Box::pin(async move {
-            let auth = |token: mobync::http::Token| ask(Credentials::new(http.clone(), token));
+            let auth = |token: Token| ask(Credentials::new(http.clone(), token));
             let (owner, request) = authenticate(head(&http), body, &limits, auth).await?;
             Ok(Self { owner, request })
         })

@@ -9,7 +9,7 @@ use std::{
 use actix_web::{FromRequest, HttpRequest, dev, web};
 use mobync::{
     Grant, Owner,
-    http::{AuthError, identify},
+    http::{AuthError, Token, identify},
 };
 
 use crate::{Credentials, SharedAuth, SyncError, payload};
@@ -44,10 +44,7 @@ impl FromRequest for AuthenticatedOwner {
         let request = request.clone();
         Box::pin(async move {
             let token = payload::token(&request);
-            Ok(Self(
-                identify(token, |token: mobync::http::Token| ask(Credentials::new(request, token)))
-                    .await?,
-            ))
+            Ok(Self(identify(token, |token: Token| ask(Credentials::new(request, token))).await?))
         })
     }
 }

@@ -3,7 +3,7 @@
 use axum::extract::{FromRef, FromRequest, Request};
 use mobync::{
     Owner, SyncRequest,
-    http::{Credentials, Head, Limits, SharedAuth, authenticate, receive},
+    http::{Credentials, Head, Limits, SharedAuth, Token, authenticate, receive},
 };
 
 use crate::{SyncError, body::Limited};
@@ -60,7 +60,7 @@ where
         let limits = limits(&request);
         let (parts, body) = Limited::of(request);
         let of_auth = parts.clone();
-        let auth = |token: mobync::http::Token| auth.authenticate(Credentials::new(of_auth, token));
+        let auth = |token: Token| auth.authenticate(Credentials::new(of_auth, token));
         let (owner, request) = authenticate(Head::from(&parts), body, &limits, auth).await?;
         Ok(Self { owner, request })
     }

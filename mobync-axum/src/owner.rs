@@ -49,7 +49,7 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, SyncError> {
         let auth = SharedAuth::from_ref(state);
         let of_auth = parts.clone();
-        let auth = |token: mobync::http::Token| auth.authenticate(Credentials::new(of_auth, token));
+        let auth = |token: Token| auth.authenticate(Credentials::new(of_auth, token));
         Ok(Self(identify(Token::from(&parts.headers), auth).await?))
     }
 }

@@ -2,7 +2,7 @@
 
 use mobync::{
     Owner, SyncRequest,
-    http::{authenticate, receive},
+    http::{Token, authenticate, receive},
 };
 use rocket::{
     Data, Ignite, Request, Rocket, Sentinel,
@@ -70,7 +70,7 @@ impl Sentinel for Authenticated {
 }
 
 async fn authenticated(request: &Request<'_>, data: Data<'_>) -> Result<Authenticated, SyncError> {
-    let auth = |token: mobync::http::Token| ask(Credentials::new(request, token));
+    let auth = |token: Token| ask(Credentials::new(request, token));
     let (head, limits) = (data::head(request), data::limits(request));
     let (owner, request) = authenticate(head, Raw::new(data), &limits, auth).await?;
     Ok(Authenticated { owner, request })

@@ -4,7 +4,7 @@ use std::fmt;
 
 use mobync::{
     Grant, Owner,
-    http::{AuthError, identify},
+    http::{AuthError, Token, identify},
 };
 use rocket::{
     Ignite, Request, Rocket, Sentinel,
@@ -43,7 +43,7 @@ impl<'r> FromRequest<'r> for AuthenticatedOwner {
     type Error = SyncError;
 
     async fn from_request(request: &'r Request<'_>) -> Outcome<Self, SyncError> {
-        let auth = |token: mobync::http::Token| ask(Credentials::new(request, token));
+        let auth = |token: Token| ask(Credentials::new(request, token));
         let owner = identify(data::token(request), auth).await;
         outcome(owner.map(Self).map_err(SyncError))
     }

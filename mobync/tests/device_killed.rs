@@ -7,9 +7,8 @@ mod support;
 use std::{
     collections::BTreeSet,
     env,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, Write},
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use mobync::{
@@ -18,7 +17,7 @@ use mobync::{
     memory::MemoryDatabase,
 };
 use serde_json::Value;
-use support::{Directory, Server, ada};
+use support::{Directory, Server, ada, child::start};
 
 /// Tells the child's process which file to work on.
 const FILE: &str = "MOBYNC_KILLED_FILE";
@@ -65,21 +64,9 @@ struct Told {
     counted: Option<usize>,
 }
 
-fn start(file: &Path) -> (Child, BufReader<ChildStdout>) {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture"])
-        .env(FILE, file)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    (child, output)
-}
-
 /// Listens to a child for so many lines, and kills it in the middle of what it does then.
 async fn listen(file: &Path, lines: u64, server: &Server<MemoryDatabase>, told: &mut Told) {
-    let (mut child, mut output) = start(file);
+    let (mut child, mut output) = start(TEST, FILE, file);
     let mut heard = 0;
     let mut line = String::new();
     while heard < lines {

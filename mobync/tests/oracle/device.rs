@@ -236,6 +236,23 @@ impl Device {
         self.sent.retain(|id| pending.iter().any(|change| change.id == *id));
     }
 
+    /// Those of the objects that wait to be deleted which the answer has brought. `left` are the objects with changes
+    /// that were pending then.
+    pub fn back(&mut self, brought: &[Entry], left: &BTreeSet<Key>) -> Vec<Key> {
+        let waiting = std::mem::take(&mut self.waiting);
+        let is_back = |key: &Key| {
+            let last = brought.iter().rfind(|entry| entry.key() == *key);
+            last.is_some_and(|entry| entry.kind == Kind::Create) && !left.contains(key)
+        };
+        let (back, rest): (Vec<Key>, Vec<Key>) = waiting.into_iter().partition(is_back);
+        if self.has_more {
+            // A later page may bring them.
+            let objects = &self.objects;
+            self.waiting = rest.into_iter().filter(|key| !objects.contains_key(key)).collect();
+        }
+        back
+    }
+
     /// The device starts again with what is pending. "Times grow."
     pub fn start_again(&mut self) {
         for place in 0..self.pending.len() {

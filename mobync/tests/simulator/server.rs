@@ -3,6 +3,7 @@
 mod asked;
 mod backup;
 mod compare;
+mod found;
 mod history;
 mod members;
 mod truth;
@@ -15,21 +16,18 @@ use std::{
     },
 };
 
-use mobync::{
-    Access, Database, DatabaseError, Diff, Error, Mobync, Owner, SyncRequest, SyncResponse,
-    UnitOfWork, WindowQuery,
-};
+use mobync::{Database, Diff, Error, Mobync, Owner, SyncRequest, SyncResponse};
 
 pub use self::members::Heard;
 use self::{
     asked::{overridden, sums},
-    compare::{check_answer, same_entries},
+    compare::check_answer,
 };
 use super::{
     convert,
     faults::Faults,
     hand::{Hand, Place},
-    oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, checksum, without_nulls},
+    oracle::{Answer, Change, Entry, Fields, Key, Kind, Objects, Oracle, checksum},
     ours::same,
     rules::{NoNo, forbids, rejects},
     step::{Edit, MODELS, Settings},
@@ -56,7 +54,7 @@ pub struct Server<D> {
 }
 
 /// A request, as it arrives.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Posted {
     pub owner: usize,
     pub clock: i64,
@@ -413,86 +411,6 @@ impl<D: Place> Server<D> {
         };
         sync(&mut self.owners[owner].1, &set_off);
         self.check().await
-    }
-
-    /// Log and rows of all owners are as the text requires.
-    async fn check(&self) -> Result<(), Failure> {
-        // Work begun by a failed request may still be under way.
-        self.settle().await;
-        for number in 0..self.owners.len() {
-            self.check_owner(number).await?;
-        }
-        Ok(())
-    }
-
-    /// The same of one owner.
-    pub async fn check_owner(&self, number: usize) -> Result<(), Failure> {
-        let oracle = &self.owners[number].1;
-        let log = self.log(number).await?;
-        let ids: BTreeSet<_> = log.iter().map(|entry| entry.id.clone()).collect();
-        same("the number of ids in the log", &ids.len(), &log.len())?;
-        let horizon = oracle.kept.horizon;
-        let ticks = log.iter().map(|entry| entry.tick).filter(|tick| *tick >= horizon - 1);
-        let said = (horizon - 1).max(0)..oracle.clock();
-        same("the ticks", &ticks.collect::<BTreeSet<i64>>(), &said.collect())?;
-        same_entries("the log", &log, &oracle.thinned())?;
-        let milestones = self.own(number, "milestone").await?;
-        same("the milestones", &milestones, &oracle.kept.milestones)?;
-        let said = (horizon > 0).then_some((horizon - 1, oracle.kept.forgotten));
-        same("the horizon", &self.own(number, "horizon").await?, &Vec::from_iter(said))?;
-        let is_thinning = !self.own(number, "thinning").await?.is_empty();
-        same("whether a log is being thinned", &is_thinning, &oracle.kept.is_thinning)?;
-        let marked = self.marked(number).await;
-        let but_marked = |objects: Objects| -> Objects {
-            objects.into_iter().filter(|(key, _)| !marked.contains(key)).collect()
-        };
-        let is = but_marked(self.rows(number).await?);
-        let said = but_marked(oracle.objects());
-        same("the server's rows", &without_nulls(&is), &without_nulls(&said))?;
-        Ok(())
-    }
-
-    /// The log, read without any faults, and without its own entries.
-    async fn log(&self, owner: usize) -> Result<Vec<Entry>, Failure> {
-        let mut entries = self.whole_log(owner).await?;
-        entries.retain(|entry| entry.model != "diffs");
-        Ok(entries)
-    }
-
-    /// Tick and time of the log's own entries of that name.
-    async fn own(&self, owner: usize, name: &str) -> Result<Vec<(i64, i64)>, Failure> {
-        let log = self.whole_log(owner).await?;
-        let own = log.iter().filter(|entry| entry.model == "diffs" && entry.object == name);
-        Ok(own.map(|entry| (entry.tick, entry.at)).collect())
-    }
-
-    async fn whole_log(&self, owner: usize) -> Result<Vec<Entry>, Failure> {
-        let owner = &self.owners[owner].0;
-        let query = WindowQuery::since("diffs", 0);
-        let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;
-        let mut entries = unit.window(owner, query).await.map_err(Failure::of)?.entries;
-        entries.sort_by(|left, right| left.order().cmp(&right.order()));
-        if entries.iter().any(|entry| entry.owner != owner.as_str()) {
-            return Err(Failure("the log of one owner has an entry of another".to_owned()));
-        }
-        Ok(entries.iter().map(convert::entry).map(versions::entry_without_old).collect())
-    }
-
-    async fn rows(&self, owner: usize) -> Result<Objects, Failure> {
-        let owner = &self.owners[owner].0;
-        let mut unit = self.database.inner.open(owner, Access::Read).await.map_err(Failure::of)?;
-        let mut rows = Objects::new();
-        for model in MODELS {
-            let records = match unit.read(owner, model, &[]).await {
-                Err(DatabaseError::UnknownModel { .. }) => continue,
-                records => records.map_err(Failure::of)?,
-            };
-            for record in records {
-                let key = (model.to_owned(), record.id().to_owned());
-                rows.insert(key, convert::fields(record));
-            }
-        }
-        Ok(rows)
     }
 }
 

@@ -472,18 +472,7 @@ impl Device {
 /// A request, with options that depend on its number.
 fn posted(number: usize, owner: usize, clock: i64, diffs: Vec<Diff>, seen: Vec<Entry>) -> Posted {
     let (report, check) = (number % 4 < 3, number % 4 > 1);
-    Posted {
-        owner,
-        clock,
-        diffs,
-        head: None,
-        limit: None,
-        seen,
-        report,
-        check,
-        schema: None,
-        reads_only: false,
-    }
+    Posted { owner, clock, diffs, seen, report, check, ..Posted::default() }
 }
 
 /// Without objects that others have changed in the meantime.

@@ -3,9 +3,8 @@
 use std::{
     collections::BTreeSet,
     env,
-    io::{BufRead, BufReader, Write},
+    io::{BufRead, Write},
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use mobync::{
@@ -14,7 +13,10 @@ use mobync::{
 };
 use serde_json::{Value, json};
 
-use super::{support::Directory, town::Town};
+use super::{
+    support::{Directory, child::start},
+    town::Town,
+};
 
 /// Tells the child's process which file to work on.
 const FILE: &str = "MOBYNC_KILLED_SPACES";
@@ -68,21 +70,9 @@ async fn answers(town: &Town, syncs: &Value) -> Vec<Value> {
     answers
 }
 
-fn start(file: &Path) -> (Child, BufReader<ChildStdout>) {
-    let mut child = Command::new(env::current_exe().unwrap())
-        .args(["--exact", TEST, "--nocapture"])
-        .env(FILE, file)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let output = BufReader::new(child.stdout.take().unwrap());
-    (child, output)
-}
-
 /// Listens to a child for so many lines, and kills it in the middle of what it does then.
 async fn listen(file: &Path, lines: u64, town: &Town) -> u64 {
-    let (mut child, mut output) = start(file);
+    let (mut child, mut output) = start(TEST, FILE, file);
     let (mut heard, mut taken) = (0, 0);
     let mut line = String::new();
     while heard < lines {

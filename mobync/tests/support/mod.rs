@@ -4,6 +4,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "`json!` is written where it is needed")]
 
 pub mod captured;
+pub mod child;
 #[macro_use]
 pub mod databases;
 pub mod device;

@@ -14,17 +14,7 @@ impl Ours {
     /// Objects that waited to be deleted, and that the answer has brought, are deleted by a change of the
     /// device's own.
     pub(super) async fn delete_again(&mut self, brought: &[Entry], left: &BTreeSet<Key>) -> Step {
-        let waiting = std::mem::take(&mut self.told.waiting);
-        let is_back = |key: &Key| {
-            let last = brought.iter().rfind(|entry| entry.key() == *key);
-            last.is_some_and(|entry| entry.kind == Kind::Create) && !left.contains(key)
-        };
-        let (back, rest): (Vec<Key>, Vec<Key>) = waiting.into_iter().partition(is_back);
-        if self.told.has_more {
-            // A later page may bring them.
-            let objects = &self.told.objects;
-            self.told.waiting = rest.into_iter().filter(|key| !objects.contains_key(key)).collect();
-        }
+        let back = self.told.back(brought, left);
         if back.is_empty() {
             return Ok(());
         }

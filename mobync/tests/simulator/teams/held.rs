@@ -10,7 +10,7 @@ use super::{
 use crate::{
     convert,
     oracle::{
-        Change, Entry, Key, Kind, Objects,
+        Change, Entry, Key, Objects,
         device::{Device as Told, Said},
     },
     ours::same,
@@ -163,7 +163,7 @@ impl Phone {
                     if held.told.pending.is_empty() {
                         held.is(rows)?;
                     }
-                    Ok(Effect::Applied(held.back(&entries, &left)))
+                    Ok(Effect::Applied(held.told.back(&entries, &left)))
                 }
                 (Reply::TooOld { forgotten }, _) => {
                     // This request had an answer.
@@ -212,22 +212,6 @@ impl Held {
             self.told.sent.retain(|id| !first.contains(id) && !first.is_empty());
             self.waits_for = None;
         }
-    }
-
-    /// The objects that waited to be deleted, and that the answer has brought.
-    fn back(&mut self, brought: &[Entry], left: &BTreeSet<Key>) -> Vec<Key> {
-        let waiting = std::mem::take(&mut self.told.waiting);
-        let is_back = |key: &Key| {
-            let last = brought.iter().rfind(|entry| entry.key() == *key);
-            last.is_some_and(|entry| entry.kind == Kind::Create) && !left.contains(key)
-        };
-        let (back, rest): (Vec<Key>, Vec<Key>) = waiting.into_iter().partition(is_back);
-        if self.told.has_more {
-            // A later page may bring them.
-            let objects = &self.told.objects;
-            self.told.waiting = rest.into_iter().filter(|key| !objects.contains_key(key)).collect();
-        }
-        back
     }
 
     /// "Away for too long", for a client that chooses itself what depends on what may have counted.
